@@ -1,0 +1,60 @@
+"""Every error that this project raises on purpose, by whose fault it is.
+
+One table per edge maps these classes to an HTTP status, a WebSocket message or an exit code;
+nothing below the edges knows about any of those. A message names the thing, the value and the
+allowed set, and never shows a path of the server or a stack.
+"""
+
+
+class WhisperLiveError(Exception):
+    """Root of everything raised on purpose.
+
+    `param` names the field at fault and `code` the kind of fault in the vocabulary of the OpenAI
+    API, both None where no single field or well-known code applies.
+    """
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code
+
+
+class BadRequest(WhisperLiveError):
+    """The client asked for something that makes no sense; asking again will not help."""
+
+
+class BadAudio(BadRequest):
+    """The bytes are not audio that can be decoded, or hold too little or too much of it."""
+
+
+class TooLarge(BadRequest):
+    """The upload exceeds the size limit."""
+
+
+class NotFound(BadRequest):
+    """The named thing (a model, a job) does not exist or may not be used."""
+
+
+class Unsupported(BadRequest):
+    """A valid wish that this backend or model cannot honour; it is refused, never dropped."""
+
+
+class Overloaded(WhisperLiveError):
+    """There is too much work already; `retry_after_s` says when to come back."""
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message, code="rate_limit_exceeded")
+        self.retry_after_s = retry_after_s
+
+
+class Draining(Overloaded):
+    """The server is shutting down and takes no new work."""
+
+
+class BackendFailed(WhisperLiveError):
+    """The model runtime failed on this item; our fault, and a retry may help."""
+
+
+class ModelUnavailable(WhisperLiveError):
+    """The model cannot be loaded; the message is one line that says what to do."""
