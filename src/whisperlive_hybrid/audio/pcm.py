@@ -1,0 +1,83 @@
+"""Raw PCM bytes of a live stream, in any split, to mono float32 samples.
+
+Frames carry no header and no framing (protocol page, 1.3): a sample may be torn apart by a frame
+border, and its bytes are carried over. A client that announces no format but sends int16 is
+common; `PcmReader` recognises it, because two int16 samples read as one float32 soon make NaN
+(any small negative sample has an exponent of all ones) or an absurdly large number.
+"""
+
+from enum import Enum
+from typing import Final
+
+import numpy as np
+
+from whisperlive_hybrid.types import SAMPLE_RATE, Samples
+
+
+class PcmFormat(Enum):
+    """Sample formats of the wire, all little-endian and mono at 16 kHz."""
+
+    FLOAT32 = "float32"
+    INT16 = "int16"
+    UINT8 = "uint8"
+
+    @property
+    def width(self) -> int:
+        """Bytes per sample."""
+        return _WIDTHS[self]
+
+
+_WIDTHS: Final = {PcmFormat.FLOAT32: 4, PcmFormat.INT16: 2, PcmFormat.UINT8: 1}
+
+LOUDEST_FLOAT: Final = 8.0
+"""No sane float stream exceeds it; full scale is 1."""
+
+UNDECIDED_BYTES: Final = SAMPLE_RATE * 4
+"""How much leading digital silence may wait for a hint at its format: 1 s of float32."""
+
+
+class PcmReader:
+    """Turns the bytes of one stream into samples; float32 that is not finite becomes silence."""
+
+    def __init__(self, declared: PcmFormat | None = None) -> None:
+        """`declared` is what the client announced; None to find out, with float32 the default."""
+        self.format = declared
+        self._pending = b""
+
+    def read(self, payload: bytes) -> Samples:
+        """The samples that `payload` completes; shape (n,), n may be 0."""
+        raw = self._pending + payload
+        if self.format is None:
+            self.format = _recognise(raw)
+            if self.format is None:
+                self._pending = raw
+                return np.zeros(0, np.float32)
+        whole = len(raw) - len(raw) % self.format.width
+        self._pending = raw[whole:]
+        return _samples(raw[:whole], self.format)
+
+    def flush(self) -> Samples:
+        """What was still waiting for a decision; a torn last sample is no sample."""
+        pending, self._pending = self._pending, b""
+        chosen = self.format or PcmFormat.FLOAT32
+        return _samples(pending[: len(pending) - len(pending) % chosen.width], chosen)
+
+
+def _recognise(raw: bytes) -> PcmFormat | None:
+    """The format of an undeclared stream, or None while it could still be either."""
+    view = np.frombuffer(raw, "<f4", count=len(raw) // 4)
+    loudness = np.abs(view)
+    if not np.all(loudness <= LOUDEST_FLOAT):  # NaN compares false
+        return PcmFormat.INT16
+    audible = bool(np.any(loudness > 1e-6))
+    return PcmFormat.FLOAT32 if audible or len(raw) >= UNDECIDED_BYTES else None
+
+
+def _samples(raw: bytes, pcm_format: PcmFormat) -> Samples:
+    if pcm_format is PcmFormat.INT16:
+        return np.frombuffer(raw, "<i2").astype(np.float32) / np.float32(32768)
+    if pcm_format is PcmFormat.UINT8:
+        return (np.frombuffer(raw, np.uint8).astype(np.float32) - 128) / np.float32(128)
+    samples = np.frombuffer(raw, "<f4").astype(np.float32)
+    samples[~np.isfinite(samples)] = 0
+    return samples

@@ -1,0 +1,140 @@
+"""What the engine asks of a model runtime: batches of blocking work, and nothing else.
+
+A backend knows nothing of sockets, formats, sessions or queues. Every method takes a batch and
+answers in the same length and order, each item with a result or with the exception that befell it
+alone; an exception that is *raised* condemns the whole call, and the engine then asks for the items
+one by one. All times are on the clock of the item's window. Methods are called from several
+threads at once, at most `Capabilities.workers` of them.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from whisperlive_hybrid.types import (
+    CONTEXT_S,
+    DecodeOptions,
+    Hypothesis,
+    Language,
+    Task,
+    TokenTime,
+    Vocabulary,
+    Window,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a loaded model can do, as data: ask, don't try and catch."""
+
+    model: str
+    """The name by which people know it."""
+    backend: str
+    device: str
+    compute_type: str
+    languages: frozenset[str]
+    """Codes that may be asked for; one alone means that there is nothing to detect."""
+    tasks: frozenset[Task]
+    word_times: bool
+    prompts: bool
+    """Whether `prompt` and `hotwords` are understood."""
+    workers: int
+    """How many calls may run at once."""
+    encode_batch: int
+    """Windows per encode call beyond which nothing is gained."""
+    generate_batch: int
+    longest_window_s: float = CONTEXT_S
+    """Seconds of speech that the model reads well at once."""
+    contexts_s: tuple[float, ...] = (CONTEXT_S,)
+    """Encoder lengths that are safe for it, ascending; the last is the full one."""
+    context_tail_s: float = 2.0
+    """Silence that must follow the speech inside a shortened context."""
+    note: str = ""
+    """What people must know about it, from its card."""
+
+    @property
+    def full_context_s(self) -> float:
+        """The longest encoder length, the one the model was trained on."""
+        return self.contexts_s[-1]
+
+    def context_for(self, duration: float) -> float:
+        """The shortest safe encoder length for `duration` seconds of speech."""
+        wanted = duration + self.context_tail_s
+        return next((length for length in self.contexts_s if length >= wanted), self.full_context_s)
+
+
+class Encoded(Protocol):
+    """The encoder's output for one window; only the backend that made it can read it."""
+
+    @property
+    def context_s(self) -> float:
+        """The encoder length that it was made with."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encode:
+    """Ask for the encoder output of a window, padded with silence to `context_s`."""
+
+    window: Window
+    context_s: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DetectLanguage:
+    """Ask which language is spoken."""
+
+    encoded: Encoded
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Generate:
+    """Ask for a hypothesis."""
+
+    encoded: Encoded
+    language: Language
+    options: DecodeOptions
+    temperature: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Align:
+    """Ask when each of `tokens` (text only) was heard in the first `duration` seconds."""
+
+    encoded: Encoded
+    language: Language
+    task: Task
+    tokens: tuple[int, ...]
+    duration: float
+
+
+Work = Encode | DetectLanguage | Generate | Align
+
+
+class Backend(Protocol):
+    """A model runtime with one set of weights."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """How its tokens read."""
+
+    def batch_key(self, work: Work) -> Hashable:
+        """Work of equal keys may share one call; the kind of work is always part of it."""
+
+    def encode(self, batch: Sequence[Encode]) -> list[Encoded | Exception]:
+        """Run the encoder."""
+
+    def detect_language(self, batch: Sequence[DetectLanguage]) -> list[Language | Exception]:
+        """Name the most probable language of each."""
+
+    def generate(self, batch: Sequence[Generate]) -> list[Hypothesis | Exception]:
+        """Write a hypothesis for each."""
+
+    def align(self, batch: Sequence[Align]) -> list[list[TokenTime] | Exception]:
+        """Find the time of every token."""
+
+    def close(self) -> None:
+        """Free the weights; nothing is called afterwards."""

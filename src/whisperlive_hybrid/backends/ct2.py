@@ -1,0 +1,243 @@
+"""The `faster_whisper` backend: CTranslate2's Whisper, called directly.
+
+faster-whisper's own `WhisperModel.transcribe` decodes one stream at a time and cannot be scheduled
+or batched across clients, so only its tokenizer and feature extraction are used.
+
+What CTranslate2 4.8 needs to be told, or must never meet (all measured):
+
+- Items of one `generate` call share the number of tokens before the start of transcript, the
+  encoder length, and every option: the batch key.
+- An encoder output whose length equals the number of mel bands is silently encoded again.
+- Its worker queue knows neither priority nor cancellation. At most `Capabilities.workers` calls run
+  at once here, so that it stays empty.
+- With int8 on the CPU the answer for an item is bit for bit the same alone or in a batch.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import ctranslate2
+import numpy as np
+import numpy.typing as npt
+
+from whisperlive_hybrid.backends.base import (
+    Align,
+    Capabilities,
+    DetectLanguage,
+    Encode,
+    Encoded,
+    Generate,
+    Work,
+)
+from whisperlive_hybrid.backends.mel import MelFeatures
+from whisperlive_hybrid.backends.tokens import WhisperVocabulary
+from whisperlive_hybrid.errors import ModelUnavailable
+from whisperlive_hybrid.models import ModelFiles
+from whisperlive_hybrid.types import TIME_MARK_S, Hypothesis, Language, Task, TokenTime
+
+TEXT_POSITIONS: Final = 448
+"""Tokens that a Whisper decoder has room for, prompt included."""
+
+_FRAMES_PER_S: Final = 100
+_LANGUAGE_TOKEN: Final = slice(2, -2)  # <|en|>
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ct2Encoded:
+    """Encoder output of one window: (1, positions, width), on the CPU."""
+
+    output: npt.NDArray[Any]
+    context_s: float
+
+
+class Ct2Backend:
+    """One CTranslate2 model; `workers` threads may call it at once and share its weights."""
+
+    def __init__(
+        self,
+        files: ModelFiles,
+        *,
+        device: str = "auto",
+        compute_type: str = "auto",
+        workers: int = 1,
+    ) -> None:
+        """Load the weights; raises `ModelUnavailable` with one line that says why not."""
+        device = _resolved(device)
+        if compute_type == "auto":
+            compute_type = "float16" if device == "cuda" else "int8"
+        try:
+            self._model = ctranslate2.models.Whisper(
+                str(files.directory),
+                device=device,
+                compute_type=compute_type,
+                inter_threads=workers,
+                intra_threads=1,
+            )
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0].replace(str(files.directory), files.name)
+            raise ModelUnavailable(f"Model {files.name!r} cannot be loaded: {reason}") from error
+        self._features = MelFeatures(self._model.n_mels)
+        self._vocabulary = WhisperVocabulary(
+            files.directory / "tokenizer.json",
+            is_multilingual=self._model.is_multilingual,
+            longest_text=TEXT_POSITIONS,
+        )
+        self._suppressed = self._vocabulary.suppressed()
+        self._capabilities = self._describe(files, workers)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the loaded model can do."""
+        return self._capabilities
+
+    @property
+    def vocabulary(self) -> WhisperVocabulary:
+        """The model's own tokenizer."""
+        return self._vocabulary
+
+    def batch_key(self, work: Work) -> Hashable:
+        """What items of one call must have in common."""
+        match work:
+            case Encode():
+                return (Encode, work.context_s)
+            case DetectLanguage():
+                return (DetectLanguage, work.encoded.context_s)
+            case Align():
+                start = tuple(self._vocabulary.start_sequence(work.language.code, work.task))
+                return (Align, work.encoded.context_s, start)
+            case Generate():
+                n_before_start = len(self._vocabulary.previous_text(work.options))
+                options = work.options
+                return (
+                    Generate,
+                    work.encoded.context_s,
+                    n_before_start,
+                    work.temperature,
+                    options.beam_size,
+                    options.max_new_tokens,
+                )
+
+    def encode(self, batch: Sequence[Encode]) -> list[Encoded | Exception]:
+        """Log-mel features and the encoder, each window padded with silence to its context."""
+        context_s = batch[0].context_s
+        features = np.stack([self._features(work.window.samples, context_s) for work in batch])
+        output = self._model.encode(ctranslate2.StorageView.from_array(features), to_cpu=True)
+        return [Ct2Encoded(item[None], context_s) for item in np.asarray(output)]
+
+    def detect_language(self, batch: Sequence[DetectLanguage]) -> list[Language | Exception]:
+        """The most probable language of each encoder output."""
+        ranked = self._model.detect_language(_stacked([work.encoded for work in batch]))
+        return [Language(best[0][0][_LANGUAGE_TOKEN], float(best[0][1])) for best in ranked]
+
+    def generate(self, batch: Sequence[Generate]) -> list[Hypothesis | Exception]:
+        """Beam search at temperature 0, else the best of five samples, as openai/whisper does."""
+        options, temperature = batch[0].options, batch[0].temperature
+        prompts = [self._prompt(work) for work in batch]
+        search: dict[str, Any] = (
+            {"beam_size": options.beam_size}
+            if temperature == 0
+            else {
+                "beam_size": 1,
+                "num_hypotheses": 5,
+                "sampling_topk": 0,
+                "sampling_temperature": temperature,
+            }
+        )
+        results = self._model.generate(
+            _stacked([work.encoded for work in batch]),
+            prompts,
+            return_scores=True,
+            return_no_speech_prob=True,
+            max_length=_max_length(options.max_new_tokens, len(prompts[0])),
+            suppress_tokens=self._suppressed,
+            **search,
+        )
+        return [_hypothesis(result, temperature) for result in results]
+
+    def align(self, batch: Sequence[Align]) -> list[list[TokenTime] | Exception]:
+        """Token times by dynamic time warping over the cross-attention (openai/whisper, 2023)."""
+        results = self._model.align(
+            _stacked([work.encoded for work in batch]),
+            self._vocabulary.start_sequence(batch[0].language.code, batch[0].task),
+            [list(work.tokens) for work in batch],
+            [
+                min(
+                    round(work.duration * _FRAMES_PER_S),
+                    round(work.encoded.context_s * _FRAMES_PER_S),
+                )
+                for work in batch
+            ],
+        )
+        return [_token_times(result, work) for result, work in zip(results, batch, strict=True)]
+
+    def close(self) -> None:
+        """Free the weights."""
+        self._model.unload_model()
+
+    def _prompt(self, work: Generate) -> list[int]:
+        start = self._vocabulary.start_sequence(work.language.code, work.options.task)
+        return self._vocabulary.previous_text(work.options) + start
+
+    def _describe(self, files: ModelFiles, workers: int) -> Capabilities:
+        on_gpu = self._model.device == "cuda"
+        multilingual = self._model.is_multilingual
+        contexts = [s for s in files.card.contexts_s if s * 50 != self._model.n_mels]
+        return Capabilities(
+            model=files.name,
+            backend="faster_whisper",
+            device=self._model.device,
+            compute_type=self._model.compute_type,
+            languages=self._vocabulary.languages() if multilingual else frozenset({"en"}),
+            tasks=frozenset(Task) if multilingual else frozenset({Task.TRANSCRIBE}),
+            word_times=True,
+            prompts=True,
+            workers=workers,
+            encode_batch=8 if on_gpu else 1,  # on the CPU a batched encode gains nothing (measured)
+            generate_batch=16 if on_gpu else 8,
+            longest_window_s=files.card.longest_window_s,
+            contexts_s=tuple(contexts),
+            context_tail_s=files.card.context_tail_s,
+            note=files.card.note,
+        )
+
+
+def _resolved(device: str) -> str:
+    if device != "auto":
+        return device
+    return "cuda" if ctranslate2.get_cuda_device_count() > 0 else "cpu"
+
+
+def _stacked(encoded: Sequence[Encoded]) -> ctranslate2.StorageView:
+    outputs = [item.output for item in encoded if isinstance(item, Ct2Encoded)]
+    batch = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+    return ctranslate2.StorageView.from_array(np.ascontiguousarray(batch))
+
+
+def _max_length(max_new_tokens: int | None, prompt_length: int) -> int:
+    """CTranslate2's `max_length` for at least `max_new_tokens` new tokens.
+
+    It returns at most min(max_length / 2, max_length - prompt + 1) tokens (measured).
+    """
+    if max_new_tokens is None:
+        return TEXT_POSITIONS
+    return min(TEXT_POSITIONS, max(2 * max_new_tokens, prompt_length + max_new_tokens))
+
+
+def _hypothesis(result: Any, temperature: float) -> Hypothesis:  # noqa: ANN401 (CTranslate2 is untyped)
+    tokens = tuple(result.sequences_ids[0])
+    # The score is the mean over the tokens without the end mark; Whisper's mean counts that too.
+    avg_logprob = result.scores[0] * len(tokens) / (len(tokens) + 1)
+    return Hypothesis(tokens, float(avg_logprob), float(result.no_speech_prob), temperature)
+
+
+def _token_times(result: Any, work: Align) -> list[TokenTime]:  # noqa: ANN401 (as above)
+    token_indices = np.array([pair[0] for pair in result.alignments])
+    positions = np.array([pair[1] for pair in result.alignments])
+    is_first = np.diff(token_indices, prepend=-1).astype(bool)
+    heard = np.minimum(positions[is_first] * TIME_MARK_S, work.duration)
+    ends = [*heard[1:], work.duration][: len(work.tokens)]
+    return [
+        TokenTime(float(start), float(end), float(probability))
+        for start, end, probability in zip(heard, ends, result.text_token_probs, strict=False)
+    ]

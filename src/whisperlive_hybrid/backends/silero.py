@@ -1,0 +1,75 @@
+"""Voice activity: Silero VAD v6, the ONNX file that the faster-whisper package carries.
+
+The network eats 512 samples with the 64 before them and carries an LSTM state from frame to frame.
+Measured: the probabilities are bit for bit the same however the frames are grouped into calls, so
+a live stream and a file of the same audio are judged alike; 1.6 ms of one core per second of audio
+in groups of 16 frames and more, 2.9 ms frame by frame.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from whisperlive_hybrid.speech.regions import FRAME
+from whisperlive_hybrid.types import Samples
+
+CONTEXT: Final = 64
+"""Samples of the frame before that the network sees again."""
+
+_STATE_SHAPE: Final = (1, 1, 128)
+
+
+class SileroVad:
+    """The network, loaded once and shared by all streams; thread-safe."""
+
+    def __init__(self) -> None:
+        import faster_whisper  # noqa: PLC0415 (its import loads CTranslate2, which must be tuned first)
+
+        options = onnxruntime.SessionOptions()
+        options.inter_op_num_threads = options.intra_op_num_threads = 1
+        options.enable_cpu_mem_arena = False
+        options.log_severity_level = 4
+        path = Path(faster_whisper.__file__).with_name("assets") / "silero_vad_v6.onnx"
+        self._session = onnxruntime.InferenceSession(
+            str(path), providers=["CPUExecutionProvider"], sess_options=options
+        )
+
+    def open(self) -> "VoiceStream":
+        """Begin a stream with fresh state."""
+        return VoiceStream(self._session)
+
+
+class VoiceStream:
+    """The probabilities of one stream, frame by frame; used by one thread at a time."""
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+        self._hidden: npt.NDArray[np.float32] = np.zeros(_STATE_SHAPE, np.float32)
+        self._cell: npt.NDArray[np.float32] = np.zeros(_STATE_SHAPE, np.float32)
+        self._context: Samples = np.zeros(CONTEXT, np.float32)
+        self._rest: Samples = np.zeros(0, np.float32)
+
+    def push(self, samples: Samples) -> list[float]:
+        """The probability of speech in each frame that `samples` complete."""
+        waiting = np.concatenate([self._rest, samples])
+        n_frames = len(waiting) // FRAME
+        self._rest = waiting[n_frames * FRAME :]
+        if n_frames == 0:
+            return []
+        frames = waiting[: n_frames * FRAME].reshape(n_frames, FRAME)
+        heads = np.vstack([self._context[None], frames[:-1, -CONTEXT:]])
+        self._context = frames[-1, -CONTEXT:].copy()
+        probabilities, self._hidden, self._cell = self._session.run(
+            None,
+            {"input": np.hstack([heads, frames]), "h": self._hidden, "c": self._cell},
+        )
+        return [float(p) for p in probabilities.reshape(-1)]
+
+    def flush(self) -> list[float]:
+        """The probability of the last frame, filled up with silence, if one has begun."""
+        if not len(self._rest):
+            return []
+        return self.push(np.zeros(FRAME - len(self._rest), np.float32))

@@ -1,0 +1,86 @@
+"""Whisper's tokenizer behind our `Vocabulary`, and the prompts that it makes."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from faster_whisper.tokenizer import Tokenizer
+from tokenizers import Tokenizer as HfTokenizer
+
+from whisperlive_hybrid.errors import ModelUnavailable
+from whisperlive_hybrid.languages import LANGUAGES
+from whisperlive_hybrid.types import DecodeOptions, Task
+
+_LANGUAGE: Final = re.compile(r"<\|[a-z]{2,3}\|>")
+
+
+class WhisperVocabulary:
+    """The vocabulary of one model; immutable and thread-safe."""
+
+    def __init__(self, tokenizer_file: Path, *, is_multilingual: bool, longest_text: int) -> None:
+        """`longest_text` is the model's number of text positions (448)."""
+        if not tokenizer_file.is_file():
+            raise ModelUnavailable("The model directory has no tokenizer.json.")
+        self._tokenizer = HfTokenizer.from_file(str(tokenizer_file))
+        self._is_multilingual = is_multilingual
+        self._longest_prompt = longest_text // 2 - 1
+        whisper = self._whisper("en", Task.TRANSCRIBE)
+        self.end_of_text: int = whisper.eot
+        self.timestamp_begin: int = whisper.timestamp_begin
+        self._sot_prev: int = whisper.sot_prev
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of text tokens; anything special is left out."""
+        text = [token for token in tokens if token < self.end_of_text]
+        return self._tokenizer.decode(text)
+
+    def split_words(self, tokens: Sequence[int], language: str) -> list[tuple[str, int]]:
+        """Words by spaces, or by code points in languages that write without them."""
+        if not tokens:
+            return []
+        whisper = self._whisper(language, Task.TRANSCRIBE)
+        texts, pieces = whisper.split_to_word_tokens(list(tokens))
+        return [(text, len(piece)) for text, piece in zip(texts, pieces, strict=True)]
+
+    def languages(self) -> frozenset[str]:
+        """The codes of all languages that have a token."""
+        codes = (token[2:-2] for token in self._tokenizer.get_vocab() if _LANGUAGE.fullmatch(token))
+        return frozenset(codes) & LANGUAGES.keys()
+
+    def start_sequence(self, language: str, task: Task) -> list[int]:
+        """Start of transcript, language and task; English-only models know only the first."""
+        return list(self._whisper(language, task).sot_sequence)
+
+    def previous_text(self, options: DecodeOptions) -> list[int]:
+        """What stands before the start of transcript: hotwords, then the prompt; [] for neither.
+
+        Each is cut to what the model leaves room for: hotwords keep their beginning, the prompt
+        keeps its end, as in faster-whisper.
+        """
+        hotwords = self._encode(options.hotwords)[: self._longest_prompt // 2]
+        room = self._longest_prompt - len(hotwords)
+        prompt = self._encode(options.prompt)[-room:]
+        return [self._sot_prev, *hotwords, *prompt] if hotwords or prompt else []
+
+    def suppressed(self) -> list[int]:
+        """Tokens never to be written: music notes, brackets, speaker marks and control tokens."""
+        whisper = self._whisper("en", Task.TRANSCRIBE)
+        control = (
+            whisper.transcribe,
+            whisper.translate,
+            whisper.sot,
+            whisper.sot_prev,
+            whisper.sot_lm,
+            whisper.no_speech,
+        )
+        return sorted({*whisper.non_speech_tokens, *(t for t in control if t is not None)})
+
+    def _encode(self, text: str) -> list[int]:
+        stripped = text.strip()
+        return (
+            self._tokenizer.encode(" " + stripped, add_special_tokens=False).ids if stripped else []
+        )
+
+    def _whisper(self, language: str, task: Task) -> Tokenizer:
+        return Tokenizer(self._tokenizer, self._is_multilingual, task=task.value, language=language)

@@ -1,0 +1,301 @@
+"""The engine: one set of weights, a few worker threads, and `await decode(window)` above them.
+
+Use cases see only `Engine.decode` and the engine's capabilities. A worker takes the batch that the
+scheduler chooses, runs it, and hands each job its result and its next piece of work. An exception
+that a backend raises for a whole batch condemns nobody yet: its items run again one by one, and
+only the guilty one fails. A caller that is cancelled takes its queued work with it.
+"""
+
+import asyncio
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final, Generic, TypeVar
+
+from whisperlive_hybrid.backends.base import (
+    Align,
+    Backend,
+    Capabilities,
+    DetectLanguage,
+    Encode,
+    Encoded,
+    Generate,
+    Work,
+)
+from whisperlive_hybrid.engine.job import ReadingJob
+from whisperlive_hybrid.engine.scheduler import Item, Scheduler
+from whisperlive_hybrid.errors import BackendFailed, Draining, Unsupported, WhisperLiveError
+from whisperlive_hybrid.types import (
+    DecodeOptions,
+    Hypothesis,
+    Language,
+    Reading,
+    TokenTime,
+    Urgency,
+    Window,
+)
+
+PATIENCE_S: Final = {
+    Urgency.FINAL: 0.3,
+    Urgency.UPDATE: 1.0,
+    Urgency.SHORT_FILE: 10.0,
+    Urgency.BULK: 60.0,
+}
+"""How long after its submission work of each class is due; the earliest deadline goes first."""
+
+_DRAIN_RETRY_S: Final = 30.0
+
+W = TypeVar("W", bound=Work)
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class _Stage(Generic[W, R]):
+    """One kind of work: how a backend runs a batch of it, and where its results go."""
+
+    run: Callable[[Backend, Sequence[W]], list[R | Exception]]
+    then: Callable[[ReadingJob, W, R], Work | Reading]
+
+
+_STAGES: Final[dict[type, _Stage[Any, Any]]] = {
+    Encode: _Stage[Encode, Encoded](lambda b, batch: b.encode(batch), ReadingJob.encoded),
+    DetectLanguage: _Stage[DetectLanguage, Language](
+        lambda b, batch: b.detect_language(batch), ReadingJob.detected
+    ),
+    Generate: _Stage[Generate, Hypothesis](
+        lambda b, batch: b.generate(batch), ReadingJob.generated
+    ),
+    Align: _Stage[Align, list[TokenTime]](lambda b, batch: b.align(batch), ReadingJob.aligned),
+}
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    """One caller of `decode`: its job, the work it waits for, and where its answer goes."""
+
+    job: ReadingJob
+    work: Work
+    item: Item
+    answer: "asyncio.Future[Reading]"
+    loop: asyncio.AbstractEventLoop
+
+
+class Engine:
+    """Owns a backend and its worker threads; use it as an async context manager."""
+
+    def __init__(self, backend: Backend, *, queue_limit: int = 256) -> None:
+        """`queue_limit` bounds the windows of files that wait or run."""
+        self.capabilities: Capabilities = backend.capabilities
+        self._backend = backend
+        self._scheduler = Scheduler(workers=self.capabilities.workers, limit=queue_limit)
+        self._changed = threading.Condition()  # guards all below, and the scheduler
+        self._calls: dict[int, _Call] = {}
+        self._numbers = itertools.count()
+        self._draining = False
+        self._stopping = False
+        self._workers = [
+            threading.Thread(target=self._work, name=f"engine-{n}", daemon=True)
+            for n in range(self.capabilities.workers)
+        ]
+
+    async def __aenter__(self) -> "Engine":
+        for worker in self._workers:
+            worker.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with self._changed:
+            self._draining = self._stopping = True
+            self._changed.notify_all()
+            for call in list(self._calls.values()):
+                self._answer(call, _draining())
+        for worker in self._workers:
+            await asyncio.to_thread(worker.join)
+        self._backend.close()
+
+    @property
+    def queue_depth(self) -> int:
+        """Windows that wait or run."""
+        with self._changed:
+            return self._scheduler.admitted
+
+    @contextmanager
+    def live_stream(self) -> Iterator[None]:
+        """While inside, a live stream is open: files leave a worker free for it."""
+        with self._changed:
+            self._scheduler.live_streams += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._scheduler.live_streams -= 1
+                self._changed.notify_all()
+
+    async def decode(
+        self, window: Window, options: DecodeOptions, urgency: Urgency = Urgency.SHORT_FILE
+    ) -> Reading:
+        """Read one window; times of the answer are on the window's clock.
+
+        Raises `Unsupported` for options that the model cannot honour, `Overloaded` when too many
+        windows of files wait, `Draining` once the server shuts down, and `BackendFailed` when the
+        runtime fails on this window.
+        """
+        self.check(options)
+        loop = asyncio.get_running_loop()
+        job = ReadingJob(window, options, self.capabilities, self._backend.vocabulary)
+        number = next(self._numbers)
+        work = job.first()
+        item = self._item(number, urgency, time.monotonic() + PATIENCE_S[urgency], work)
+        call = _Call(job, work, item, loop.create_future(), loop)
+        with self._changed:
+            if self._draining:
+                raise _draining()
+            self._scheduler.admit(item)
+            self._calls[number] = call
+            self._changed.notify()
+        try:
+            return await call.answer
+        finally:
+            self._forget(number)
+
+    def check(self, options: DecodeOptions) -> None:
+        """Raise `Unsupported` if the model cannot honour `options`."""
+        able = self.capabilities
+        if options.language is not None and options.language not in able.languages:
+            raise Unsupported(
+                f"Model {able.model!r} does not know the language {options.language!r}; "
+                f"it knows: {', '.join(sorted(able.languages))}.",
+                param="language",
+                code="unsupported_value",
+            )
+        if options.task not in able.tasks:
+            raise Unsupported(f"Model {able.model!r} cannot {options.task.value}.", param="task")
+        if options.words and not able.word_times:
+            raise Unsupported(
+                f"Backend {able.backend!r} measures no word times.",
+                param="timestamp_granularities",
+            )
+        if (options.prompt or options.hotwords) and not able.prompts:
+            raise Unsupported(f"Backend {able.backend!r} takes no prompt.", param="prompt")
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Take no new work and wait for what was admitted; return whether all of it was done."""
+        with self._changed:
+            self._draining = True
+            answers = [call.answer for call in self._calls.values()]
+        if not answers:
+            return True
+        _, unfinished = await asyncio.wait(answers, timeout=timeout_s)
+        return not unfinished
+
+    def _item(self, number: int, urgency: Urgency, deadline: float, work: Work) -> Item:
+        able = self.capabilities
+        return Item(
+            job=number,
+            urgency=urgency,
+            deadline=deadline,
+            key=self._backend.batch_key(work),
+            batch_limit=able.encode_batch if isinstance(work, Encode) else able.generate_batch,
+            gathers=isinstance(work, Generate),
+        )
+
+    def _forget(self, number: int) -> None:
+        with self._changed:
+            self._scheduler.end(number)
+            self._calls.pop(number, None)
+
+    def _work(self) -> None:
+        """The life of a worker thread."""
+        while batch := self._next_batch():
+            started = time.monotonic()
+            outcomes = self._outcomes([call for _, call in batch])
+            seconds = time.monotonic() - started
+            with self._changed:
+                self._scheduler.ran([item for item, _ in batch], seconds)
+                for (_, call), outcome in zip(batch, outcomes, strict=True):
+                    self._advance(call, outcome)
+                self._changed.notify_all()
+
+    def _next_batch(self) -> list[tuple[Item, _Call]]:
+        """Wait for work; empty when the engine stops."""
+        with self._changed:
+            while not self._stopping:
+                if batch := self._scheduler.take():
+                    return [(item, self._calls[item.job]) for item in batch]
+                self._changed.wait()
+            return []
+
+    def _outcomes(self, calls: Sequence[_Call]) -> list[object]:
+        """Run one batch and take each job a step further: Work, a Reading or an exception."""
+        works = [call.work for call in calls]
+        stage = _STAGES[type(works[0])]
+        results = _attempt(lambda: stage.run(self._backend, works))
+        if isinstance(results, Exception):
+            return [results if len(works) == 1 else _BatchDied()] * len(works)
+        return [
+            result
+            if isinstance(result, Exception)
+            else _attempt(partial(stage.then, call.job, call.work, result))
+            for call, result in zip(calls, results, strict=True)
+        ]
+
+    def _advance(self, call: _Call, outcome: object) -> None:
+        """Answer the caller, or queue what comes next for its job."""
+        number = call.item.job
+        if number not in self._calls:
+            return  # the caller has gone
+        match outcome:
+            case Reading():
+                self._answer(call, outcome)
+            case _BatchDied():
+                call.item = replace(call.item, alone=True)
+                self._scheduler.resume(call.item)
+            case Exception():
+                self._answer(call, _translated(outcome))
+            case Encode() | DetectLanguage() | Generate() | Align():
+                call.work = outcome
+                call.item = self._item(number, call.item.urgency, call.item.deadline, outcome)
+                self._scheduler.resume(call.item)
+
+    def _answer(self, call: _Call, answer: Reading | Exception) -> None:
+        """Settle a caller's future on its own loop."""
+        self._scheduler.end(call.item.job)
+        del self._calls[call.item.job]
+
+        def settle() -> None:
+            if call.answer.done():
+                return
+            if isinstance(answer, Reading):
+                call.answer.set_result(answer)
+            else:
+                call.answer.set_exception(answer)
+
+        call.loop.call_soon_threadsafe(settle)
+
+
+class _BatchDied:
+    """What became of an item whose whole batch raised: nothing is known about it yet."""
+
+
+def _attempt(step: Callable[[], Any]) -> Any:  # noqa: ANN401 (whatever the step returns)
+    """Run `step`; the engine's one broad `except`: whatever a runtime raises fails one job."""
+    try:
+        return step()
+    except Exception as error:  # noqa: BLE001 (the exception is the answer)
+        return error
+
+
+def _translated(error: Exception) -> Exception:
+    if isinstance(error, WhisperLiveError):
+        return error
+    failed = BackendFailed("The model failed on this audio.")
+    failed.__cause__ = error
+    return failed
+
+
+def _draining() -> Draining:
+    return Draining("The server is shutting down.", retry_after_s=_DRAIN_RETRY_S)

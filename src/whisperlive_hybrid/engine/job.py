@@ -1,0 +1,106 @@
+"""The way of one window through the model, as a state machine without a model.
+
+Encode, detect the language if it is unknown, generate, judge, perhaps generate hotter from the same
+encoder output, align if words are wanted. Each method takes the result of the work asked for last
+and answers with the next work, or with the reading.
+"""
+
+from typing import Final
+
+from whisperlive_hybrid.backends.base import (
+    Align,
+    Capabilities,
+    DetectLanguage,
+    Encode,
+    Encoded,
+    Generate,
+    Work,
+)
+from whisperlive_hybrid.text.decoding import Candidate, Verdict, judge, least_bad, segments
+from whisperlive_hybrid.text.words import text_tokens, with_words
+from whisperlive_hybrid.types import (
+    DecodeOptions,
+    Hypothesis,
+    Language,
+    Reading,
+    Segment,
+    TokenTime,
+    Vocabulary,
+    Window,
+)
+
+_TOLD: Final = 1.0
+"""The probability of a language that the caller named, or that is the only one."""
+
+
+class ReadingJob:
+    """Reads one window; used by one thread at a time."""
+
+    def __init__(
+        self,
+        window: Window,
+        options: DecodeOptions,
+        capabilities: Capabilities,
+        vocabulary: Vocabulary,
+    ) -> None:
+        self._window = window
+        self._options = options
+        self._capabilities = capabilities
+        self._vocabulary = vocabulary
+        self._temperatures = iter(options.temperatures)
+        self._candidates: list[Candidate] = []
+        self._segments: tuple[Segment, ...] = ()
+
+    def first(self) -> Work:
+        """The work to begin with."""
+        return Encode(self._window, self._capabilities.context_for(self._window.duration))
+
+    def encoded(self, _work: Encode, encoded: Encoded) -> Work | Reading:
+        """The encoder output is there."""
+        if self._options.language is not None:
+            return self._generate(encoded, Language(self._options.language, _TOLD))
+        if len(self._capabilities.languages) == 1:
+            return self._generate(encoded, Language(min(self._capabilities.languages), _TOLD))
+        return DetectLanguage(encoded)
+
+    def detected(self, work: DetectLanguage, language: Language) -> Work | Reading:
+        """The language is known."""
+        return self._generate(work.encoded, language)
+
+    def generated(self, work: Generate, hypothesis: Hypothesis) -> Work | Reading:
+        """A hypothesis is there: believe it, try hotter, or leave the window silent."""
+        candidate = Candidate.of(hypothesis, self._vocabulary)
+        self._candidates.append(candidate)
+        match judge(candidate, self._options.thresholds):
+            case Verdict.SILENCE:
+                return Reading((), work.language)
+            case Verdict.ACCEPT:
+                return self._accept(work, candidate)
+            case Verdict.RETRY:
+                return self._generate(work.encoded, work.language, work)
+
+    def aligned(self, work: Align, times: list[TokenTime]) -> Reading:
+        """The words have their times."""
+        timed = with_words(self._segments, times, self._vocabulary, work.language.code)
+        return Reading(timed, work.language)
+
+    def _generate(
+        self, encoded: Encoded, language: Language, failed: Generate | None = None
+    ) -> Work | Reading:
+        temperature = next(self._temperatures, None)
+        if temperature is not None:
+            return Generate(encoded, language, self._options, temperature)
+        if failed is None:
+            return Reading((), language)  # no temperature was allowed at all
+        return self._accept(failed, least_bad(self._candidates, self._options.thresholds))
+
+    def _accept(self, work: Generate, candidate: Candidate) -> Work | Reading:
+        self._segments = segments(candidate, self._vocabulary, self._window.duration)
+        tokens = tuple(
+            token
+            for segment in self._segments
+            for token in text_tokens(segment.tokens, self._vocabulary)
+        )
+        if not (self._options.words and tokens):
+            return Reading(self._segments, work.language)
+        return Align(work.encoded, work.language, self._options.task, tokens, self._window.duration)

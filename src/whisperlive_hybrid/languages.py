@@ -1,0 +1,44 @@
+"""Whisper's languages: the codes its tokens carry and their English names.
+
+The names are those that the OpenAI API writes into `verbose_json` ("english", not "en").
+"""
+
+from typing import Final
+
+_TABLE: Final = """
+af afrikaans|am amharic|ar arabic|as assamese|az azerbaijani|ba bashkir|be belarusian|bg bulgarian
+bn bengali|bo tibetan|br breton|bs bosnian|ca catalan|cs czech|cy welsh|da danish|de german|el greek
+en english|es spanish|et estonian|eu basque|fa persian|fi finnish|fo faroese|fr french|gl galician
+gu gujarati|ha hausa|haw hawaiian|he hebrew|hi hindi|hr croatian|ht haitian creole|hu hungarian
+hy armenian|id indonesian|is icelandic|it italian|ja japanese|jw javanese|ka georgian|kk kazakh
+km khmer|kn kannada|ko korean|la latin|lb luxembourgish|ln lingala|lo lao|lt lithuanian|lv latvian
+mg malagasy|mi maori|mk macedonian|ml malayalam|mn mongolian|mr marathi|ms malay|mt maltese
+my myanmar|ne nepali|nl dutch|nn nynorsk|no norwegian|oc occitan|pa punjabi|pl polish|ps pashto
+pt portuguese|ro romanian|ru russian|sa sanskrit|sd sindhi|si sinhala|sk slovak|sl slovenian
+sn shona|so somali|sq albanian|sr serbian|su sundanese|sv swedish|sw swahili|ta tamil|te telugu
+tg tajik|th thai|tk turkmen|tl tagalog|tr turkish|tt tatar|uk ukrainian|ur urdu|uz uzbek
+vi vietnamese|yi yiddish|yo yoruba|yue cantonese|zh chinese
+"""
+
+LANGUAGES: Final[dict[str, str]] = {
+    code: name
+    for entry in _TABLE.strip().replace("\n", "|").split("|")
+    for code, name in [entry.split(" ", 1)]
+}
+"""Code to lower-case English name, 100 entries."""
+
+_BY_NAME: Final = {name: code for code, name in LANGUAGES.items()}
+
+
+def language_code(written: str) -> str | None:
+    """The code that `written` means: a code in any case, with a region ("en-US"), or a name."""
+    plain = written.strip().lower()
+    base = plain.replace("_", "-").split("-", 1)[0]
+    if plain in LANGUAGES:
+        return plain
+    return _BY_NAME.get(plain) or (base if base in LANGUAGES else None)
+
+
+def language_name(code: str) -> str:
+    """The English name of a code; a code that is not in the table is its own name."""
+    return LANGUAGES.get(code, code)

@@ -1,0 +1,117 @@
+"""Model names to local directories, and what a directory says about its model."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from whisperlive_hybrid.errors import ModelUnavailable
+from whisperlive_hybrid.types import CONTEXT_S
+
+DEMO: Final = "demo"
+
+CARD_FILE: Final = "whisperlive.json"
+
+MODELS_DIRECTORY: Final = Path("/app/models")
+"""Where earlier deployments kept their models; a bare directory name is looked up here."""
+
+CONTEXTS_S: Final = (5.0, 7.5, 10.0, 15.0, 20.0, CONTEXT_S)
+"""The encoder lengths in use: few, so that windows of different streams can share a batch."""
+
+_ASSETS: Final = Path(__file__).with_name("assets")
+
+
+class ModelCard(BaseModel):
+    """What is known about a model beyond its files; without a card the safe assumptions hold."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    longest_window_s: float = Field(default=CONTEXT_S, gt=0, le=CONTEXT_S)
+    """Seconds of speech that the model reads well at once."""
+    shortest_context_s: float = Field(default=CONTEXT_S, gt=0, le=CONTEXT_S)
+    """The shortest encoder length at which it loses nothing."""
+    context_tail_s: float = Field(default=2.0, ge=0, le=CONTEXT_S)
+    """Silence that it needs behind the speech in a shortened context."""
+    note: str = ""
+    """What people must know."""
+
+    @property
+    def contexts_s(self) -> tuple[float, ...]:
+        """The encoder lengths that are safe, ascending."""
+        return tuple(length for length in CONTEXTS_S if length >= self.shortest_context_s)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """A model on this disk. `name` is what people call it; it is never a path of the server."""
+
+    name: str
+    directory: Path
+    card: ModelCard
+
+
+def find_model(name: str) -> ModelFiles:
+    """Find or download the model called `name`.
+
+    `name` is "demo", a size such as "small", a Hugging Face id, an absolute path, or the name of a
+    directory under /app/models. Raises `ModelUnavailable` with one line that says what to do.
+    """
+    if name == DEMO:
+        return _from_directory(DEMO, _ASSETS / DEMO)
+    if Path(name).is_absolute():
+        return _from_directory(Path(name).name, Path(name))
+    if (MODELS_DIRECTORY / name).is_dir():
+        return _from_directory(name, MODELS_DIRECTORY / name)
+    return _from_directory(name, _downloaded(name))
+
+
+def model_sizes() -> list[str]:
+    """The size names that can be downloaded."""
+    from faster_whisper.utils import available_models  # noqa: PLC0415 (loads CTranslate2)
+
+    return list(available_models())
+
+
+def _downloaded(name: str) -> Path:
+    from faster_whisper.utils import download_model  # noqa: PLC0415 (loads CTranslate2)
+
+    if "/" not in name and name not in model_sizes():
+        raise ModelUnavailable(
+            f"Unknown model {name!r}. Use 'demo', a Hugging Face id (owner/name), an absolute "
+            f"path, a directory under {MODELS_DIRECTORY}, or one of: {', '.join(model_sizes())}."
+        )
+    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+    try:
+        return Path(download_model(name, local_files_only=offline))
+    except Exception as error:  # the hub client raises a dozen kinds; all mean this
+        raise ModelUnavailable(
+            f"Model {name!r} is not on this machine and could not be downloaded "
+            f"({type(error).__name__}). Connect to the network once, or give a local directory: "
+            f"--model /path/to/a/ctranslate2/model, or try --model demo."
+        ) from error
+
+
+def _from_directory(name: str, directory: Path) -> ModelFiles:
+    if not directory.is_dir():
+        raise ModelUnavailable(f"There is no model directory {str(directory)!r}.")
+    if not (directory / "model.bin").is_file():
+        raise ModelUnavailable(
+            f"Model {name!r} has no model.bin: it is not in CTranslate2's format. Convert it with "
+            f"ct2-transformers-converter --copy_files tokenizer.json preprocessor_config.json."
+        )
+    return ModelFiles(name, directory, _read_card(name, directory / CARD_FILE))
+
+
+def _read_card(name: str, file: Path) -> ModelCard:
+    if not file.is_file():
+        return ModelCard()
+    try:
+        return ModelCard.model_validate(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, ValidationError) as error:
+        problem = str(error).splitlines()[0]
+        raise ModelUnavailable(
+            f"The card {CARD_FILE} of model {name!r} is wrong: {problem}"
+        ) from error

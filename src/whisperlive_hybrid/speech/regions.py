@@ -1,0 +1,157 @@
+"""Voice probabilities to regions of speech: one hysteresis machine for files and live streams.
+
+It eats one probability per frame of 512 samples (32 ms, Silero's step) and answers with the
+regions that have ended. Because it looks at nothing but the probabilities seen so far, a file and a
+live stream of the same audio are cut at the same samples, however the audio arrives.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from whisperlive_hybrid.types import SAMPLE_RATE, Region
+
+FRAME: Final = 512
+"""Samples per probability."""
+
+
+@dataclass(frozen=True, slots=True)
+class VadOptions:
+    """When speech begins and ends; seconds are on the recording clock."""
+
+    enabled: bool = True
+    """False: silence is decoded too; regions then cover the recording without a gap."""
+    threshold: float = 0.5
+    """A frame at or above it is speech."""
+    min_silence_s: float = 0.5
+    """Silence that ends an utterance."""
+    pre_roll_s: float = 0.3
+    """Audio kept before the first frame of speech, so that no onset is clipped."""
+    post_roll_s: float = 0.2
+    """Audio kept after the last frame of speech."""
+    onset_frames: int = 2
+    """Frames of speech in a row that begin an utterance; one alone is a click."""
+
+    @property
+    def neg_threshold(self) -> float:
+        """Speech that has begun goes on until a frame falls below it (Silero's rule)."""
+        return max(self.threshold - 0.15, 0.01)
+
+
+@dataclass(slots=True)
+class _OpenRegion:
+    """A region that has begun; `quiet_since` is where its speech ended, if it has."""
+
+    start: int
+    has_speech: bool
+    quiet_since: int | None = None
+
+
+class RegionFinder:
+    """Finds regions of at most `longest` samples; longer speech is cut where it is quietest."""
+
+    def __init__(self, options: VadOptions, longest: int) -> None:
+        self._options = options
+        self._longest = longest
+        self._min_silence = round(options.min_silence_s * SAMPLE_RATE)
+        self._pre_roll = round(options.pre_roll_s * SAMPLE_RATE)
+        self._post_roll = round(options.post_roll_s * SAMPLE_RATE)
+        self._position = 0  # samples judged so far
+        self._onset = 0  # frames of speech in a row while no region is open
+        self._closed_end = 0  # where the last region ended; regions never overlap
+        self._open = None if options.enabled else _OpenRegion(0, has_speech=False)
+        self._recent: deque[float] = deque(maxlen=longest * 2 // 5 // FRAME)  # where a cut may fall
+
+    @property
+    def open_start(self) -> int | None:
+        """Where the utterance began that is being spoken; None in silence."""
+        return self._open.start if self._open and self._open.has_speech else None
+
+    @property
+    def silence(self) -> int:
+        """Samples of silence at the end of the open region; 0 while somebody speaks."""
+        if self._open is None or self._open.quiet_since is None:
+            return 0
+        return self._position - self._open.quiet_since
+
+    @property
+    def needed_from(self) -> int:
+        """The oldest sample that a region to come may still hold."""
+        if self._open is not None:
+            return self._open.start
+        return self._first_sample(self._position - self._onset * FRAME)
+
+    def push(self, probabilities: Iterable[float]) -> list[Region]:
+        """Judge one probability per frame; return the regions that ended, in order."""
+        judged = (self._judge(probability) for probability in probabilities)
+        return [region for region in judged if region is not None]
+
+    def flush(self, end: int) -> list[Region]:
+        """End of the recording after `end` samples: close what is open."""
+        if self._open is None and self._onset:  # a word may begin in the very last frame
+            self._begin()
+        if self._open is None or self._open.start >= end:
+            return []
+        natural = self._natural_end(self._open) if self._options.enabled else end
+        return [self._close(self._open, min(end, natural))]
+
+    def _judge(self, probability: float) -> Region | None:
+        self._position += FRAME
+        self._recent.append(probability)
+        is_speech = probability >= self._options.threshold
+        if self._open is None:
+            self._onset = self._onset + 1 if is_speech else 0
+            if self._onset >= self._options.onset_frames:
+                self._begin()
+            return None
+        region = self._open
+        if is_speech:
+            region.has_speech, region.quiet_since = True, None
+        elif (
+            probability < self._options.neg_threshold
+            and region.has_speech
+            and region.quiet_since is None
+        ):
+            region.quiet_since = self._position - FRAME
+        return self._end_if_due(region)
+
+    def _begin(self) -> None:
+        """Open a region with the frames of speech just heard."""
+        start = self._first_sample(self._position - self._onset * FRAME)
+        self._open = _OpenRegion(start, has_speech=True)
+        self._onset = 0
+
+    def _end_if_due(self, region: _OpenRegion) -> Region | None:
+        if self.silence >= self._min_silence:
+            return self._close(region, self._natural_end(region))
+        if self._position + FRAME - region.start <= self._longest:
+            return None
+        if region.quiet_since is not None:
+            return self._close(region, self._natural_end(region))
+        return self._cut(region)
+
+    def _cut(self, region: _OpenRegion) -> Region:
+        """End a region in the middle of speech, at the quietest of its last frames."""
+        frames = list(self._recent)
+        loudness = [sum(frames[max(0, i - 1) : i + 2]) for i in range(1, len(frames))]
+        quietest = min(range(len(loudness)), key=lambda i: (loudness[i], -i)) + 1
+        cut = self._position - (len(frames) - quietest) * FRAME
+        self._closed_end = cut
+        self._open = _OpenRegion(cut, region.has_speech)
+        return Region(region.start, cut)
+
+    def _close(self, region: _OpenRegion, end: int) -> Region:
+        self._closed_end = end
+        self._open = None if self._options.enabled else _OpenRegion(end, has_speech=False)
+        return Region(region.start, end)
+
+    def _first_sample(self, speech_start: int) -> int:
+        """Where a region begins whose speech begins at `speech_start`."""
+        return max(self._closed_end, speech_start - self._pre_roll)
+
+    def _natural_end(self, region: _OpenRegion) -> int:
+        """Where the region ends if nobody speaks any more."""
+        if region.quiet_since is None:
+            return self._position
+        return min(self._position, region.quiet_since + self._post_roll)

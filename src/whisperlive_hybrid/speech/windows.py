@@ -1,0 +1,118 @@
+"""Regions to windows, and times on a window back to times in the recording."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from whisperlive_hybrid.audio.buffer import SampleBuffer
+from whisperlive_hybrid.speech.regions import RegionFinder, VadOptions
+from whisperlive_hybrid.types import SAMPLE_RATE, Region, Samples, Segment, Span, Window, Word
+
+LONGEST_UTTERANCE_S: Final = 20.0
+"""Where speech without a pause is cut at the latest; a model's card may ask for less."""
+
+
+class WindowCutter:
+    """Cuts a stream of samples into windows, one per region of speech, as it arrives.
+
+    Holds no more audio than the open region and its pre-roll.
+    """
+
+    def __init__(self, options: VadOptions, longest_s: float) -> None:
+        self._regions = RegionFinder(options, round(longest_s * SAMPLE_RATE))
+        self._buffer = SampleBuffer()
+
+    @property
+    def heard(self) -> int:
+        """Samples pushed so far."""
+        return self._buffer.end
+
+    @property
+    def silence(self) -> int:
+        """Samples of silence at the end of the utterance that is open; 0 while somebody speaks."""
+        return self._regions.silence
+
+    def push(self, samples: Samples, probabilities: Iterable[float]) -> list[Window]:
+        """Take samples and the probabilities of the frames they complete; return ended windows."""
+        self._buffer.append(samples)
+        return self._windows(self._regions.push(probabilities))
+
+    def flush(self) -> list[Window]:
+        """End of the recording: what is open becomes a window."""
+        return self._windows(self._regions.flush(self._buffer.end))
+
+    def open_window(self) -> Window | None:
+        """The utterance that is being spoken, as far as it was heard; None in silence."""
+        start = self._regions.open_start
+        if start is None:
+            return None
+        return self._window(Region(start, self._buffer.end))
+
+    def _windows(self, regions: Sequence[Region]) -> list[Window]:
+        windows = [self._window(region) for region in regions]
+        self._buffer.discard_before(self._regions.needed_from)
+        return windows
+
+    def _window(self, region: Region) -> Window:
+        end = min(region.end, self._buffer.end)
+        samples = self._buffer.slice(region.start, end)
+        return Window(samples, (Span(0, region.start, len(samples)),))
+
+
+def packed(windows: Iterable[Window], longest_s: float) -> Iterator[Window]:
+    """Join consecutive windows into fuller ones, for models that always pay for 30 s."""
+    longest = round(longest_s * SAMPLE_RATE)
+    held: list[Window] = []
+    for window in windows:
+        if sum(len(each.samples) for each in held) + len(window.samples) > longest and held:
+            yield _joined(held)
+            held = []
+        held.append(window)
+    if held:
+        yield _joined(held)
+
+
+def _joined(windows: Sequence[Window]) -> Window:
+    if len(windows) == 1:
+        return windows[0]
+    spans: list[Span] = []
+    offset = 0
+    for window in windows:
+        spans += (replace(span, window_sample=span.window_sample + offset) for span in window.spans)
+        offset += len(window.samples)
+    return Window(np.concatenate([window.samples for window in windows]), tuple(spans))
+
+
+def recording_time(window: Window, time: float, *, is_end: bool = False) -> float:
+    """Place a window time on the recording clock; `is_end` decides for the earlier span at a seam.
+
+    Times before or after the window are pulled to its borders.
+    """
+    sample = time * SAMPLE_RATE
+    for span in window.spans:
+        within = sample - span.window_sample
+        if within < span.length or (is_end and within <= span.length):
+            return (span.recording_sample + max(0.0, within)) / SAMPLE_RATE
+    return window.end
+
+
+def on_recording_clock(window: Window, segments: Iterable[Segment]) -> list[Segment]:
+    """The segments of a window with all their times moved to the recording clock."""
+    return [_moved(window, segment) for segment in segments]
+
+
+def _moved(window: Window, segment: Segment) -> Segment:
+    words = segment.words and tuple(
+        Word(
+            word.text,
+            recording_time(window, word.start),
+            recording_time(window, word.end, is_end=True),
+            word.probability,
+        )
+        for word in segment.words
+    )
+    start = recording_time(window, segment.start)
+    end = recording_time(window, segment.end, is_end=True)
+    return replace(segment, start=start, end=max(start, end), words=words)

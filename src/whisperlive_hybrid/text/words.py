@@ -1,0 +1,66 @@
+"""Token times to word times, and words to the segments they belong to."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from whisperlive_hybrid.types import Segment, TokenTime, Vocabulary, Word
+
+_PREPENDED = "\"'“¿([{-"
+_APPENDED = "\"'.。,，!！?？:：”)]}、"  # noqa: RUF001 (full-width marks are meant)
+"""Punctuation that belongs to the word after or before it; the sets of openai/whisper."""
+
+
+def with_words(
+    segments: Sequence[Segment],
+    times: Sequence[TokenTime],
+    vocabulary: Vocabulary,
+    language: str,
+) -> tuple[Segment, ...]:
+    """Give each segment its words.
+
+    `times` belong to the text tokens of all the segments in order, on the same clock. A segment
+    with words starts and ends with them: they are measured, its time marks were guessed.
+    """
+    timed: list[Segment] = []
+    first = 0
+    for segment in segments:
+        tokens = text_tokens(segment.tokens, vocabulary)
+        own = times[first : first + len(tokens)]
+        first += len(tokens)
+        words = _words(vocabulary.split_words(tokens, language), own)
+        start, end = (words[0].start, words[-1].end) if words else (segment.start, segment.end)
+        timed.append(replace(segment, start=start, end=end, words=words))
+    return tuple(timed)
+
+
+def text_tokens(tokens: Sequence[int], vocabulary: Vocabulary) -> tuple[int, ...]:
+    """The tokens that are text, without time marks."""
+    return tuple(token for token in tokens if token < vocabulary.end_of_text)
+
+
+def _words(pieces: Sequence[tuple[str, int]], times: Sequence[TokenTime]) -> tuple[Word, ...]:
+    words: list[Word] = []
+    first = 0
+    for text, length in pieces:
+        own = times[first : first + length]
+        first += length
+        probability = sum(time.probability for time in own) / length
+        words.append(Word(text, own[0].start, own[-1].end, probability))
+    return tuple(_with_punctuation(words))
+
+
+def _with_punctuation(words: Sequence[Word]) -> list[Word]:
+    """Merge lone punctuation into its neighbour, whose times stay those of the spoken word."""
+    merged: list[Word] = []
+    for word in words:
+        if merged and _is_only(word.text, _APPENDED):
+            merged[-1] = replace(merged[-1], text=merged[-1].text + word.text)
+        elif merged and _is_only(merged[-1].text, _PREPENDED) and merged[-1].text.startswith(" "):
+            merged[-1] = replace(word, text=merged[-1].text + word.text.lstrip(" "))
+        else:
+            merged.append(word)
+    return merged
+
+
+def _is_only(text: str, marks: str) -> bool:
+    return bool(text.strip()) and all(character in marks for character in text.strip())

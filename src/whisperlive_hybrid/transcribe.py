@@ -1,0 +1,251 @@
+"""The use case of a file: blocks of samples in, segments out, with memory bounded by the windows.
+
+Audio is pulled, never pushed: a window is cut only when the engine has room for another one, so a
+file of any length holds a few windows' worth of samples. Windows are read side by side and answered
+in order.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+import numpy as np
+
+from whisperlive_hybrid.backends.base import Capabilities
+from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.speech.regions import VadOptions
+from whisperlive_hybrid.speech.windows import (
+    LONGEST_UTTERANCE_S,
+    WindowCutter,
+    on_recording_clock,
+    packed,
+)
+from whisperlive_hybrid.text.language import LanguageVote
+from whisperlive_hybrid.types import (
+    SAMPLE_RATE,
+    DecodeOptions,
+    Language,
+    Reading,
+    Samples,
+    Segment,
+    Urgency,
+    Window,
+)
+
+BATCHES_AHEAD: Final = 2
+"""Full batches of windows that one file keeps in the engine: one runs, one gathers."""
+
+SILENT_LANGUAGE: Final = Language("en", 0.0)
+"""What is reported where nobody speaks."""
+
+
+class VoiceStream(Protocol):
+    """Judges which parts of one recording are speech."""
+
+    def push(self, samples: Samples) -> list[float]:
+        """The probability of speech in each frame that `samples` complete."""
+
+    def flush(self) -> list[float]:
+        """The probability of the last, incomplete frame, if there is one."""
+
+
+class VoiceDetector(Protocol):
+    """Makes voice streams."""
+
+    def open(self) -> VoiceStream:
+        """Begin a stream with fresh state."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileRequest:
+    """What to do with a recording."""
+
+    options: DecodeOptions = field(default_factory=DecodeOptions)
+    vad: VadOptions = field(default_factory=VadOptions)
+    urgency: Urgency = Urgency.SHORT_FILE
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """News of a recording after one more of its windows was read."""
+
+    segments: tuple[Segment, ...]
+    """New ones, on the recording clock."""
+    language: Language
+    done: float
+    """Recording time up to which everything is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A whole recording."""
+
+    segments: tuple[Segment, ...]
+    language: Language
+    duration: float
+    speech: float
+    """Seconds that were left after silence was cut out."""
+
+
+OnAdvance = Callable[[Advance], Awaitable[None]]
+
+
+async def _ignore(_: Advance) -> None:
+    """Nobody wants to hear of the progress."""
+
+
+class Transcriber:
+    """Transcribes recordings through one engine."""
+
+    def __init__(self, engine: Engine, detector: VoiceDetector) -> None:
+        self.engine = engine
+        self._detector = detector
+        # Decoding media and judging voices is real work; more threads than workers only compete.
+        self._threads = anyio.CapacityLimiter(max(2, engine.capabilities.workers))
+
+    async def transcript(
+        self, blocks: Iterable[Samples], request: FileRequest, on_advance: OnAdvance = _ignore
+    ) -> Transcript:
+        """Transcribe a recording to its end.
+
+        `blocks` are (n,) float32 arrays of any size; they are read in a thread, one at a time, only
+        as fast as windows are read. What their iteration raises, and what `Engine.decode` raises,
+        comes out here, and all queued work of the recording is withdrawn.
+        """
+        self.engine.check(request.options)
+        cuts = _Cuts(blocks, self._detector.open(), request.vad, self.engine.capabilities)
+        segments: list[Segment] = []
+
+        async def collect(advance: Advance) -> None:
+            segments.extend(advance.segments)
+            await on_advance(advance)
+
+        try:
+            async with anyio.create_task_group() as tasks:
+                run = _Run(self.engine, request, cuts, self._threads, tasks)
+                language = await run.read(collect)
+        except ExceptionGroup as group:
+            raise _first_cause(group) from None
+        return Transcript(tuple(segments), language, cuts.duration, cuts.speech)
+
+
+class _Cuts:
+    """The windows of a recording, cut on demand in whatever thread asks for the next one."""
+
+    def __init__(
+        self, blocks: Iterable[Samples], voice: VoiceStream, vad: VadOptions, able: Capabilities
+    ) -> None:
+        self._cutter = WindowCutter(vad, min(able.longest_window_s, LONGEST_UTTERANCE_S))
+        windows = self._cut(blocks, voice)
+        # A model that always pays for its full context gets it filled; others save by cutting.
+        pays_in_full = len(able.contexts_s) == 1
+        self._windows = packed(windows, able.longest_window_s) if pays_in_full else windows
+        self.speech = 0.0
+
+    @property
+    def duration(self) -> float:
+        """Seconds of the recording read so far."""
+        return self._cutter.heard / SAMPLE_RATE
+
+    def next(self) -> Window | None:
+        """Read on until a window is complete; None after the last one."""
+        window = next(self._windows, None)
+        self.speech += window.duration if window else 0.0
+        return window
+
+    def _cut(self, blocks: Iterable[Samples], voice: VoiceStream) -> Iterator[Window]:
+        for block in blocks:
+            yield from self._cutter.push(block, voice.push(block))
+        yield from self._cutter.push(np.zeros(0, np.float32), voice.flush())
+        yield from self._cutter.flush()
+
+
+class _Run:
+    """One recording on its way through the engine."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        request: FileRequest,
+        cuts: _Cuts,
+        threads: anyio.CapacityLimiter,
+        tasks: anyio.abc.TaskGroup,
+    ) -> None:
+        self._engine = engine
+        self._request = request
+        self._cuts = cuts
+        self._threads = threads
+        self._tasks = tasks
+        self._ahead = BATCHES_AHEAD * engine.capabilities.generate_batch
+
+    async def read(self, emit: OnAdvance) -> Language:
+        """Read all windows, emit their segments in order, and say which language it was."""
+        language = self._known_language() or await self._detect_language(emit)
+        pending: deque[_Pending] = deque()
+        while True:
+            while len(pending) < self._ahead and (window := await self._next_window()):
+                pending.append(_Pending(window))
+                self._tasks.start_soon(self._settle, pending[-1], language)
+            if not pending:
+                return language
+            first = pending.popleft()
+            await first.settled.wait()
+            await emit(_advance(first.window, first.reading, language))
+
+    def _known_language(self) -> Language | None:
+        options, able = self._request.options, self._engine.capabilities
+        code = options.language
+        if code is None and len(able.languages) == 1:
+            code = min(able.languages)
+        return Language(code, 1.0) if code else None
+
+    async def _detect_language(self, emit: OnAdvance) -> Language:
+        """Read windows one by one until the language is sure, then emit them in that language."""
+        vote = LanguageVote()
+        held: list[tuple[Window, Reading]] = []
+        language: Language | None = None
+        while language is None and (window := await self._next_window()):
+            reading = await self._decode(window, None)
+            held.append((window, reading))
+            if reading.segments:
+                language = vote.hear(reading.language)
+        decided = language or vote.decide() or SILENT_LANGUAGE
+        for window, reading in held:
+            is_misread = bool(reading.segments) and reading.language.code != decided.code
+            final = await self._decode(window, decided) if is_misread else reading
+            await emit(_advance(window, final, decided))
+        return decided
+
+    async def _settle(self, pending: "_Pending", language: Language) -> None:
+        pending.reading = await self._decode(pending.window, language)
+        pending.settled.set()
+
+    async def _decode(self, window: Window, language: Language | None) -> Reading:
+        options = replace(self._request.options, language=language.code if language else None)
+        return await self._engine.decode(window, options, self._request.urgency)
+
+    async def _next_window(self) -> Window | None:
+        return await anyio.to_thread.run_sync(self._cuts.next, limiter=self._threads)
+
+
+class _Pending:
+    """A window in the engine, and its reading once that is settled."""
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        self.settled = anyio.Event()
+        self.reading = Reading((), SILENT_LANGUAGE)
+
+
+def _advance(window: Window, reading: Reading, language: Language) -> Advance:
+    return Advance(tuple(on_recording_clock(window, reading.segments)), language, window.end)
+
+
+def _first_cause(group: ExceptionGroup[Exception]) -> Exception:
+    """The first plain exception of a group: one failed window is why all were given up."""
+    first = group.exceptions[0]
+    return _first_cause(first) if isinstance(first, ExceptionGroup) else first

@@ -1,0 +1,223 @@
+"""The nouns of the project: what flows from samples to text.
+
+Two clocks are in use. *Recording* time counts from the first sample of a file or a connection;
+*window* time counts from the first sample of one `Window`. Every docstring says which is meant.
+Audio is mono float32 at `SAMPLE_RATE`, nominally in [-1, 1].
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from typing import Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Samples = npt.NDArray[np.float32]
+"""(n,) float32, mono, 16 kHz."""
+
+SAMPLE_RATE: Final = 16_000
+"""Samples per second everywhere behind the doors; Whisper's own rate."""
+
+CONTEXT_S: Final = 30.0
+"""Seconds of audio that a Whisper encoder was trained on: its full context."""
+
+
+TIME_MARK_S: Final = 0.02
+"""Seconds between two time marks, and between two encoder positions."""
+
+
+class Task(Enum):
+    """What to do with the speech."""
+
+    TRANSCRIBE = "transcribe"
+    TRANSLATE = "translate"  # into English, as Whisper does
+
+
+class Urgency(IntEnum):
+    """Classes of work, most urgent first."""
+
+    FINAL = 0
+    """The end of a live utterance: somebody waits for these very words."""
+    UPDATE = 1
+    """A better guess at an utterance that is still being spoken."""
+    SHORT_FILE = 2
+    """A file that a caller waits for."""
+    BULK = 3
+    """Long files and jobs; they fill the gaps and keep a minimum share."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a live stream waits for it."""
+        return self <= Urgency.UPDATE
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A run of recording samples as it lies in a window."""
+
+    window_sample: int
+    recording_sample: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """The unit of work: at most 30 s of speech, cut in silence.
+
+    `spans` tell where its samples lie in the recording, in order and without gaps in the window.
+    """
+
+    samples: Samples
+    spans: tuple[Span, ...]
+
+    @property
+    def duration(self) -> float:
+        """Seconds of audio in the window."""
+        return len(self.samples) / SAMPLE_RATE
+
+    @property
+    def start(self) -> float:
+        """Recording time of the first sample."""
+        return self.spans[0].recording_sample / SAMPLE_RATE
+
+    @property
+    def end(self) -> float:
+        """Recording time just after the last sample."""
+        last = self.spans[-1]
+        return (last.recording_sample + last.length) / SAMPLE_RATE
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word with its measured place; `text` keeps its leading space."""
+
+    text: str
+    start: float
+    end: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of text as Whisper cut it; `text` keeps its leading space.
+
+    `words` is None where they were not asked for. `avg_logprob`, `compression_ratio` and
+    `no_speech_prob` judge the whole hypothesis that the segment came from.
+    """
+
+    start: float
+    end: float
+    text: str
+    tokens: tuple[int, ...]
+    temperature: float
+    avg_logprob: float
+    compression_ratio: float
+    no_speech_prob: float
+    words: tuple[Word, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """When a hypothesis is not believed; the defaults are those of openai/whisper."""
+
+    compression_ratio: float = 2.4
+    """Above it the text repeats itself."""
+    avg_logprob: float = -1.0
+    """Below it the model was guessing."""
+    no_speech: float = 0.6
+    """Above it, and with a low `avg_logprob`, there was no speech."""
+
+
+TEMPERATURES: Final = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+"""The ladder of openai/whisper: hotter after each hypothesis that is not believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeOptions:
+    """How to read one window. Plain values only, so that it can travel to another machine."""
+
+    language: str | None = None
+    """Whisper's code such as "en"; None to detect it from the window."""
+    task: Task = Task.TRANSCRIBE
+    prompt: str = ""
+    """Text that the speech might continue; steers spelling and style."""
+    hotwords: str = ""
+    """Words that are likely to occur."""
+    words: bool = False
+    """Whether to measure word times."""
+    beam_size: int = 5
+    temperatures: tuple[float, ...] = TEMPERATURES
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    max_new_tokens: int | None = None
+    """Bound on the length of the answer, against run-away; None for the model's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """A language code with the probability that the model gave it (1.0 where it was told)."""
+
+    code: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the engine answers for one window: its segments on the window clock."""
+
+    segments: tuple[Segment, ...]
+    language: Language
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A stretch of speech in the recording, [start, end) in samples."""
+
+    start: int
+    end: int
+
+
+def joined_text(segments: Sequence[Segment]) -> str:
+    """The running text of segments, without the leading space of the first."""
+    return "".join(segment.text for segment in segments).strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What a model wrote for one window at one temperature, before anybody believes it.
+
+    `tokens` are text tokens and time marks, without start and end marks. `avg_logprob` is the
+    mean log probability per token, end mark included, as openai/whisper counts it.
+    """
+
+    tokens: tuple[int, ...]
+    avg_logprob: float
+    no_speech_prob: float
+    temperature: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenTime:
+    """When a text token was heard (window clock) and how probable it was."""
+
+    start: float
+    end: float
+    probability: float
+
+
+class Vocabulary(Protocol):
+    """The part of a tokenizer that turns tokens back into text."""
+
+    @property
+    def timestamp_begin(self) -> int:
+        """The token that marks 0.00 s; later ones follow in steps of `TIME_MARK_S`."""
+
+    @property
+    def end_of_text(self) -> int:
+        """The first special token: every token below it is text."""
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of text tokens; anything special is left out."""
+
+    def split_words(self, tokens: Sequence[int], language: str) -> list[tuple[str, int]]:
+        """Cut text tokens into words: each with its text and its number of tokens, in order."""
