@@ -1,0 +1,239 @@
+"""A backend without a model: deterministic, instant, and as strict as a real one.
+
+It reads amplitudes. A plateau of level n / 1000 for at least 0.1 s is the word "wn"; `speak` makes
+such audio. So a test can say which words must come out, once each and in order, and can count what
+was lost. Levels 990 and above misbehave on purpose, see `Trouble`.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from itertools import groupby
+from typing import Final
+
+import numpy as np
+
+from whisperlive_hybrid.backends.base import (
+    Align,
+    Capabilities,
+    DetectLanguage,
+    Encode,
+    Encoded,
+    Generate,
+    Work,
+)
+from whisperlive_hybrid.speech.regions import FRAME
+from whisperlive_hybrid.types import (
+    SAMPLE_RATE,
+    TIME_MARK_S,
+    Hypothesis,
+    Language,
+    Samples,
+    Task,
+    TokenTime,
+    Window,
+)
+
+WORD_S: Final = 0.3
+"""Length of a spoken word."""
+PAUSE_S: Final = 0.06
+"""Silence between words of one utterance."""
+
+_STEP_S: Final = 0.02
+_SHORTEST_S: Final = 0.1
+_END_OF_TEXT: Final = 1000
+_TIMESTAMP_BEGIN: Final = 1100
+
+
+class Trouble(IntEnum):
+    """Levels that make the fake misbehave when it generates."""
+
+    ITEM_FAILS = 990
+    """Its own answer is an exception; its neighbours are fine."""
+    CALL_DIES = 991
+    """The whole call raises."""
+    GUESSES_WHILE_COLD = 992
+    """Improbable at temperature 0, fine above."""
+
+
+def speak(words: Sequence[int]) -> Samples:
+    """Audio in which the fake reads these words (levels 1 to 999); 16 kHz."""
+    gap = np.zeros(round(PAUSE_S * SAMPLE_RATE), np.float32)
+    pieces: list[Samples] = []
+    for word in words:
+        pieces += [np.full(round(WORD_S * SAMPLE_RATE), word / 1000, np.float32), gap]
+    return np.concatenate([gap[:0], *pieces])
+
+
+def pause(seconds: float) -> Samples:
+    """Digital silence."""
+    return np.zeros(round(seconds * SAMPLE_RATE), np.float32)
+
+
+class FakeVocabulary:
+    """Token n is the word " wn"."""
+
+    end_of_text: int = _END_OF_TEXT
+    timestamp_begin: int = _TIMESTAMP_BEGIN
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The words of the text tokens."""
+        return "".join(f" w{token}" for token in tokens if token < _END_OF_TEXT)
+
+    def split_words(self, tokens: Sequence[int], language: str) -> list[tuple[str, int]]:
+        """One word per token, in any language."""
+        del language
+        return [(f" w{token}", 1) for token in tokens]
+
+
+@dataclass(frozen=True, slots=True)
+class FakeEncoded:
+    """The words of a window with their times: (level, start, end)."""
+
+    words: tuple[tuple[int, float, float], ...]
+    context_s: float
+
+
+@dataclass(slots=True)
+class FakeBackend:
+    """Answers at once; `calls` keeps the size and kind of every call for tests to look at."""
+
+    workers: int = 1
+    generate_batch: int = 8
+    contexts_s: tuple[float, ...] = (5.0, 10.0, 30.0)
+    longest_window_s: float = 30.0
+    languages: frozenset[str] = frozenset({"en", "de"})
+    language: Language = field(default_factory=lambda: Language("en", 0.9))
+    calls: list[tuple[type, int]] = field(default_factory=list)
+    vocabulary: FakeVocabulary = field(default_factory=FakeVocabulary)
+    is_closed: bool = False
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it pretends to be."""
+        return Capabilities(
+            model="fake",
+            backend="fake",
+            device="cpu",
+            compute_type="none",
+            languages=self.languages,
+            tasks=frozenset(Task),
+            word_times=True,
+            prompts=True,
+            workers=self.workers,
+            encode_batch=1,
+            generate_batch=self.generate_batch,
+            longest_window_s=self.longest_window_s,
+            contexts_s=self.contexts_s,
+            context_tail_s=0.5,
+            note="The fake backend reads amplitudes, not speech; it is for tests.",
+        )
+
+    def batch_key(self, work: Work) -> Hashable:
+        """As strict as CTranslate2: kind, context and temperature."""
+        match work:
+            case Encode():
+                return (Encode, work.context_s)
+            case DetectLanguage():
+                return (DetectLanguage, work.encoded.context_s)
+            case Align():
+                return (Align, work.encoded.context_s, work.language.code)
+            case Generate():
+                beam_size = work.options.beam_size
+                return (Generate, work.encoded.context_s, work.temperature, beam_size)
+
+    def encode(self, batch: Sequence[Encode]) -> list[Encoded | Exception]:
+        """Read the plateaus."""
+        self._note(batch)
+        return [FakeEncoded(_plateaus(work.window), work.context_s) for work in batch]
+
+    def detect_language(self, batch: Sequence[DetectLanguage]) -> list[Language | Exception]:
+        """Always `language`."""
+        self._note(batch)
+        return [self.language for _ in batch]
+
+    def generate(self, batch: Sequence[Generate]) -> list[Hypothesis | Exception]:
+        """One time mark before the first word and one after the last."""
+        self._note(batch)
+        if any(_has(work, Trouble.CALL_DIES) for work in batch):
+            raise RuntimeError("the fake call died")
+        return [_hypothesis(work) for work in batch]
+
+    def align(self, batch: Sequence[Align]) -> list[list[TokenTime] | Exception]:
+        """The exact times of the plateaus."""
+        self._note(batch)
+        return [[TokenTime(a, b, 1.0) for _, a, b in _words(work)] for work in batch]
+
+    def close(self) -> None:
+        """Remember it."""
+        self.is_closed = True
+
+    def _note(self, batch: Sequence[Work]) -> None:
+        if len({self.batch_key(work) for work in batch}) != 1:
+            raise ValueError("a batch of mixed keys")
+        self.calls.append((type(batch[0]), len(batch)))
+
+
+class EnergyVad:
+    """A voice detector for `speak`: any sample that is not silence is speech."""
+
+    def open(self) -> "EnergyStream":
+        """Begin a stream."""
+        return EnergyStream()
+
+
+class EnergyStream:
+    """1.0 for each frame with sound in it, 0.0 for silence."""
+
+    def __init__(self) -> None:
+        self._rest: Samples = np.zeros(0, np.float32)
+
+    def push(self, samples: Samples) -> list[float]:
+        """The probability of speech in each frame that `samples` complete."""
+        waiting = np.concatenate([self._rest, samples])
+        n_frames = len(waiting) // FRAME
+        self._rest = waiting[n_frames * FRAME :]
+        frames = waiting[: n_frames * FRAME].reshape(n_frames, FRAME)
+        return [float(frame.any()) for frame in frames]
+
+    def flush(self) -> list[float]:
+        """The probability of the last, incomplete frame."""
+        rest, self._rest = self._rest, self._rest[:0]
+        return [float(rest.any())] if len(rest) else []
+
+
+def _plateaus(window: Window) -> tuple[tuple[int, float, float], ...]:
+    step = round(_STEP_S * SAMPLE_RATE)
+    n_steps = len(window.samples) // step
+    levels = np.rint(window.samples[: n_steps * step : step] * 1000).astype(int)
+    words: list[tuple[int, float, float]] = []
+    first = 0
+    for level, run in groupby(levels.tolist()):
+        length = len(list(run))
+        if level > 0 and length * _STEP_S >= _SHORTEST_S:
+            words.append((level, first * _STEP_S, (first + length) * _STEP_S))
+        first += length
+    return tuple(words)
+
+
+def _words(work: Generate | Align) -> tuple[tuple[int, float, float], ...]:
+    return work.encoded.words if isinstance(work.encoded, FakeEncoded) else ()
+
+
+def _has(work: Generate, trouble: Trouble) -> bool:
+    return any(level == trouble for level, _, _ in _words(work))
+
+
+def _hypothesis(work: Generate) -> Hypothesis | Exception:
+    if _has(work, Trouble.ITEM_FAILS):
+        return RuntimeError("the fake item failed")
+    words = _words(work)
+    if not words:
+        return Hypothesis((), -2.0, 0.99, work.temperature)
+    is_guess = work.temperature == 0 and _has(work, Trouble.GUESSES_WHILE_COLD)
+    tokens = (
+        _TIMESTAMP_BEGIN + round(words[0][1] / TIME_MARK_S),
+        *(level for level, _, _ in words),
+        _TIMESTAMP_BEGIN + round(words[-1][2] / TIME_MARK_S),
+    )
+    return Hypothesis(tokens, -2.0 if is_guess else -0.1, 0.0, work.temperature)

@@ -1,0 +1,91 @@
+"""Settings: read once from the environment at a composition root, then passed in.
+
+The names without a prefix are those that earlier deployments documented; everything else is
+`WHISPERLIVE_` and the field's name in capitals.
+"""
+
+import os
+from typing import Literal
+
+from pydantic import AliasChoices, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from whisperlive_hybrid.errors import BadRequest
+
+MEBIBYTE = 1024 * 1024
+
+BackendName = Literal["faster_whisper", "openvino", "tensorrt", "fake"]
+
+
+class Settings(BaseSettings):
+    """Everything that an operator can change; limits have safe defaults."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="WHISPERLIVE_", frozen=True, populate_by_name=True, extra="ignore"
+    )
+
+    host: str = "0.0.0.0"  # noqa: S104 (a server in a container listens on all its addresses)
+    """Address that both doors listen on."""
+    live_port: int = Field(
+        default=5050, ge=0, le=65535, validation_alias=AliasChoices("PORT_WHISPERLIVE", "live_port")
+    )
+    """Port of the WebSocket door; 0 for any free one."""
+    http_port: int = Field(
+        default=8080, ge=0, le=65535, validation_alias=AliasChoices("HTTP_PORT", "http_port")
+    )
+    """Port of the HTTP door; 0 for any free one."""
+
+    model: str = Field(
+        default="demo", validation_alias=AliasChoices("FASTERWHISPER_MODEL", "model")
+    )
+    """demo, a size, a Hugging Face id, an absolute path, or a directory under /app/models."""
+    backend: BackendName = "faster_whisper"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    compute_type: str = "auto"
+    """CTranslate2's; auto is int8 on the CPU and float16 on a GPU."""
+    threads: int = Field(
+        default=0, ge=0, le=1024, validation_alias=AliasChoices("OMP_NUM_THREADS", "threads")
+    )
+    """Worker threads for the model, one core each; 0 for as many as the process may use."""
+
+    max_upload_mb: float = Field(default=100, gt=0)
+    """Largest upload in MiB, enforced while reading."""
+    max_audio_hours: float = Field(default=6, gt=0)
+    """Longest recording, counted while decoding: a small file can hold days of silence."""
+    max_clients: int = Field(default=32, ge=1)
+    """Live streams at once; one more is told to wait."""
+    max_connection_s: float = Field(default=3600, gt=0)
+    """Longest live connection in seconds."""
+    queue_limit: int = Field(default=256, ge=1)
+    """Windows of files that may wait before requests are refused."""
+    drain_s: float = Field(default=30, ge=0)
+    """How long a shutdown waits for work in flight."""
+    raw_pcm_input: bool = False
+    """Whether live clients that announce no format send int16 rather than float32."""
+
+    log_format: Literal["console", "json"] = "console"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """The upload limit in bytes."""
+        return int(self.max_upload_mb * MEBIBYTE)
+
+    @property
+    def worker_threads(self) -> int:
+        """How many model calls run at once on a CPU."""
+        return self.threads or len(os.sched_getaffinity(0))
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the environment; `overrides` (command-line options that were given) win.
+
+    Raises `BadRequest` with one line that names the setting at fault.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # checked by pydantic itself
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise BadRequest(f"Setting {name}={first['input']!r}: {first['msg']}.") from error
