@@ -17,6 +17,12 @@ import numpy as np
 
 from whisperlive_hybrid.backends.base import Capabilities
 from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.language_lock import (
+    SILENT_LANGUAGE,
+    LanguageLock,
+    Read,
+    told_language,
+)
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.speech.windows import (
     LONGEST_UTTERANCE_S,
@@ -24,7 +30,6 @@ from whisperlive_hybrid.speech.windows import (
     on_recording_clock,
     packed,
 )
-from whisperlive_hybrid.text.language import LanguageVote
 from whisperlive_hybrid.types import (
     SAMPLE_RATE,
     DecodeOptions,
@@ -38,9 +43,6 @@ from whisperlive_hybrid.types import (
 
 BATCHES_AHEAD: Final = 2
 """Full batches of windows that one file keeps in the engine: one runs, one gathers."""
-
-SILENT_LANGUAGE: Final = Language("en", 0.0)
-"""What is reported where nobody speaks."""
 
 
 class VoiceStream(Protocol):
@@ -184,7 +186,7 @@ class _Run:
 
     async def read(self, emit: OnAdvance) -> Language:
         """Read all windows, emit their segments in order, and say which language it was."""
-        language = self._known_language() or await self._detect_language(emit)
+        language = await self._find_language(emit)
         pending: deque[_Pending] = deque()
         while True:
             while len(pending) < self._ahead and (window := await self._next_window()):
@@ -196,29 +198,18 @@ class _Run:
             await first.settled.wait()
             await emit(_advance(first.window, first.reading, language))
 
-    def _known_language(self) -> Language | None:
-        options, able = self._request.options, self._engine.capabilities
-        code = options.language
-        if code is None and len(able.languages) == 1:
-            code = min(able.languages)
-        return Language(code, 1.0) if code else None
-
-    async def _detect_language(self, emit: OnAdvance) -> Language:
+    async def _find_language(self, emit: OnAdvance) -> Language:
         """Read windows one by one until the language is sure, then emit them in that language."""
-        vote = LanguageVote()
-        held: list[tuple[Window, Reading]] = []
-        language: Language | None = None
-        while language is None and (window := await self._next_window()):
-            reading = await self._decode(window, None)
-            held.append((window, reading))
-            if reading.segments:
-                language = vote.hear(reading.language)
-        decided = language or vote.decide() or SILENT_LANGUAGE
-        for window, reading in held:
-            is_misread = bool(reading.segments) and reading.language.code != decided.code
-            final = await self._decode(window, decided) if is_misread else reading
-            await emit(_advance(window, final, decided))
-        return decided
+        options, able = self._request.options, self._engine.capabilities
+        lock = LanguageLock(self._decode, told_language(options.language, able.languages))
+        shown: list[Read] = []
+        while lock.language is None and (window := await self._next_window()):
+            shown = await lock.admit(window, await self._decode(window, None))
+        shown = shown or await lock.decide()
+        language = lock.language or SILENT_LANGUAGE
+        for window, reading in shown:
+            await emit(_advance(window, reading, language))
+        return language
 
     async def _settle(self, pending: "_Pending", language: Language) -> None:
         pending.reading = await self._decode(pending.window, language)

@@ -76,6 +76,13 @@ class RegionFinder:
         return self._position - self._open.quiet_since
 
     @property
+    def settled(self) -> Region | None:
+        """The open region as it will end, unless somebody speaks on before the endpoint."""
+        if self._open is None or not self.silence or self.silence < self._post_roll:
+            return None
+        return Region(self._open.start, self._natural_end(self._open))
+
+    @property
     def needed_from(self) -> int:
         """The oldest sample that a region to come may still hold."""
         if self._open is not None:

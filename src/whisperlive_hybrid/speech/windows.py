@@ -30,6 +30,11 @@ class WindowCutter:
         return self._buffer.end
 
     @property
+    def open_start(self) -> int | None:
+        """Where the utterance began that is being spoken; None in silence."""
+        return self._regions.open_start
+
+    @property
     def silence(self) -> int:
         """Samples of silence at the end of the utterance that is open; 0 while somebody speaks."""
         return self._regions.silence
@@ -49,6 +54,15 @@ class WindowCutter:
         if start is None:
             return None
         return self._window(Region(start, self._buffer.end))
+
+    def settled_window(self) -> Window | None:
+        """The open utterance just as it will end, once its post-roll of silence was heard.
+
+        It can be read ahead of the endpoint: the window that ends there has the same samples,
+        unless somebody speaks on.
+        """
+        region = self._regions.settled
+        return self._window(region) if region else None
 
     def _windows(self, regions: Sequence[Region]) -> list[Window]:
         windows = [self._window(region) for region in regions]

@@ -1,0 +1,289 @@
+"""The WhisperLive wire protocol without a socket: frames in, events out; segments in, frames out.
+
+Rules R1 to R9 are forced by clients in the field; each is quoted where it forces a line.
+
+- R1 `backend` is always "faster_whisper": clients keep no transcript for any other name.
+- R2 nothing but WAIT or ERROR goes out before SERVER_READY.
+- R3 a `segments` list is never empty.
+- R4 `start` and `end` are strings with three decimals.
+- R5 completed segments neither overlap nor run backwards after rounding.
+- R6 `text` begins with a space.
+- R7 every segment says whether it is `completed`.
+- R8 a message carries the last n completed segments and at most one incomplete one, last.
+- R9 a completed segment never changes; an incomplete one keeps its `start` when it completes.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from whisperlive_hybrid.audio.pcm import PcmFormat
+from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.languages import language_code
+from whisperlive_hybrid.speech.regions import VadOptions
+from whisperlive_hybrid.types import Language, Segment, Task, Word
+
+END_OF_AUDIO: Final = b"END_OF_AUDIO"
+"""Python clients send it as a binary frame, the iOS client as text; both count."""
+
+DEFAULT_WINDOW: Final = 10
+"""Completed segments per message where the client does not say (the reference's default)."""
+
+DEFAULT_NO_SPEECH: Final = 0.45
+
+_NOT_YET: Final = ("enable_diarization", "enable_translation", "known_speakers")
+"""Keys that are accepted and answered by a log line until the feature exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """The first message of a client, with every absent key at its default."""
+
+    uid: object
+    """Opaque JSON, echoed verbatim in every message."""
+    language: str | None = None
+    task: Task = Task.TRANSCRIBE
+    model: str = ""
+    """A wish; the server has one model for everybody."""
+    vad: VadOptions = field(default_factory=VadOptions)
+    audio_format: PcmFormat | None = None
+    """None where the client did not say."""
+    window: int = DEFAULT_WINDOW
+    """Completed segments per message; 0 for all of them."""
+    no_speech_thresh: float = DEFAULT_NO_SPEECH
+    word_timestamps: bool = False
+    hotwords: str = ""
+    initial_prompt: str = ""
+    not_yet: tuple[str, ...] = ()
+    """Features that were asked for and do not exist yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """A run of PCM bytes, possibly ending inside a sample."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfAudio:
+    """The client has said everything; it waits for the rest of its text."""
+
+
+def parse_handshake(frame: str | bytes) -> Handshake:
+    """Read the first frame. Raises `BadHandshake`, which carries the uid as far as it is known."""
+    try:
+        message = json.loads(frame)
+    except (ValueError, RecursionError) as error:  # also UnicodeDecodeError, and "[[[[…"
+        raise BadHandshake("The handshake is not JSON.", uid=None) from error
+    if not isinstance(message, dict):
+        raise BadHandshake("The handshake is not a JSON object.", uid=None)
+    try:
+        return _handshake(message)
+    except BadRequest as error:
+        raise BadHandshake(error.message, uid=message.get("uid")) from error
+
+
+class BadHandshake(BadRequest):
+    """The first message cannot be understood; `uid` is what to answer to."""
+
+    def __init__(self, message: str, *, uid: object) -> None:
+        super().__init__(message)
+        self.uid = uid
+
+
+def receive(frame: str | bytes) -> Audio | EndOfAudio:
+    """Understand a frame after the handshake. Raises `BadRequest` for text that means nothing."""
+    payload = frame.encode() if isinstance(frame, str) else frame
+    if payload == END_OF_AUDIO:
+        return EndOfAudio()
+    if isinstance(frame, str):
+        raise BadRequest("After the handshake only binary audio and END_OF_AUDIO are understood.")
+    return Audio(payload)
+
+
+def wait(uid: object, minutes: float) -> str:
+    """The server is full; clients show the number of minutes."""
+    return json.dumps({"uid": uid, "status": "WAIT", "message": minutes})
+
+
+def error(uid: object, message: str) -> str:
+    """A fault that ends the connection."""
+    return json.dumps({"uid": uid, "status": "ERROR", "message": message})
+
+
+def server_ready(uid: object) -> str:
+    """The model is ready (R1)."""
+    return json.dumps({"uid": uid, "message": "SERVER_READY", "backend": "faster_whisper"})
+
+
+def language_detected(uid: object, language: Language) -> str:
+    """Which language is spoken; sent once, before the first segments, if the client left it open.
+
+    It is a message of its own: clients that see `language` look no further (measured).
+    """
+    return json.dumps(
+        {"uid": uid, "language": language.code, "language_prob": language.probability}
+    )
+
+
+def disconnect(uid: object) -> str:
+    """The connection time is used up; always the last message."""
+    return json.dumps({"uid": uid, "message": "DISCONNECT"})
+
+
+class SegmentWriter:
+    """Writes the `segments` messages of one connection."""
+
+    def __init__(self, uid: object, window: int) -> None:
+        self._uid = uid
+        self._window = window
+        self._completed: list[dict[str, Any]] = []
+        self._end_ms = 0  # of the last completed segment
+        self._tentative: dict[str, Any] | None = None
+        self._last = ""
+
+    def write(self, completed: Sequence[Segment], tentative: Segment | None) -> str | None:
+        """The message after `completed` were added and `tentative` became the incomplete one.
+
+        None when there is nothing to show (R3) or nothing has changed: every repetition would
+        only cost the client work.
+        """
+        for segment in completed:
+            self._completed.append(self._entry(segment, is_completed=True))
+        self._forget_old()
+        self._tentative = self._entry(tentative, is_completed=False) if tentative else None
+        shown = self._completed + ([self._tentative] if self._tentative else [])  # R8
+        if not shown:
+            return None
+        message = json.dumps({"uid": self._uid, "segments": shown}, ensure_ascii=False)
+        if message == self._last:
+            return None
+        self._last = message
+        return message
+
+    def _entry(self, segment: Segment, *, is_completed: bool) -> dict[str, Any]:
+        start_ms, end_ms = self._times_ms(segment)
+        if is_completed:
+            self._end_ms = end_ms
+            self._tentative = None
+        entry: dict[str, Any] = {
+            "start": _seconds(start_ms),
+            "end": _seconds(end_ms),
+            "text": " " + segment.text.strip(),  # R6
+            "completed": is_completed,  # R7
+        }
+        if segment.words is not None:
+            entry["words"] = [_word(word) for word in segment.words]
+        return entry
+
+    def _times_ms(self, segment: Segment) -> tuple[int, int]:
+        """Rounded times that neither overlap the last completed segment nor run backwards (R5)."""
+        start_ms = max(self._end_ms, round(segment.start * 1000))
+        end_ms = max(start_ms, round(segment.end * 1000))
+        if self._tentative is not None:  # R9: it was shown with this start
+            shown_ms = round(float(self._tentative["start"]) * 1000)
+            start_ms = min(max(self._end_ms, shown_ms), end_ms)
+        return start_ms, end_ms
+
+    def _forget_old(self) -> None:
+        if self._window:
+            del self._completed[: -self._window]
+
+
+def _seconds(milliseconds: int) -> str:
+    return f"{milliseconds / 1000:.3f}"  # R4
+
+
+def _word(word: Word) -> dict[str, Any]:
+    return {
+        "word": word.text,
+        "start": _seconds(round(word.start * 1000)),
+        "end": _seconds(round(word.end * 1000)),
+        "probability": round(word.probability, 4),
+    }
+
+
+def _handshake(message: Mapping[str, Any]) -> Handshake:
+    defaults = Handshake(uid=None)
+    return Handshake(
+        uid=message.get("uid"),
+        language=_language(message),
+        task=_task(message),
+        model=_text(message, "model") or _text(message, "model_size"),
+        vad=_vad(message),
+        audio_format=_audio_format(message),
+        window=int(_number(message, "send_last_n_segments", defaults.window, 0, 1_000_000)),
+        no_speech_thresh=_number(message, "no_speech_thresh", defaults.no_speech_thresh, 0, 1),
+        word_timestamps=bool(message.get("word_timestamps")),
+        hotwords=_text(message, "hotwords"),
+        initial_prompt=_text(message, "initial_prompt"),
+        not_yet=tuple(key for key in _NOT_YET if message.get(key)),
+    )
+
+
+def _language(message: Mapping[str, Any]) -> str | None:
+    written = _text(message, "language")
+    if not written:
+        return None
+    code = language_code(written)
+    if code is None:
+        raise BadRequest(f"Unknown language {written!r}; use a code such as 'en', or null.")
+    return code
+
+
+def _task(message: Mapping[str, Any]) -> Task:
+    written = _text(message, "task") or Task.TRANSCRIBE.value  # "" is Chrome's "Select Task"
+    allowed = [task.value for task in Task]
+    if written not in allowed:
+        raise BadRequest(f"Unknown task {written!r}; use one of: {', '.join(allowed)}.")
+    return Task(written)
+
+
+def _audio_format(message: Mapping[str, Any]) -> PcmFormat | None:
+    written = _text(message, "audio_format")
+    if not written:
+        return None
+    allowed = [each.value for each in PcmFormat]
+    if written not in allowed:
+        raise BadRequest(f"Unknown audio_format {written!r}; use one of: {', '.join(allowed)}.")
+    return PcmFormat(written)
+
+
+def _vad(message: Mapping[str, Any]) -> VadOptions:
+    """`use_vad` absent counts as true: without it, silence is only cost and hallucination."""
+    wanted = message.get("vad_parameters") or {}
+    if not isinstance(wanted, dict):
+        raise BadRequest("vad_parameters is not an object.")
+    defaults = VadOptions()
+    pad_s = _number(wanted, "speech_pad_ms", defaults.pre_roll_s * 1000, 0, 2000) / 1000
+    silence_s = defaults.min_silence_s * 1000
+    return VadOptions(
+        enabled=message.get("use_vad") is not False,
+        threshold=_number(wanted, "threshold", defaults.threshold, 0.01, 0.99),
+        min_silence_s=_number(wanted, "min_silence_duration_ms", silence_s, 100, 5000) / 1000,
+        pre_roll_s=pad_s,
+    )
+
+
+def _text(message: Mapping[str, Any], key: str) -> str:
+    value = message.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise BadRequest(f"{key} is {value!r}; it must be a string or null.")
+    return value
+
+
+def _number(
+    message: Mapping[str, Any], key: str, default: float, lowest: float, highest: float
+) -> float:
+    value = message.get(key)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadRequest(f"{key} is {value!r}; it must be a number.")
+    if not lowest <= value <= highest:
+        raise BadRequest(f"{key} is {value!r}; it must be between {lowest:g} and {highest:g}.")
+    return float(value)

@@ -1,0 +1,290 @@
+"""The use case of a live stream: samples in as they come, text out as soon as it is known.
+
+An utterance is read in two layers. While somebody speaks, *updates* guess at it: greedy, the
+newest audio only, one at a time, thrown away when something better is there. When it ends, the
+*final* reading is made by the very options and windows that a file gets, so that both doors write
+the same text. The final is begun as soon as the post-roll of silence was heard, and shown at the
+endpoint; if the speaker goes on before that, it was one more update.
+
+Nothing is dropped: a client that sends faster than the model reads is slowed down by `hear`.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+import numpy as np
+
+from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.errors import BackendFailed
+from whisperlive_hybrid.language_lock import (
+    SILENT_LANGUAGE,
+    LanguageLock,
+    Read,
+    told_language,
+)
+from whisperlive_hybrid.speech.regions import VadOptions
+from whisperlive_hybrid.speech.windows import (
+    LONGEST_UTTERANCE_S,
+    WindowCutter,
+    on_recording_clock,
+)
+from whisperlive_hybrid.transcribe import VoiceDetector
+from whisperlive_hybrid.types import (
+    SAMPLE_RATE,
+    DecodeOptions,
+    Language,
+    Reading,
+    Samples,
+    Segment,
+    Urgency,
+    Window,
+    joined_text,
+)
+
+STEP_S: Final = 1.0
+"""New audio in an open utterance that is worth another update."""
+
+BACKLOG: Final = 4
+"""Ended utterances that may wait for their final before the client is slowed down."""
+
+BLOCK: Final = SAMPLE_RATE
+"""Samples judged at a time, however large the client's frames are."""
+
+SURE_EARLY: Final = 0.9
+"""A language this probable in an update is settled before the first final."""
+
+_TOKENS_PER_S: Final = 8
+_SPARE_TOKENS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class LiveOptions:
+    """How to read one stream."""
+
+    options: DecodeOptions = field(default_factory=DecodeOptions)
+    vad: VadOptions = field(default_factory=VadOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageFound:
+    """The language is settled; comes once, before any text, unless the client named it."""
+
+    language: Language
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What is known now, on the recording clock: `completed` never changes again."""
+
+    completed: tuple[Segment, ...]
+    tentative: Segment | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """The model failed twice on this stretch of the recording; it is told, never passed over."""
+
+    start: float
+    end: float
+
+
+Publish = Callable[[LanguageFound | Text | Gap], Awaitable[None]]
+
+
+class _Final:
+    """The final reading of one utterance; `reading` is None until the engine has answered."""
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        self.scope = anyio.CancelScope()
+        self.reading: Reading | None = None
+
+    def is_of(self, window: Window | None) -> bool:
+        """Whether `window` is the same stretch of the recording."""
+        return window is not None and self.window.spans == window.spans
+
+
+class LiveSession:
+    """One live stream: `hear` and `finish` feed it, `run` publishes; all on one event loop."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        detector: VoiceDetector,
+        live: LiveOptions,
+        publish: Publish,
+        tasks: anyio.abc.TaskGroup,
+    ) -> None:
+        """`tasks` owns the readings in flight; what `publish` raises ends it."""
+        engine.check(live.options)
+        able = engine.capabilities
+        self._engine = engine
+        self._options = live.options
+        self._publish = publish
+        self._tasks = tasks
+        self._voice = detector.open()
+        self._cutter = WindowCutter(live.vad, min(able.longest_window_s, LONGEST_UTTERANCE_S))
+        told = told_language(live.options.language, able.languages)
+        self._lock = LanguageLock(self._read_final, told)
+        self._is_language_known = live.options.language is not None  # to the client
+        self._finals: deque[_Final] = deque()  # of utterances that have ended
+        self._guess: _Final | None = None  # of an utterance that seems to have ended
+        self._is_guess_shown = False
+        self._update = anyio.CancelScope()
+        self._updated_to = 0  # samples that an update has seen
+        self._has_ended = False
+        self._changed = anyio.Event()
+
+    async def run(self) -> None:
+        """Publish until the stream has ended and all that was heard is published."""
+        with self._engine.live_stream():
+            while not self._has_ended or self._finals:
+                await self._next_move()
+            await self._show(await self._lock.decide())
+
+    async def hear(self, samples: Samples) -> None:
+        """Take the next samples; waits while too many utterances are unread."""
+        for first in range(0, len(samples), BLOCK):
+            block = samples[first : first + BLOCK]
+            probabilities = await anyio.to_thread.run_sync(self._voice.push, block)
+            self._notice(self._cutter.push(block, probabilities))
+            while len(self._finals) > BACKLOG:
+                await self._changed.wait()
+
+    async def finish(self) -> None:
+        """The stream has ended: what is open is completed, then `run` returns."""
+        silence: Samples = np.zeros(0, np.float32)
+        self._notice(self._cutter.push(silence, self._voice.flush()) + self._cutter.flush())
+        self._has_ended = True
+        self._wake()
+
+    def _notice(self, ended: list[Window]) -> None:
+        """Begin the final reading of utterances that have ended, or that seem to."""
+        for window in ended:
+            self._finals.append(self._begin(window))
+            self._guess = None
+        settled = self._cutter.settled_window()
+        if self._guess and not self._guess.is_of(settled):
+            self._guess.scope.cancel()  # the speaker went on
+            self._guess = None
+        if settled and not self._guess:
+            self._guess = self._begin(settled)
+            self._is_guess_shown = False
+        self._wake()
+
+    def _begin(self, window: Window) -> _Final:
+        """Begin a final reading, or take over the one that was begun on a guess."""
+        if self._guess and self._guess.is_of(window):
+            return self._guess
+        if self._guess:
+            self._guess.scope.cancel()
+        final = _Final(window)
+        self._tasks.start_soon(self._fill, final)
+        self._update.cancel()  # it would tell less, and later
+        return final
+
+    async def _next_move(self) -> None:
+        """Publish the most important thing that can be published, or wait for one."""
+        if self._finals:
+            reading = self._finals[0].reading
+            if reading is None:
+                await self._changed.wait()
+            else:
+                final = self._finals.popleft()
+                self._wake()
+                await self._show(await self._lock.admit(final.window, reading))
+        elif self._guess and self._guess.reading and not self._is_guess_shown:
+            self._is_guess_shown = True
+            await self._show_tentative(self._guess.window, self._guess.reading)
+        elif not self._guess and (window := self._due_update()):
+            await self._read_update(window)
+        else:
+            await self._changed.wait()
+
+    def _due_update(self) -> Window | None:
+        """The open utterance, if there is enough in it that no update has seen."""
+        start = self._cutter.open_start
+        if start is None or self._cutter.silence:
+            return None
+        unseen = self._cutter.heard - max(self._updated_to, start)
+        return self._cutter.open_window() if unseen >= STEP_S * SAMPLE_RATE else None
+
+    async def _fill(self, final: _Final) -> None:
+        with final.scope:
+            try:
+                final.reading = await self._read_final(final.window, self._lock.language)
+            except BackendFailed:
+                final.reading = await self._read_again(final.window)
+        self._wake()
+
+    async def _read_again(self, window: Window) -> Reading:
+        """Try once more after a failure of the model; then tell the gap and go on."""
+        try:
+            return await self._read_final(window, self._lock.language)
+        except BackendFailed:
+            await self._publish(Gap(window.start, window.end))
+            return Reading((), self._lock.language or SILENT_LANGUAGE)
+
+    async def _read_final(self, window: Window, language: Language | None) -> Reading:
+        options = replace(self._options, language=language.code if language else None)
+        return await self._engine.decode(window, options, Urgency.FINAL)
+
+    async def _read_update(self, window: Window) -> None:
+        """Guess at an open utterance; given up as soon as a final is begun."""
+        self._updated_to = self._cutter.heard
+        language = self._lock.language
+        context_s = self._engine.capabilities.context_for(window.duration)
+        options = replace(
+            self._options,
+            language=language.code if language else None,
+            beam_size=1,
+            temperatures=(0.0,),
+            max_new_tokens=round(_TOKENS_PER_S * context_s) + _SPARE_TOKENS,
+        )
+        reading: Reading | None = None
+        with anyio.CancelScope() as self._update:
+            with suppress(BackendFailed):  # the final will tell
+                reading = await self._engine.decode(window, options, Urgency.UPDATE)
+        if reading is not None:
+            await self._show_tentative(window, reading)
+
+    async def _show(self, reads: list[Read]) -> None:
+        completed = [
+            segment
+            for window, reading in reads
+            for segment in on_recording_clock(window, reading.segments)
+        ]
+        await self._announce_language()
+        await self._publish(Text(tuple(completed), None))
+
+    async def _show_tentative(self, window: Window, reading: Reading) -> None:
+        """Show a guess, once the language is sure enough for it to make sense."""
+        if reading.language.probability >= SURE_EARLY:
+            self._lock.settle(reading.language)
+        if self._lock.language is None or not reading.segments:
+            return
+        segments = on_recording_clock(window, reading.segments)
+        words = tuple(word for segment in segments for word in segment.words or ())
+        whole = replace(
+            segments[0],
+            end=segments[-1].end,
+            text=" " + joined_text(segments),
+            words=words if self._options.words else None,
+        )
+        await self._announce_language()
+        await self._publish(Text((), whole))
+
+    async def _announce_language(self) -> None:
+        if self._lock.language and not self._is_language_known:
+            self._is_language_known = True
+            await self._publish(LanguageFound(self._lock.language))
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
