@@ -1,0 +1,66 @@
+"""How much one file may ask of us, and the words in which it is refused."""
+
+from dataclasses import dataclass
+
+from whisperlive_hybrid.errors import BadAudio
+
+
+@dataclass(frozen=True, slots=True)
+class MediaLimits:
+    """How much one file may ask of us.
+
+    `max_duration_s` counts decoded audio, whatever the container claims. `max_decode_s` is wall
+    time inside this module, reading the file included, the consumer's time between two blocks
+    not; None lifts it. Sample rates in Hz.
+    """
+
+    max_duration_s: float = 6 * 3600.0
+    max_decode_s: float | None = 600.0
+    min_sample_rate: int = 4_000
+    max_sample_rate: int = 384_000
+    max_channels: int = 8
+
+
+def check_shape(rate: int, channels: int, limits: MediaLimits) -> None:
+    """Refuse what would make much out of little: 7 kB at 1 Hz are two hours at 16 kHz."""
+    if not limits.min_sample_rate <= rate <= limits.max_sample_rate:
+        allowed = f"{limits.min_sample_rate} to {limits.max_sample_rate} Hz"
+        raise _refused(f"The audio has a sample rate of {rate} Hz; accepted are {allowed}.")
+    if not 1 <= channels <= limits.max_channels:
+        raise _refused(
+            f"The audio has {channels} channels; accepted are 1 to {limits.max_channels}."
+        )
+
+
+def empty() -> BadAudio:
+    """Say that there is not one byte."""
+    return BadAudio("The audio file is empty.", param="file")
+
+
+def undecodable() -> BadAudio:
+    """Say, in the words of the OpenAI API, that nothing could be made of the bytes."""
+    return BadAudio(
+        "The audio file could not be decoded or its format is not supported.", param="file"
+    )
+
+
+def too_long(limits: MediaLimits) -> BadAudio:
+    """Say that there is more audio than allowed."""
+    return BadAudio(
+        f"The audio is longer than the limit of {limits.max_duration_s:g} seconds.",
+        param="file",
+        code="audio_too_long",
+    )
+
+
+def too_slow(max_decode_s: float) -> BadAudio:
+    """Say that the work took too long."""
+    return BadAudio(
+        f"The audio could not be decoded within {max_decode_s:g} seconds.",
+        param="file",
+        code="audio_decode_timeout",
+    )
+
+
+def _refused(message: str) -> BadAudio:
+    return BadAudio(message, param="file", code="audio_unsupported")

@@ -1,0 +1,104 @@
+"""Packets to frames, frames to blocks: what libav does between bytes and samples."""
+
+import itertools
+from collections.abc import Generator, Iterable, Iterator
+from fractions import Fraction
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.packet import Packet
+
+from whisperlive_hybrid.media.limits import MediaLimits, check_shape, undecodable
+from whisperlive_hybrid.media.source import Source
+
+SAMPLE_RATE = 16_000
+"""Samples per second of everything that leaves this module."""
+
+
+def frames(container: InputContainer, stream: AudioStream, source: Source) -> Iterator[AudioFrame]:
+    """Decode what can be decoded, and raise BadAudio if that is nothing."""
+    decoded = 0
+    for packet in _packets(container, stream):
+        source.check_time()
+        for frame in _decoded(stream.codec_context, packet):
+            decoded += frame.samples
+            if frame.samples:
+                yield frame
+    if not decoded:
+        raise undecodable()
+
+
+def _packets(
+    container: InputContainer, stream: AudioStream
+) -> Iterator["Packet[AudioStream] | None"]:
+    """Yield the packets of the stream, then None, which drains the decoder.
+
+    Where the rest of the file is unreadable the audio ends, as in ffmpeg. Empty packets are left
+    out: to a decoder they mean that the stream ends.
+    """
+    try:
+        for packet in container.demux(stream):
+            if packet.size:
+                yield packet
+    except av.FFmpegError as error:
+        _reraise_if_ours(error)
+    yield None
+
+
+def _decoded(decoder: AudioCodecContext, packet: "Packet[AudioStream] | None") -> list[AudioFrame]:
+    """Decode one packet, a damaged one to nothing, as ffmpeg does."""
+    try:
+        return decoder.decode(packet)
+    except av.FFmpegError as error:
+        _reraise_if_ours(error)
+        return []
+
+
+def _reraise_if_ours(error: av.FFmpegError) -> None:
+    """Lack of memory is no damage in the file, and must not pass for its end."""
+    if isinstance(error, MemoryError):
+        raise error
+
+
+def resampled(
+    decoded: Iterable[AudioFrame], limits: MediaLimits
+) -> Generator[npt.NDArray[np.float32], None, None]:
+    """Mix and resample to mono 16 kHz blocks; shapes may change on the way (chained Ogg).
+
+    Channels are weighted to sum to 1 (rematrix_maxval): by default libav mixes to float with a
+    larger sum, 1.41 for stereo, so that one voice on both channels would leave the range.
+    """
+    for (rate, channels, *_), alike in itertools.groupby(decoded, key=_shape):
+        check_shape(rate, channels, limits)
+        resampler = av.AudioResampler(
+            format="flt",
+            layout="mono",
+            rate=SAMPLE_RATE,
+            frame_size=SAMPLE_RATE,
+            options={"rematrix_maxval": "1"},
+        )
+        for frame in itertools.chain(map(_untimed, alike), (None,)):
+            for block in resampler.resample(frame):
+                yield _finite(block)
+
+
+def _shape(frame: AudioFrame) -> tuple[int, int, str, str]:
+    return frame.sample_rate, frame.layout.nb_channels, frame.layout.name, frame.format.name
+
+
+def _untimed(frame: AudioFrame) -> AudioFrame:
+    """Forget the container's time stamps: the place of a sample is the number before it."""
+    frame.pts = None
+    frame.time_base = Fraction(1, frame.sample_rate)
+    return frame
+
+
+def _finite(block: AudioFrame) -> npt.NDArray[np.float32]:
+    samples: npt.NDArray[np.float32] = block.to_ndarray()[0].astype(np.float32, copy=False)
+    samples[~np.isfinite(samples)] = 0.0
+    return samples
