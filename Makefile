@@ -1,0 +1,46 @@
+# One command each: serve, test, check. `make help` lists them.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# The real client of the WhisperLive protocol; its server dependencies (torch, …) stay out.
+WHISPER_LIVE_CLIENT := whisper-live==0.10.0
+
+.PHONY: help install install-test serve test check lint types clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+install: $(VENV)/.runtime ## create .venv with the pinned runtime dependencies and the command `whisperlive`
+
+install-test: $(VENV)/.test ## add what the tests need
+
+$(BIN)/python:
+	python3 -m venv $(VENV)
+
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.runtime
+	$(PIP) --editable '.[test]'
+	$(PIP) --no-deps $(WHISPER_LIVE_CLIENT)
+	touch $@
+
+serve: install ## start both doors with the demo model (FASTERWHISPER_MODEL=small for a real one)
+	$(BIN)/whisperlive serve
+
+test: install-test ## run every test
+	$(BIN)/pytest
+
+lint: install-test ## format and lint
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+types: install-test ## mypy --strict
+	$(BIN)/mypy
+
+check: lint types test ## everything that CI runs
+
+clean: ## remove the virtual environment and the caches
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,32 @@
+"""The name of a backend to a loaded one."""
+
+from whisperlive_hybrid.backends.base import Backend
+from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.errors import ModelUnavailable
+from whisperlive_hybrid.models import find_model
+
+
+def load_backend(settings: Settings) -> Backend:
+    """Load the model once, for everybody. Raises `ModelUnavailable` with one line that says why.
+
+    A runtime is imported only when it is chosen: each is heavy, and CTranslate2 must not be loaded
+    before the allocator is tuned.
+    """
+    match settings.backend:
+        case "faster_whisper":
+            from whisperlive_hybrid.backends.ct2 import Ct2Backend  # noqa: PLC0415
+
+            return Ct2Backend(
+                find_model(settings.model),
+                device=settings.device,
+                compute_type=settings.compute_type,
+                workers=settings.worker_threads,
+            )
+        case "fake":
+            from whisperlive_hybrid.backends.fake import FakeBackend  # noqa: PLC0415
+
+            return FakeBackend(workers=settings.worker_threads)
+        case "openvino" | "tensorrt":
+            raise ModelUnavailable(
+                f"Backend {settings.backend!r} is not part of this version yet; use faster_whisper."
+            )

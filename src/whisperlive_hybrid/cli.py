@@ -1,0 +1,151 @@
+"""The command line: `whisperlive serve | transcribe | models`."""
+
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import anyio
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from whisperlive_hybrid import __version__
+from whisperlive_hybrid.backends.base import Backend
+from whisperlive_hybrid.backends.tuning import tune_allocator
+from whisperlive_hybrid.config import Settings, load_settings
+from whisperlive_hybrid.errors import WhisperLiveError
+from whisperlive_hybrid.models import DEMO, MODELS_DIRECTORY
+from whisperlive_hybrid.telemetry import configure_logging
+
+if TYPE_CHECKING:
+    from whisperlive_hybrid.server.app import OpenDoors  # at run time only after _load
+
+app = typer.Typer(
+    help="Live and file speech-to-text on one shared Whisper model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console()
+err = Console(stderr=True)
+
+FAILED: Final = 1
+
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        help="demo, a size name, a Hugging Face id, an absolute path, or a directory under "
+        f"{MODELS_DIRECTORY}. [env: FASTERWHISPER_MODEL]",
+        show_default=False,
+    ),
+]
+BackendOption = Annotated[
+    str | None, typer.Option(help="faster_whisper (the default).", show_default=False)
+]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        help="Cores for the model. [env: OMP_NUM_THREADS; all of them]", show_default=False
+    ),
+]
+
+
+def main() -> None:
+    """Run the command line; a fault that we know is one line and exit code 1."""
+    try:
+        app()
+    except WhisperLiveError as error:
+        err.print(f"[red]Error:[/red] {escape(error.message)}", soft_wrap=True)
+        sys.exit(FAILED)
+
+
+@app.command()
+def serve(
+    model: ModelOption = None,
+    backend: BackendOption = None,
+    threads: ThreadsOption = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on.", show_default=False)
+    ] = None,
+    live_port: Annotated[
+        int | None,
+        typer.Option(help="Port of the live door. [env: PORT_WHISPERLIVE; 5050]"),
+    ] = None,
+    http_port: Annotated[
+        int | None, typer.Option(help="Port of the file door. [env: HTTP_PORT; 8080]")
+    ] = None,
+    raw_pcm_input: Annotated[
+        bool | None,
+        typer.Option("--raw-pcm-input", help="Live clients that announce no format send int16."),
+    ] = None,
+) -> None:
+    """Open both doors: WebSocket for live streams, HTTP for files."""
+    settings = load_settings(
+        model=model,
+        backend=backend,
+        threads=threads,
+        host=host,
+        live_port=live_port,
+        http_port=http_port,
+        raw_pcm_input=raw_pcm_input,
+    )
+    configure_logging(form=settings.log_format, level=settings.log_level)
+    loaded = _load(settings)
+    from whisperlive_hybrid.server.app import serve as serve_doors  # noqa: PLC0415 (see _load)
+
+    anyio.run(serve_doors, loaded, settings, _announce)
+
+
+@app.command()
+def models() -> None:
+    """List the models that can be named."""
+    tune_allocator()
+    from whisperlive_hybrid.models import model_sizes  # noqa: PLC0415 (see _load)
+
+    table = Table("name", "what it is")
+    table.add_row(DEMO, "ships with this package; for demonstration and tests only")
+    for directory in sorted(MODELS_DIRECTORY.glob("*/model.bin")):
+        table.add_row(directory.parent.name, f"local, under {MODELS_DIRECTORY}")
+    for size in model_sizes():
+        table.add_row(size, "downloaded from the Hugging Face hub at first use")
+    table.add_row("owner/name", "any CTranslate2 Whisper model on the Hugging Face hub")
+    table.add_row("/a/directory", "any CTranslate2 Whisper model on this disk")
+    out.print(table)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    out.print(__version__)
+
+
+def _load(settings: Settings) -> Backend:
+    """Load the model. The allocator comes first, so nothing above imports CTranslate2."""
+    tune_allocator()
+    from whisperlive_hybrid.backends.registry import load_backend  # noqa: PLC0415
+
+    return load_backend(settings)
+
+
+def sample_clip() -> Path:
+    """A short English clip that ships with the package."""
+    return Path(str(files("whisperlive_hybrid") / "assets" / "samples" / "en.flac"))
+
+
+def _announce(doors: "OpenDoors") -> None:
+    """Say where the doors are, and give a line to paste."""
+    model = doors.model
+    out.print(f"Model [bold]{escape(model.model)}[/bold] on {model.device} ({model.compute_type})")
+    if model.note:
+        out.print(f"[yellow]{escape(model.note)}[/yellow]")
+    out.print(f"Live door  ws://localhost:{doors.live_port}     (WhisperLive clients)")
+    out.print(f"File door  http://localhost:{doors.http_port}   (OpenAI audio API, /transcribe)")
+    out.print("Try it:")
+    out.print(
+        f"  curl http://localhost:{doors.http_port}/v1/audio/transcriptions "
+        f"-F file=@{sample_clip()} -F model=whisper-1",
+        soft_wrap=True,
+        highlight=False,
+    )

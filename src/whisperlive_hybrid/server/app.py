@@ -1,0 +1,154 @@
+"""The composition root of the server: one engine, two doors, one event loop, one orderly end."""
+
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import anyio
+import structlog
+import uvicorn
+
+from whisperlive_hybrid.backends.base import Backend, Capabilities
+from whisperlive_hybrid.backends.silero import SileroVad
+from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.media import MediaLimits, open_audio
+from whisperlive_hybrid.server.http import build_http_app
+from whisperlive_hybrid.server.ws import LiveDoor
+from whisperlive_hybrid.transcribe import Transcriber
+
+BACKLOG: Final = 128
+"""Connections that the kernel keeps for the HTTP door."""
+
+KEEP_ALIVE_S: Final = 30
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDoors:
+    """Where the server listens, and what answers there."""
+
+    live_port: int
+    http_port: int
+    model: Capabilities
+
+
+async def serve(
+    backend: Backend,
+    settings: Settings,
+    on_open: Callable[[OpenDoors], None],
+    stop: anyio.Event | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT comes, or `stop` is set; then drain and return.
+
+    `backend` is loaded before any door opens, and closed at the end. Raises `BadRequest` if a port
+    cannot be had.
+    """
+    stop = stop or anyio.Event()
+    detector = SileroVad()
+    async with Engine(backend, queue_limit=settings.queue_limit) as engine:
+        live = LiveDoor(engine, detector, settings)
+        http = _HttpDoor(Transcriber(engine, detector), live, settings)
+        async with _live_port(live, settings) as live_port:
+            async with anyio.create_task_group() as tasks:
+                http_port = http.bind(settings)
+                tasks.start_soon(http.run)
+                tasks.start_soon(_stop_on_signal, stop)
+                on_open(OpenDoors(live_port, http_port, engine.capabilities))
+                await stop.wait()
+                await _drain(engine, live, http, settings.drain_s)
+                tasks.cancel_scope.cancel()
+
+
+async def _drain(engine: Engine, live: LiveDoor, http: "_HttpDoor", drain_s: float) -> None:
+    """Take no new work; let live clients and requests in flight finish, within the bound."""
+    log.info("draining", at_most_s=drain_s)
+    http.stop()
+    with anyio.move_on_after(drain_s):
+        await live.drain(drain_s)
+        await http.has_stopped.wait()
+    await engine.drain(0)
+    log.info("stopped")
+
+
+class _HttpDoor:
+    """uvicorn on a socket of ours, without signal handlers of its own."""
+
+    def __init__(self, transcriber: Transcriber, live: LiveDoor, settings: Settings) -> None:
+        limits = MediaLimits(max_duration_s=settings.max_audio_hours * 3600)
+        app = build_http_app(
+            transcriber,
+            settings,
+            open_media=partial(open_audio, limits=limits),
+            live_clients=lambda: live.n_clients,
+        )
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=max(1, round(settings.drain_s)),
+        )
+        self._server = _SignalFreeServer(config)
+        self._socket: socket.socket | None = None
+        self.has_stopped = anyio.Event()
+
+    def bind(self, settings: Settings) -> int:
+        """Begin to listen; return the port. Raises `BadRequest` if it cannot be had."""
+        with _named_port("HTTP_PORT", settings.http_port):
+            self._socket = socket.create_server(
+                (settings.host, settings.http_port), backlog=BACKLOG
+            )
+        port: int = self._socket.getsockname()[1]
+        return port
+
+    async def run(self) -> None:
+        """Serve until `stop`, then until the requests in flight are done."""
+        await self._server.serve([self._socket] if self._socket else None)
+        self.has_stopped.set()
+
+    def stop(self) -> None:
+        """Accept nothing more."""
+        self._server.should_exit = True
+
+
+class _SignalFreeServer(uvicorn.Server):
+    """Leaves signals to the composition root, which drains both doors."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+@asynccontextmanager
+async def _live_port(live: LiveDoor, settings: Settings) -> AsyncIterator[int]:
+    """Listen on the live door's port while inside."""
+    async with AsyncExitStack() as stack:
+        with _named_port("PORT_WHISPERLIVE", settings.live_port):
+            server = await stack.enter_async_context(live.listening())
+        port: int = next(iter(server.sockets)).getsockname()[1]
+        yield port
+
+
+@contextmanager
+def _named_port(setting: str, port: int) -> Iterator[None]:
+    """Turn a refused port into one clear line."""
+    try:
+        yield
+    except OSError as error:
+        raise BadRequest(f"Cannot listen on {setting}={port}: {error.strerror}.") from error
+
+
+async def _stop_on_signal(stop: anyio.Event) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            stop.set()

@@ -1,0 +1,224 @@
+"""The live door: the WhisperLive protocol on the websockets library's own listener."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import anyio
+import structlog
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
+
+from whisperlive_hybrid.audio.pcm import PcmFormat, PcmReader
+from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.errors import WhisperLiveError
+from whisperlive_hybrid.protocol import whisperlive as wire
+from whisperlive_hybrid.session import Gap, LanguageFound, LiveOptions, LiveSession, Text
+from whisperlive_hybrid.transcribe import VoiceDetector
+from whisperlive_hybrid.types import DecodeOptions, Thresholds
+
+MAX_FRAME: Final = 16 * 2**20
+"""Bytes of one message; the reference allows 1 MiB, no client depends on that."""
+
+MAX_QUEUED_FRAMES: Final = 4
+"""Messages that wait for a session before the socket is no longer read."""
+
+HANDSHAKE_S: Final = 10.0
+"""For the HTTP upgrade, and again for the first message (the reference's and the library's)."""
+
+NORMAL_CLOSURE: Final = 1000
+INTERNAL_ERROR: Final = 1011
+SERVICE_RESTART: Final = 1012
+
+_BEARER: Final = Subprotocol("bearer")
+
+log = structlog.get_logger(__name__)
+
+
+class _Client:
+    """An admitted connection: when its time is up, and how to make it stop listening."""
+
+    def __init__(self, seconds: float) -> None:
+        self.until = anyio.current_time() + seconds
+        self.gone = anyio.Event()
+        self.is_told_to_stop = False
+        self._listening = anyio.CancelScope()
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether it has used up its connection time."""
+        return anyio.current_time() >= self.until
+
+    def stop(self) -> None:
+        """Make it finish what it has heard, and leave."""
+        self.is_told_to_stop = True
+        self._listening.cancel()
+
+    async def next_frame(self, socket: ServerConnection) -> str | bytes | None:
+        """The next message; None when the client is to stop or its time is up."""
+        if self.is_told_to_stop:
+            return None
+        with anyio.CancelScope(deadline=self.until) as self._listening:
+            return await socket.recv()
+        return None
+
+
+class LiveDoor:
+    """Admits clients and runs a session for each."""
+
+    def __init__(self, engine: Engine, detector: VoiceDetector, settings: Settings) -> None:
+        self._engine = engine
+        self._detector = detector
+        self._settings = settings
+        self._clients: set[_Client] = set()
+
+    @property
+    def n_clients(self) -> int:
+        """Live streams that are open."""
+        return len(self._clients)
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[Server]:
+        """Listen while inside; leaving it closes what is still open."""
+        async with serve(
+            self._welcome,
+            self._settings.host,
+            self._settings.live_port,
+            compression=None,  # an idle socket costs 15 kB in place of 48
+            max_size=MAX_FRAME,
+            max_queue=MAX_QUEUED_FRAMES,
+            open_timeout=HANDSHAKE_S,
+            select_subprotocol=_select_subprotocol,
+        ) as server:
+            yield server
+
+    async def drain(self, timeout_s: float) -> None:
+        """Let every client finish: its text is completed and its socket closed with 1012."""
+        clients = list(self._clients)
+        for client in clients:
+            client.stop()
+        with anyio.move_on_after(timeout_s):
+            for client in clients:
+                await client.gone.wait()
+
+    async def _welcome(self, socket: ServerConnection) -> None:
+        """One connection from its handshake to its end; no fault of one reaches another."""
+        with structlog.contextvars.bound_contextvars(client=str(socket.id)[:8]):
+            try:
+                await self._admit(socket)
+            except* ConnectionClosed:
+                log.info("client left without END_OF_AUDIO")
+            except* Exception:
+                log.exception("connection failed")
+                await socket.close(INTERNAL_ERROR)
+
+    async def _admit(self, socket: ServerConnection) -> None:
+        try:
+            handshake = await _first_message(socket)
+        except wire.BadHandshake as error:
+            await self._refuse(socket, wire.error(error.uid, error.message), error.message)
+            return
+        if len(self._clients) >= self._settings.max_clients:
+            soonest_s = min(client.until for client in self._clients) - anyio.current_time()
+            message = wire.wait(handshake.uid, max(0.0, soonest_s) / 60)
+            await self._refuse(socket, message, "the server is full")
+            return
+        client = _Client(self._settings.max_connection_s)
+        self._clients.add(client)
+        try:
+            await self._serve(socket, handshake, client)
+        finally:
+            self._clients.remove(client)
+            client.gone.set()
+
+    async def _refuse(self, socket: ServerConnection, message: str, reason: str) -> None:
+        log.info("client refused", reason=reason)
+        await socket.send(message)
+        await socket.close(NORMAL_CLOSURE)
+
+    async def _serve(
+        self, socket: ServerConnection, handshake: wire.Handshake, client: _Client
+    ) -> None:
+        log.info("client admitted", language=handshake.language, task=handshake.task.value)
+        if handshake.not_yet:
+            log.warning("not supported yet and left out", keys=handshake.not_yet)
+        try:
+            await self._stream(socket, handshake, client)
+        except* WhisperLiveError as group:
+            message = str(group.exceptions[0])
+            log.warning("stream failed", reason=message)
+            await socket.send(wire.error(handshake.uid, message))
+        if client.is_told_to_stop:
+            await socket.close(SERVICE_RESTART, "the server restarts")
+            return
+        if client.is_out_of_time:
+            await socket.send(wire.disconnect(handshake.uid))
+        await socket.close(NORMAL_CLOSURE)
+
+    async def _stream(
+        self, socket: ServerConnection, handshake: wire.Handshake, client: _Client
+    ) -> None:
+        writer = wire.SegmentWriter(handshake.uid, handshake.window)
+
+        async def publish(news: LanguageFound | Text | Gap) -> None:
+            match news:
+                case LanguageFound():
+                    await socket.send(wire.language_detected(handshake.uid, news.language))
+                case Text():
+                    message = writer.write(news.completed, news.tentative)
+                    if message is not None:
+                        await socket.send(message)
+                case Gap():
+                    log.error("the model failed on audio", start=news.start, end=news.end)
+
+        async with anyio.create_task_group() as tasks:
+            live = _live_options(handshake)
+            session = LiveSession(self._engine, self._detector, live, publish, tasks)
+            await socket.send(wire.server_ready(handshake.uid))
+            tasks.start_soon(self._listen, socket, handshake, client, session)
+            await session.run()
+
+    async def _listen(
+        self,
+        socket: ServerConnection,
+        handshake: wire.Handshake,
+        client: _Client,
+        session: LiveSession,
+    ) -> None:
+        """Feed the session until the client has said everything, or may not say more."""
+        by_default = PcmFormat.INT16 if self._settings.raw_pcm_input else None
+        pcm = PcmReader(handshake.audio_format or by_default)
+        while (frame := await client.next_frame(socket)) is not None:
+            event = wire.receive(frame)
+            if isinstance(event, wire.EndOfAudio):
+                break
+            await session.hear(pcm.read(event.payload))
+        await session.hear(pcm.flush())
+        await session.finish()
+
+
+async def _first_message(socket: ServerConnection) -> wire.Handshake:
+    with anyio.move_on_after(HANDSHAKE_S):
+        return wire.parse_handshake(await socket.recv())
+    raise wire.BadHandshake(f"No handshake came in {HANDSHAKE_S:g} s.", uid=None)
+
+
+def _live_options(handshake: wire.Handshake) -> LiveOptions:
+    return LiveOptions(
+        DecodeOptions(
+            language=handshake.language,
+            task=handshake.task,
+            prompt=handshake.initial_prompt,
+            hotwords=handshake.hotwords,
+            words=handshake.word_timestamps,
+            thresholds=Thresholds(no_speech=handshake.no_speech_thresh),
+        ),
+        handshake.vad,
+    )
+
+
+def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """Echo exactly "bearer" where it is offered: browsers put a key beside it."""
+    return _BEARER if _BEARER in offered else None
