@@ -1,0 +1,207 @@
+"""Join sentences of the pool into one recording, remembering what is heard where."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from demo_model.grammar import LANGUAGES, Language, Sentence
+from demo_model.pool import SAMPLE_RATE, Pool, Utterance
+
+Pause = Callable[[], float]
+"""Draws the length of a pause in s."""
+
+
+def uniform_pause(rng: random.Random, shortest: float, longest: float) -> Pause:
+    """Return a pause of evenly distributed length."""
+    return lambda: rng.uniform(shortest, longest)
+
+
+def mixed_pause(
+    rng: random.Random, share: float, usual: tuple[float, float], rare: tuple[float, float] | None
+) -> Pause:
+    """Return a pause that is `usual` in `share` of the cases, else `rare` (None: no pause)."""
+
+    def draw() -> float:
+        if rng.random() < share:
+            return rng.uniform(*usual)
+        return rng.uniform(*rare) if rare else 0.0
+
+    return draw
+
+
+def no_pause() -> float:
+    """Return no pause at all."""
+    return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How many sentences a recording holds and how they are spaced.
+
+    `runs_over` lets the last sentence be cut by the end of the recording at `longest` (s).
+    """
+
+    sentences: int
+    longest: float
+    lead: Pause
+    gap: Pause
+    trail: Pause
+    runs_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """An utterance or a part of it; `words` is None where all words are heard.
+
+    Times in `word_times` (w, 2) and `phones` (p, 2) are s from the beginning of `samples`.
+    """
+
+    samples: NDArray[np.int16]
+    end: float
+    word_times: NDArray[np.float32]
+    phones: NDArray[np.float32]
+    words: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A sentence heard from `start` to `end` s; the times of words and phones count from `start`.
+
+    `partial_text` is what is heard of it, None where that is all.
+    """
+
+    start: float
+    end: float
+    sentence: Sentence
+    word_times: NDArray[np.float32]
+    phones: NDArray[np.float32]
+    partial_text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CutOff:
+    """A sentence that the end of the recording cuts, too little of it to be written."""
+
+    start: float
+    phones: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A recording, (n,) float32 at 16 kHz, in one language."""
+
+    samples: NDArray[np.float32]
+    language: Language
+    placed: tuple[Placed, ...]
+    cut_off: CutOff | None = None
+
+
+class TrackMaker:
+    """Draws recordings from a pool.
+
+    `head_cut` and `tail_cut` are the shares of recordings that begin or end within a sentence, as
+    the windows of a streaming server do.
+    """
+
+    def __init__(
+        self, pool: Pool, rng: random.Random, *, head_cut: float = 0.0, tail_cut: float = 0.0
+    ) -> None:
+        self._pool = pool
+        self._rng = rng
+        self._head_cut = head_cut
+        self._tail_cut = tail_cut
+        self._voices = {language: pool.voices(language) for language in LANGUAGES}
+
+    def make(self, layout: Layout) -> Track:
+        """Draw sentences and place them one behind the other."""
+        rng = self._rng
+        language = rng.choice(LANGUAGES)
+        voice = rng.choice(self._voices[language])
+        sound = np.zeros(int(layout.longest * SAMPLE_RATE), np.float32)
+        position, trail = layout.lead(), layout.trail
+        placed: list[Placed] = []
+        cut_off = None
+        for turn in range(layout.sentences):
+            if rng.random() < 0.15:
+                voice = rng.choice(self._voices[language])
+            utterance = rng.choice(self._pool.spoken_by(language, voice))
+            excerpt = _whole(utterance)
+            if turn == 0 and self._is_cut_at_head(excerpt):
+                excerpt = self._beginning_late(excerpt, utterance.text)
+                position = rng.uniform(0, 0.05)
+            elif turn == layout.sentences - 1 and self._is_cut_at_tail(excerpt):
+                excerpt = self._ending_early(excerpt, utterance.text)
+                trail = no_pause
+            if position + excerpt.end > layout.longest - 0.05:
+                if layout.runs_over and position < layout.longest - 0.3:
+                    _mix(excerpt.samples, sound, position)
+                    cut_off = CutOff(position, excerpt.phones)
+                break
+            _mix(excerpt.samples, sound, position)
+            placed.append(_place(excerpt, utterance.sentence, position))
+            position += excerpt.end + layout.gap()
+        if not placed:
+            return self.make(_one_sentence(layout, trail))
+        if cut_off is None:
+            sound = sound[: int((placed[-1].end + trail()) * SAMPLE_RATE)]
+        return Track(sound, language, tuple(placed), cut_off)
+
+    def _is_cut_at_head(self, excerpt: Excerpt) -> bool:
+        return self._rng.random() < self._head_cut and len(excerpt.word_times) > 2
+
+    def _is_cut_at_tail(self, excerpt: Excerpt) -> bool:
+        return self._rng.random() < self._tail_cut and len(excerpt.word_times) > 1
+
+    def _beginning_late(self, whole: Excerpt, text: str) -> Excerpt:
+        """Let the excerpt begin with a later word."""
+        first = self._rng.randint(1, len(whole.word_times) - 1)
+        start = float(whole.word_times[first][0])
+        phone_starts = np.maximum(whole.phones[:, :1] - start, 0)
+        return Excerpt(
+            samples=whole.samples[int(start * SAMPLE_RATE) :],
+            end=whole.end - start,
+            word_times=whole.word_times[first:] - start,
+            phones=np.concatenate([phone_starts, whole.phones[:, 1:]], 1),
+            words=tuple(text.split(" ")[first:]),
+        )
+
+    def _ending_early(self, whole: Excerpt, text: str) -> Excerpt:
+        """Let the excerpt end anywhere after its first word; a word not heard out is not written.
+
+        The last word that is heard loses its punctuation, unless the sentence was heard out.
+        """
+        end = self._rng.uniform(float(whole.word_times[0][1]), whole.end)
+        heard = int((whole.word_times[:, 1] <= end + 0.05).sum())
+        words = text.split(" ")
+        partial = (*words[: heard - 1], words[heard - 1].rstrip(".,?"))
+        return Excerpt(
+            samples=whole.samples[: int(end * SAMPLE_RATE)],
+            end=end,
+            word_times=whole.word_times[:heard],
+            phones=whole.phones[whole.phones[:, 0] < end],
+            words=partial if heard < len(words) else None,
+        )
+
+
+def _whole(utterance: Utterance) -> Excerpt:
+    return Excerpt(utterance.samples, utterance.end, utterance.words, utterance.phones)
+
+
+def _place(excerpt: Excerpt, sentence: Sentence, start: float) -> Placed:
+    text = " ".join(excerpt.words) if excerpt.words is not None else None
+    return Placed(start, start + excerpt.end, sentence, excerpt.word_times, excerpt.phones, text)
+
+
+def _one_sentence(layout: Layout, trail: Pause) -> Layout:
+    """Return a layout for a recording into which nothing else has fitted."""
+    return replace(layout, sentences=1, lead=lambda: 0.1, trail=trail, runs_over=False)
+
+
+def _mix(samples: NDArray[np.int16], sound: NDArray[np.float32], at: float) -> None:
+    """Add (n,) int16 samples to `sound` at `at` s, as far as they fit."""
+    first = int(at * SAMPLE_RATE)
+    fitting = samples[: len(sound) - first]
+    sound[first : first + len(fitting)] += fitting.astype(np.float32) / 32768
