@@ -24,8 +24,12 @@ class VadOptions:
     """False: silence is decoded too; regions then cover the recording without a gap."""
     threshold: float = 0.5
     """A frame at or above it is speech."""
-    min_silence_s: float = 0.5
-    """Silence that ends an utterance."""
+    min_silence_s: float = 0.4
+    """Silence that ends an utterance, however short."""
+    eager_silence_s: float = 0.2
+    """Silence that ends an utterance of `eager_after_s`; in between it shrinks evenly."""
+    eager_after_s: float = 3.0
+    """Length of an utterance from which the next short pause ends it."""
     pre_roll_s: float = 0.3
     """Audio kept before the first frame of speech, so that no onset is clipped."""
     post_roll_s: float = 0.2
@@ -54,7 +58,6 @@ class RegionFinder:
     def __init__(self, options: VadOptions, longest: int) -> None:
         self._options = options
         self._longest = longest
-        self._min_silence = round(options.min_silence_s * SAMPLE_RATE)
         self._pre_roll = round(options.pre_roll_s * SAMPLE_RATE)
         self._post_roll = round(options.post_roll_s * SAMPLE_RATE)
         self._position = 0  # samples judged so far
@@ -130,13 +133,20 @@ class RegionFinder:
         self._onset = 0
 
     def _end_if_due(self, region: _OpenRegion) -> Region | None:
-        if self.silence >= self._min_silence:
+        if region.quiet_since is not None and self.silence >= self._needed_silence(region):
             return self._close(region, self._natural_end(region))
         if self._position + FRAME - region.start <= self._longest:
             return None
         if region.quiet_since is not None:
             return self._close(region, self._natural_end(region))
         return self._cut(region)
+
+    def _needed_silence(self, region: _OpenRegion) -> float:
+        """Samples of silence that end a region: the longer it is, the shorter the pause."""
+        length_s = ((region.quiet_since or 0) - region.start) / SAMPLE_RATE
+        share = min(1.0, length_s / self._options.eager_after_s)
+        longest, shortest = self._options.min_silence_s, self._options.eager_silence_s
+        return SAMPLE_RATE * (longest + share * min(0.0, shortest - longest))
 
     def _cut(self, region: _OpenRegion) -> Region:
         """End a region in the middle of speech, at the quietest of its last frames."""
