@@ -9,15 +9,19 @@ import anyio
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import Progress as RichProgress
+from rich.progress import TaskID
 from rich.table import Table
 
 from whisperlive_hybrid import __version__
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.backends.tuning import tune_allocator
 from whisperlive_hybrid.config import Settings, load_settings
-from whisperlive_hybrid.errors import WhisperLiveError
+from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
+from whisperlive_hybrid.languages import language_code
 from whisperlive_hybrid.models import DEMO, MODELS_DIRECTORY
 from whisperlive_hybrid.telemetry import configure_logging
+from whisperlive_hybrid.types import DecodeOptions, Task
 
 if TYPE_CHECKING:
     from whisperlive_hybrid.server.app import OpenDoors  # at run time only after _load
@@ -57,7 +61,7 @@ def main() -> None:
     try:
         app()
     except WhisperLiveError as error:
-        err.print(f"[red]Error:[/red] {escape(error.message)}", soft_wrap=True)
+        _complain(error.message)
         sys.exit(FAILED)
 
 
@@ -99,6 +103,54 @@ def serve(
 
 
 @app.command()
+def transcribe(
+    files: Annotated[list[Path], typer.Argument(help="Audio or video files.", exists=True)],
+    formats: Annotated[
+        str, typer.Option("--format", help="txt, srt, vtt, json; several with commas.")
+    ] = OutputFormat.TXT.value,
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(help="Write NAME.FORMAT files here; without it, print.", file_okay=False),
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="A code such as en; detected if absent.")
+    ] = None,
+    task: Annotated[Task, typer.Option(help="translate is into English.")] = Task.TRANSCRIBE,
+    words: Annotated[bool, typer.Option("--words", help="Measure word times (json).")] = False,
+    model: ModelOption = None,
+    backend: BackendOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Transcribe files on this machine, without a server."""
+    wanted = _formats(formats)
+    names = output_names(files)
+    settings = load_settings(model=model, backend=backend, threads=threads)
+    configure_logging(form=settings.log_format, level="warning")
+    options = DecodeOptions(language=_language(language), task=task, words=words)
+    failed: list[Path] = []
+
+    def deliver(outcome: Outcome) -> None:
+        if isinstance(outcome.result, WhisperLiveError):
+            failed.append(outcome.file)
+            _complain(f"{outcome.file}: {outcome.result.message}")
+            return
+        for each in wanted:
+            text = written(outcome.result, each, options)
+            if output_dir is None:
+                sys.stdout.write(text)
+            else:
+                output_dir.mkdir(parents=True, exist_ok=True)
+                target = output_dir / f"{names[outcome.file]}.{each.value}"
+                target.write_text(text, encoding="utf-8")
+
+    loaded = _load(settings)
+    with _ProgressBars() as bars:
+        anyio.run(transcribe_files, loaded, settings, files, options, bars.update, deliver)
+    if failed:
+        sys.exit(FAILED)
+
+
+@app.command()
 def models() -> None:
     """List the models that can be named."""
     tune_allocator()
@@ -119,6 +171,49 @@ def models() -> None:
 def version() -> None:
     """Print the version."""
     out.print(__version__)
+
+
+class _ProgressBars:
+    """One bar per file on standard error, with the share that is done."""
+
+    def __init__(self) -> None:
+        self._bars = RichProgress(console=err, transient=True)
+        self._tasks: dict[Path, TaskID] = {}
+
+    def __enter__(self) -> "_ProgressBars":
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def update(self, news: Progress) -> None:
+        """Move the bar of a file."""
+        if news.file not in self._tasks:
+            self._tasks[news.file] = self._bars.add_task(escape(news.file.name), total=None)
+        self._bars.update(self._tasks[news.file], completed=news.done, total=news.total)
+
+
+def _formats(written_formats: str) -> list[OutputFormat]:
+    known = {each.value: each for each in OutputFormat}
+    asked = [part.strip().lower() for part in written_formats.split(",") if part.strip()]
+    for name in asked:
+        if name not in known:
+            raise BadRequest(f"Unknown format {name!r}; use one of: {', '.join(known)}.")
+    return [known[name] for name in dict.fromkeys(asked)] or [OutputFormat.TXT]
+
+
+def _language(given: str | None) -> str | None:
+    if given is None:
+        return None
+    code = language_code(given)
+    if code is None:
+        raise BadRequest(f"Unknown language {given!r}; use a code such as 'en'.")
+    return code
+
+
+def _complain(message: str) -> None:
+    err.print(f"[red]Error:[/red] {escape(message)}", soft_wrap=True, highlight=False)
 
 
 def _load(settings: Settings) -> Backend:
