@@ -19,6 +19,14 @@ from whisperlive_hybrid.backends.tuning import tune_allocator
 from whisperlive_hybrid.config import Settings, load_settings
 from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
 from whisperlive_hybrid.languages import language_code
+from whisperlive_hybrid.local import (
+    Outcome,
+    OutputFormat,
+    Progress,
+    output_names,
+    transcribe_files,
+    written,
+)
 from whisperlive_hybrid.models import DEMO, MODELS_DIRECTORY
 from whisperlive_hybrid.telemetry import configure_logging
 from whisperlive_hybrid.types import DecodeOptions, Task

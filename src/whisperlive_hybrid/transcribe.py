@@ -131,7 +131,8 @@ class Transcriber:
                 run = _Run(self.engine, request, cuts, self._threads, tasks)
                 language = await run.read(collect)
         except ExceptionGroup as group:
-            raise _first_cause(group) from None
+            failure = _first_cause(group)
+            raise failure from failure.__cause__
         return Transcript(tuple(segments), language, cuts.duration, cuts.speech)
 
 

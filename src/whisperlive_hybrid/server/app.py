@@ -55,15 +55,14 @@ async def serve(
     async with Engine(backend, queue_limit=settings.queue_limit) as engine:
         live = LiveDoor(engine, detector, settings)
         http = _HttpDoor(Transcriber(engine, detector), live, settings)
-        async with _live_port(live, settings) as live_port:
-            async with anyio.create_task_group() as tasks:
-                http_port = http.bind(settings)
-                tasks.start_soon(http.run)
-                tasks.start_soon(_stop_on_signal, stop)
-                on_open(OpenDoors(live_port, http_port, engine.capabilities))
-                await stop.wait()
-                await _drain(engine, live, http, settings.drain_s)
-                tasks.cancel_scope.cancel()
+        http_port = http.bind(settings)
+        async with _live_port(live, settings) as live_port, anyio.create_task_group() as tasks:
+            tasks.start_soon(http.run)
+            tasks.start_soon(_stop_on_signal, stop)
+            on_open(OpenDoors(live_port, http_port, engine.capabilities))
+            await stop.wait()
+            await _drain(engine, live, http, settings.drain_s)
+            tasks.cancel_scope.cancel()
 
 
 async def _drain(engine: Engine, live: LiveDoor, http: "_HttpDoor", drain_s: float) -> None:

@@ -1,0 +1,65 @@
+"""The one table from errors to HTTP: status, headers, and the vocabulary of the OpenAI API."""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from whisperlive_hybrid.errors import (
+    BackendFailed,
+    BadRequest,
+    Draining,
+    ModelUnavailable,
+    NotFound,
+    Overloaded,
+    TooLarge,
+    Unsupported,
+    WhisperLiveError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """How one class of errors looks from outside."""
+
+    status: int
+    type: str = "invalid_request_error"
+    code: str | None = None
+    """None: whatever the error itself says."""
+    may_retry: bool = True
+    """False: a 5xx that asking again does not cure; SDKs would send the file three times."""
+
+
+FAULTS: Final[dict[type[Exception], Fault]] = {
+    BadRequest: Fault(400),  # BadAudio too
+    Unsupported: Fault(400, code="unsupported_value"),
+    NotFound: Fault(404),
+    TooLarge: Fault(413, "server_error"),  # OpenAI's own type for it
+    Overloaded: Fault(429, "requests", "rate_limit_exceeded"),
+    Draining: Fault(503, "server_error", "server_draining"),
+    BackendFailed: Fault(500, "server_error"),
+    ModelUnavailable: Fault(503, "server_error", may_retry=False),
+    Exception: Fault(500, "server_error", may_retry=False),  # a defect of ours
+}
+
+
+def fault_of(error: Exception) -> Fault:
+    """The row of the nearest class."""
+    return next(FAULTS[each] for each in type(error).__mro__ if each in FAULTS)
+
+
+def message_of(error: Exception) -> str:
+    """What the client may read; an error that nobody foresaw tells nothing."""
+    if isinstance(error, WhisperLiveError):
+        return error.message
+    return "The server failed to handle this request."
+
+
+def headers_of(error: Exception) -> dict[str, str]:
+    """When to come back, or that there is no use in it."""
+    headers = {}
+    if isinstance(error, Overloaded):
+        # Whole seconds (RFC 9110, 10.2.3); zero would invite a storm.
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
+    if not fault_of(error).may_retry:
+        headers["x-should-retry"] = "false"
+    return headers

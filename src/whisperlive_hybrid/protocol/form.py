@@ -1,0 +1,137 @@
+"""The fields of a form, read strictly: each is asked for once, and none is accepted and ignored."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from whisperlive_hybrid.errors import BadRequest, NotFound
+from whisperlive_hybrid.languages import LANGUAGES, language_code
+
+
+@dataclass(frozen=True, slots=True)
+class FieldNames:
+    """Which fields a form may have."""
+
+    single: tuple[str, ...]
+    lists: tuple[str, ...] = ()
+    """May be repeated, and may be written with `[]` behind the name."""
+    harmless: tuple[str, ...] = ()
+    """Accepted without effect, since they do not ask for anything."""
+
+    def __str__(self) -> str:
+        return ", ".join(["file", *self.single, *(f"{name}[]" for name in self.lists)])
+
+
+@dataclass(slots=True)
+class Form:
+    """The fields that were given; an empty value counts as not given."""
+
+    names: FieldNames
+    _values: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    @staticmethod
+    def of(fields: Iterable[tuple[str, str]], names: FieldNames) -> "Form":
+        """Sort (name, value) pairs; raises `BadRequest` for a name that is not in `names`."""
+        form = Form(names)
+        for written, value in fields:
+            base = written.removesuffix("[]")
+            name = base if base in names.lists else written
+            if name not in (*names.single, *names.lists, *names.harmless):
+                raise BadRequest(
+                    f"Unknown field {written[:80]!r}; the fields are: {names}.",
+                    param=written[:80],
+                    code="unknown_parameter",
+                )
+            if value.strip():
+                form._values[name].append(value)
+        return form
+
+    def one(self, name: str) -> str | None:
+        """The value of a field that may be given once."""
+        values = self._values.get(name, [])
+        if len(values) > 1:
+            raise BadRequest(
+                f"Field {name!r} was given {len(values)} times; give it once.",
+                param=name,
+                code="invalid_value",
+            )
+        return values[0] if values else None
+
+    def many(self, name: str) -> tuple[str, ...]:
+        """The values of a list, in the order given."""
+        return tuple(self._values.get(name, ()))
+
+    def choice(self, name: str, allowed: Sequence[str], default: str) -> str:
+        """One of a few words."""
+        value = self.one(name)
+        if value is None:
+            return default
+        if value not in allowed:
+            raise not_among(name, value, allowed)
+        return value
+
+    def number(self, name: str, default: float, low: float, high: float) -> float:
+        """A decimal number from `low` to `high`."""
+        value = self.one(name)
+        return default if value is None else number(name, value, low, high)
+
+    def truth(self, name: str, *, default: bool = False) -> bool:
+        """Whether a switch is on."""
+        return self.choice(name, ("true", "false"), "true" if default else "false") == "true"
+
+    def language(self, name: str = "language") -> str | None:
+        """Whisper's code of a language given by code, region or English name; None to detect it."""
+        value = self.one(name)
+        return None if value is None else known_language(value, name)
+
+    def check_model(self, loaded: str, aliases: Iterable[str] = ()) -> None:
+        """Raise `NotFound` if a model is asked for that is not the loaded one."""
+        value = self.one("model")
+        if value not in (None, loaded, *aliases):
+            raise unknown_model(value or "", loaded)
+
+
+def number(name: str, value: object, low: float, high: float) -> float:
+    """Read a decimal number from `low` to `high`; raises `BadRequest`, also for nan."""
+    try:
+        read = float(str(value))
+    except ValueError:
+        read = float("nan")
+    if not low <= read <= high:
+        raise BadRequest(
+            f"Invalid {name} {str(value)[:80]!r}: it must be a number from {low:g} to {high:g}.",
+            param=name,
+            code="invalid_value",
+        )
+    return read
+
+
+def known_language(written: str, name: str) -> str:
+    """The code that `written` means; raises `BadRequest` if it means none."""
+    code = language_code(written)
+    if code is None:
+        raise BadRequest(
+            f"Unknown language {written[:80]!r}; give an English name such as 'german' or one of "
+            f"the codes {', '.join(LANGUAGES)}.",
+            param=name,
+            code="invalid_value",
+        )
+    return code
+
+
+def not_among(name: str, value: str, allowed: Iterable[str]) -> BadRequest:
+    """The error for a word outside a set."""
+    return BadRequest(
+        f"Invalid {name} {value[:80]!r}; it must be one of: {', '.join(allowed)}.",
+        param=name,
+        code="invalid_value",
+    )
+
+
+def unknown_model(asked: str, loaded: str) -> NotFound:
+    """The error for a model that this server has not loaded."""
+    return NotFound(
+        f"The model {asked[:80]!r} does not exist or is not loaded here; this server runs "
+        f"{loaded!r}.",
+        code="model_not_found",
+    )

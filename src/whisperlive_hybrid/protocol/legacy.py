@@ -1,0 +1,64 @@
+"""The older file request, POST /transcribe, as deployments before this server documented it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from whisperlive_hybrid.protocol.faults import message_of
+from whisperlive_hybrid.protocol.form import FieldNames, Form
+from whisperlive_hybrid.protocol.openai.request import MODEL_ALIASES
+from whisperlive_hybrid.types import DecodeOptions, Language, Segment, Task
+
+Json = dict[str, object]
+
+TRANSCRIBE_FIELDS: Final = FieldNames(("language", "task", "model"))
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What became of the recording, for the answer."""
+
+    segments: Sequence[Segment]
+    language: Language
+    duration: float
+    speech: float
+    """Seconds that were left after silence was cut out."""
+    filename: str
+
+
+def options(given: Iterable[tuple[str, str]], loaded_model: str) -> DecodeOptions:
+    """Read the fields; raises `NotFound` for another model and `BadRequest` for nonsense."""
+    form = Form.of(given, TRANSCRIBE_FIELDS)
+    form.check_model(loaded_model, MODEL_ALIASES)
+    task = form.choice("task", [each.value for each in Task], Task.TRANSCRIBE.value)
+    return DecodeOptions(language=form.language(), task=Task(task))
+
+
+def answer(recording: Recording, used: DecodeOptions) -> Json:
+    """The documented body; `used` are the options in effect."""
+    return {
+        "success": True,
+        "segments": [_segment(segment) for segment in recording.segments],
+        "info": {
+            "language": recording.language.code,
+            "language_probability": recording.language.probability,
+            "duration": round(recording.duration, 3),
+            "duration_after_vad": round(recording.speech, 3),
+            "transcription_options": asdict(used) | {"task": used.task.value},
+        },
+        "filename": recording.filename,
+    }
+
+
+def error_body(error: Exception) -> Json:
+    """Its shape of an error."""
+    return {"success": False, "error": message_of(error)}
+
+
+def _segment(segment: Segment) -> Json:
+    return {
+        "start": round(segment.start, 3),
+        "end": round(segment.end, 3),
+        "text": segment.text.strip(),
+        "no_speech_prob": segment.no_speech_prob,
+    }

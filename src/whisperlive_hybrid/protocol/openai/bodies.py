@@ -1,0 +1,148 @@
+"""OpenAI's audio answers, to the letter: key order, language names, rounding.
+
+Strict clients refuse a body that lacks a key, has a null where a number belongs, or names the
+language by its code. Times are rounded to milliseconds.
+"""
+
+import math
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from whisperlive_hybrid.errors import TooLarge, WhisperLiveError
+from whisperlive_hybrid.languages import language_name
+from whisperlive_hybrid.protocol.faults import fault_of, message_of
+from whisperlive_hybrid.protocol.openai.request import (
+    MODEL_ALIASES,
+    AudioRequest,
+    Granularity,
+    ResponseFormat,
+)
+from whisperlive_hybrid.text.formats import plain_text, srt, vtt
+from whisperlive_hybrid.types import Segment, Task, joined_text
+
+Json = dict[str, object]
+
+_SPOKEN_MARKS: Final = "%‰&@#*§"
+"""Unicode calls them punctuation, but they are said aloud."""
+
+
+def answer(
+    request: AudioRequest, segments: Sequence[Segment], language: str, duration: float
+) -> Json | str:
+    """The body that was asked for: a JSON object, or text for text/plain.
+
+    `language` is the code of the spoken language, `duration` the seconds of the recording.
+    """
+    match request.response_format:
+        case ResponseFormat.JSON:
+            return {"text": joined_text(segments), "usage": _usage(duration)}
+        case ResponseFormat.VERBOSE_JSON:
+            return _verbose(request, segments, language, duration)
+        case ResponseFormat.TEXT:
+            return plain_text(segments)
+        case ResponseFormat.SRT:
+            return srt(segments)
+        case ResponseFormat.VTT:
+            return vtt(segments)
+
+
+def error_body(error: Exception) -> Json:
+    """The four-key object, and for an upload that is too large the usage that OpenAI adds."""
+    fault = fault_of(error)
+    ours = error if isinstance(error, WhisperLiveError) else None
+    body = error_object(
+        message_of(error),
+        type_=fault.type,
+        param=ours.param if ours else None,
+        code=fault.code or (ours.code if ours else None),
+    )
+    return body | {"usage": _usage(0.0)} if isinstance(error, TooLarge) else body
+
+
+def error_object(
+    message: str,
+    *,
+    type_: str = "invalid_request_error",
+    param: str | None = None,
+    code: str | None = None,
+) -> Json:
+    """The shape of every error: all four keys, None where nothing applies."""
+    return {"error": {"message": message, "type": type_, "param": param, "code": code}}
+
+
+def model_list(loaded: str, created: int) -> Json:
+    """The loaded model, then the hosted names that stand for it; `created` in Unix seconds."""
+    names = [loaded, *MODEL_ALIASES]
+    return {"object": "list", "data": [model_card(name, created) for name in names]}
+
+
+def model_card(name: str, created: int) -> Json:
+    """One model."""
+    return {
+        "id": name,
+        "object": "model",
+        "created": created,
+        "owned_by": "whisperlive-hybrid",
+        "shutdown_date": None,
+    }
+
+
+def _verbose(
+    request: AudioRequest, segments: Sequence[Segment], language: str, duration: float
+) -> Json:
+    task = request.options.task
+    body: Json = {
+        "task": task.value,
+        # A translation is in English whatever was spoken.
+        "language": language_name("en" if task is Task.TRANSLATE else language),
+        "duration": round(duration, 3),
+        "text": joined_text(segments),
+    }
+    if Granularity.SEGMENT in request.granularities:
+        body["segments"] = [_segment(i, segment) for i, segment in enumerate(segments)]
+    if Granularity.WORD in request.granularities:
+        body["words"] = [word for segment in segments for word in _words(segment)]
+    return body | {"usage": _usage(duration)}
+
+
+def _segment(number: int, segment: Segment) -> Json:
+    start = round(segment.start, 3)
+    return {
+        "id": number,
+        # In OpenAI's answers the 10 ms frame where the decoded window began; our windows are cut
+        # in silence rather than sought, so it is the frame where the segment itself begins.
+        "seek": round(start * 1000) // 10,
+        "start": start,
+        "end": round(segment.end, 3),
+        "text": segment.text,
+        "tokens": list(segment.tokens),
+        "temperature": segment.temperature,
+        "avg_logprob": segment.avg_logprob,
+        "compression_ratio": segment.compression_ratio,
+        "no_speech_prob": segment.no_speech_prob,
+    }
+
+
+def _words(segment: Segment) -> Iterator[Json]:
+    """The words of a segment; what is left of bare punctuation is none."""
+    for word in segment.words or ():
+        if text := _bare(word.text):
+            yield {"word": text, "start": round(word.start, 3), "end": round(word.end, 3)}
+
+
+def _bare(word: str) -> str:
+    """A word without space or punctuation at its ends; those inside belong to it."""
+    spoken = [i for i, character in enumerate(word) if not _is_punctuation(character)]
+    return word[spoken[0] : spoken[-1] + 1] if spoken else ""
+
+
+def _is_punctuation(character: str) -> bool:
+    if character in _SPOKEN_MARKS:
+        return False
+    return character.isspace() or unicodedata.category(character).startswith("P")
+
+
+def _usage(duration: float) -> Json:
+    """What OpenAI bills: begun seconds, after the rounding that every time here undergoes."""
+    return {"type": "duration", "seconds": math.ceil(round(duration, 3))}

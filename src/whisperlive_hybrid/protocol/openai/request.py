@@ -1,0 +1,229 @@
+"""OpenAI's audio requests: form fields to decoding options.
+
+Everything that is asked for is honoured or refused with its name. `languages[]`, `keywords[]` and
+`chunking_strategy` are OpenAI's; `hotwords` is the older name of keywords among Whisper servers.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from whisperlive_hybrid.errors import BadRequest, Unsupported
+from whisperlive_hybrid.protocol.form import (
+    FieldNames,
+    Form,
+    known_language,
+    not_among,
+    number,
+)
+from whisperlive_hybrid.speech.regions import VadOptions
+from whisperlive_hybrid.types import TEMPERATURES, DecodeOptions, Task
+
+MODEL_ALIASES: Final = (
+    "whisper-1",
+    "gpt-transcribe",
+    "gpt-4o-transcribe",
+    "gpt-4o-mini-transcribe",
+    "gpt-4o-mini-transcribe-2025-12-15",
+)
+"""Hosted names that stand for the loaded model, so that clients need no new configuration."""
+
+_STRATEGY: Final = "chunking_strategy"
+_STRATEGY_PARTS: Final = ("type", "threshold", "prefix_padding_ms", "silence_duration_ms")
+_LONGEST_PADDING_MS: Final = 10_000
+"""Bound on paddings: audio before an onset has to be kept in memory while nobody speaks."""
+
+_COMMON: Final = ("model", "language", "prompt", "hotwords", "response_format", "temperature")
+_HARMLESS: Final = ("user",)
+TRANSCRIPTION_FIELDS: Final = FieldNames(
+    (*_COMMON, "stream", _STRATEGY, *(f"{_STRATEGY}[{part}]" for part in _STRATEGY_PARTS)),
+    (
+        "timestamp_granularities",
+        "include",
+        "languages",
+        "keywords",
+        "known_speaker_names",
+        "known_speaker_references",
+    ),
+    _HARMLESS,
+)
+TRANSLATION_FIELDS: Final = FieldNames(_COMMON, ("keywords",), _HARMLESS)
+"""OpenAI's, and three more that mean the same as for a transcription."""
+
+
+class ResponseFormat(Enum):
+    """The shapes of an answer."""
+
+    JSON = "json"
+    TEXT = "text"
+    SRT = "srt"
+    VERBOSE_JSON = "verbose_json"
+    VTT = "vtt"
+
+
+class Granularity(Enum):
+    """What gets times in verbose_json."""
+
+    SEGMENT = "segment"
+    WORD = "word"
+
+
+@dataclass(frozen=True, slots=True)
+class AudioRequest:
+    """What a client asked for, without its file."""
+
+    options: DecodeOptions = field(default_factory=DecodeOptions)
+    vad: VadOptions = field(default_factory=VadOptions)
+    response_format: ResponseFormat = ResponseFormat.JSON
+    granularities: frozenset[Granularity] = frozenset({Granularity.SEGMENT})
+
+
+def transcription(given: Iterable[tuple[str, str]], loaded_model: str) -> AudioRequest:
+    """Read the fields of /v1/audio/transcriptions, in any order.
+
+    Raises `NotFound` for another model than the loaded one, `Unsupported` for a wish that cannot be
+    honoured, and `BadRequest` for one that makes no sense.
+    """
+    form = Form.of(given, TRANSCRIPTION_FIELDS)
+    form.check_model(loaded_model, MODEL_ALIASES)
+    _refuse_what_is_missing(form)
+    response_format = _response_format(form)
+    granularities = _granularities(form, response_format)
+    words = Granularity.WORD in granularities
+    options = _options(form, Task.TRANSCRIBE, _language(form), words=words)
+    return AudioRequest(options, _vad(form), response_format, granularities)
+
+
+def translation(given: Iterable[tuple[str, str]], loaded_model: str) -> AudioRequest:
+    """Read the fields of /v1/audio/translations; raises as `transcription` does."""
+    form = Form.of(given, TRANSLATION_FIELDS)
+    form.check_model(loaded_model, MODEL_ALIASES)
+    options = _options(form, Task.TRANSLATE, form.language())
+    return AudioRequest(options, response_format=_response_format(form))
+
+
+def _refuse_what_is_missing(form: Form) -> None:
+    """Streams, token probabilities and speakers are not there yet."""
+    if form.truth("stream"):
+        # OpenAI's Python client reads a whole answer to a stream request as no events at all.
+        raise Unsupported("stream=true is not supported; send stream=false.", param="stream")
+    for wish in form.many("include"):
+        if wish != "logprobs":
+            raise not_among("include", wish, ["logprobs"])
+        raise Unsupported("include[]=logprobs is not supported.", param="include")
+    for name in ("known_speaker_names", "known_speaker_references"):
+        if form.many(name):
+            raise Unsupported(f"{name} is not supported: speakers are not told apart.", param=name)
+
+
+def _options(form: Form, task: Task, language: str | None, *, words: bool = False) -> DecodeOptions:
+    hotwords = form.one("hotwords")
+    return DecodeOptions(
+        language=language,
+        task=task,
+        prompt=form.one("prompt") or "",
+        hotwords=", ".join([*([hotwords] if hotwords else []), *form.many("keywords")]),
+        words=words,
+        temperatures=_temperatures(form.number("temperature", 0.0, 0.0, 1.0)),
+    )
+
+
+def _temperatures(first: float) -> tuple[float, ...]:
+    """Begin at `first`; a text that is not believed is tried hotter, as at 0."""
+    return (first, *(hotter for hotter in TEMPERATURES if hotter > first))
+
+
+def _language(form: Form) -> str | None:
+    """The language of `language`, or of `languages[]` with a single entry."""
+    code = form.language()
+    candidates = {known_language(each, "languages") for each in form.many("languages")}
+    if len(candidates) > 1:
+        raise Unsupported(
+            "languages[] with more than one language is not supported; give one, or none to "
+            "have it detected.",
+            param="languages",
+        )
+    if code and candidates and code not in candidates:
+        raise BadRequest(
+            f"language {code!r} and languages[] {min(candidates)!r} contradict each other.",
+            param="languages",
+            code="invalid_value",
+        )
+    return code or next(iter(candidates), None)
+
+
+def _response_format(form: Form) -> ResponseFormat:
+    formats = [each.value for each in ResponseFormat]
+    if form.one("response_format") == "diarized_json":
+        raise Unsupported(
+            "response_format 'diarized_json' is not supported; "
+            f"it must be one of: {', '.join(formats)}.",
+            param="response_format",
+        )
+    return ResponseFormat(form.choice("response_format", formats, ResponseFormat.JSON.value))
+
+
+def _granularities(form: Form, response_format: ResponseFormat) -> frozenset[Granularity]:
+    name, known = "timestamp_granularities", [each.value for each in Granularity]
+    asked = form.many(name)
+    if asked and response_format is not ResponseFormat.VERBOSE_JSON:
+        raise BadRequest(
+            f"{name} needs response_format 'verbose_json', not {response_format.value!r}.",
+            param=name,
+            code="invalid_value",
+        )
+    for value in asked:
+        if value not in known:
+            raise not_among(name, value, known)
+    return frozenset(map(Granularity, asked)) or frozenset({Granularity.SEGMENT})
+
+
+def _vad(form: Form) -> VadOptions:
+    """The cutting of silence: ours for `auto` and by default, OpenAI's numbers for server_vad."""
+    parts = _strategy(form)
+    kind = parts.pop("type", "server_vad" if parts else "auto")
+    if kind not in ("auto", "server_vad") or (kind == "auto" and parts):
+        raise not_among(_STRATEGY, f"{kind}", ["auto", "server_vad (with its settings)"])
+    if kind == "auto":
+        return VadOptions()
+
+    def part(name: str, default: float, high: float) -> float:
+        return number(f"{_STRATEGY}[{name}]", parts.get(name, default), 0, high)
+
+    return VadOptions(
+        threshold=part("threshold", 0.5, 1),
+        pre_roll_s=part("prefix_padding_ms", 300, _LONGEST_PADDING_MS) / 1000,
+        min_silence_s=part("silence_duration_ms", 200, _LONGEST_PADDING_MS) / 1000,
+    )
+
+
+def _strategy(form: Form) -> dict[str, object]:
+    """`chunking_strategy` from its three spellings: a word, a JSON object, bracketed fields."""
+    parts: dict[str, object] = {
+        part: value for part in _STRATEGY_PARTS if (value := form.one(f"{_STRATEGY}[{part}]"))
+    }
+    whole = form.one(_STRATEGY)
+    if whole is None:
+        return parts
+    if parts:
+        raise BadRequest(
+            f"Give {_STRATEGY} as one value or as bracketed fields, not both.", param=_STRATEGY
+        )
+    return _written_strategy(whole)
+
+
+def _written_strategy(whole: str) -> dict[str, object]:
+    try:
+        written = json.loads(whole)
+    except (ValueError, RecursionError):  # a bare word, or brackets without end
+        written = whole
+    if written is None:
+        return {}
+    if not isinstance(written, dict):
+        return {"type": written}
+    for name in written:
+        if name not in _STRATEGY_PARTS:
+            raise not_among(_STRATEGY, name, _STRATEGY_PARTS)
+    return {name: value for name, value in written.items() if value is not None}

@@ -1,0 +1,81 @@
+"""What every HTTP request passes before its route: pure ASGI middlewares."""
+
+import time
+import uuid
+from collections.abc import Callable
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from whisperlive_hybrid.errors import TooLarge
+
+OPENAI_VERSION: Final = "2020-10-01"
+"""The version of its API that OpenAI has announced ever since."""
+
+
+class BodyLimit:
+    """Refuses request bodies of more than `limit` bytes, while they arrive.
+
+    The refusal is a `TooLarge` raised out of `receive`, so it comes out where a route reads its
+    body and takes the way of every other error. A declared length is refused before a byte is read,
+    and before the client is told to go on (100 Continue); other bodies are counted.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, its body counted."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = _declared_length(scope)
+        counted = 0
+
+        async def limited() -> Message:
+            nonlocal counted
+            if declared > self._limit:
+                raise self._too_large(f"{declared} bytes announced")
+            message = await receive()
+            counted += len(message.get("body", b""))
+            if counted > self._limit:
+                raise self._too_large(f"{counted} bytes read")
+            return message
+
+        await self._app(scope, limited, send)
+
+    def _too_large(self, seen: str) -> TooLarge:
+        return TooLarge(f"Maximum content size limit ({self._limit}) exceeded ({seen})")
+
+
+class Stamp:
+    """Puts a request id, the time it took and the API's version on every reply."""
+
+    def __init__(self, app: ASGIApp, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._app = app
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, its reply stamped."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = self._clock()
+
+        async def stamped(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = f"req_{uuid.uuid4().hex}"
+                headers["openai-processing-ms"] = str(round((self._clock() - began) * 1000))
+                headers["openai-version"] = OPENAI_VERSION
+            await send(message)
+
+        await self._app(scope, receive, stamped)
+
+
+def _declared_length(scope: Scope) -> int:
+    """Content-Length; 0 where there is none, or none that a number can be read from."""
+    written = Headers(scope=scope).get("content-length", "")
+    return int(written) if written.isdecimal() else 0

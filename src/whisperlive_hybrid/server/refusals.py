@@ -1,0 +1,47 @@
+"""Errors to replies: the door's own shape for whatever goes wrong, wherever it was raised."""
+
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.protocol import legacy
+from whisperlive_hybrid.protocol.faults import fault_of, headers_of
+from whisperlive_hybrid.protocol.openai import bodies
+
+LEGACY_PATH: Final = "/transcribe"
+"""The one route whose errors have a shape of their own."""
+
+_UNROUTABLE: Final = {
+    404: "Invalid URL ({method} {path})",
+    405: "Not allowed to {method} on {path}.",
+}
+"""OpenAI's words by status."""
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    """The reply to an error of ours, or to a defect (any other exception)."""
+    is_legacy = request.url.path == LEGACY_PATH
+    body = legacy.error_body(error) if is_legacy else bodies.error_body(error)
+    return JSONResponse(body, fault_of(error).status, headers_of(error))
+
+
+async def unroutable(request: Request, error: Exception) -> Response:
+    """The reply to what the web framework refuses: path, method, broken form."""
+    assert isinstance(error, HTTPException)  # noqa: S101 (it is registered for nothing else)
+    message = _UNROUTABLE.get(error.status_code, "{detail}").format(
+        method=request.method, path=request.url.path, detail=error.detail
+    )
+    if request.url.path == LEGACY_PATH:
+        body = legacy.error_body(BadRequest(message))
+    else:
+        body = bodies.error_object(message)
+    return JSONResponse(body, error.status_code, error.headers)
+
+
+async def hung_up(request: Request, error: Exception) -> Response:
+    """The client has gone: nobody reads this reply, but its status is logged."""
+    del request, error
+    return Response(status_code=499)

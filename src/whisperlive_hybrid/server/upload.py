@@ -1,0 +1,88 @@
+"""Uploads: the form of a request, its one file, and work that ends when its client has gone."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import BinaryIO, Final, TypeVar
+
+import anyio
+from starlette.datastructures import FormData, UploadFile
+from starlette.requests import ClientDisconnect, Request
+
+from whisperlive_hybrid.errors import BadRequest
+
+_MAX_FIELDS: Final = 256
+_MAX_FIELD_BYTES: Final = 64 * 1024
+"""Fields lie in memory, files on disk: together with `_MAX_FIELDS` at most 16 MiB a request."""
+_MAX_FILES: Final = 2
+"""One more than is allowed, so that the refusal is in our own words."""
+_FORM_TYPES: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A form with its file, which lives in a temporary file as long as the request."""
+
+    fields: tuple[tuple[str, str], ...]
+    """Names and values in the order sent; the file's place among them means nothing."""
+    file: BinaryIO
+    filename: str
+    """As the client calls it: a label, no path and no promise of a format."""
+
+
+@asynccontextmanager
+async def received(request: Request) -> AsyncIterator[Upload]:
+    """Read the whole form; the file is deleted on leaving.
+
+    Raises `BadRequest` unless there is exactly one file, named `file`.
+    """
+    content_type = request.headers.get("content-type", "")
+    if content_type.partition(";")[0].strip().lower() not in _FORM_TYPES:
+        raise BadRequest(
+            "Content-Type must be multipart/form-data with a field 'file', "
+            f"not {content_type[:80]!r}."
+        )
+    async with request.form(
+        max_files=_MAX_FILES, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES
+    ) as form:
+        file = _the_file(form)
+        fields = tuple((name, v) for name, v in form.multi_items() if isinstance(v, str))
+        yield Upload(fields, file.file, file.filename or "")
+
+
+def _the_file(form: FormData) -> UploadFile:
+    """The upload; the first two messages hold OpenAI's words, which clients look for."""
+    if "file" not in form:
+        raise BadRequest("body -> file: file field required")
+    if any(isinstance(value, str) for value in form.getlist("file")):
+        raise BadRequest("body -> file: Expected UploadFile, received: str")
+    files = [(name, v) for name, v in form.multi_items() if isinstance(v, UploadFile)]
+    if len(files) > 1:
+        names = ", ".join(repr(name) for name, _ in files)
+        raise BadRequest(f"Send exactly one file in the field 'file', not {len(files)}: {names}.")
+    return files[0][1]
+
+
+async def while_connected(request: Request, work: Callable[[], Awaitable[T]]) -> T:
+    """Do `work`, unless the client hangs up first: then it is cancelled.
+
+    Raises `ClientDisconnect` in that case. To be called when the body has been read: all that can
+    still arrive is the end of the connection.
+    """
+
+    async def watch(work_scope: anyio.CancelScope) -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        work_scope.cancel()
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch, tasks.cancel_scope)
+            outcome = await work()
+            tasks.cancel_scope.cancel()
+            return outcome
+    except ExceptionGroup as group:  # `work` failed; the watcher raises nothing
+        raise group.exceptions[0] from group.exceptions[0].__cause__
+    raise ClientDisconnect

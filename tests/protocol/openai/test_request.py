@@ -1,0 +1,173 @@
+import json
+
+import pytest
+
+from whisperlive_hybrid.errors import BadRequest, NotFound, Unsupported
+from whisperlive_hybrid.protocol.openai.request import (
+    MODEL_ALIASES,
+    AudioRequest,
+    Granularity,
+    ResponseFormat,
+    transcription,
+    translation,
+)
+from whisperlive_hybrid.speech.regions import VadOptions
+from whisperlive_hybrid.types import TEMPERATURES, DecodeOptions, Task
+
+
+def ask(*fields: tuple[str, str]) -> AudioRequest:
+    """Read the fields of a transcription where the model "tiny" is loaded."""
+    return transcription(fields, "tiny")
+
+
+def test_nothing_asked_is_the_default() -> None:
+    """OpenAI's defaults: json, segments, the language detected, Whisper's ladder."""
+    assert ask() == AudioRequest(DecodeOptions(), VadOptions(), ResponseFormat.JSON)
+
+
+def test_every_wish_reaches_the_options() -> None:
+    """No field is read and dropped."""
+    asked = ask(
+        ("model", "whisper-1"),
+        ("language", "german"),
+        ("prompt", "Guten Tag."),
+        ("response_format", "verbose_json"),
+        ("timestamp_granularities[]", "word"),
+        ("timestamp_granularities[]", "segment"),
+        ("hotwords", "Zürich"),
+        ("keywords[]", "Basel"),
+        ("stream", "false"),
+    )
+    assert asked.options == DecodeOptions(
+        language="de", prompt="Guten Tag.", hotwords="Zürich, Basel", words=True
+    )
+    assert asked.response_format is ResponseFormat.VERBOSE_JSON
+    assert asked.granularities == {Granularity.WORD, Granularity.SEGMENT}
+
+
+@pytest.mark.parametrize("name", [*MODEL_ALIASES, "tiny"])
+def test_hosted_names_stand_for_the_loaded_model(name: str) -> None:
+    """Clients written for OpenAI need no new configuration."""
+    assert ask(("model", name)) == ask()
+
+
+def test_a_model_that_tells_speakers_apart_is_not_here() -> None:
+    """An alias for it would promise what is not done."""
+    with pytest.raises(NotFound):
+        ask(("model", "gpt-4o-transcribe-diarize"))
+
+
+@pytest.mark.parametrize(
+    ("written", "ladder"),
+    [("0", TEMPERATURES), ("0.5", (0.5, 0.6, 0.8, 1.0)), ("0.8", (0.8, 1.0)), ("1", (1.0,))],
+)
+def test_a_temperature_begins_the_ladder(written: str, ladder: tuple[float, ...]) -> None:
+    """The text is tried at the temperature asked for, then hotter, never colder."""
+    assert ask(("temperature", written)).options.temperatures == ladder
+
+
+def test_words_are_measured_only_when_asked_for() -> None:
+    """Alignment costs time; with `word` alone there are no segments in the answer."""
+    verbose = ("response_format", "verbose_json")
+    assert not ask(verbose).options.words
+    only_words = ask(verbose, ("timestamp_granularities", "word"))
+    assert only_words.options.words
+    assert only_words.granularities == {Granularity.WORD}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("stream", "true"),
+        ("include[]", "logprobs"),
+        ("response_format", "diarized_json"),
+        ("known_speaker_names[]", "Ann"),
+        ("known_speaker_references[]", "data:audio/wav;base64,AAAA"),
+    ],
+)
+def test_what_is_not_there_yet_is_refused(field: str, value: str) -> None:
+    """A valid wish that cannot be honoured is refused under its own name."""
+    with pytest.raises(Unsupported, match="not supported") as e:
+        ask((field, value))
+    assert e.value.param == field.removesuffix("[]")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "allowed"),
+    [
+        ("response_format", "docx", "json, text, srt, verbose_json, vtt"),
+        ("include[]", "tokens", "logprobs"),
+        ("temperature", "2", "from 0 to 1"),
+        ("stream", "maybe", "true, false"),
+        ("chunking_strategy", "manual", "auto, server_vad"),
+        ("chunking_strategy[threshold]", "1.5", "from 0 to 1"),
+        ("chunking_strategy[silence_duration_ms]", "-1", "from 0 to 10000"),
+        ("chunking_strategy", '{"type":"server_vad","volume":1}', "threshold"),
+        ("chunking_strategy", '{"type":"server_vad","threshold":true}', "from 0 to 1"),
+        ("chunking_strategy", "[" * 60_000, "auto, server_vad"),
+    ],
+)
+def test_nonsense_is_refused_with_what_is_allowed(field: str, value: str, allowed: str) -> None:
+    """The message names the field and the allowed set, and repeats no endless value."""
+    with pytest.raises(BadRequest, match=allowed) as e:
+        ask((field, value))
+    assert e.value.code == "invalid_value"
+    assert (e.value.param or "").startswith(field.removesuffix("[]").split("[")[0])
+    assert len(e.value.message) < 300
+
+
+def test_granularities_need_verbose_json() -> None:
+    """Times cannot be shown in any other format, so the wish would be ignored."""
+    with pytest.raises(BadRequest, match="needs response_format 'verbose_json', not 'text'") as e:
+        ask(("response_format", "text"), ("timestamp_granularities[]", "word"))
+    assert e.value.param == "timestamp_granularities"
+    with pytest.raises(BadRequest, match="'letter'; it must be one of: segment, word"):
+        ask(("response_format", "verbose_json"), ("timestamp_granularities[]", "letter"))
+
+
+def test_one_candidate_language_is_the_language() -> None:
+    """Several are refused, and so is one that contradicts `language`."""
+    assert ask(("languages[]", "en"), ("languages[]", "english")).options.language == "en"
+    with pytest.raises(Unsupported, match="more than one"):
+        ask(("languages[]", "en"), ("languages[]", "de"))
+    with pytest.raises(BadRequest, match="contradict"):
+        ask(("language", "en"), ("languages[]", "de"))
+
+
+STRATEGY = {"type": "server_vad", "threshold": 0.6, "prefix_padding_ms": 100}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [("chunking_strategy", json.dumps(STRATEGY))],
+        [(f"chunking_strategy[{name}]", str(value)) for name, value in STRATEGY.items()],
+    ],
+    ids=["JSON", "brackets"],
+)
+def test_server_vad_sets_the_cutting_of_silence(fields: list[tuple[str, str]]) -> None:
+    """Both spellings of real clients mean the same; what is left out is OpenAI's default."""
+    assert ask(*fields).vad == VadOptions(threshold=0.6, pre_roll_s=0.1, min_silence_s=0.2)
+
+
+@pytest.mark.parametrize("written", ["auto", '"auto"', '{"type": "auto"}', "null", ""])
+def test_auto_is_our_own_cutting(written: str) -> None:
+    """`auto` leaves it to the server, as does saying nothing."""
+    assert ask(("chunking_strategy", written)).vad == VadOptions()
+
+
+def test_a_strategy_is_given_once() -> None:
+    """A word and brackets at once may contradict each other, as does auto with settings."""
+    with pytest.raises(BadRequest, match="not both"):
+        ask(("chunking_strategy", "auto"), ("chunking_strategy[threshold]", "0.5"))
+    with pytest.raises(BadRequest, match="'auto'"):
+        ask(("chunking_strategy[type]", "auto"), ("chunking_strategy[threshold]", "0.5"))
+
+
+def test_a_translation_asks_for_english() -> None:
+    """The language is that of the speech; fields that make no sense here are unknown."""
+    asked = translation([("language", "de"), ("response_format", "text")], "tiny")
+    assert asked.options == DecodeOptions(language="de", task=Task.TRANSLATE)
+    assert asked.response_format is ResponseFormat.TEXT
+    with pytest.raises(BadRequest, match="Unknown field 'stream'"):
+        translation([("stream", "false")], "tiny")

@@ -1,0 +1,83 @@
+import pytest
+
+from whisperlive_hybrid.errors import BadRequest, NotFound
+from whisperlive_hybrid.protocol.form import FieldNames, Form
+
+NAMES = FieldNames(("model", "language", "speed", "on"), ("tags",), ("user",))
+
+
+def form(*fields: tuple[str, str]) -> Form:
+    """A form of these fields."""
+    return Form.of(fields, NAMES)
+
+
+def test_an_unknown_field_is_refused_by_name() -> None:
+    """Nothing is accepted and ignored: the error names the field and those that exist."""
+    with pytest.raises(
+        BadRequest, match=r"'pitch'.*file, model, language, speed, on, tags\[\]"
+    ) as e:
+        form(("pitch", "2"))
+    assert (e.value.param, e.value.code) == ("pitch", "unknown_parameter")
+
+
+def test_harmless_and_empty_fields_ask_for_nothing() -> None:
+    """`user` has no effect on a transcript, and an empty value means that nothing was chosen."""
+    read = form(("user", "me"), ("model", ""), ("tags[]", " "))
+    assert read.one("model") is None
+    assert read.many("tags") == ()
+
+
+def test_a_single_field_given_twice_is_refused() -> None:
+    """Which of two values was meant cannot be known."""
+    with pytest.raises(BadRequest, match="'model' was given 2 times") as e:
+        form(("model", "a"), ("model", "a")).one("model")
+    assert e.value.param == "model"
+
+
+def test_lists_are_spelled_with_or_without_brackets() -> None:
+    """Both spellings are in use, and the order of the values is kept."""
+    assert form(("tags[]", "b"), ("tags", "a")).many("tags") == ("b", "a")
+
+
+@pytest.mark.parametrize("value", ["-0.1", "1.1", "nan", "inf", "warm"])
+def test_a_number_outside_its_range_is_refused(value: str) -> None:
+    """Ranges hold for whatever Python would read as a number."""
+    with pytest.raises(BadRequest, match="from 0 to 1") as e:
+        form(("speed", value)).number("speed", 0.5, 0, 1)
+    assert (e.value.param, e.value.code) == ("speed", "invalid_value")
+
+
+def test_numbers_have_defaults() -> None:
+    """A number that is given counts, otherwise the default."""
+    assert form().number("speed", 0.5, 0, 1) == 0.5
+    assert form(("speed", "1")).number("speed", 0.5, 0, 1) == 1.0
+
+
+def test_a_switch_knows_two_words() -> None:
+    """They are true and false; anything else is refused with both of them."""
+    assert form(("on", "true")).truth("on")
+    assert not form().truth("on")
+    with pytest.raises(BadRequest, match="'yes'; it must be one of: true, false"):
+        form(("on", "yes")).truth("on")
+
+
+@pytest.mark.parametrize("written", ["de", "DE", "de-AT", "german", " German "])
+def test_languages_are_codes_regions_or_names(written: str) -> None:
+    """All spellings mean Whisper's code."""
+    assert form(("language", written)).language() == "de"
+
+
+def test_an_unknown_language_is_refused() -> None:
+    """With the field's name and what is allowed."""
+    with pytest.raises(BadRequest, match=r"'klingon'.*af, am, ar") as e:
+        form(("language", "klingon")).language()
+    assert (e.value.param, e.value.code) == ("language", "invalid_value")
+
+
+def test_another_model_than_the_loaded_one_does_not_exist() -> None:
+    """The loaded name, its aliases and no name at all are fine; the rest is not found."""
+    for name in ("tiny", "whisper-1", ""):
+        form(("model", name)).check_model("tiny", ["whisper-1"])
+    with pytest.raises(NotFound, match=r"'large-v3' does not exist.*'tiny'") as e:
+        form(("model", "large-v3")).check_model("tiny", ["whisper-1"])
+    assert e.value.code == "model_not_found"

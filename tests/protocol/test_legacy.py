@@ -1,0 +1,53 @@
+import pytest
+
+from whisperlive_hybrid.errors import BadRequest, NotFound
+from whisperlive_hybrid.protocol import legacy
+from whisperlive_hybrid.types import DecodeOptions, Language, Segment, Task
+
+
+def test_fields_become_options() -> None:
+    """Language and task are optional; the model may be named."""
+    assert legacy.options([], "tiny") == DecodeOptions()
+    fields = [("language", "German"), ("task", "translate"), ("model", "tiny")]
+    assert legacy.options(fields, "tiny") == DecodeOptions(language="de", task=Task.TRANSLATE)
+
+
+def test_nonsense_is_refused() -> None:
+    """As strictly as anywhere else."""
+    with pytest.raises(BadRequest, match="'sing'; it must be one of: transcribe, translate"):
+        legacy.options([("task", "sing")], "tiny")
+    with pytest.raises(BadRequest, match="'prompt'; the fields are: file, language, task, model"):
+        legacy.options([("prompt", "x")], "tiny")
+    with pytest.raises(NotFound):
+        legacy.options([("model", "base")], "tiny")
+
+
+def test_the_documented_body() -> None:
+    """Key by key what deployments rely on: text stripped, options as plain values."""
+    segment = Segment(0.0, 2.5, " Hello, this is a test.", (), 0.0, -0.1, 1.0, 0.1)
+    recording = legacy.Recording([segment], Language("en", 0.95), 10.5, 9.25, "audio.wav")
+    made = legacy.answer(recording, DecodeOptions(task=Task.TRANSLATE))
+    info = made["info"]
+    assert isinstance(info, dict)
+    options = info.pop("transcription_options")
+    assert made == {
+        "success": True,
+        "segments": [
+            {"start": 0.0, "end": 2.5, "text": "Hello, this is a test.", "no_speech_prob": 0.1}
+        ],
+        "info": {
+            "language": "en",
+            "language_probability": 0.95,
+            "duration": 10.5,
+            "duration_after_vad": 9.25,
+        },
+        "filename": "audio.wav",
+    }
+    assert options["task"] == "translate"
+    assert options["beam_size"] == 5
+    assert options["thresholds"]["no_speech"] == 0.6
+
+
+def test_the_shape_of_an_error() -> None:
+    """Success is false, and the message is there."""
+    assert legacy.error_body(BadRequest("No.")) == {"success": False, "error": "No."}

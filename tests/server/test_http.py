@@ -1,0 +1,441 @@
+import re
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import Any, BinaryIO
+
+import anyio
+import anyio.to_thread
+import httpx
+import pytest
+from fastapi import FastAPI
+from starlette.types import Message, Scope
+
+from whisperlive_hybrid.backends.base import Encode, Encoded
+from whisperlive_hybrid.backends.fake import FakeBackend, Trouble, pause, speak
+from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.types import Samples, Urgency
+
+pytestmark = pytest.mark.anyio
+
+OpenDoor = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
+WriteWav = Callable[[Samples], bytes]
+Fields = dict[str, Any]
+
+TRANSCRIPTIONS = "/v1/audio/transcriptions"
+
+
+def client(app: FastAPI) -> httpx.AsyncClient:
+    """A client inside the process; a defect is a reply, not an exception."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://door")
+
+
+@pytest.fixture
+async def door(open_door: OpenDoor) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a door with an instant backend."""
+    async with open_door() as (app, _), client(app) as connected:
+        yield connected
+
+
+@pytest.fixture
+def audio(write_wav: WriteWav) -> bytes:
+    """The words w1 to w3."""
+    return write_wav(speak([1, 2, 3]))
+
+
+def fault(reply: httpx.Response) -> tuple[int, Any, Any]:
+    """Status, param and code of a refusal that has OpenAI's four keys and nothing else."""
+    assert list(reply.json()) == ["error"]
+    error = reply.json()["error"]
+    assert list(error) == ["message", "type", "param", "code"]
+    return reply.status_code, error["param"], error["code"]
+
+
+class GatedBackend(FakeBackend):
+    """Encodes nothing until the gate opens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered = threading.Event()
+        self.gate = threading.Event()
+
+    def encode(self, batch: Sequence[Encode]) -> list[Encoded | Exception]:
+        """Wait at the gate."""
+        self.entered.set()
+        self.gate.wait()
+        return super().encode(batch)
+
+
+@asynccontextmanager
+async def gated(
+    open_door: OpenDoor, **options: object
+) -> AsyncIterator[tuple[FastAPI, Engine, GatedBackend]]:
+    """A door whose backend holds everything back; the gate opens before the engine stops."""
+    backend = GatedBackend()
+    async with open_door(backend, **options) as (app, engine):
+        try:
+            yield app, engine, backend
+        finally:
+            backend.gate.set()
+
+
+# What the door answers
+
+
+async def test_health_tells_model_and_load(door: httpx.AsyncClient) -> None:
+    """With the note that people must know about the model."""
+    told = (await door.get("/health")).json()
+    assert told.pop("version")
+    assert told == {
+        "status": "healthy",
+        "service": "WhisperLive Hybrid Server",
+        "model": {
+            "name": "fake",
+            "note": "The fake backend reads amplitudes, not speech; it is for tests.",
+        },
+        "backend": "fake",
+        "device": "cpu",
+        "compute_type": "none",
+        "queue_depth": 0,
+        "live_clients": 3,
+    }
+
+
+async def test_the_index_names_routes_that_exist(door: httpx.AsyncClient) -> None:
+    """Every endpoint that it lists answers to its method."""
+    listed = (await door.get("/")).json()["endpoints"]
+    for method, path in (endpoint.split() for endpoint in listed):
+        assert (await door.request(method, path)).status_code not in (404, 405)
+
+
+async def test_forms_are_described_by_the_tables_that_read_them(door: httpx.AsyncClient) -> None:
+    """The OpenAPI document knows every field of a form."""
+    paths = (await door.get("/openapi.json")).json()["paths"]
+    content = paths[TRANSCRIPTIONS]["post"]["requestBody"]["content"]
+    schema = content["multipart/form-data"]["schema"]
+    assert schema["required"] == ["file"]
+    assert {"file", "model", "prompt", "timestamp_granularities[]"} <= set(schema["properties"])
+
+
+async def test_models_are_listed_and_found(door: httpx.AsyncClient) -> None:
+    """What is listed can be retrieved; other names, also with slashes, are not found."""
+    for card in (await door.get("/v1/models")).json()["data"]:
+        assert (await door.get(f"/v1/models/{card['id']}")).json() == card
+    missing = await door.get("/v1/models/Systran/faster-whisper-tiny")
+    assert fault(missing) == (404, None, "model_not_found")
+
+
+async def test_json_is_the_default(door: httpx.AsyncClient, audio: bytes) -> None:
+    """A file alone is enough."""
+    reply = await door.post(TRANSCRIPTIONS, files={"file": audio})
+    assert reply.headers["content-type"] == "application/json"
+    assert reply.json() == {"text": "w1 w2 w3", "usage": {"type": "duration", "seconds": 2}}
+
+
+@pytest.mark.parametrize("response_format", ["text", "srt", "vtt"])
+async def test_text_is_plain(door: httpx.AsyncClient, audio: bytes, response_format: str) -> None:
+    """All three as text/plain, which is what OpenAI sends and SDKs expect."""
+    form = {"response_format": response_format}
+    reply = await door.post(TRANSCRIPTIONS, files={"file": audio}, data=form)
+    assert reply.headers["content-type"] == "text/plain; charset=utf-8"
+    assert "w1 w2 w3\n" in reply.text
+
+
+async def test_fields_may_follow_the_file(door: httpx.AsyncClient, audio: bytes) -> None:
+    """OpenAI's Node client sends the file first and announces no length."""
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + audio
+        yield b'\r\n--x\r\nContent-Disposition: form-data; name="response_format"\r\n\r\ntext\r\n'
+        yield b'--x\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n--x--\r\n'
+
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    reply = await door.post(TRANSCRIPTIONS, content=body(), headers=headers)
+    assert reply.text == "w1 w2 w3\n"
+
+
+async def test_the_older_request(door: httpx.AsyncClient, audio: bytes) -> None:
+    """POST /transcribe answers with the body documented for it."""
+    form = {"language": "de", "task": "translate", "model": "fake"}
+    reply = await door.post("/transcribe", files={"file": ("talk.wav", audio)}, data=form)
+    body = reply.json()
+    assert list(body) == ["success", "segments", "info", "filename"]
+    assert [segment["text"] for segment in body["segments"]] == ["w1 w2 w3"]
+    assert (body["info"]["language"], body["info"]["duration"]) == ("de", 1.08)
+    assert body["info"]["transcription_options"]["task"] == "translate"
+    assert body["filename"] == "talk.wav"
+
+
+@pytest.mark.parametrize(
+    ("claimed", "urgency"),
+    [(60.0, Urgency.SHORT_FILE), (60.1, Urgency.BULK), (None, Urgency.BULK)],
+)
+async def test_long_files_are_bulk(
+    open_door: OpenDoor, claimed: float | None, urgency: Urgency
+) -> None:
+    """Only the claimed length is known beforehand; without one a file may be long."""
+
+    class Claims:
+        duration_s = claimed
+
+        def blocks(self) -> Iterator[Samples]:
+            yield speak([1])
+
+    @contextmanager
+    def media(_: BinaryIO) -> Iterator[Claims]:
+        yield Claims()
+
+    async with (
+        gated(open_door, media=media) as (app, engine, backend),
+        client(app) as door,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(post_file, door)
+        await anyio.to_thread.run_sync(backend.entered.wait)
+        seen = [call.item.urgency for call in engine._calls.values()]
+        backend.gate.set()
+    assert seen == [urgency]
+
+
+async def post_file(door: httpx.AsyncClient, audio: bytes = b"audio") -> httpx.Response:
+    """Upload a file and nothing else."""
+    return await door.post(TRANSCRIPTIONS, files={"file": audio})
+
+
+# What the door refuses
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ({"model": "large-v3"}, (404, None, "model_not_found")),
+        ({"language": "klingon"}, (400, "language", "invalid_value")),
+        ({"language": "fr"}, (400, "language", "unsupported_value")),
+        ({"response_format": "diarized_json"}, (400, "response_format", "unsupported_value")),
+        ({"stream": "true"}, (400, "stream", "unsupported_value")),
+        ({"temperature": "3"}, (400, "temperature", "invalid_value")),
+        ({"model": ["fake", "fake"]}, (400, "model", "invalid_value")),
+        ({"speed": "2"}, (400, "speed", "unknown_parameter")),
+    ],
+)
+async def test_wishes_that_cannot_be_honoured(
+    door: httpx.AsyncClient, audio: bytes, form: Fields, expected: tuple[int, str, str]
+) -> None:
+    """Each is refused under its field's name."""
+    reply = await door.post(TRANSCRIPTIONS, files={"file": audio}, data=form)
+    assert fault(reply) == expected
+
+
+@pytest.mark.parametrize(
+    ("request_body", "message"),
+    [
+        ({"data": {"model": "fake"}}, "file field required"),
+        ({"data": {"file": "talk.wav"}}, "Expected UploadFile, received: str"),
+        ({"files": {"audio": b"x"}}, "file field required"),
+        ({"files": [("file", b"x"), ("file", b"y")]}, "exactly one file"),
+        ({"files": [("file", b"x"), ("other", b"y")]}, "exactly one file"),
+        ({"files": [("file", b"x")] * 3}, "Too many files"),
+        ({"json": {"file": "x"}}, "must be multipart/form-data"),
+        ({"content": b"RIFF"}, "must be multipart/form-data"),
+        (
+            {"content": b"x", "headers": {"content-type": "multipart/form-data"}},
+            "Missing boundary",
+        ),
+        (
+            {"content": b"x", "headers": {"content-type": "multipart/form-data; boundary=y"}},
+            "Invalid multipart data",
+        ),
+        ({"files": {"file": b"x"}, "data": {"prompt": "x" * 70_000}}, "exceeded maximum size"),
+    ],
+)
+@pytest.mark.parametrize("path", [TRANSCRIPTIONS, "/v1/audio/translations", "/transcribe"])
+async def test_forms_that_hold_no_single_file(
+    door: httpx.AsyncClient, path: str, request_body: Fields, message: str
+) -> None:
+    """All of them are the client's fault and say what was expected, each in the path's shape."""
+    reply = await door.post(path, **request_body)
+    if path == "/transcribe":
+        assert (reply.status_code, list(reply.json())) == (400, ["success", "error"])
+    else:
+        assert fault(reply)[0] == 400
+    assert message in reply.text
+
+
+async def test_bytes_that_are_no_audio(door: httpx.AsyncClient) -> None:
+    """The name and the type that a client gives are not believed."""
+    reply = await door.post(TRANSCRIPTIONS, files={"file": ("a.wav", b"MZ...", "audio/wav")})
+    assert fault(reply) == (400, None, None)
+    assert "could not be decoded" in reply.text
+
+
+async def test_audio_of_less_than_a_tenth_of_a_second(
+    door: httpx.AsyncClient, write_wav: WriteWav
+) -> None:
+    """Refused as OpenAI refuses it; a tenth itself is enough."""
+    assert fault(await post_file(door, write_wav(pause(0.09)))) == (400, "file", "audio_too_short")
+    assert (await post_file(door, write_wav(pause(0.1)))).json()["text"] == ""
+
+
+async def test_paths_and_methods_that_do_not_exist(door: httpx.AsyncClient) -> None:
+    """Even these have the door's own body, and 405 says what is allowed."""
+    assert fault(await door.post("/v1/audio/speech")) == (404, None, None)
+    wrong = await door.get(TRANSCRIPTIONS)
+    assert fault(wrong) == (405, None, None)
+    assert wrong.headers["allow"] == "POST"
+    assert (await door.get("/transcribe")).json() == {
+        "success": False,
+        "error": "Not allowed to GET on /transcribe.",
+    }
+
+
+async def test_wishes_are_refused_before_the_file_is_opened(door: httpx.AsyncClient) -> None:
+    """Nothing is decoded for a request that must fail: its fault wins over that of the audio."""
+    form = {"language": "fr"}
+    reply = await door.post(TRANSCRIPTIONS, files={"file": b"no audio"}, data=form)
+    assert fault(reply) == (400, "language", "unsupported_value")
+
+
+async def chunks(body: bytes) -> AsyncIterator[bytes]:
+    """Send a body without announcing its length."""
+    for first in range(0, len(body), 65_536):
+        yield body[first : first + 65_536]
+
+
+async def test_an_upload_that_is_too_large(door: httpx.AsyncClient) -> None:
+    """413 with OpenAI's body, whether the length is announced or not."""
+    head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    body = head + bytes(1024 * 1024)
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    for content in (body, chunks(body)):
+        reply = await door.post(TRANSCRIPTIONS, content=content, headers=headers)
+        assert reply.status_code == 413
+        assert reply.json()["error"]["type"] == "server_error"
+        assert reply.json()["usage"] == {"type": "duration", "seconds": 0}
+    older = await door.post("/transcribe", content=body, headers=headers)
+    assert (older.status_code, older.json()["success"]) == (413, False)
+
+
+# What the door says when the fault is not the client's
+
+
+async def test_overload_says_when_to_come_back(open_door: OpenDoor, write_wav: WriteWav) -> None:
+    """A file that finds the queue full is refused with a whole number of seconds."""
+    audio = write_wav(speak([1]))
+    async with (
+        gated(open_door, queue_limit=1) as (app, _, backend),
+        client(app) as door,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(post_file, door, audio)
+        await anyio.to_thread.run_sync(backend.entered.wait)
+        refused = await post_file(door, audio)
+        backend.gate.set()
+    assert fault(refused) == (429, None, "rate_limit_exceeded")
+    assert int(refused.headers["retry-after"]) >= 1
+
+
+async def test_a_draining_server_sends_clients_away(open_door: OpenDoor, audio: bytes) -> None:
+    """503 with Retry-After: another instance may serve them."""
+    async with open_door() as (app, engine), client(app) as door:
+        await engine.drain(0)
+        refused = await post_file(door, audio)
+    assert fault(refused) == (503, None, "server_draining")
+    assert int(refused.headers["retry-after"]) >= 1
+
+
+async def test_a_failed_backend_may_be_tried_again(
+    door: httpx.AsyncClient, write_wav: WriteWav
+) -> None:
+    """500, and nothing forbids the SDK's retry."""
+    reply = await post_file(door, write_wav(speak([Trouble.ITEM_FAILS])))
+    assert fault(reply) == (500, None, None)
+    assert "x-should-retry" not in reply.headers
+
+
+@pytest.mark.parametrize("path", [TRANSCRIPTIONS, "/transcribe"])
+async def test_a_defect_shows_nothing(open_door: OpenDoor, path: str) -> None:
+    """No stack and no path in the body, no retry, and still an id to find it in the log."""
+
+    def media(_: BinaryIO) -> Any:  # noqa: ANN401 (never returns)
+        raise FileNotFoundError("/etc/secret")
+
+    async with open_door(media=media) as (app, _), client(app) as door:
+        reply = await door.post(path, files={"file": b"x"})
+    assert reply.status_code == 500
+    assert "secret" not in reply.text
+    assert reply.headers["x-should-retry"] == "false"
+    assert re.fullmatch("req_[0-9a-f]{32}", reply.headers["x-request-id"])
+
+
+async def test_a_defect_reaches_the_servers_log(open_door: OpenDoor) -> None:
+    """The reply hides it, the ASGI server still gets the exception."""
+
+    def media(_: BinaryIO) -> Any:  # noqa: ANN401 (never returns)
+        raise FileNotFoundError("/etc/secret")
+
+    async with open_door(media=media) as (app, _):
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://door") as door:
+            with pytest.raises(FileNotFoundError):
+                await post_file(door)
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/v1/models", "/v1/nothing", TRANSCRIPTIONS])
+async def test_every_reply_has_an_id(door: httpx.AsyncClient, path: str) -> None:
+    """Refusals too."""
+    assert "x-request-id" in (await door.get(path)).headers
+
+
+# Clients that hang up
+
+
+def upload_scope() -> Scope:
+    """What an ASGI server says of a file upload."""
+    headers = [(b"content-type", b"multipart/form-data; boundary=x")]
+    return {
+        "type": "http",
+        "method": "POST",
+        "path": TRANSCRIPTIONS,
+        "query_string": b"",
+        "headers": headers,
+    }
+
+
+async def test_work_ends_when_its_client_has_gone(open_door: OpenDoor, write_wav: WriteWav) -> None:
+    """The windows of a recording that nobody waits for leave the queue at once."""
+    head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    body = head + write_wav(speak([1])) + b"\r\n--x--\r\n"
+    arriving: Iterator[Message] = iter([{"type": "http.request", "body": body}])
+    messages: list[Message] = []
+
+    async with gated(open_door) as (app, engine, backend):
+
+        async def receive() -> Message:
+            if message := next(arriving, None):
+                return message
+            await anyio.to_thread.run_sync(backend.entered.wait)
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            messages.append(message)
+
+        await app(upload_scope(), receive, send)
+        assert engine.queue_depth == 0
+        assert not backend.gate.is_set()
+    assert messages[0]["status"] == 499
+
+
+async def test_a_client_that_leaves_while_uploading(open_door: OpenDoor) -> None:
+    """It is no defect of ours, so nothing is raised into the log."""
+    messages: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    async with open_door() as (app, _):
+        await app(upload_scope(), receive, send)
+    assert messages[0]["status"] == 499

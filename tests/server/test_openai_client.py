@@ -1,0 +1,146 @@
+"""OpenAI's own Python client against a real port: the judge of the contract."""
+
+from collections.abc import Callable, Iterator
+
+import httpx
+import numpy as np
+import openai
+import pytest
+
+from whisperlive_hybrid.backends.fake import pause, speak
+from whisperlive_hybrid.types import Samples
+
+WriteWav = Callable[[Samples], bytes]
+
+
+@pytest.fixture
+def audio(write_wav: WriteWav) -> bytes:
+    """Two utterances."""
+    return write_wav(speak_twice())
+
+
+def speak_twice() -> Samples:
+    """The words w1 and w2, a second of silence, and w3."""
+    return np.concatenate([speak([1, 2]), pause(1.0), speak([3])])
+
+
+@pytest.fixture
+def client(served: str) -> Iterator[openai.OpenAI]:
+    """A client as people write it: only the address is ours."""
+    with openai.OpenAI(base_url=f"{served}/v1", api_key="none", max_retries=0) as connected:
+        yield connected
+
+
+def test_json(client: openai.OpenAI, audio: bytes) -> None:
+    """The text and its usage."""
+    made = client.audio.transcriptions.create(file=audio, model="whisper-1")
+    assert made.text == "w1 w2 w3"
+    assert made.usage is not None
+    assert made.usage.type == "duration"
+    assert made.usage.seconds == 3
+
+
+def test_verbose_json_with_words(client: openai.OpenAI, audio: bytes) -> None:
+    """Segments and measured words, in order and inside the recording."""
+    made = client.audio.transcriptions.create(
+        file=audio,
+        model="whisper-1",
+        response_format="verbose_json",
+        timestamp_granularities=["word", "segment"],
+    )
+    assert (made.language, made.duration, made.text) == ("english", 2.08, "w1 w2 w3")
+    assert made.words is not None
+    assert [word.word for word in made.words] == ["w1", "w2", "w3"]
+    assert [word.start for word in made.words] == pytest.approx([0.0, 0.36, 1.72], abs=0.021)
+    assert made.segments is not None
+    assert [segment.text for segment in made.segments] == [" w1 w2", " w3"]
+
+
+@pytest.mark.parametrize(
+    ("response_format", "beginning"),
+    [
+        ("text", "w1 w2 w3\n"),
+        ("srt", "1\n00:00:00,000 --> "),
+        ("vtt", "WEBVTT\n\n00:00:00.000 --> "),
+    ],
+)
+def test_text_formats(
+    client: openai.OpenAI, audio: bytes, response_format: str, beginning: str
+) -> None:
+    """The client hands these over as strings."""
+    made = client.audio.transcriptions.create(
+        file=audio,
+        model="whisper-1",
+        response_format=response_format,  # type: ignore[call-overload]
+    )
+    assert made.startswith(beginning)
+
+
+def test_translation(client: openai.OpenAI, audio: bytes) -> None:
+    """OpenAI retires the endpoint and says so; here it stays."""
+    with pytest.warns(DeprecationWarning, match="deprecated"):
+        made = client.audio.translations.create(
+            file=audio, model="whisper-1", response_format="verbose_json"
+        )
+    assert (made.language, made.text) == ("english", "w1 w2 w3")
+
+
+def test_chunking_strategy_reaches_the_server(client: openai.OpenAI, audio: bytes) -> None:
+    """The client's own spelling of nested fields is understood and checked."""
+    made = client.audio.transcriptions.create(
+        file=audio, model="whisper-1", chunking_strategy={"type": "server_vad", "threshold": 0.4}
+    )
+    assert made.text == "w1 w2 w3"
+    with pytest.raises(openai.BadRequestError) as e:
+        client.audio.transcriptions.create(
+            file=audio, model="whisper-1", chunking_strategy={"type": "server_vad", "threshold": 4}
+        )
+    assert e.value.param == "chunking_strategy[threshold]"
+
+
+def test_refusals_keep_their_names(client: openai.OpenAI, audio: bytes) -> None:
+    """Programs branch on the class, the code and the param."""
+    with pytest.raises(openai.BadRequestError) as bad:
+        client.audio.transcriptions.create(file=audio, model="whisper-1", language="klingon")
+    assert (bad.value.code, bad.value.param) == ("invalid_value", "language")
+    with pytest.raises(openai.NotFoundError) as missing:
+        client.audio.transcriptions.create(file=audio, model="no-such-model")
+    assert missing.value.code == "model_not_found"
+    assert missing.value.request_id is not None
+
+
+def test_a_stream_is_refused_rather_than_empty(client: openai.OpenAI, audio: bytes) -> None:
+    """Read as a stream, a plain answer would be no events and no error."""
+    with pytest.raises(openai.BadRequestError) as e:
+        client.audio.transcriptions.create(file=audio, model="whisper-1", stream=True)
+    assert (e.value.code, e.value.param) == ("unsupported_value", "stream")
+
+
+def test_models(client: openai.OpenAI) -> None:
+    """The client can list them and look one up."""
+    assert [model.id for model in client.models.list()][:2] == ["fake", "whisper-1"]
+    assert client.models.retrieve("whisper-1").object == "model"
+
+
+def test_a_large_upload_gets_its_answer(client: openai.OpenAI) -> None:
+    """101 MiB are refused with a reply, not with a broken connection, and the port goes on."""
+    with pytest.raises(openai.APIStatusError) as e:
+        client.audio.transcriptions.create(file=bytes(101 * 1024 * 1024), model="whisper-1")
+    assert e.value.status_code == 413
+    assert client.models.retrieve("fake").id == "fake"
+
+
+def test_a_large_upload_of_unknown_length_gets_its_answer(served: str) -> None:
+    """The same for a body that comes in chunks, as from OpenAI's Node client."""
+
+    def chunks() -> Iterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        for _ in range(101):
+            yield bytes(1024 * 1024)
+
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    with httpx.Client(base_url=served) as plain:
+        reply = plain.post("/v1/audio/transcriptions", content=chunks(), headers=headers)
+        assert reply.status_code == 413
+        assert reply.json()["error"]["type"] == "server_error"
+        assert plain.get("/health").status_code == 200
