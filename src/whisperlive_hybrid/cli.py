@@ -1,5 +1,6 @@
 """The command line: `whisperlive serve | transcribe | models`."""
 
+import shlex
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -248,7 +249,7 @@ def _announce(doors: "OpenDoors") -> None:
     out.print("Try it:")
     out.print(
         f"  curl http://localhost:{doors.http_port}/v1/audio/transcriptions "
-        f"-F file=@{sample_clip()} -F model=whisper-1",
+        f"-F file=@{shlex.quote(str(sample_clip()))} -F model=whisper-1",
         soft_wrap=True,
         highlight=False,
     )

@@ -12,7 +12,6 @@ from whisperlive_hybrid.backends.silero import SileroVad
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadAudio, BadRequest, WhisperLiveError
-from whisperlive_hybrid.languages import language_name
 from whisperlive_hybrid.media import AudioReader, MediaLimits, open_audio
 from whisperlive_hybrid.protocol.openai.bodies import answer
 from whisperlive_hybrid.protocol.openai.request import AudioRequest, Granularity, ResponseFormat
@@ -115,12 +114,7 @@ def written(transcript: Transcript, wanted: OutputFormat, options: DecodeOptions
         response_format=_BODIES[wanted],
         granularities=frozenset(granularities),
     )
-    body = answer(
-        request,
-        transcript.segments,
-        language_name(transcript.language.code),
-        transcript.duration,
-    )
+    body = answer(request, transcript.segments, transcript.language.code, transcript.duration)
     return body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, indent=2) + "\n"
 
 

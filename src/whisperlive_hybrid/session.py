@@ -34,6 +34,7 @@ from whisperlive_hybrid.speech.windows import (
     WindowCutter,
     on_recording_clock,
 )
+from whisperlive_hybrid.text.agreement import Agreement
 from whisperlive_hybrid.transcribe import VoiceDetector
 from whisperlive_hybrid.types import (
     SAMPLE_RATE,
@@ -84,6 +85,8 @@ class Text:
 
     completed: tuple[Segment, ...]
     tentative: Segment | None
+    stable: str = ""
+    """The beginning of the tentative text on which the last two updates agreed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,8 @@ class LiveSession:
         self._is_guess_shown = False
         self._update = anyio.CancelScope()
         self._updated_to = 0  # samples that an update has seen
+        self._agreement = Agreement()  # of the utterance at `_agreed_start`
+        self._agreed_start = -1
         self._has_ended = False
         self._changed = anyio.Event()
 
@@ -271,14 +276,22 @@ class LiveSession:
             return
         segments = on_recording_clock(window, reading.segments)
         words = tuple(word for segment in segments for word in segment.words or ())
+        agreement = self._agreement_of(window)
         whole = replace(
             segments[0],
             end=segments[-1].end,
-            text=" " + joined_text(segments),
+            text=agreement.hear(joined_text(segments)),
             words=words if self._options.words else None,
         )
         await self._announce_language()
-        await self._publish(Text((), whole))
+        await self._publish(Text((), whole, agreement.stable))
+
+    def _agreement_of(self, window: Window) -> Agreement:
+        """What the updates of this utterance have agreed on; a new one begins with nothing."""
+        start = window.spans[0].recording_sample
+        if start != self._agreed_start:
+            self._agreement, self._agreed_start = Agreement(), start
+        return self._agreement
 
     async def _announce_language(self) -> None:
         if self._lock.language and not self._is_language_known:

@@ -144,9 +144,13 @@ class SegmentWriter:
         self._tentative: dict[str, Any] | None = None
         self._last = ""
 
-    def write(self, completed: Sequence[Segment], tentative: Segment | None) -> str | None:
+    def write(
+        self, completed: Sequence[Segment], tentative: Segment | None, stable: str = ""
+    ) -> str | None:
         """The message after `completed` were added and `tentative` became the incomplete one.
 
+        `stable` is the beginning of the tentative text that will hardly change; it goes out under a
+        key of ours, which the clients in the field pass over.
         None when there is nothing to show (R3) or nothing has changed: every repetition would
         only cost the client work.
         """
@@ -154,6 +158,8 @@ class SegmentWriter:
             self._completed.append(self._entry(segment, is_completed=True))
         self._forget_old()
         self._tentative = self._entry(tentative, is_completed=False) if tentative else None
+        if self._tentative and stable:
+            self._tentative["stable"] = stable
         shown = self._completed + ([self._tentative] if self._tentative else [])  # R8
         if not shown:
             return None

@@ -167,7 +167,7 @@ class LiveDoor:
                 case LanguageFound():
                     await socket.send(wire.language_detected(handshake.uid, news.language))
                 case Text():
-                    message = writer.write(news.completed, news.tentative)
+                    message = writer.write(news.completed, news.tentative, news.stable)
                     if message is not None:
                         await socket.send(message)
                 case Gap():
