@@ -1,0 +1,115 @@
+"""The command line, run as a user runs it: a process of its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from whisperlive_hybrid.cli import sample_clip
+from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.local import OutputFormat, output_names
+
+ENGLISH = (
+    "Bring me the house. Please wait one hundred days. "
+    "Peter learns in the garden. Maria wants soup."
+)
+
+
+def whisperlive(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command with a bare environment and no network for models."""
+    return subprocess.run(
+        [sys.executable, "-m", "whisperlive_hybrid", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+        env={"PATH": "/usr/bin:/bin", "HF_HUB_OFFLINE": "1", "HOME": "/nonexistent", **environment},
+    )
+
+
+def test_a_file_is_printed_as_text() -> None:
+    """Without options, the text and nothing else is on standard output."""
+    done = whisperlive("transcribe", str(sample_clip()))
+    assert (done.returncode, done.stdout) == (0, ENGLISH + "\n")
+
+
+def test_files_are_written_in_every_format_asked_for(tmp_path: Path) -> None:
+    """--output-dir gets one file per input and format, and is made if it is not there."""
+    target = tmp_path / "new" / "texts"
+    clip = str(sample_clip())
+    done = whisperlive(
+        "transcribe", clip, "--format", "srt,vtt,json", "--words", "--output-dir", str(target)
+    )
+    assert done.returncode == 0, done.stderr
+    assert (target / "en.srt").read_text().startswith("1\n00:00:0")
+    assert (target / "en.vtt").read_text().startswith("WEBVTT\n\n")
+    body = json.loads((target / "en.json").read_text())
+    assert body["text"] == ENGLISH
+    assert body["language"] == "english"
+    assert [word["word"] for word in body["words"]][:3] == ["Bring", "me", "the"]
+
+
+def test_one_bad_file_does_not_stop_the_others(tmp_path: Path) -> None:
+    """The bad file is named on standard error, the good one is transcribed, the exit code is 1."""
+    bad = tmp_path / "notes.wav"
+    bad.write_text("this is no audio")
+    done = whisperlive("transcribe", str(bad), str(sample_clip()))
+    assert done.returncode == 1
+    assert done.stdout == ENGLISH + "\n"
+    assert "notes.wav: The audio file could not be decoded" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--model", "nosuchmodel"], "Unknown model 'nosuchmodel'"),
+        (["--model", "small"], "could not be downloaded"),
+        (["--model", "/nonexistent/model"], "no model directory"),
+        (["--backend", "openvino"], "not part of this version"),
+        (["--backend", "abacus"], "backend='abacus'"),
+    ],
+)
+def test_a_model_that_cannot_be_loaded_is_one_line(arguments: list[str], words: str) -> None:
+    """`serve` ends at once with exit code 1 and says what to do, without a stack."""
+    done = whisperlive("serve", "--live-port", "0", "--http-port", "0", *arguments)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_wrong_setting_is_one_line() -> None:
+    """The environment is checked like an option."""
+    done = whisperlive("serve", HTTP_PORT="eighty")
+    assert done.returncode == 1
+    assert "HTTP_PORT='eighty'" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_unknown_format_is_refused() -> None:
+    """The allowed formats are named."""
+    done = whisperlive("transcribe", str(sample_clip()), "--format", "docx")
+    assert done.returncode == 1
+    assert "Unknown format 'docx'; use one of: txt, srt, vtt, json." in done.stderr
+
+
+def test_models_lists_demo_and_sizes() -> None:
+    """`models` names what can be named, and says that demo is no real model."""
+    done = whisperlive("models", COLUMNS="120")
+    assert "demonstration and tests only" in done.stdout
+    assert "large-v3-turbo" in done.stdout
+
+
+def test_outputs_of_equal_stems_keep_their_suffix() -> None:
+    """a.mp3 and a.wav must not write the same file; equal names are refused."""
+    a, b = Path("x/a.mp3"), Path("x/a.wav")
+    assert output_names([a, b]) == {a: "a.mp3", b: "a.wav"}
+    with pytest.raises(BadRequest, match="same name"):
+        output_names([Path("x/a.mp3"), Path("y/a.mp3")])
+
+
+def test_every_format_can_be_written() -> None:
+    """The formats of --format are those of the file door, less the bare json."""
+    assert [each.value for each in OutputFormat] == ["txt", "srt", "vtt", "json"]
