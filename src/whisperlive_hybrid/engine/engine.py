@@ -16,6 +16,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
+import anyio
+import anyio.to_thread
+
 from whisperlive_hybrid.backends.base import (
     Align,
     Backend,
@@ -113,9 +116,8 @@ class Engine:
             self._changed.notify_all()
             for call in list(self._calls.values()):
                 self._answer(call, _draining())
-        for worker in self._workers:
-            await asyncio.to_thread(worker.join)
-        self._backend.close()
+        with anyio.CancelScope(shield=True):  # weights may not go before the last call is back
+            await anyio.to_thread.run_sync(self._close)
 
     @property
     def queue_depth(self) -> int:
@@ -202,6 +204,12 @@ class Engine:
             batch_limit=able.encode_batch if isinstance(work, Encode) else able.generate_batch,
             gathers=isinstance(work, Generate),
         )
+
+    def _close(self) -> None:
+        """Wait for the calls that run, then free the weights."""
+        for worker in self._workers:
+            worker.join()
+        self._backend.close()
 
     def _forget(self, number: int) -> None:
         with self._changed:
