@@ -129,7 +129,8 @@ class Transcriber:
                 run = _Run(self.engine, request, cuts, self._threads, tasks)
                 language = await run.read(collect)
         except ExceptionGroup as group:
-            raise _first_cause(group) from None
+            first = _first_cause(group)
+            raise first from first.__cause__  # `from None` would forget why
         return Transcript(tuple(segments), language, cuts.duration, cuts.speech)
 
 
