@@ -22,7 +22,10 @@ class WhisperVocabulary:
         """`longest_text` is the model's number of text positions (448)."""
         if not tokenizer_file.is_file():
             raise ModelUnavailable("The model directory has no tokenizer.json.")
-        self._tokenizer = HfTokenizer.from_file(str(tokenizer_file))
+        try:
+            self._tokenizer = HfTokenizer.from_file(str(tokenizer_file))
+        except Exception as error:  # the library raises nothing narrower
+            raise ModelUnavailable("The model's tokenizer.json cannot be read.") from error
         self._is_multilingual = is_multilingual
         self._longest_prompt = longest_text // 2 - 1
         whisper = self._whisper("en", Task.TRANSCRIBE)
