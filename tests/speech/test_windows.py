@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from whisperlive_hybrid.backends.fake import EnergyVad, pause, speak
@@ -67,10 +67,17 @@ def test_windows_hold_the_samples_of_their_spans() -> None:
         )
 
 
-def test_without_detection_windows_are_the_recording() -> None:
+@given(length=st.integers(1, len(RECORDING)))
+@example(length=1)
+@example(length=FRAME - 1)
+@example(length=len(RECORDING))
+def test_without_detection_windows_are_the_recording(length: int) -> None:
     """With detection off the windows, one behind the other, are every sample there was."""
-    windows = cut([RECORDING], VadOptions(enabled=False))
-    assert np.array_equal(np.concatenate([window.samples for window in windows]), RECORDING)
+    windows = cut([RECORDING[:length]], VadOptions(enabled=False))
+    assert np.array_equal(
+        np.concatenate([window.samples for window in windows]), RECORDING[:length]
+    )
+    assert all(0 < len(window.samples) <= 4 * SAMPLE_RATE for window in windows)
 
 
 def test_hours_of_silence_take_no_memory() -> None:
