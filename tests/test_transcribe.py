@@ -1,5 +1,5 @@
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 
 import anyio
@@ -16,6 +16,7 @@ from whisperlive_hybrid.backends.fake import (
     WORD_S,
     EnergyVad,
     FakeBackend,
+    FakeEncoded,
     Trouble,
     pause,
     speak,
@@ -120,6 +121,14 @@ async def test_a_model_that_pays_for_its_full_context_gets_it_filled() -> None:
     assert transcript.speech < transcript.duration / 1.5
 
 
+async def test_speech_without_a_pause_is_cut() -> None:
+    """However long a model's window is, nobody waits for the end of an endless sentence."""
+    backend = FakeBackend(longest_window_s=30.0)
+    story = [(0.5, [*range(1, 81)])]  # 28.8 s
+    assert_tells(await transcribed([recording(story)], backend=backend), story)
+    assert sum(kind is Encode for kind, _ in backend.calls) == 2
+
+
 async def test_silence_is_an_empty_transcript() -> None:
     """Nobody speaks: no text, no model call, the duration all the same."""
     backend = FakeBackend()
@@ -152,6 +161,28 @@ async def test_an_unsure_language_is_put_to_a_vote() -> None:
     assert transcript.language == Language("de", 0.3)
     assert sum(kind is DetectLanguage for kind, _ in backend.calls) == 4
     assert joined_text(transcript.segments) == " ".join(f"w{n}" for n in range(1, 11))
+
+
+class Polyglot(FakeBackend):
+    """Hears German, unsure of it, in a window with a word above w500, else English."""
+
+    def detect_language(self, batch: Sequence[DetectLanguage]) -> list[Language | Exception]:
+        """Answer for each by its words."""
+        return [
+            Language("de" if work.encoded.words[0][0] > 500 else "en", 0.4)
+            for work in batch
+            if isinstance(work.encoded, FakeEncoded)
+        ]
+
+
+async def test_windows_that_lost_the_vote_are_read_again() -> None:
+    """What was read in the wrong language is read once more; the others are not."""
+    backend = Polyglot()
+    story = [(1.5, [501]), (1.5, [1]), (1.5, [2]), (1.5, [3])]
+    transcript = await transcribed([recording(story)], FileRequest(), backend)
+    assert transcript.language == Language("en", 0.4)
+    assert joined_text(transcript.segments) == "w501 w1 w2 w3"
+    assert sum(kind is Encode for kind, _ in backend.calls) == 5
 
 
 async def test_a_short_unsure_recording_is_decided_at_its_end() -> None:

@@ -374,6 +374,17 @@ async def test_what_a_model_cannot_do_is_refused(
     assert backend.calls == []
 
 
+async def test_what_a_model_can_do_is_not_refused() -> None:
+    """Every option that the model honours is let through, and none is needed."""
+    everything = DecodeOptions("de", Task.TRANSLATE, prompt="a", hotwords="b", words=True)
+    engine = Engine(FakeBackend())
+    engine.check(everything)
+    engine.capabilities = replace(
+        engine.capabilities, prompts=False, word_times=False, tasks=frozenset({Task.TRANSCRIBE})
+    )
+    engine.check(DecodeOptions())
+
+
 async def test_silence_is_read_as_silence() -> None:
     """A window without words is an answer, not a failure."""
     silence = Window(pause(1.0), (Span(0, 0, 16000),))

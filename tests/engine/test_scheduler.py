@@ -195,6 +195,25 @@ def test_what_files_used_in_a_pause_is_not_held_against_them() -> None:
     assert list(order(scheduler)) == [[2], [1], [3]]
 
 
+def test_nothing_is_owed_to_files_that_did_not_wait() -> None:
+    """A file that comes after an hour of live work has lost nothing by it."""
+    scheduler = filled(item(1, UPDATE))
+    scheduler.ran(scheduler.take(), 3600.0)
+    for each in (item(2, BULK), item(3, UPDATE)):
+        scheduler.admit(each)
+    assert next(order(scheduler)) == [3]
+
+
+def test_what_files_are_owed_is_paid_in_a_pause() -> None:
+    """Idle time that files used counts against what live work owed them."""
+    scheduler = filled(item(1, UPDATE), item(2, BULK))
+    scheduler.ran(scheduler.take(), 9.0)
+    scheduler.ran(scheduler.take(), 5.0)
+    for each in (item(3, BULK), item(4, UPDATE)):
+        scheduler.admit(each)
+    assert next(order(scheduler)) == [4]
+
+
 def test_files_are_refused_past_the_bound() -> None:
     """A queue that only grows helps nobody: the caller is told to come back."""
     scheduler = filled(item(1, BULK), item(2, SHORT_FILE), limit=2)

@@ -92,6 +92,11 @@ def test_one_mark_between_texts_ends_and_begins() -> None:
     assert cut(at(0), 1, at(1.0), 2, at(2.0)) == [(0.0, 1.0, " w1"), (1.0, 2.0, " w2")]
 
 
+def test_the_mark_of_zero_is_a_mark() -> None:
+    """The first of all marks ends a segment like any other."""
+    assert cut(1, at(0), 2, at(1.0)) == [(0.0, 0.0, " w1"), (0.0, 1.0, " w2")]
+
+
 def test_text_without_marks_fills_the_window() -> None:
     """Without time marks there is one segment from border to border."""
     assert cut(1, 2, duration=4.0) == [(0.0, 4.0, " w1 w2")]
