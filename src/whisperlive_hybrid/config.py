@@ -7,7 +7,7 @@ The names without a prefix are those that earlier deployments documented; everyt
 import os
 from typing import Literal
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from whisperlive_hybrid.errors import BadRequest
@@ -26,26 +26,18 @@ class Settings(BaseSettings):
 
     host: str = "0.0.0.0"  # noqa: S104 (a server in a container listens on all its addresses)
     """Address that both doors listen on."""
-    live_port: int = Field(
-        default=5050, ge=0, le=65535, validation_alias=AliasChoices("PORT_WHISPERLIVE", "live_port")
-    )
+    live_port: int = Field(default=5050, ge=0, le=65535, validation_alias="PORT_WHISPERLIVE")
     """Port of the WebSocket door; 0 for any free one."""
-    http_port: int = Field(
-        default=8080, ge=0, le=65535, validation_alias=AliasChoices("HTTP_PORT", "http_port")
-    )
+    http_port: int = Field(default=8080, ge=0, le=65535, validation_alias="HTTP_PORT")
     """Port of the HTTP door; 0 for any free one."""
 
-    model: str = Field(
-        default="demo", validation_alias=AliasChoices("FASTERWHISPER_MODEL", "model")
-    )
+    model: str = Field(default="demo", validation_alias="FASTERWHISPER_MODEL")
     """demo, a size, a Hugging Face id, an absolute path, or a directory under /app/models."""
     backend: BackendName = "faster_whisper"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     compute_type: str = "auto"
     """CTranslate2's; auto is int8 on the CPU and float16 on a GPU."""
-    threads: int = Field(
-        default=0, ge=0, le=1024, validation_alias=AliasChoices("OMP_NUM_THREADS", "threads")
-    )
+    threads: int = Field(default=0, ge=0, le=1024, validation_alias="OMP_NUM_THREADS")
     """Worker threads for the model, one core each; 0 for as many as the process may use."""
 
     max_upload_mb: float = Field(default=100, gt=0)

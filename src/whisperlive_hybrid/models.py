@@ -110,8 +110,13 @@ def _read_card(name: str, file: Path) -> ModelCard:
         return ModelCard()
     try:
         return ModelCard.model_validate(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, ValidationError) as error:
-        problem = str(error).splitlines()[0]
-        raise ModelUnavailable(
-            f"The card {CARD_FILE} of model {name!r} is wrong: {problem}"
-        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the card"
+        raise _wrong_card(name, f"{where}: {first['msg']}") from error
+    except ValueError as error:
+        raise _wrong_card(name, str(error)) from error
+
+
+def _wrong_card(name: str, problem: str) -> ModelUnavailable:
+    return ModelUnavailable(f"The card {CARD_FILE} of model {name!r} is wrong: {problem}.")

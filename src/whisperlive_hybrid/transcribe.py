@@ -131,8 +131,8 @@ class Transcriber:
                 run = _Run(self.engine, request, cuts, self._threads, tasks)
                 language = await run.read(collect)
         except ExceptionGroup as group:
-            failure = _first_cause(group)
-            raise failure from failure.__cause__
+            first = _first_cause(group)
+            raise first from first.__cause__  # `from None` would forget why
         return Transcript(tuple(segments), language, cuts.duration, cuts.speech)
 
 

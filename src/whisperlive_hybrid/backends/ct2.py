@@ -161,13 +161,7 @@ class Ct2Backend:
             _stacked([work.encoded for work in batch]),
             self._vocabulary.start_sequence(batch[0].language.code, batch[0].task),
             [list(work.tokens) for work in batch],
-            [
-                min(
-                    round(work.duration * _FRAMES_PER_S),
-                    round(work.encoded.context_s * _FRAMES_PER_S),
-                )
-                for work in batch
-            ],
+            [_heard_frames(work) for work in batch],
         )
         return [_token_times(result, work) for result, work in zip(results, batch, strict=True)]
 
@@ -229,6 +223,12 @@ def _hypothesis(result: Any, temperature: float) -> Hypothesis:  # noqa: ANN401 
     # The score is the mean over the tokens without the end mark; Whisper's mean counts that too.
     avg_logprob = result.scores[0] * len(tokens) / (len(tokens) + 1)
     return Hypothesis(tokens, float(avg_logprob), float(result.no_speech_prob), temperature)
+
+
+def _heard_frames(work: Align) -> int:
+    """Mel frames to align in: those of the speech, and at least one encoder position."""
+    frames = round(min(work.duration, work.encoded.context_s) * _FRAMES_PER_S)
+    return max(frames, round(TIME_MARK_S * _FRAMES_PER_S))
 
 
 def _token_times(result: Any, work: Align) -> list[TokenTime]:  # noqa: ANN401 (as above)

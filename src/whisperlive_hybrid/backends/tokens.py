@@ -22,7 +22,10 @@ class WhisperVocabulary:
         """`longest_text` is the model's number of text positions (448)."""
         if not tokenizer_file.is_file():
             raise ModelUnavailable("The model directory has no tokenizer.json.")
-        self._tokenizer = HfTokenizer.from_file(str(tokenizer_file))
+        try:
+            self._tokenizer = HfTokenizer.from_file(str(tokenizer_file))
+        except Exception as error:  # the library raises nothing narrower
+            raise ModelUnavailable("The model's tokenizer.json cannot be read.") from error
         self._is_multilingual = is_multilingual
         self._longest_prompt = longest_text // 2 - 1
         whisper = self._whisper("en", Task.TRANSCRIBE)
@@ -77,10 +80,12 @@ class WhisperVocabulary:
         return sorted({*whisper.non_speech_tokens, *(t for t in control if t is not None)})
 
     def _encode(self, text: str) -> list[int]:
+        """The text tokens of `text`; control tokens that are spelled out in it are left out."""
         stripped = text.strip()
-        return (
-            self._tokenizer.encode(" " + stripped, add_special_tokens=False).ids if stripped else []
-        )
+        if not stripped:
+            return []
+        tokens = self._tokenizer.encode(" " + stripped, add_special_tokens=False).ids
+        return [token for token in tokens if token < self.end_of_text]
 
     def _whisper(self, language: str, task: Task) -> Tokenizer:
         return Tokenizer(self._tokenizer, self._is_multilingual, task=task.value, language=language)

@@ -16,6 +16,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
+import anyio
+import anyio.to_thread
+
 from whisperlive_hybrid.backends.base import (
     Align,
     Backend,
@@ -113,9 +116,8 @@ class Engine:
             self._changed.notify_all()
             for call in list(self._calls.values()):
                 self._answer(call, _draining())
-        for worker in self._workers:
-            await asyncio.to_thread(worker.join)
-        self._backend.close()
+        with anyio.CancelScope(shield=True):  # weights may not go before the last call is back
+            await anyio.to_thread.run_sync(self._close)
 
     @property
     def queue_depth(self) -> int:
@@ -203,6 +205,12 @@ class Engine:
             gathers=isinstance(work, Generate),
         )
 
+    def _close(self) -> None:
+        """Wait for the calls that run, then free the weights."""
+        for worker in self._workers:
+            worker.join()
+        self._backend.close()
+
     def _forget(self, number: int) -> None:
         with self._changed:
             self._scheduler.end(number)
@@ -230,18 +238,26 @@ class Engine:
             return []
 
     def _outcomes(self, calls: Sequence[_Call]) -> list[object]:
-        """Run one batch and take each job a step further: Work, a Reading or an exception."""
+        """Run one batch and take each job a step further: _Next, a Reading or an exception."""
         works = [call.work for call in calls]
         stage = _STAGES[type(works[0])]
-        results = _attempt(lambda: stage.run(self._backend, works))
+        results = _attempt(lambda: list(zip(calls, stage.run(self._backend, works), strict=True)))
         if isinstance(results, Exception):
             return [results if len(works) == 1 else _BatchDied()] * len(works)
         return [
             result
             if isinstance(result, Exception)
-            else _attempt(partial(stage.then, call.job, call.work, result))
-            for call, result in zip(calls, results, strict=True)
+            else _attempt(partial(self._further, stage, call, result))
+            for call, result in results
         ]
+
+    def _further(self, stage: _Stage[Any, Any], call: _Call, result: object) -> "_Next | Reading":
+        """Give a job its result; what it wants next may need the backend to be told its key."""
+        wanted = stage.then(call.job, call.work, result)
+        if isinstance(wanted, Reading):
+            return wanted
+        item = call.item
+        return _Next(wanted, self._item(item.job, item.urgency, item.deadline, wanted))
 
     def _advance(self, call: _Call, outcome: object) -> None:
         """Answer the caller, or queue what comes next for its job."""
@@ -256,9 +272,8 @@ class Engine:
                 self._scheduler.resume(call.item)
             case Exception():
                 self._answer(call, _translated(outcome))
-            case Encode() | DetectLanguage() | Generate() | Align():
-                call.work = outcome
-                call.item = self._item(number, call.item.urgency, call.item.deadline, outcome)
+            case _Next():
+                call.work, call.item = outcome.work, outcome.item
                 self._scheduler.resume(call.item)
 
     def _answer(self, call: _Call, answer: Reading | Exception) -> None:
@@ -275,6 +290,14 @@ class Engine:
                 call.answer.set_exception(answer)
 
         call.loop.call_soon_threadsafe(settle)
+
+
+@dataclass(frozen=True, slots=True)
+class _Next:
+    """What a job wants next, and how that is queued."""
+
+    work: Work
+    item: Item
 
 
 class _BatchDied:

@@ -54,7 +54,8 @@ class Scheduler:
         self._admitted: set[int] = set()
         self._busy = 0  # calls that run
         self._file_calls = 0  # of those, for files
-        self._owed_s = 0.0  # worker time that files may claim from live work
+        self._owed_s = 0.0  # worker time that files may claim from live work; negative: overdrawn
+        self._claim: int | None = None  # first job of the file call that runs on claimed time
         self.live_streams = 0
 
     def __repr__(self) -> str:
@@ -100,7 +101,9 @@ class Scheduler:
         for item in batch:
             del self._waiting[item.job]
         self._busy += 1
-        self._file_calls += not head.urgency.is_live
+        if not head.urgency.is_live:
+            self._file_calls += 1
+            self._claim = head.job if self._live_waits() else self._claim
         return batch
 
     def ran(self, batch: list[Item], seconds: float) -> None:
@@ -111,15 +114,26 @@ class Scheduler:
             self._owed_s += seconds * share if self._file_waits() else 0.0
         else:
             self._file_calls -= 1
-            self._owed_s = max(0.0, self._owed_s - seconds)
+            self._charge(batch[0].job, seconds)
 
     def end(self, job: int) -> None:
         """Forget a job: it is done, failed or cancelled. What still runs for it is ignored."""
         self._admitted.discard(job)
         self._waiting.pop(job, None)
 
+    def _charge(self, job: int, seconds: float) -> None:
+        """Book a file call: claimed time is paid to the last second, idle time costs nothing."""
+        left = self._owed_s - seconds
+        if job == self._claim:
+            self._owed_s, self._claim = left, None
+        else:
+            self._owed_s = min(self._owed_s, max(0.0, left))
+
     def _file_waits(self) -> bool:
         return any(not item.urgency.is_live for item in self._waiting.values())
+
+    def _live_waits(self) -> bool:
+        return any(item.urgency.is_live for item in self._waiting.values())
 
     def _head(self) -> Item | None:
         live = [item for item in self._waiting.values() if item.urgency.is_live]

@@ -151,8 +151,10 @@ class RegionFinder:
     def _cut(self, region: _OpenRegion) -> Region:
         """End a region in the middle of speech, at the quietest of its last frames."""
         frames = list(self._recent)
-        loudness = [sum(frames[max(0, i - 1) : i + 2]) for i in range(1, len(frames))]
-        quietest = min(range(len(loudness)), key=lambda i: (loudness[i], -i)) + 1
+        quietest = min(
+            range(1, len(frames) - 1),  # frames with a neighbour on each side, which count half
+            key=lambda i: (frames[i - 1] + 2 * frames[i] + frames[i + 1], -i),
+        )
         cut = self._position - (len(frames) - quietest) * FRAME
         self._closed_end = cut
         self._open = _OpenRegion(cut, region.has_speech)

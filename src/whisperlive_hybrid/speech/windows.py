@@ -104,11 +104,11 @@ def recording_time(window: Window, time: float, *, is_end: bool = False) -> floa
 
     Times before or after the window are pulled to its borders.
     """
-    sample = time * SAMPLE_RATE
+    sample = round(time * SAMPLE_RATE)  # in floats, a time at a seam may fall short of it
     for span in window.spans:
         within = sample - span.window_sample
         if within < span.length or (is_end and within <= span.length):
-            return (span.recording_sample + max(0.0, within)) / SAMPLE_RATE
+            return (span.recording_sample + max(0, within)) / SAMPLE_RATE
     return window.end
 
 
@@ -118,15 +118,15 @@ def on_recording_clock(window: Window, segments: Iterable[Segment]) -> list[Segm
 
 
 def _moved(window: Window, segment: Segment) -> Segment:
+    start, end = _placed(window, segment.start, segment.end)
     words = segment.words and tuple(
-        Word(
-            word.text,
-            recording_time(window, word.start),
-            recording_time(window, word.end, is_end=True),
-            word.probability,
-        )
+        Word(word.text, *_placed(window, word.start, word.end), word.probability)
         for word in segment.words
     )
-    start = recording_time(window, segment.start)
-    end = recording_time(window, segment.end, is_end=True)
-    return replace(segment, start=start, end=max(start, end), words=words)
+    return replace(segment, start=start, end=end, words=words)
+
+
+def _placed(window: Window, start: float, end: float) -> tuple[float, float]:
+    """A start and an end on the recording clock; what has no length at a seam stays so."""
+    placed = recording_time(window, start)
+    return placed, max(placed, recording_time(window, end, is_end=True))

@@ -53,7 +53,8 @@ def _with_punctuation(words: Sequence[Word]) -> list[Word]:
     """Merge lone punctuation into its neighbour, whose times stay those of the spoken word."""
     merged: list[Word] = []
     for word in words:
-        if merged and _is_only(word.text, _APPENDED):
+        opens = word.text.startswith(" ") and _is_only(word.text, _PREPENDED)
+        if merged and _is_only(word.text, _APPENDED) and not opens:
             merged[-1] = replace(merged[-1], text=merged[-1].text + word.text)
         elif merged and _is_only(merged[-1].text, _PREPENDED) and merged[-1].text.startswith(" "):
             merged[-1] = replace(word, text=merged[-1].text + word.text.lstrip(" "))

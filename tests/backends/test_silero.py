@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+from faster_whisper.vad import get_vad_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from speech_clips import Clip
+
+from whisperlive_hybrid.backends.silero import SileroVad
+from whisperlive_hybrid.speech.regions import FRAME, RegionFinder, VadOptions
+from whisperlive_hybrid.types import SAMPLE_RATE, Region, Samples
+
+
+@pytest.fixture(scope="module")
+def detector() -> SileroVad:
+    """The network, loaded once."""
+    return SileroVad()
+
+
+def probabilities(detector: SileroVad, pieces: list[Samples]) -> list[float]:
+    """All that a fresh stream says of audio in these pieces."""
+    stream = detector.open()
+    return [p for piece in pieces for p in stream.push(piece)] + stream.flush()
+
+
+def regions(detector: SileroVad, samples: Samples) -> list[Region]:
+    """The speech of a recording."""
+    finder = RegionFinder(VadOptions(), 20 * SAMPLE_RATE)
+    return finder.push(probabilities(detector, [samples])) + finder.flush(len(samples))
+
+
+@settings(max_examples=30)
+@given(cuts=st.lists(st.integers(0, 60_000), max_size=12))
+def test_any_split_gives_the_same_bits(
+    detector: SileroVad, clips: list[Clip], cuts: list[int]
+) -> None:
+    """A live stream and a file of the same audio are judged alike, bit for bit."""
+    samples = clips[8].samples[:60_000]
+    whole = probabilities(detector, [samples])
+    assert probabilities(detector, np.split(samples, sorted(cuts))) == whole
+    assert len(whole) == -(-len(samples) // FRAME)
+
+
+def test_frame_by_frame_gives_the_same_bits(detector: SileroVad, clips: list[Clip]) -> None:
+    """The smallest pieces that mean anything are no exception."""
+    samples = clips[8].samples[: 60 * FRAME]
+    pieces = np.split(samples, range(FRAME, len(samples), FRAME))
+    assert probabilities(detector, pieces) == probabilities(detector, [samples])
+
+
+def test_judges_as_faster_whisper_does(detector: SileroVad, clips: list[Clip]) -> None:
+    """The same network, fed the same way: every clip is judged like theirs, whole frames all."""
+    theirs = get_vad_model()
+    for clip in clips:
+        # Theirs wants whole frames, and silences the last 64 samples of what it is given.
+        padded = np.pad(clip.samples, (0, 2 * FRAME - len(clip.samples) % FRAME))
+        wanted = theirs(padded.copy()).reshape(-1).tolist()
+        n_frames = len(clip.samples) // FRAME
+        assert probabilities(detector, [clip.samples])[:n_frames] == wanted[:n_frames]
+
+
+def test_streams_do_not_know_each_other(detector: SileroVad, clips: list[Clip]) -> None:
+    """Two streams side by side through one network answer as each alone."""
+    a, b = clips[0].samples, clips[9].samples
+    first, second = detector.open(), detector.open()
+    mixed = [
+        (first.push(x), second.push(y))
+        for x, y in zip(np.split(a[:16000], 4), np.split(b[:16000], 4), strict=True)
+    ]
+    assert [p for x, _ in mixed for p in x] + first.flush() == probabilities(detector, [a[:16000]])
+    assert [p for _, y in mixed for p in y] + second.flush() == probabilities(detector, [b[:16000]])
+
+
+def test_finds_every_sentence(detector: SileroVad, clips: list[Clip]) -> None:
+    """All that is spoken lies in a region."""
+    for clip in clips:
+        found = regions(detector, clip.samples)
+        for _, end in clip.words:
+            inside = round((end - 0.05) * SAMPLE_RATE)
+            assert any(region.start <= inside < region.end for region in found), (clip.file, end)
+
+
+@pytest.mark.parametrize("file", ["silence.flac", "noise.flac"])
+def test_finds_nothing_where_nobody_speaks(
+    detector: SileroVad, clips: list[Clip], file: str
+) -> None:
+    """Silence and noise have no region."""
+    (clip,) = (clip for clip in clips if clip.file == file)
+    assert regions(detector, clip.samples) == []
+
+
+def test_an_empty_stream_has_no_frames(detector: SileroVad) -> None:
+    """Nothing heard, nothing judged."""
+    assert probabilities(detector, []) == []

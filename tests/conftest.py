@@ -1,0 +1,37 @@
+"""What all tests share: the event loop, the clips and the demo model."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from speech_clips import Clip, read_clips
+
+from whisperlive_hybrid.backends.ct2 import Ct2Backend
+from whisperlive_hybrid.models import DEMO, find_model
+
+settings.register_profile("project", deadline=None)  # a shared machine keeps no steady pace
+settings.load_profile("project")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The event loop that the server runs on."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def clips() -> list[Clip]:
+    """The synthetic recordings of tests/clips, with what is said in them."""
+    return read_clips(Path(__file__).with_name("clips"))
+
+
+@pytest.fixture(scope="session")
+def sentences(clips: list[Clip]) -> list[Clip]:
+    """The clips of one sentence each."""
+    return [clip for clip in clips if clip.words and "long" not in clip.file]
+
+
+@pytest.fixture(scope="session")
+def demo() -> Ct2Backend:
+    """The demo model, loaded once."""
+    return Ct2Backend(find_model(DEMO), device="cpu")

@@ -1,0 +1,394 @@
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import anyio
+import anyio.to_thread
+import numpy as np
+import pytest
+from held_backend import PATIENCE_S, HeldBackend
+
+from whisperlive_hybrid.backends.base import (
+    Align,
+    Backend,
+    DetectLanguage,
+    Encode,
+    Generate,
+    Work,
+)
+from whisperlive_hybrid.backends.fake import FakeBackend, Trouble, pause, speak
+from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.errors import (
+    BackendFailed,
+    Draining,
+    Overloaded,
+    Unsupported,
+    WhisperLiveError,
+)
+from whisperlive_hybrid.types import (
+    DecodeOptions,
+    Hypothesis,
+    Language,
+    Span,
+    Task,
+    Urgency,
+    Window,
+    joined_text,
+)
+
+pytestmark = pytest.mark.anyio
+
+ENGLISH = DecodeOptions(language="en")
+
+
+def window(*words: int) -> Window:
+    """A window in which these words are spoken."""
+    samples = speak(words)
+    return Window(samples, (Span(0, 0, len(samples)),))
+
+
+@dataclass
+class Answers:
+    """What callers of an engine got, by the first word of their window."""
+
+    engine: Engine
+    texts: dict[int, str] = field(default_factory=dict)
+    errors: dict[int, WhisperLiveError] = field(default_factory=dict)
+
+    async def ask(self, *words: int, urgency: Urgency = Urgency.SHORT_FILE) -> None:
+        """Read one window and keep what came of it."""
+        try:
+            reading = await self.engine.decode(window(*words), ENGLISH, urgency)
+        except WhisperLiveError as error:
+            self.errors[words[0]] = error
+        else:
+            self.texts[words[0]] = joined_text(reading.segments)
+
+
+async def reached(backend: HeldBackend) -> None:
+    """Wait until a worker stands at the gate."""
+    assert await anyio.to_thread.run_sync(backend.reached.wait, PATIENCE_S)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+async def test_each_caller_gets_its_own_answer(workers: int) -> None:
+    """Forty windows at once, in whatever batches and order they run."""
+    async with Engine(FakeBackend(workers=workers)) as engine:
+        answers = Answers(engine)
+        async with anyio.create_task_group() as tasks:
+            for n in range(1, 41):
+                tasks.start_soon(answers.ask, n, n + 100)
+    assert answers.texts == {n: f"w{n} w{n + 100}" for n in range(1, 41)}
+
+
+async def test_urgent_work_overtakes_what_waits() -> None:
+    """A live window that comes last is answered before the files that wait."""
+    backend = HeldBackend(FakeBackend(generate_batch=1))
+    order: list[int] = []
+
+    async with Engine(backend) as engine, anyio.create_task_group() as tasks:
+
+        async def ask(word: int, urgency: Urgency) -> None:
+            await engine.decode(window(word), ENGLISH, urgency)
+            order.append(word)
+
+        tasks.start_soon(ask, 1, Urgency.BULK)
+        await reached(backend)
+        tasks.start_soon(ask, 2, Urgency.BULK)
+        tasks.start_soon(ask, 3, Urgency.FINAL)
+        await anyio.wait_all_tasks_blocked()
+        backend.gate.set()
+    assert sorted(order) == [1, 2, 3]
+    assert order.index(3) < order.index(2)
+
+
+async def test_work_that_may_share_a_call_does() -> None:
+    """While one call runs others gather: eight windows behind a slow one need one call."""
+    backend = HeldBackend()
+    async with Engine(backend) as engine, anyio.create_task_group() as tasks:
+        answers = Answers(engine)
+        tasks.start_soon(answers.ask, 1)
+        await reached(backend)
+        for n in range(2, 10):
+            tasks.start_soon(answers.ask, n)
+        await anyio.wait_all_tasks_blocked()
+        backend.gate.set()
+    assert [call for call in backend.fake.calls if call[0] is Generate] == [
+        (Generate, 1),
+        (Generate, 8),
+    ]
+
+
+async def test_a_reading_knows_words_and_language() -> None:
+    """Detection, decoding and alignment follow one another on one encoder output."""
+    backend = FakeBackend(language=Language("de", 0.8))
+    async with Engine(backend) as engine:
+        reading = await engine.decode(window(5, 6), DecodeOptions(words=True))
+    assert reading.language == Language("de", 0.8)
+    (segment,) = reading.segments
+    assert [word.text for word in segment.words or ()] == [" w5", " w6"]
+    assert backend.calls == [(Encode, 1), (DetectLanguage, 1), (Generate, 1), (Align, 1)]
+
+
+async def test_what_is_guessed_cold_is_read_again_without_encoding_again() -> None:
+    """The fallback costs a generate, never a second encode."""
+    backend = FakeBackend()
+    async with Engine(backend) as engine:
+        reading = await engine.decode(window(Trouble.GUESSES_WHILE_COLD), ENGLISH)
+    assert [segment.temperature for segment in reading.segments] == [0.2]
+    assert backend.calls == [(Encode, 1), (Generate, 1), (Generate, 1)]
+
+
+async def gathered(backend: HeldBackend, *words: int) -> Answers:
+    """Read windows in one call: they gather while the worker is held up by another one."""
+    async with Engine(backend) as engine, anyio.create_task_group() as tasks:
+        answers = Answers(engine)
+        tasks.start_soon(answers.ask, 1)
+        await reached(backend)
+        for word in words:
+            tasks.start_soon(answers.ask, word)
+        await anyio.wait_all_tasks_blocked()
+        backend.gate.set()
+    return answers
+
+
+async def test_one_bad_item_fails_alone() -> None:
+    """An item's own exception is its caller's; its neighbours in the call succeed."""
+    backend = HeldBackend()
+    answers = await gathered(backend, 2, Trouble.ITEM_FAILS, 3)
+    assert answers.texts == {1: "w1", 2: "w2", 3: "w3"}
+    error = answers.errors[Trouble.ITEM_FAILS]
+    assert isinstance(error, BackendFailed)
+    assert str(error.__cause__) == "the fake item failed"
+    assert backend.fake.calls.count((Generate, 3)) == 1
+
+
+async def test_a_dying_call_fails_only_the_guilty() -> None:
+    """Items of a call that raised run again one by one."""
+    backend = HeldBackend()
+    answers = await gathered(backend, 2, Trouble.CALL_DIES, 3)
+    assert answers.texts == {1: "w1", 2: "w2", 3: "w3"}
+    assert list(answers.errors) == [Trouble.CALL_DIES]
+    assert isinstance(answers.errors[Trouble.CALL_DIES], BackendFailed)
+    generates = [size for kind, size in backend.fake.calls if kind is Generate]
+    assert generates == [1, 3, 1, 1, 1]
+
+
+async def test_a_failure_tells_nothing_of_the_server() -> None:
+    """The caller reads one plain sentence; the cause is for the log."""
+    answers = await gathered(HeldBackend(), Trouble.CALL_DIES)
+    error = answers.errors[Trouble.CALL_DIES]
+    assert error.message == "The model failed on this audio."
+    assert str(error.__cause__) == "the fake call died"
+
+
+class Forgetful(HeldBackend):
+    """Breaks the contract of backends: it answers with one result too few."""
+
+    def generate(self, batch: Sequence[Generate]) -> list[Hypothesis | Exception]:
+        """Lose the last answer."""
+        return self.fake.generate(batch)[:-1]
+
+
+class Picky(HeldBackend):
+    """Fails where the engine only asks what may share a call."""
+
+    def batch_key(self, work: Work) -> tuple[str, float]:
+        """Choke on the generate."""
+        if isinstance(work, Generate):
+            raise UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
+        return ("encode", 5.0)
+
+
+@pytest.mark.parametrize("backend", [Forgetful(), Picky()])
+async def test_no_fault_of_a_backend_stops_a_worker(backend: Backend) -> None:
+    """Whatever goes wrong fails its caller; the next one is served by the same worker."""
+    async with Engine(backend) as engine:
+        for _ in range(2):
+            with anyio.fail_after(PATIENCE_S), pytest.raises(BackendFailed):
+                await engine.decode(window(1), ENGLISH)
+
+
+async def test_a_cancelled_caller_leaves_nothing_behind() -> None:
+    """Work that waits is withdrawn: the backend never sees it."""
+    backend = HeldBackend()
+    async with Engine(backend) as engine, anyio.create_task_group() as tasks:
+        answers = Answers(engine)
+        tasks.start_soon(answers.ask, 1)
+        await reached(backend)
+        async with anyio.create_task_group() as goes_away:
+            goes_away.start_soon(answers.ask, 2)
+            await anyio.wait_all_tasks_blocked()
+            assert engine.queue_depth == 2
+            goes_away.cancel_scope.cancel()
+        assert engine.queue_depth == 1
+        backend.gate.set()
+    assert engine.queue_depth == 0
+    assert answers.texts == {1: "w1"}
+    assert backend.fake.calls == [(Encode, 1), (Generate, 1)]
+
+
+async def test_a_caller_who_goes_while_its_work_runs_disturbs_nobody() -> None:
+    """What comes back for it is ignored, and the worker serves the next one."""
+    backend = HeldBackend()
+    async with Engine(backend) as engine:
+        answers = Answers(engine)
+        async with anyio.create_task_group() as goes_away:
+            goes_away.start_soon(answers.ask, 1)
+            await reached(backend)
+            goes_away.cancel_scope.cancel()
+        assert engine.queue_depth == 0
+        backend.gate.set()
+        await answers.ask(2)
+    assert answers.texts == {2: "w2"}
+
+
+async def test_files_are_refused_past_the_limit_and_live_work_is_not() -> None:
+    """A full queue answers at once; the sentence of a live stream is always read."""
+    backend = HeldBackend()
+    async with Engine(backend, queue_limit=2) as engine, anyio.create_task_group() as tasks:
+        answers = Answers(engine)
+        tasks.start_soon(answers.ask, 1)
+        tasks.start_soon(answers.ask, 2)
+        await anyio.wait_all_tasks_blocked()
+        await answers.ask(3)
+        assert isinstance(answers.errors[3], Overloaded)
+        assert engine.queue_depth == 2
+        tasks.start_soon(lambda: answers.ask(4, urgency=Urgency.FINAL))
+        await anyio.wait_all_tasks_blocked()
+        assert engine.queue_depth == 3
+        backend.gate.set()
+    assert answers.texts == {1: "w1", 2: "w2", 4: "w4"}
+
+
+async def test_an_open_live_stream_keeps_a_worker_free() -> None:
+    """Of two workers files get one while a stream is open, and both when it has closed."""
+    backend = HeldBackend(FakeBackend(workers=2, generate_batch=1))
+    async with Engine(backend) as engine, anyio.create_task_group() as tasks:
+        answers = Answers(engine)
+        with engine.live_stream():
+            tasks.start_soon(answers.ask, 1)
+            await reached(backend)
+            tasks.start_soon(answers.ask, 2)
+            await anyio.wait_all_tasks_blocked()
+            assert backend.fake.calls == [(Encode, 1)]
+            backend.reached.clear()
+        await reached(backend)
+        assert backend.fake.calls == [(Encode, 1), (Encode, 1)]
+        backend.gate.set()
+
+
+async def test_drain_finishes_what_was_admitted_and_takes_no_more() -> None:
+    """A shutdown loses no window that waits, and refuses the next one."""
+    backend = HeldBackend()
+    async with Engine(backend) as engine, anyio.create_task_group() as tasks:
+        answers = Answers(engine)
+        tasks.start_soon(answers.ask, 1)
+        tasks.start_soon(answers.ask, 2)
+        await reached(backend)
+        drained: list[bool] = []
+
+        async def drain() -> None:
+            drained.append(await engine.drain(PATIENCE_S))
+
+        tasks.start_soon(drain)
+        await anyio.wait_all_tasks_blocked()
+        await answers.ask(3)
+        assert isinstance(answers.errors[3], Draining)
+        backend.gate.set()
+    assert drained == [True]
+    assert answers.texts == {1: "w1", 2: "w2"}
+
+
+async def test_drain_says_when_time_was_too_short() -> None:
+    """Work that is not done in time is reported, not waited for."""
+    backend = HeldBackend()
+    async with Engine(backend) as engine, anyio.create_task_group() as tasks:
+        tasks.start_soon(Answers(engine).ask, 1)
+        await reached(backend)
+        assert await engine.drain(0.0) is False
+        backend.gate.set()
+
+
+async def test_drain_of_an_idle_engine_is_done() -> None:
+    """Nothing to wait for."""
+    async with Engine(FakeBackend()) as engine:
+        assert await engine.drain(0.0) is True
+
+
+async def test_leaving_answers_all_who_wait_and_closes_the_backend() -> None:
+    """Nobody hangs: callers get Draining at once, then threads end and the weights go."""
+    backend = HeldBackend()
+    engine = Engine(backend)
+    answers = Answers(engine)
+    async with anyio.create_task_group() as leaving:
+        async with anyio.create_task_group() as callers:
+            await engine.__aenter__()
+            callers.start_soon(answers.ask, 1)
+            callers.start_soon(answers.ask, 2)
+            await reached(backend)
+            leaving.start_soon(engine.__aexit__, None, None, None)
+        assert sorted(answers.errors) == [1, 2]
+        assert all(isinstance(error, Draining) for error in answers.errors.values())
+        assert not backend.fake.is_closed  # a worker still stands at the gate
+        backend.gate.set()
+    assert backend.fake.is_closed
+    assert not any(worker.is_alive() for worker in engine._workers)
+
+
+async def test_cancellation_while_leaving_still_closes_the_backend() -> None:
+    """Weights are freed after the last call has come back, however the server goes down."""
+    backend = HeldBackend()
+    engine = Engine(backend)
+    async with anyio.create_task_group() as tasks:
+        await engine.__aenter__()
+        tasks.start_soon(Answers(engine).ask, 1)
+        await reached(backend)
+        tasks.start_soon(engine.__aexit__, None, None, None)
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+        backend.gate.set()
+    assert backend.fake.is_closed
+    assert not any(worker.is_alive() for worker in engine._workers)
+
+
+@pytest.mark.parametrize(
+    ("able", "options", "param"),
+    [
+        ({}, DecodeOptions(language="fr"), "language"),
+        ({"tasks": frozenset({Task.TRANSCRIBE})}, DecodeOptions(task=Task.TRANSLATE), "task"),
+        ({"word_times": False}, DecodeOptions(words=True), "timestamp_granularities"),
+        ({"prompts": False}, DecodeOptions(prompt="a"), "prompt"),
+        ({"prompts": False}, DecodeOptions(hotwords="a"), "prompt"),
+    ],
+)
+async def test_what_a_model_cannot_do_is_refused(
+    able: dict[str, object], options: DecodeOptions, param: str
+) -> None:
+    """An option is honoured or refused by name, never dropped; the backend is not asked."""
+    backend = FakeBackend()
+    async with Engine(backend) as engine:
+        engine.capabilities = replace(backend.capabilities, **able)  # type: ignore[arg-type]  # literals above
+        with pytest.raises(Unsupported) as refusal:
+            await engine.decode(window(1), options)
+    assert refusal.value.param == param
+    assert backend.calls == []
+
+
+async def test_what_a_model_can_do_is_not_refused() -> None:
+    """Every option that the model honours is let through, and none is needed."""
+    everything = DecodeOptions("de", Task.TRANSLATE, prompt="a", hotwords="b", words=True)
+    engine = Engine(FakeBackend())
+    engine.check(everything)
+    engine.capabilities = replace(
+        engine.capabilities, prompts=False, word_times=False, tasks=frozenset({Task.TRANSCRIBE})
+    )
+    engine.check(DecodeOptions())
+
+
+async def test_silence_is_read_as_silence() -> None:
+    """A window without words is an answer, not a failure."""
+    silence = Window(pause(1.0), (Span(0, 0, 16000),))
+    async with Engine(FakeBackend()) as engine:
+        reading = await engine.decode(silence, ENGLISH)
+    assert reading.segments == ()
+    assert np.all(silence.samples == 0)

@@ -1,0 +1,167 @@
+from dataclasses import replace
+
+from whisperlive_hybrid.backends.base import Align, DetectLanguage, Encode, Generate
+from whisperlive_hybrid.backends.fake import FakeBackend, FakeEncoded, FakeVocabulary, pause
+from whisperlive_hybrid.engine.job import ReadingJob
+from whisperlive_hybrid.types import (
+    DecodeOptions,
+    Hypothesis,
+    Language,
+    Reading,
+    Span,
+    Task,
+    TokenTime,
+    Window,
+)
+
+ABLE = FakeBackend().capabilities
+VOCABULARY = FakeVocabulary()
+MARK = VOCABULARY.timestamp_begin
+ENGLISH = DecodeOptions(language="en", temperatures=(0.0, 0.2, 0.4))
+ENCODED = FakeEncoded((), 5.0)
+
+
+def window(seconds: float = 2.0) -> Window:
+    """A window of silence: no model will look at it."""
+    samples = pause(seconds)
+    return Window(samples, (Span(0, 0, len(samples)),))
+
+
+def hypothesis(*tokens: int, avg_logprob: float = -0.1, no_speech_prob: float = 0.0) -> Hypothesis:
+    """What a model might write at temperature 0."""
+    return Hypothesis(tokens, avg_logprob, no_speech_prob, 0.0)
+
+
+LOOP = hypothesis(MARK, *[7] * 60, MARK + 50)
+GUESS = hypothesis(MARK, 8, MARK + 50, avg_logprob=-2.0)
+WORSE_GUESS = hypothesis(MARK, 9, MARK + 50, avg_logprob=-3.0)
+GOOD = hypothesis(MARK + 5, 1, 2, MARK + 50)
+
+
+def begun(options: DecodeOptions = ENGLISH) -> tuple[ReadingJob, Generate]:
+    """A job of 2 s in a known language, up to its first generate."""
+    job = ReadingJob(window(), options, ABLE, VOCABULARY)
+    first = job.first()
+    assert isinstance(first, Encode)
+    work = job.encoded(first, ENCODED)
+    assert isinstance(work, Generate)
+    return job, work
+
+
+def retried(job: ReadingJob, work: Generate, rejected: Hypothesis) -> Generate:
+    """The generate that follows a hypothesis that was not believed."""
+    after = job.generated(work, rejected)
+    assert isinstance(after, Generate)
+    return after
+
+
+def read(answer: object) -> list[str]:
+    """The texts of a reading."""
+    assert isinstance(answer, Reading)
+    return [segment.text for segment in answer.segments]
+
+
+def test_begins_with_the_shortest_context_that_is_safe() -> None:
+    """The encoder hears the speech and the silence that the model needs behind it."""
+    for seconds, context_s in [(2.0, 5.0), (4.5, 5.0), (4.6, 10.0), (9.6, 30.0), (30.0, 30.0)]:
+        work = ReadingJob(window(seconds), ENGLISH, ABLE, VOCABULARY).first()
+        assert isinstance(work, Encode)
+        assert work.context_s == context_s
+
+
+def test_a_language_that_was_told_is_not_detected() -> None:
+    """The caller's word counts as certain."""
+    _, work = begun()
+    assert (work.language, work.temperature) == (Language("en", 1.0), 0.0)
+    assert work.encoded is ENCODED
+
+
+def test_a_model_of_one_language_detects_nothing() -> None:
+    """There is no choice to make."""
+    able = replace(ABLE, languages=frozenset({"de"}))
+    job = ReadingJob(window(), DecodeOptions(), able, VOCABULARY)
+    work = job.encoded(Encode(window(), 5.0), ENCODED)
+    assert isinstance(work, Generate)
+    assert work.language == Language("de", 1.0)
+
+
+def test_an_unknown_language_is_detected_first() -> None:
+    """Detection and decoding read the same encoder output."""
+    job = ReadingJob(window(), DecodeOptions(), ABLE, VOCABULARY)
+    detect = job.encoded(Encode(window(), 5.0), ENCODED)
+    assert isinstance(detect, DetectLanguage)
+    work = job.detected(detect, Language("de", 0.7))
+    assert isinstance(work, Generate)
+    assert (work.language, work.encoded) == (Language("de", 0.7), ENCODED)
+
+
+def test_a_good_hypothesis_is_the_reading() -> None:
+    """What is believed at once is answered at once."""
+    job, work = begun()
+    reading = job.generated(work, GOOD)
+    assert read(reading) == [" w1 w2"]
+    assert isinstance(reading, Reading)
+    assert reading.language == Language("en", 1.0)
+
+
+def test_what_is_not_believed_is_tried_hotter() -> None:
+    """The ladder is climbed one step at a time over the encoder output that is there."""
+    job, work = begun()
+    second = retried(job, work, LOOP)
+    third = retried(job, second, GUESS)
+    assert [each.temperature for each in (work, second, third)] == [0.0, 0.2, 0.4]
+    assert all(each.encoded is ENCODED for each in (second, third))
+    assert read(job.generated(third, GOOD)) == [" w1 w2"]
+
+
+def test_when_all_are_rejected_the_least_bad_is_kept() -> None:
+    """A window with speech is never left empty: the likeliest text without a loop is shown."""
+    job, work = begun()
+    second = retried(job, work, WORSE_GUESS)
+    third = retried(job, second, GUESS)
+    assert read(job.generated(third, LOOP)) == [" w8"]
+
+
+def test_a_window_without_speech_is_left_silent() -> None:
+    """What was guessed into silence is not shown, at whatever temperature."""
+    silence = hypothesis(MARK, 5, MARK + 9, avg_logprob=-2.0, no_speech_prob=0.9)
+    job, work = begun()
+    assert read(job.generated(work, silence)) == []
+    job, work = begun()
+    assert read(job.generated(retried(job, work, LOOP), silence)) == []
+
+
+def test_text_without_words_is_an_empty_reading() -> None:
+    """A model that writes nothing with confidence has read nothing."""
+    job, work = begun(replace(ENGLISH, words=True))
+    assert read(job.generated(work, hypothesis(MARK, MARK + 50))) == []
+
+
+def test_without_a_temperature_nothing_is_read() -> None:
+    """An empty ladder is an empty reading, not an endless wait."""
+    job = ReadingJob(window(), replace(ENGLISH, temperatures=()), ABLE, VOCABULARY)
+    assert read(job.encoded(Encode(window(), 5.0), ENCODED)) == []
+
+
+def test_words_are_aligned_in_what_was_believed() -> None:
+    """Only the text tokens of the accepted hypothesis are aligned, on the same encoder output."""
+    job, work = begun(replace(ENGLISH, words=True, task=Task.TRANSLATE))
+    align = job.generated(
+        retried(job, work, GUESS), hypothesis(MARK, 1, MARK + 10, MARK + 20, 2, 3, MARK + 60)
+    )
+    assert isinstance(align, Align)
+    assert (align.tokens, align.duration) == ((1, 2, 3), 2.0)
+    assert (align.language, align.task) == (Language("en", 1.0), Task.TRANSLATE)
+    assert align.encoded is ENCODED
+    times = [TokenTime(0.1, 0.2, 0.9), TokenTime(0.5, 0.7, 0.8), TokenTime(0.7, 1.1, 0.7)]
+    reading = job.aligned(align, times)
+    assert read(reading) == [" w1", " w2 w3"]
+    assert [(each.start, each.end) for each in reading.segments] == [(0.1, 0.2), (0.5, 1.1)]
+    assert [len(each.words or ()) for each in reading.segments] == [1, 2]
+
+
+def test_the_callers_thresholds_decide() -> None:
+    """A caller who believes guesses gets them at once."""
+    lenient = replace(ENGLISH, thresholds=replace(ENGLISH.thresholds, avg_logprob=-5.0))
+    job, work = begun(lenient)
+    assert read(job.generated(work, GUESS)) == [" w8"]

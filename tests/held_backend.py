@@ -1,0 +1,66 @@
+"""The fake backend behind a gate, so that a test decides when the model answers."""
+
+import threading
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+
+from whisperlive_hybrid.backends.base import (
+    Align,
+    Capabilities,
+    DetectLanguage,
+    Encode,
+    Encoded,
+    Generate,
+    Work,
+)
+from whisperlive_hybrid.backends.fake import FakeBackend, FakeVocabulary
+from whisperlive_hybrid.types import Hypothesis, Language, TokenTime
+
+PATIENCE_S = 30.0
+"""After which a test that waits for a thread has failed; no passing test waits so long."""
+
+
+@dataclass(slots=True)
+class HeldBackend:
+    """Each `generate` reports that it was reached, then waits until the gate is open."""
+
+    fake: FakeBackend = field(default_factory=FakeBackend)
+    gate: threading.Event = field(default_factory=threading.Event)
+    reached: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Those of the fake."""
+        return self.fake.capabilities
+
+    @property
+    def vocabulary(self) -> FakeVocabulary:
+        """That of the fake."""
+        return self.fake.vocabulary
+
+    def batch_key(self, work: Work) -> Hashable:
+        """As the fake."""
+        return self.fake.batch_key(work)
+
+    def encode(self, batch: Sequence[Encode]) -> list[Encoded | Exception]:
+        """As the fake."""
+        return self.fake.encode(batch)
+
+    def detect_language(self, batch: Sequence[DetectLanguage]) -> list[Language | Exception]:
+        """As the fake."""
+        return self.fake.detect_language(batch)
+
+    def generate(self, batch: Sequence[Generate]) -> list[Hypothesis | Exception]:
+        """Wait at the gate."""
+        self.reached.set()
+        if not self.gate.wait(PATIENCE_S):
+            raise TimeoutError("the test never opened the gate")
+        return self.fake.generate(batch)
+
+    def align(self, batch: Sequence[Align]) -> list[list[TokenTime] | Exception]:
+        """As the fake."""
+        return self.fake.align(batch)
+
+    def close(self) -> None:
+        """As the fake."""
+        self.fake.close()

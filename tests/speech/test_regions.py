@@ -1,0 +1,191 @@
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whisperlive_hybrid.speech.regions import FRAME, RegionFinder, VadOptions
+from whisperlive_hybrid.types import SAMPLE_RATE, Region
+
+FRAME_S = FRAME / SAMPLE_RATE
+
+LITERAL = VadOptions(min_silence_s=4 * FRAME_S, pre_roll_s=2 * FRAME_S, post_roll_s=FRAME_S)
+"""Rolls and silences in whole frames, so that stories can be counted on fingers."""
+
+LONGEST = 20  # frames
+
+HI, MID, LO = 0.9, 0.4, 0.1
+"""Speech; between the two thresholds of 0.5 and 0.35; silence."""
+
+PROBABILITIES = st.lists(st.sampled_from([0.0, LO, 0.34, MID, 0.5, HI, 1.0]), max_size=150)
+
+
+def found(
+    probabilities: list[float], options: VadOptions = LITERAL, missing_samples: int = 0
+) -> list[tuple[float, float]]:
+    """The regions of a recording of so many frames, in frames.
+
+    Only the caller knows that the last frame was incomplete: it clips what ended inside of it.
+    """
+    finder = RegionFinder(options, LONGEST * FRAME)
+    end = len(probabilities) * FRAME - missing_samples
+    regions = finder.push(probabilities) + finder.flush(end)
+    return [(region.start / FRAME, min(region.end, end) / FRAME) for region in regions]
+
+
+def test_silence_has_no_region() -> None:
+    """Where nobody speaks there is nothing to read."""
+    assert found([LO] * 100) == []
+    assert found([]) == []
+
+
+def test_speech_is_kept_with_its_rolls() -> None:
+    """Two frames before the speech and one behind it are kept."""
+    assert found([LO] * 5 + [HI] * 3 + [LO] * 9) == [(3, 9)]
+
+
+def test_pre_roll_ends_at_the_beginning_of_the_recording() -> None:
+    """There is no audio before the first sample."""
+    assert found([LO, HI, HI] + [LO] * 9) == [(0, 4)]
+
+
+def test_one_frame_alone_is_a_click() -> None:
+    """Speech begins with two frames in a row."""
+    assert found([LO] * 5 + [HI] + [LO] * 5 + [HI] + [LO] * 5) == []
+
+
+def test_speech_that_has_begun_goes_on_above_the_lower_threshold() -> None:
+    """Frames between the thresholds hold a region open but never open one."""
+    assert found([MID] * 9) == []
+    assert found([LO] * 3 + [HI, HI] + [MID] * 6 + [LO] * 9) == [(1, 12)]
+
+
+def test_a_short_pause_does_not_end_an_utterance() -> None:
+    """Three silent frames are bridged, four are the end."""
+    assert found([HI] * 3 + [LO] * 3 + [HI] * 3 + [LO] * 9) == [(0, 10)]
+    assert found([HI] * 3 + [LO] * 4 + [HI] * 3 + [LO] * 9) == [(0, 4), (5, 11)]
+
+
+def test_silence_counts_on_through_frames_between_the_thresholds() -> None:
+    """Only speech takes back that an utterance may have ended (Silero's rule)."""
+    assert found([HI] * 3 + [LO, MID, MID, MID] + [LO] * 5) == [(0, 4)]
+
+
+def test_pre_roll_never_reaches_into_the_region_before() -> None:
+    """No sample is read twice: a region begins where the last one ended at the earliest."""
+    options = VadOptions(min_silence_s=2 * FRAME_S, pre_roll_s=9 * FRAME_S, post_roll_s=FRAME_S)
+    assert found([HI] * 3 + [LO] * 2 + [HI] * 3 + [LO] * 5, options) == [(0, 4), (4, 9)]
+
+
+def test_a_word_that_begins_in_the_very_last_frame_is_kept() -> None:
+    """At the end of a recording one frame of speech is enough."""
+    assert found([LO] * 5 + [HI]) == [(3, 6)]
+    assert found([LO] * 5 + [HI], missing_samples=FRAME // 2) == [(3, 5.5)]
+
+
+def test_the_end_of_the_recording_ends_a_region() -> None:
+    """A region that is open is closed with its post-roll, within the recording."""
+    assert found([HI] * 3) == [(0, 3)]
+    assert found([HI] * 3 + [LO] * 3) == [(0, 4)]
+
+
+@pytest.mark.parametrize("quietest", range(13, 19))
+def test_long_speech_is_cut_at_its_quietest_frame(quietest: int) -> None:
+    """Among the last two fifths the one frame that dips takes the cut, wherever it lies."""
+    dips = [HI] * quietest + [0.6] + [HI] * 30
+    assert found(dips)[0] == (0, quietest)
+
+
+def test_long_speech_is_cut_in_a_pause_that_has_begun() -> None:
+    """At the bound a pause of any length is the better end."""
+    assert found([HI] * 17 + [LO] * 3 + [HI] * 5 + [LO] * 9) == [(0, 18), (18, 26)]
+
+
+@given(probabilities=PROBABILITIES, missing=st.integers(0, FRAME - 1))
+def test_without_detection_regions_tile_the_recording(
+    probabilities: list[float], missing: int
+) -> None:
+    """With detection off nothing is left out and nothing is read twice."""
+    options = VadOptions(
+        enabled=False, min_silence_s=4 * FRAME_S, pre_roll_s=2 * FRAME_S, post_roll_s=FRAME_S
+    )
+    borders = found(probabilities, options, missing if probabilities else 0)
+    assert all(a_end == b_start for (_, a_end), (b_start, _) in pairwise(borders))
+    if probabilities:
+        assert borders[0][0] == 0
+        assert borders[-1][1] == len(probabilities) - missing / FRAME
+
+
+@given(probabilities=PROBABILITIES, enabled=st.booleans())
+def test_regions_are_in_order_and_within_bounds(probabilities: list[float], enabled: bool) -> None:
+    """Regions never overlap, are never empty and never longer than they may be."""
+    options = VadOptions(
+        enabled=enabled, min_silence_s=4 * FRAME_S, pre_roll_s=2 * FRAME_S, post_roll_s=FRAME_S
+    )
+    regions = found(probabilities, options)
+    assert all(a_end <= b_start for (_, a_end), (b_start, _) in pairwise(regions))
+    assert all(0 < end - start <= LONGEST for start, end in regions)
+
+
+@given(probabilities=PROBABILITIES)
+def test_all_speech_is_in_a_region(probabilities: list[float]) -> None:
+    """Every frame of speech that is no click lies in a region, however often it was cut."""
+    regions = found(probabilities)
+    for i, probability in enumerate(probabilities):
+        neighbours = probabilities[max(0, i - 1) : i + 2]
+        is_click = sum(each >= 0.5 for each in neighbours) < 2
+        if probability >= 0.5 and not is_click:
+            assert any(start <= i and i + 1 <= end for start, end in regions), i
+
+
+@given(probabilities=PROBABILITIES, cuts=st.lists(st.integers(0, 150), max_size=10))
+def test_any_grouping_of_pushes_gives_the_same_regions(
+    probabilities: list[float], cuts: list[int]
+) -> None:
+    """A file in one piece and a live stream in many are cut alike."""
+    finder = RegionFinder(LITERAL, LONGEST * FRAME)
+    borders = [0, *sorted(cuts), len(probabilities)]
+    regions: list[Region] = []
+    for a, b in pairwise(borders):
+        regions += finder.push(probabilities[a:b])
+    regions += finder.flush(len(probabilities) * FRAME)
+    assert [(r.start / FRAME, r.end / FRAME) for r in regions] == found(probabilities)
+
+
+@given(probabilities=PROBABILITIES, enabled=st.booleans())
+def test_needed_from_never_exceeds_a_later_start(probabilities: list[float], enabled: bool) -> None:
+    """Samples before `needed_from` may be forgotten: no region to come begins before it."""
+    finder = RegionFinder(VadOptions(enabled=enabled), LONGEST * FRAME)
+    needed = 0
+    for probability in probabilities:
+        regions = finder.push([probability])
+        assert all(region.start >= needed for region in regions)
+        assert finder.needed_from >= needed
+        needed = finder.needed_from
+    assert all(region.start >= needed for region in finder.flush(len(probabilities) * FRAME))
+
+
+def test_tells_what_is_open() -> None:
+    """A live stream asks where the utterance began and how long it has been silent."""
+    finder = RegionFinder(LITERAL, LONGEST * FRAME)
+    finder.push([LO] * 5)
+    assert (finder.open_start, finder.silence) == (None, 0)
+    finder.push([HI, HI])
+    assert (finder.open_start, finder.silence) == (3 * FRAME, 0)
+    finder.push([LO, LO])
+    assert (finder.open_start, finder.silence) == (3 * FRAME, 2 * FRAME)
+    finder.push([LO, LO])
+    assert (finder.open_start, finder.silence) == (None, 0)
+
+
+def test_without_detection_silence_is_no_utterance() -> None:
+    """Nobody is said to speak before somebody does, even where silence is read too."""
+    finder = RegionFinder(VadOptions(enabled=False), LONGEST * FRAME)
+    finder.push([LO] * 5)
+    assert finder.open_start is None
+
+
+@pytest.mark.parametrize(("threshold", "lower"), [(0.5, 0.35), (0.1, 0.01), (0.9, 0.75)])
+def test_the_lower_threshold_follows_the_upper(threshold: float, lower: float) -> None:
+    """0.15 below, but never so low that no frame could fall under it."""
+    assert VadOptions(threshold=threshold).neg_threshold == pytest.approx(lower)

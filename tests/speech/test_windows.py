@@ -1,0 +1,212 @@
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from whisperlive_hybrid.backends.fake import EnergyVad, pause, speak
+from whisperlive_hybrid.speech.regions import FRAME, VadOptions
+from whisperlive_hybrid.speech.windows import (
+    WindowCutter,
+    on_recording_clock,
+    packed,
+    recording_time,
+)
+from whisperlive_hybrid.types import SAMPLE_RATE, Samples, Segment, Span, Window, Word
+
+RECORDING = np.concatenate(
+    [pause(1.0), speak([1, 2]), pause(0.9), speak(range(3, 18)), pause(2.0), speak([18])]
+)
+"""Three utterances; the second of 5.4 s."""
+
+
+def cut(pieces: list[Samples], options: VadOptions | None = None) -> list[Window]:
+    """All windows of a recording that arrives in these pieces."""
+    cutter, voice = WindowCutter(options or VadOptions(), longest_s=4.0), EnergyVad().open()
+    windows: list[Window] = []
+    for piece in pieces:
+        windows += cutter.push(piece, voice.push(piece))
+    windows += cutter.push(pause(0), voice.flush())
+    return windows + cutter.flush()
+
+
+def joined(*parts: tuple[int, int]) -> Window:
+    """A window of spans (recording sample, length), each sample saying its place."""
+    spans, offset = [], 0
+    for recording_sample, length in parts:
+        spans.append(Span(offset, recording_sample, length))
+        offset += length
+    samples = np.concatenate([np.arange(a, a + n, dtype=np.float32) for a, n in parts])
+    return Window(samples, tuple(spans))
+
+
+@given(cuts=st.lists(st.integers(0, len(RECORDING)), max_size=30))
+def test_any_split_of_samples_gives_the_same_windows(cuts: list[int]) -> None:
+    """However the audio arrives, the windows are the same to the sample."""
+    whole = cut([RECORDING])
+    split = cut(np.split(RECORDING, sorted(cuts)))
+    assert [window.spans for window in split] == [window.spans for window in whole]
+    for a, b in zip(split, whole, strict=True):
+        assert np.array_equal(a.samples, b.samples)
+
+
+def test_windows_hold_the_samples_of_their_spans() -> None:
+    """A window is a verbatim piece of the recording, no longer than asked for."""
+    windows = cut([RECORDING])
+    assert len(windows) == 4
+    for window in windows:
+        (span,) = window.spans
+        end = span.recording_sample + span.length
+        assert np.array_equal(window.samples, RECORDING[span.recording_sample : end])
+        assert window.duration <= 4.0
+        assert (window.start, window.end) == (
+            span.recording_sample / SAMPLE_RATE,
+            end / SAMPLE_RATE,
+        )
+
+
+@given(length=st.integers(1, len(RECORDING)))
+@example(length=1)
+@example(length=FRAME - 1)
+@example(length=len(RECORDING))
+def test_without_detection_windows_are_the_recording(length: int) -> None:
+    """With detection off the windows, one behind the other, are every sample there was."""
+    windows = cut([RECORDING[:length]], VadOptions(enabled=False))
+    assert np.array_equal(
+        np.concatenate([window.samples for window in windows]), RECORDING[:length]
+    )
+    assert all(0 < len(window.samples) <= 4 * SAMPLE_RATE for window in windows)
+
+
+def test_hours_of_silence_take_no_memory() -> None:
+    """Silence is forgotten but for the pre-roll: an hour of it holds less than a second."""
+    cutter, silence = WindowCutter(VadOptions(), longest_s=20.0), pause(1.024)
+    for _ in range(3516):
+        cutter.push(silence, [0.0] * (len(silence) // FRAME))
+        assert cutter._buffer.end - cutter._buffer.start < SAMPLE_RATE
+        assert len(cutter._buffer._samples) < 8 * SAMPLE_RATE
+    assert cutter.heard > 3600 * SAMPLE_RATE
+
+
+def test_shows_the_utterance_that_is_being_spoken() -> None:
+    """A live stream sees the open utterance with its pre-roll, and nothing in silence."""
+    cutter, speech = WindowCutter(VadOptions(), longest_s=20.0), pause(1.024)
+    cutter.push(speech, [0.0] * 32)
+    assert cutter.open_window() is None
+    cutter.push(speech, [1.0] * 32)
+    window = cutter.open_window()
+    assert window is not None
+    assert (window.start, window.end) == (1.024 - 0.3, 2.048)
+    assert cutter.silence == 0
+    cutter.push(pause(0.256), [0.0] * 8)
+    assert cutter.silence == 0.256 * SAMPLE_RATE
+
+
+def test_packs_windows_until_the_next_one_does_not_fit() -> None:
+    """A model that pays for 30 s whatever it reads gets as many utterances as fit."""
+    windows = [joined((start, n)) for start, n in [(0, 100), (200, 60), (300, 50), (400, 160)]]
+    whole = list(packed(windows, longest_s=160 / SAMPLE_RATE))
+    assert [window.spans for window in whole] == [
+        (Span(0, 0, 100), Span(100, 200, 60)),
+        (Span(0, 300, 50),),
+        (Span(0, 400, 160),),
+    ]
+    assert list(packed([], longest_s=1.0)) == []
+
+
+def test_packing_pulls_no_further_than_the_window_that_does_not_fit() -> None:
+    """Packing is lazy: it reads one window ahead."""
+    pulled: list[int] = []
+
+    def windows() -> Iterator[Window]:
+        for start in range(0, 1000, 100):
+            pulled.append(start)
+            yield joined((start, 100))
+
+    next(packed(windows(), longest_s=200 / SAMPLE_RATE))
+    assert pulled == [0, 100, 200]
+
+
+@given(
+    lengths=st.lists(st.integers(1, 2000), min_size=1, max_size=10),
+    longest=st.integers(1, 4000),
+)
+def test_packing_loses_nothing(lengths: list[int], longest: int) -> None:
+    """Every sample is in one packed window, in order, at its place, and bounds are kept."""
+    starts = np.cumsum([0, *(length + 7 for length in lengths)]).tolist()
+    windows = [joined((start, length)) for start, length in zip(starts, lengths, strict=False)]
+    whole = list(packed(windows, longest / SAMPLE_RATE))
+    assert [sample for window in whole for sample in window.samples.tolist()] == [
+        sample for window in windows for sample in window.samples.tolist()
+    ]
+    for window in whole:
+        assert len(window.samples) <= longest or len(window.spans) == 1
+        for span in window.spans:
+            assert window.samples[span.window_sample] == span.recording_sample
+
+
+@given(
+    lengths=st.lists(st.integers(1, 480_000), min_size=1, max_size=4),
+    where=st.floats(0, 1, exclude_max=True),
+)
+def test_every_sample_finds_its_place_in_the_recording(lengths: list[int], where: float) -> None:
+    """Times of samples map back exactly: a start at a seam belongs to what follows."""
+    starts = np.cumsum([5, *(length + 1000 for length in lengths)]).tolist()
+    window = joined(*zip(starts, lengths, strict=False))
+    seams = [span.window_sample for span in window.spans]
+    for sample in [*seams, int(where * len(window.samples))]:
+        time = sample / SAMPLE_RATE
+        assert recording_time(window, time) * SAMPLE_RATE == pytest.approx(
+            window.samples[sample], abs=0.01
+        )
+
+
+def test_an_end_at_a_seam_belongs_to_what_came_before() -> None:
+    """The end of a word is not moved over the pause that was cut out."""
+    window = joined((1001, 1001), (9000, 700))
+    seam = 1001 / SAMPLE_RATE
+    assert recording_time(window, seam, is_end=True) == 2002 / SAMPLE_RATE
+    assert recording_time(window, seam) == 9000 / SAMPLE_RATE
+
+
+@pytest.mark.parametrize("is_end", [False, True])
+def test_times_outside_of_a_window_are_pulled_to_its_borders(is_end: bool) -> None:
+    """A model may guess a time that lies nowhere."""
+    window = joined((1600, 1600), (16000, 1600))
+    assert recording_time(window, -1.0, is_end=is_end) == 0.1
+    assert recording_time(window, 9.0, is_end=is_end) == 1.1
+
+
+def test_segments_move_with_their_words() -> None:
+    """Segments and words of both utterances land where they were spoken."""
+    window = joined((16000, 16000), (80000, 16000))
+    words = (Word(" a", 0.2, 1.0, 0.9), Word(" b", 1.0, 1.4, 0.8))
+    segment = Segment(0.2, 1.4, " a b", (1, 2), 0.0, -0.1, 1.0, 0.0, words)
+    (moved,) = on_recording_clock(window, [segment])
+    assert (moved.start, moved.end) == (1.2, 5.4)
+    assert moved.words == (Word(" a", 1.2, 2.0, 0.9), Word(" b", 5.0, 5.4, 0.8))
+
+
+def test_a_word_without_length_at_a_seam_never_ends_before_it_starts() -> None:
+    """Alignment may give a word no time at all; it stays where it starts."""
+    window = joined((16000, 16000), (80000, 16000))
+    words = (Word(" a", 1.0, 1.0, 0.9),)
+    segment = Segment(1.0, 1.0, " a", (1,), 0.0, -0.1, 1.0, 0.0, words)
+    (moved,) = on_recording_clock(window, [segment])
+    assert moved.words == (Word(" a", 5.0, 5.0, 0.9),)
+    assert (moved.start, moved.end) == (5.0, 5.0)
+
+
+def test_segments_without_words_stay_without() -> None:
+    """None says that words were not asked for."""
+    segment = Segment(0.0, 0.5, " a", (1,), 0.0, -0.1, 1.0, 0.0)
+    (moved,) = on_recording_clock(joined((0, 16000)), [segment])
+    assert moved.words is None
+
+
+def test_the_clocks_of_neighbouring_windows_agree() -> None:
+    """Windows come in the order of the recording and never overlap."""
+    windows = cut([RECORDING])
+    assert all(a.end <= b.start for a, b in pairwise(windows))

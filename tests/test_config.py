@@ -1,0 +1,113 @@
+import os
+
+import pytest
+from pydantic import ValidationError
+
+from whisperlive_hybrid.config import load_settings
+from whisperlive_hybrid.errors import BadRequest
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting comes from the machine that runs the tests."""
+    for name in list(os.environ):
+        monkeypatch.delenv(name)
+
+
+def test_defaults_are_documented() -> None:
+    """Without any setting both doors open on their known ports with the demo model."""
+    settings = load_settings()
+    assert (settings.live_port, settings.http_port) == (5050, 8080)
+    assert (settings.model, settings.backend, settings.device) == ("demo", "faster_whisper", "auto")
+    assert settings.max_upload_bytes == 100 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "field", "wanted"),
+    [
+        ("PORT_WHISPERLIVE", "5051", "live_port", 5051),
+        ("HTTP_PORT", "8081", "http_port", 8081),
+        ("FASTERWHISPER_MODEL", "small", "model", "small"),
+        ("OMP_NUM_THREADS", "3", "threads", 3),
+        ("WHISPERLIVE_DEVICE", "cpu", "device", "cpu"),
+        ("WHISPERLIVE_MAX_UPLOAD_MB", "0.5", "max_upload_mb", 0.5),
+        ("WHISPERLIVE_RAW_PCM_INPUT", "true", "raw_pcm_input", True),
+        ("whisperlive_log_format", "json", "log_format", "json"),
+    ],
+)
+def test_reads_the_environment(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, field: str, wanted: object
+) -> None:
+    """The names of earlier deployments hold, and every other setting has its own."""
+    monkeypatch.setenv(variable, value)
+    assert getattr(load_settings(), field) == wanted
+
+
+@pytest.mark.parametrize("variable", ["MODEL", "THREADS", "LIVE_PORT", "DEVICE", "HOST"])
+def test_leaves_the_variables_of_others_alone(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """A common name in the environment belongs to somebody else."""
+    bare = load_settings()
+    monkeypatch.setenv(variable, "7")
+    assert load_settings() == bare
+
+
+@pytest.mark.parametrize(
+    ("variable", "field", "value"),
+    [
+        ("FASTERWHISPER_MODEL", "model", "demo"),
+        ("PORT_WHISPERLIVE", "live_port", 6000),
+        ("WHISPERLIVE_DEVICE", "device", "cpu"),
+    ],
+)
+def test_what_was_given_wins_over_the_environment(
+    monkeypatch: pytest.MonkeyPatch, variable: str, field: str, value: object
+) -> None:
+    """An option on the command line is nearer than a variable; None means it was not given."""
+    monkeypatch.setenv(variable, "cuda" if field == "device" else "5999")
+    assert getattr(load_settings(**{field: value}), field) == value
+    assert str(getattr(load_settings(**{field: None}), field)) in {"cuda", "5999"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("live_port", 65536),
+        ("http_port", -1),
+        ("backend", "magic"),
+        ("max_upload_mb", 0),
+        ("max_clients", 0),
+        ("log_level", "loud"),
+        ("threads", -1),
+    ],
+)
+def test_a_wrong_setting_is_named_in_one_line(field: str, value: object) -> None:
+    """The operator reads which setting, which value, and what would do."""
+    with pytest.raises(BadRequest) as refusal:
+        load_settings(**{field: value})
+    message = refusal.value.message
+    assert repr(value) in message
+    assert "\n" not in message
+    assert message.startswith("Setting ")
+
+
+def test_a_wrong_variable_is_named_as_the_operator_wrote_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The message names the variable that must be mended."""
+    monkeypatch.setenv("PORT_WHISPERLIVE", "high")
+    with pytest.raises(BadRequest, match="PORT_WHISPERLIVE='high'"):
+        load_settings()
+
+
+def test_settings_do_not_change() -> None:
+    """What was read at the start holds until the end."""
+    with pytest.raises(ValidationError):
+        load_settings().model = "small"
+
+
+def test_worker_threads_default_to_the_cores_there_are() -> None:
+    """As many workers as the process may use, unless the operator says otherwise."""
+    assert load_settings().worker_threads >= 1
+    assert load_settings(threads=7).worker_threads == 7

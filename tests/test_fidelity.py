@@ -1,0 +1,90 @@
+"""Our way of decoding against faster-whisper's own, on the same weights and audio."""
+
+import random
+import re
+
+import jiwer
+import numpy as np
+import pytest
+from faster_whisper import WhisperModel
+from speech_clips import Clip
+
+from whisperlive_hybrid.backends.ct2 import Ct2Backend
+from whisperlive_hybrid.backends.fake import pause
+from whisperlive_hybrid.backends.silero import SileroVad
+from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.models import DEMO, find_model
+from whisperlive_hybrid.transcribe import FileRequest, Transcriber
+from whisperlive_hybrid.types import SAMPLE_RATE, DecodeOptions, Samples, joined_text
+
+LONGEST_S = 10.0
+"""The demo model's longest window: beyond it neither way of decoding can do well."""
+
+Recording = tuple[str, str, Samples]
+"""Language, text, samples."""
+
+
+def single(sentences: list[Clip]) -> list[Recording]:
+    """Each sentence by itself."""
+    return [(clip.language or "", clip.text, clip.samples) for clip in sentences]
+
+
+def composed(sentences: list[Clip]) -> list[Recording]:
+    """Three or four sentences of one speaker's language with pauses, at most 10 s; repeatable."""
+    dice = random.Random(20)
+    recordings: list[Recording] = []
+    while len(recordings) < 24:
+        language = ("en", "de", "es")[len(recordings) % 3]
+        pool = [clip for clip in sentences if clip.language == language]
+        chosen = dice.sample(pool, dice.choice((3, 4)))
+        parts = [(clip.samples, pause(dice.uniform(0.2, 1.2))) for clip in chosen]
+        samples = np.concatenate([part for pair in parts for part in pair])
+        if len(samples) <= LONGEST_S * SAMPLE_RATE:
+            text = " ".join(clip.text for clip in chosen)
+            recordings.append((language, text, samples))
+    return recordings
+
+
+def plain(text: str) -> str:
+    """Lower case, without punctuation."""
+    return " ".join(re.findall(r"\w+", text.lower()))
+
+
+def error_rate(wanted: list[str], read: list[str]) -> float:
+    """Word error rate in per cent over all recordings."""
+    return 100 * float(jiwer.wer([plain(t) for t in wanted], [plain(t) for t in read]))
+
+
+async def ours(recordings: list[Recording]) -> list[str]:
+    """What the transcriber reads."""
+    texts: list[str] = []
+    async with Engine(Ct2Backend(find_model(DEMO), device="cpu")) as engine:
+        transcriber = Transcriber(engine, SileroVad())
+        for language, _, samples in recordings:
+            request = FileRequest(DecodeOptions(language=language, beam_size=5))
+            transcript = await transcriber.transcript([samples], request)
+            texts.append(joined_text(transcript.segments))
+    return texts
+
+
+def theirs(recordings: list[Recording]) -> list[str]:
+    """What faster-whisper reads, used as anybody would use it."""
+    directory = str(find_model(DEMO).directory)
+    model = WhisperModel(directory, device="cpu", compute_type="int8", cpu_threads=1)
+    texts: list[str] = []
+    for language, _, samples in recordings:
+        segments, _ = model.transcribe(samples, language=language, beam_size=5)
+        texts.append("".join(segment.text for segment in segments))
+    return texts
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["single", "composed"])
+async def test_reads_no_worse_than_faster_whisper(sentences: list[Clip], kind: str) -> None:
+    """On the same weights and audio our word error rate is at most that of `WhisperModel`."""
+    recordings = {"single": single, "composed": composed}[kind](sentences)
+    assert len(recordings) == 24
+    wanted = [text for _, text, _ in recordings]
+    our_rate = error_rate(wanted, await ours(recordings))
+    their_rate = error_rate(wanted, theirs(recordings))
+    assert our_rate <= their_rate, f"{kind}: ours {our_rate:.2f} %, theirs {their_rate:.2f} %"

@@ -1,0 +1,45 @@
+import pytest
+from faster_whisper.tokenizer import _LANGUAGE_CODES
+
+from whisperlive_hybrid.languages import LANGUAGES, language_code, language_name
+
+
+def test_knows_the_hundred_languages_of_whisper() -> None:
+    """The table is that of the models: every code, once."""
+    assert len(LANGUAGES) == 100
+    assert set(LANGUAGES) == set(_LANGUAGE_CODES)
+    assert len(set(LANGUAGES.values())) == 100
+
+
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [
+        ("en", "en"),
+        (" EN ", "en"),
+        ("en-US", "en"),
+        ("pt_BR", "pt"),
+        ("zh-Hans-CN", "zh"),
+        ("English", "en"),
+        ("haitian creole", "ht"),
+        ("yue", "yue"),
+        ("xx", None),
+        ("xx-US", None),
+        ("", None),
+        ("-", None),
+    ],
+)
+def test_reads_a_language_as_people_write_it(written: str, code: str | None) -> None:
+    """Codes in any case, with a region, or English names; anything else is no language."""
+    assert language_code(written) == code
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_codes_and_names_mean_each_other(code: str) -> None:
+    """Each language is found by its code and by its name."""
+    assert language_code(code) == code
+    assert language_code(language_name(code)) == code
+
+
+def test_an_unknown_code_is_its_own_name() -> None:
+    """A model may know more languages than the table."""
+    assert language_name("tlh") == "tlh"

@@ -1,0 +1,139 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from whisperlive_hybrid import models
+from whisperlive_hybrid.backends.ct2 import Ct2Backend
+from whisperlive_hybrid.errors import ModelUnavailable
+from whisperlive_hybrid.models import CARD_FILE, DEMO, ModelCard, find_model, model_sizes
+
+
+def refusal(name: str) -> str:
+    """Why a model cannot be used: always one line."""
+    with pytest.raises(ModelUnavailable) as caught:
+        Ct2Backend(find_model(name), device="cpu")
+    assert "\n" not in caught.value.message
+    return caught.value.message
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A copy of the demo model for a test to spoil."""
+    directory = tmp_path / "mine"
+    directory.mkdir()
+    for file in find_model(DEMO).directory.iterdir():
+        (directory / file.name).write_bytes(file.read_bytes())
+    return directory
+
+
+def test_the_demo_model_is_in_the_package() -> None:
+    """The first run needs no network, and the model says what it is."""
+    found = find_model(DEMO)
+    assert found.name == "demo"
+    assert found.card.longest_window_s == 10.0
+    assert "demonstration" in found.card.note
+
+
+def test_a_directory_is_called_by_its_name(copied: Path) -> None:
+    """People never see the path of a model."""
+    found = find_model(str(copied))
+    assert (found.name, found.directory) == ("mine", copied)
+
+
+def test_a_bare_name_is_looked_up_where_models_are_kept(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Earlier deployments mounted their models in one directory."""
+    monkeypatch.setattr(models, "MODELS_DIRECTORY", copied.parent)
+    assert find_model("mine").directory == copied
+
+
+def test_a_model_without_a_card_is_taken_carefully(copied: Path) -> None:
+    """Nothing is known of it: full windows, full context."""
+    (copied / CARD_FILE).unlink()
+    card = find_model(str(copied)).card
+    assert card == ModelCard()
+    assert (card.longest_window_s, card.contexts_s) == (30.0, (30.0,))
+
+
+@pytest.mark.parametrize(
+    ("shortest_s", "contexts_s"),
+    [
+        (5.0, (5.0, 7.5, 10.0, 15.0, 20.0, 30.0)),
+        (9.0, (10.0, 15.0, 20.0, 30.0)),
+        (30.0, (30.0,)),
+    ],
+)
+def test_a_card_says_which_contexts_are_safe(
+    shortest_s: float, contexts_s: tuple[float, ...]
+) -> None:
+    """Contexts come from one short list, so that streams can share a batch, up to the full."""
+    assert ModelCard(shortest_context_s=shortest_s).contexts_s == contexts_s
+
+
+@pytest.mark.parametrize(
+    "card", ["", "not json", "[]", '{"longest_window": 10}', '{"longest_window_s": 31}', "\xff"]
+)
+def test_a_wrong_card_is_refused(copied: Path, card: str) -> None:
+    """A card that cannot be understood is not guessed at."""
+    (copied / CARD_FILE).write_text(card, encoding="latin-1")
+    message = refusal(str(copied))
+    assert CARD_FILE in message
+    assert "'mine'" in message
+    assert str(copied.parent) not in message
+
+
+def test_a_wrong_card_says_what_is_wrong(copied: Path) -> None:
+    """The field at fault is named, not only that there is one."""
+    (copied / CARD_FILE).write_text(json.dumps({"longest_window_s": 31}), encoding="utf-8")
+    assert "longest_window_s" in refusal(str(copied))
+
+
+@pytest.mark.parametrize("missing", ["model.bin", "tokenizer.json", "vocabulary.json"])
+def test_a_model_with_a_missing_file_is_refused(copied: Path, missing: str) -> None:
+    """The operator reads which file is missing, and no path."""
+    (copied / missing).unlink()
+    message = refusal(str(copied))
+    assert missing.split(".", maxsplit=1)[0] in message
+    assert str(copied.parent) not in message
+
+
+@pytest.mark.parametrize("garbage", ["model.bin", "tokenizer.json", "vocabulary.json"])
+def test_a_model_with_a_garbled_file_is_refused(copied: Path, garbage: str) -> None:
+    """A broken download is no traceback."""
+    (copied / garbage).write_bytes(b"\x00garbage\xff" * 40)
+    message = refusal(str(copied))
+    assert "'mine'" in message or garbage in message
+    assert str(copied.parent) not in message
+
+
+def test_a_directory_that_is_not_there_is_named_as_typed() -> None:
+    """The only path in a message is the one that the operator typed."""
+    assert refusal("/no/such/model") == "There is no model directory '/no/such/model'."
+
+
+@pytest.mark.parametrize("name", ["enormous", "", "smal"])
+def test_an_unknown_name_is_answered_with_the_known_ones(name: str) -> None:
+    """The message lists what may be asked for."""
+    message = refusal(name)
+    assert f"Unknown model {name!r}" in message
+    assert "large-v3" in message
+
+
+def test_sizes_are_those_that_can_be_downloaded() -> None:
+    """The list is faster-whisper's."""
+    assert {"tiny", "base", "small", "medium", "large-v3"} <= set(model_sizes())
+
+
+@pytest.mark.parametrize("name", ["tiny", "somebody/some-whisper"])
+def test_without_a_network_the_answer_is_one_line(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Offline, a model that is not in the cache is refused with what to do."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    message = refusal(name)
+    assert f"Model {name!r} is not on this machine" in message
+    assert "--model demo" in message
+    assert str(tmp_path) not in message

@@ -1,0 +1,326 @@
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
+
+import anyio
+import anyio.to_thread
+import numpy as np
+import pytest
+from held_backend import PATIENCE_S, HeldBackend
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from whisperlive_hybrid.backends.base import Backend, DetectLanguage, Encode
+from whisperlive_hybrid.backends.fake import (
+    PAUSE_S,
+    WORD_S,
+    EnergyVad,
+    FakeBackend,
+    FakeEncoded,
+    Trouble,
+    pause,
+    speak,
+)
+from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.errors import BackendFailed, BadAudio, Unsupported
+from whisperlive_hybrid.speech.regions import VadOptions
+from whisperlive_hybrid.transcribe import Advance, FileRequest, Transcriber, Transcript
+from whisperlive_hybrid.types import (
+    SAMPLE_RATE,
+    DecodeOptions,
+    Language,
+    Samples,
+    joined_text,
+)
+
+pytestmark = pytest.mark.anyio
+
+ENGLISH = FileRequest(DecodeOptions(language="en", words=True))
+
+STORY = [(0.7, [1, 2, 3]), (1.5, [4]), (0.2, [5, 6]), (4.0, [*range(7, 50)]), (0.9, [50, 51])]
+"""(seconds of silence, words spoken after it); the fourth utterance is 15.5 s long."""
+
+
+def recording(story: list[tuple[float, list[int]]]) -> Samples:
+    """The audio of a story, with silence behind it."""
+    return np.concatenate(
+        [part for silence, words in story for part in (pause(silence), speak(words))] + [pause(1.0)]
+    )
+
+
+def spoken(story: list[tuple[float, list[int]]]) -> list[tuple[str, float]]:
+    """Each word of a story with the time at which it begins."""
+    words: list[tuple[str, float]] = []
+    now = 0.0
+    for silence, levels in story:
+        now += silence
+        for level in levels:
+            words.append((f" w{level}", now))
+            now += WORD_S + PAUSE_S
+    return words
+
+
+async def transcribed(
+    blocks: Iterable[Samples], request: FileRequest = ENGLISH, backend: Backend | None = None
+) -> Transcript:
+    """A recording, read with a fresh engine."""
+    async with Engine(backend or FakeBackend()) as engine:
+        return await Transcriber(engine, EnergyVad()).transcript(blocks, request)
+
+
+def assert_tells(transcript: Transcript, story: list[tuple[float, list[int]]]) -> None:
+    """Every word once, in order, and within 50 ms of where it was spoken."""
+    found = [word for segment in transcript.segments for word in segment.words or ()]
+    wanted = spoken(story)
+    assert [word.text for word in found] == [text for text, _ in wanted]
+    for word, (_, start) in zip(found, wanted, strict=True):
+        assert (word.start, word.end) == pytest.approx((start, start + WORD_S), abs=0.05)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("longest_s", [2.0, 10.0, 30.0])
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_every_word_once_in_order_and_in_time(
+    workers: int, longest_s: float, enabled: bool
+) -> None:
+    """Whatever is cut, batched and read side by side, the transcript tells the story."""
+    backend = FakeBackend(workers=workers, longest_window_s=longest_s)
+    request = FileRequest(ENGLISH.options, VadOptions(enabled=enabled))
+    transcript = await transcribed([recording(STORY)], request, backend)
+    assert_tells(transcript, STORY)
+    assert transcript.duration == len(recording(STORY)) / SAMPLE_RATE
+
+
+@settings(max_examples=25)
+@given(
+    silences=st.lists(st.floats(0.05, 3.0), min_size=1, max_size=6),
+    words=st.lists(st.integers(1, 30), min_size=6, max_size=6),
+    block=st.integers(50, 40_000),
+)
+async def test_block_sizes_and_pauses_change_nothing(
+    silences: list[float], words: list[int], block: int
+) -> None:
+    """However the audio comes and whoever pauses where, no word is lost, doubled or moved."""
+    numbers = count(1)
+    story = [
+        (silence, [next(numbers) for _ in range(n)])
+        for silence, n in zip(silences, words, strict=False)
+    ]
+    samples = recording(story)
+    blocks = [samples[i : i + block] for i in range(0, len(samples), block)]
+    assert_tells(await transcribed(blocks), story)
+
+
+async def test_a_model_that_pays_for_its_full_context_gets_it_filled() -> None:
+    """Utterances share windows of 30 s, and their words are still found where they were."""
+    backend = FakeBackend(contexts_s=(30.0,))
+    story = [(2.0, [2 * n, 2 * n + 1]) for n in range(1, 31)]
+    transcript = await transcribed([recording(story)], backend=backend)
+    assert_tells(transcript, story)
+    assert 2 <= sum(kind is Encode for kind, _ in backend.calls) <= 3
+    assert transcript.speech < transcript.duration / 1.5
+
+
+async def test_speech_without_a_pause_is_cut() -> None:
+    """However long a model's window is, nobody waits for the end of an endless sentence."""
+    backend = FakeBackend(longest_window_s=30.0)
+    story = [(0.5, [*range(1, 81)])]  # 28.8 s
+    assert_tells(await transcribed([recording(story)], backend=backend), story)
+    assert sum(kind is Encode for kind, _ in backend.calls) == 2
+
+
+async def test_silence_is_an_empty_transcript() -> None:
+    """Nobody speaks: no text, no model call, the duration all the same."""
+    backend = FakeBackend()
+    transcript = await transcribed([pause(5.0)], backend=backend)
+    assert transcript == Transcript((), Language("en", 1.0), 5.0, 0.0)
+    assert backend.calls == []
+    assert (await transcribed([])).duration == 0.0
+
+
+async def test_an_unknown_language_is_reported_for_silence() -> None:
+    """Where nobody speaks there is no language, and that is said by its probability."""
+    transcript = await transcribed([pause(5.0)], FileRequest())
+    assert transcript.language == Language("en", 0.0)
+
+
+async def test_a_sure_language_is_asked_once() -> None:
+    """The first window decides; all others are read in its language."""
+    backend = FakeBackend(language=Language("de", 0.9))
+    transcript = await transcribed([recording(STORY)], FileRequest(), backend)
+    assert transcript.language == Language("de", 0.9)
+    assert sum(kind is DetectLanguage for kind, _ in backend.calls) == 1
+    assert joined_text(transcript.segments) == " ".join(f"w{n}" for n in range(1, 52))
+
+
+async def test_an_unsure_language_is_put_to_a_vote() -> None:
+    """Four windows are heard, and no word of them is lost meanwhile."""
+    backend = FakeBackend(language=Language("de", 0.3))
+    story = [(1.5, [n]) for n in range(1, 11)]
+    transcript = await transcribed([recording(story)], FileRequest(), backend)
+    assert transcript.language == Language("de", 0.3)
+    assert sum(kind is DetectLanguage for kind, _ in backend.calls) == 4
+    assert joined_text(transcript.segments) == " ".join(f"w{n}" for n in range(1, 11))
+
+
+class Polyglot(FakeBackend):
+    """Hears German, unsure of it, in a window with a word above w500, else English."""
+
+    def detect_language(self, batch: Sequence[DetectLanguage]) -> list[Language | Exception]:
+        """Answer for each by its words."""
+        return [
+            Language("de" if work.encoded.words[0][0] > 500 else "en", 0.4)
+            for work in batch
+            if isinstance(work.encoded, FakeEncoded)
+        ]
+
+
+async def test_windows_that_lost_the_vote_are_read_again() -> None:
+    """What was read in the wrong language is read once more; the others are not."""
+    backend = Polyglot()
+    story = [(1.5, [501]), (1.5, [1]), (1.5, [2]), (1.5, [3])]
+    transcript = await transcribed([recording(story)], FileRequest(), backend)
+    assert transcript.language == Language("en", 0.4)
+    assert joined_text(transcript.segments) == "w501 w1 w2 w3"
+    assert sum(kind is Encode for kind, _ in backend.calls) == 5
+
+
+async def test_a_short_unsure_recording_is_decided_at_its_end() -> None:
+    """Fewer windows than a vote wants are enough when there are no more."""
+    backend = FakeBackend(language=Language("de", 0.3))
+    transcript = await transcribed([recording([(1.0, [1]), (1.0, [2])])], FileRequest(), backend)
+    assert transcript.language == Language("de", 0.3)
+    assert joined_text(transcript.segments) == "w1 w2"
+
+
+@pytest.mark.parametrize("request_", [ENGLISH, FileRequest()])
+async def test_progress_is_in_order_and_complete(request_: FileRequest) -> None:
+    """News come in the order of the recording, and together they are the transcript."""
+    news: list[Advance] = []
+
+    async def hear(advance: Advance) -> None:
+        news.append(advance)
+
+    async with Engine(FakeBackend()) as engine:
+        transcriber = Transcriber(engine, EnergyVad())
+        transcript = await transcriber.transcript([recording(STORY)], request_, hear)
+    done = [advance.done for advance in news]
+    assert done == sorted(done)
+    last_word_end = spoken(STORY)[-1][1] + WORD_S
+    assert last_word_end <= done[-1] <= transcript.duration
+    assert tuple(s for advance in news for s in advance.segments) == transcript.segments
+    assert {advance.language for advance in news} == {transcript.language}
+    for advance in news:
+        assert all(segment.end <= advance.done for segment in advance.segments)
+
+
+async def test_audio_is_pulled_only_as_fast_as_windows_are_read() -> None:
+    """A recording is read no further ahead than two batches and the window that is being cut."""
+    backend = HeldBackend(FakeBackend(generate_batch=2))
+    fifth = threading.Event()
+    n_read = [0]
+    leads: list[int] = []
+
+    async def hear(_: Advance) -> None:
+        n_read[0] += 1
+
+    def long_story() -> Iterator[Samples]:
+        for n in range(1, 61):
+            leads.append(n - n_read[0])
+            if n == 5:
+                fifth.set()
+            yield np.concatenate([pause(0.8), speak([n])])
+
+    async with Engine(backend) as engine, anyio.create_task_group() as tasks:
+        transcriber = Transcriber(engine, EnergyVad())
+        tasks.start_soon(transcriber.transcript, long_story(), ENGLISH, hear)
+        assert await anyio.to_thread.run_sync(fifth.wait, PATIENCE_S)
+        await reached(backend)
+        backend.gate.set()
+    assert n_read == [60]
+    assert max(leads) == 5
+
+
+async def reached(backend: HeldBackend) -> None:
+    """Wait until a worker stands at the gate."""
+    assert await anyio.to_thread.run_sync(backend.reached.wait, PATIENCE_S)
+
+
+async def test_what_the_blocks_raise_comes_out_as_itself() -> None:
+    """Audio that breaks off is a broken file: its error, cause and all, and nothing left over."""
+    cause = ValueError("bits ran out")
+
+    def broken() -> Iterator[Samples]:
+        yield recording(STORY)
+        raise BadAudio("The file breaks off.") from cause
+
+    async with Engine(FakeBackend()) as engine:
+        with pytest.raises(BadAudio, match="breaks off") as failure:
+            await Transcriber(engine, EnergyVad()).transcript(broken(), ENGLISH)
+        assert engine.queue_depth == 0
+    assert failure.value.__cause__ is cause
+
+
+@pytest.mark.parametrize("trouble", [Trouble.ITEM_FAILS, Trouble.CALL_DIES])
+async def test_what_the_engine_raises_comes_out_as_itself(trouble: Trouble) -> None:
+    """One window that cannot be read fails its recording, with the cause for the log."""
+    story = [(1.0, [1]), (1.0, [int(trouble)]), (1.0, [2])]
+    async with Engine(FakeBackend()) as engine:
+        with pytest.raises(BackendFailed) as failure:
+            await Transcriber(engine, EnergyVad()).transcript([recording(story)], ENGLISH)
+        assert engine.queue_depth == 0
+    assert isinstance(failure.value.__cause__, RuntimeError)
+
+
+async def test_what_the_listener_raises_comes_out_as_itself() -> None:
+    """A client that cannot be told any more ends its recording."""
+
+    async def gone(_: Advance) -> None:
+        raise ConnectionResetError("the client has gone")
+
+    async with Engine(FakeBackend()) as engine:
+        with pytest.raises(ConnectionResetError):
+            await Transcriber(engine, EnergyVad()).transcript([recording(STORY)], ENGLISH, gone)
+        assert engine.queue_depth == 0
+
+
+@pytest.mark.parametrize("request_", [ENGLISH, FileRequest()])
+async def test_a_cancelled_recording_withdraws_its_work(request_: FileRequest) -> None:
+    """A caller who goes away takes every queued window along."""
+    backend = HeldBackend()
+    async with Engine(backend) as engine:
+        async with anyio.create_task_group() as tasks:
+            transcriber = Transcriber(engine, EnergyVad())
+            tasks.start_soon(transcriber.transcript, [recording(STORY)], request_)
+            await reached(backend)
+            tasks.cancel_scope.cancel()
+        assert engine.queue_depth == 0
+        backend.gate.set()
+
+
+async def test_options_are_checked_before_audio_is_read() -> None:
+    """A wish that cannot be honoured costs no decoding."""
+    request = FileRequest(DecodeOptions(language="fr"))
+
+    is_read: list[bool] = []
+
+    def watched() -> Iterator[Samples]:
+        is_read.append(True)
+        yield pause(1.0)
+
+    with pytest.raises(Unsupported):
+        await transcribed(watched(), request)
+    assert not is_read
+
+
+async def test_blocks_are_read_off_the_event_loop() -> None:
+    """Decoding media is real work; the loop stays free for those who listen."""
+    threads: set[int] = set()
+
+    def watched() -> Iterator[Samples]:
+        threads.add(threading.get_ident())
+        yield recording(STORY)
+
+    await transcribed(watched())
+    assert threads
+    assert threading.get_ident() not in threads
