@@ -77,6 +77,14 @@ def assert_tells(transcript: Transcript, story: list[tuple[float, list[int]]]) -
         assert (word.start, word.end) == pytest.approx((start, start + WORD_S), abs=0.05)
 
 
+async def test_a_file_that_was_accepted_is_read_to_its_end() -> None:
+    """The bound of the queue turns away new files, never the second half of an old one."""
+    story = [(1.0, [n]) for n in range(1, 30)]
+    async with Engine(FakeBackend(), queue_limit=1) as engine:
+        transcriber = Transcriber(engine, EnergyVad())
+        assert_tells(await transcriber.transcript([recording(story)], ENGLISH), story)
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("longest_s", [2.0, 10.0, 30.0])
 @pytest.mark.parametrize("enabled", [True, False])

@@ -66,7 +66,11 @@ class Settings(BaseSettings):
     @property
     def worker_threads(self) -> int:
         """How many model calls run at once on a CPU."""
-        return self.threads or len(os.sched_getaffinity(0))
+        if self.threads:
+            return self.threads
+        if hasattr(os, "sched_getaffinity"):  # Linux: what a container or taskset leaves us
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
 
 
 def load_settings(**overrides: object) -> Settings:

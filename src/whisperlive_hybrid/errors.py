@@ -44,7 +44,7 @@ class Overloaded(WhisperLiveError):
     """There is too much work already; `retry_after_s` says when to come back."""
 
     def __init__(self, message: str, *, retry_after_s: float) -> None:
-        super().__init__(message, code="rate_limit_exceeded")
+        super().__init__(message)
         self.retry_after_s = retry_after_s
 
 

@@ -29,9 +29,12 @@ class LanguageLock:
 
     async def admit(self, window: Window, reading: Reading) -> list[Read]:
         """Take the next window in order; return what may be shown now, in order."""
-        self._held.append((window, reading))
-        if self.language is None and reading.segments:
-            self.language = self._vote.hear(reading.language)
+        if reading.segments:
+            self._held.append((window, reading))  # silence is in no language, and held for nothing
+            if self.language is None:
+                self.language = self._vote.hear(reading.language)
+        elif self.language:
+            return [(window, reading)]
         return await self._release() if self.language else []
 
     def settle(self, language: Language) -> None:

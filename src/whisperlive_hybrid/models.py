@@ -29,7 +29,7 @@ class ModelCard(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    longest_window_s: float = Field(default=CONTEXT_S, gt=0, le=CONTEXT_S)
+    longest_window_s: float = Field(default=CONTEXT_S, ge=1, le=CONTEXT_S)
     """Seconds of speech that the model reads well at once."""
     shortest_context_s: float = Field(default=CONTEXT_S, gt=0, le=CONTEXT_S)
     """The shortest encoder length at which it loses nothing."""

@@ -183,6 +183,7 @@ class _Run:
         self._cuts = cuts
         self._threads = threads
         self._tasks = tasks
+        self._has_begun = False  # whether a window was handed to the engine
         self._ahead = BATCHES_AHEAD * engine.capabilities.generate_batch
 
     async def read(self, emit: OnAdvance) -> Language:
@@ -218,7 +219,10 @@ class _Run:
 
     async def _decode(self, window: Window, language: Language | None) -> Reading:
         options = replace(self._request.options, language=language.code if language else None)
-        return await self._engine.decode(window, options, self._request.urgency)
+        continues, self._has_begun = self._has_begun, True
+        return await self._engine.decode(
+            window, options, self._request.urgency, continues=continues
+        )
 
     async def _next_window(self) -> Window | None:
         return await anyio.to_thread.run_sync(self._cuts.next, limiter=self._threads)

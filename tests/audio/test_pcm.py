@@ -89,9 +89,20 @@ def test_recognises_undeclared_float32() -> None:
 
 
 def test_silence_does_not_wait_for_ever() -> None:
-    """After a second of digital silence the documented default, float32, holds."""
+    """A second of digital silence is passed on, and the format stays open until there is sound."""
     reader = PcmReader()
     assert len(reader.read(bytes(UNDECIDED_BYTES))) == UNDECIDED_BYTES // 4
+    assert reader.format is None
+    reader.read(np.array([5, -3, 900, -700] * 100, "<i2").tobytes())
+    assert reader.format is PcmFormat.INT16
+
+
+def test_one_broken_value_does_not_make_a_float_stream_int16() -> None:
+    """Sane float32 with a NaN in it is float32 with a NaN in it."""
+    values = np.full(400, 0.1, "<f4")
+    values[7] = np.nan
+    reader = PcmReader()
+    assert reader.read(values.tobytes())[7] == 0
     assert reader.format is PcmFormat.FLOAT32
 
 

@@ -21,9 +21,9 @@ def item(
     *,
     alone: bool = False,
 ) -> Item:
-    """An item; generates gather, as the engine makes them."""
-    gathers = key.startswith("generate")
-    return Item(job, urgency, deadline, key, batch_limit, gathers=gathers, alone=alone)
+    """An item; generates gather for a second, as the engine makes them."""
+    gathers_until = 1.0 if key.startswith("generate") else None
+    return Item(job, urgency, deadline, key, batch_limit, gathers_until, alone)
 
 
 def filled(*items: Item, workers: int = 1, limit: int = 100) -> Scheduler:
@@ -36,7 +36,7 @@ def filled(*items: Item, workers: int = 1, limit: int = 100) -> Scheduler:
 
 def order(scheduler: Scheduler) -> Iterator[list[int]]:
     """The jobs of each batch, run one after the other, until nothing may start."""
-    while batch := scheduler.take():
+    while batch := scheduler.take(0.0):
         yield [each.job for each in batch]
         scheduler.ran(batch, 0.01)
         for each in batch:
@@ -54,7 +54,7 @@ def test_live_work_goes_before_files() -> None:
     assert repr(scheduler) == (
         "<Scheduler 0/1 busy, waiting: final 1, update 1, short_file 1, bulk 1>"
     )
-    assert [each.job for each in scheduler.take()] == [4]
+    assert [each.job for each in scheduler.take(0.0)] == [4]
     assert repr(scheduler) == "<Scheduler 1/1 busy, waiting: update 1, short_file 1, bulk 1>"
 
 
@@ -73,7 +73,7 @@ def test_an_idle_scheduler_says_so() -> None:
     """Nothing waits, nothing starts."""
     scheduler = filled()
     assert repr(scheduler) == "<Scheduler 0/1 busy, waiting: nothing>"
-    assert scheduler.take() == []
+    assert scheduler.take(0.0) == []
 
 
 def test_companions_share_the_key() -> None:
@@ -106,7 +106,7 @@ def test_generates_gather_while_there_are_encodes() -> None:
     """Encodes of files run ahead until a full batch is ready to be generated together."""
     generates = [item(n, BULK, key="generate", batch_limit=3) for n in range(2)]
     scheduler = filled(*generates, item(2, BULK, batch_limit=1), item(3, BULK, batch_limit=1))
-    encode = scheduler.take()
+    encode = scheduler.take(0.0)
     assert [each.job for each in encode] == [2]
     scheduler.ran(encode, 0.1)
     scheduler.resume(item(2, BULK, key="generate", batch_limit=3))
@@ -119,10 +119,48 @@ def test_generates_wait_no_longer_when_no_encode_waits() -> None:
     assert list(order(scheduler)) == [[0, 1, 2]]
 
 
-def test_live_generates_do_not_gather() -> None:
-    """Nobody who listens waits for company."""
-    scheduler = filled(item(1, UPDATE, deadline=1, key="generate"), item(2, UPDATE, deadline=2))
+def test_a_generate_gathers_only_so_long() -> None:
+    """However many encodes keep coming, a rare generate runs when its time is up."""
+    rare = item(0, BULK, deadline=0, key="generate hot")
+    scheduler = filled(rare, *(item(n, BULK, deadline=n, batch_limit=1) for n in (1, 2)))
+    assert [each.job for each in scheduler.take(0.9)] == [1]
+    assert [each.job for each in scheduler.take(1.0)] == [0]
+
+
+def test_a_final_does_not_gather_for_updates() -> None:
+    """Work that is more urgent never waits for work that is less so."""
+    scheduler = filled(item(1, FINAL, key="generate"), item(2, UPDATE))
     assert list(order(scheduler)) == [[1], [2]]
+
+
+def test_updates_of_many_streams_gather() -> None:
+    """Encodes first, then one batched generate: under load that holds more streams."""
+    scheduler = filled(
+        item(1, UPDATE, key="generate"),
+        item(2, UPDATE, key="generate"),
+        item(3, UPDATE, batch_limit=1),
+    )
+    assert list(order(scheduler)) == [[3], [1, 2]]
+
+
+def test_a_short_file_overtakes_a_long_one_but_not_for_ever() -> None:
+    """Among files the deadline decides: a window of a long file has its turn when it is old."""
+    scheduler = filled(
+        item(1, BULK, deadline=600, key="a"),
+        item(2, SHORT_FILE, deadline=10, key="b"),
+        item(3, SHORT_FILE, deadline=700, key="c"),
+    )
+    assert list(order(scheduler)) == [[2], [1], [3]]
+
+
+def test_calls_for_files_are_short_while_somebody_speaks() -> None:
+    """What a call may take is learned: of items that take 0.2 s, two share a call of 0.5 s."""
+    scheduler = filled(*(item(n, BULK, key="generate", batch_limit=4) for n in range(4)))
+    scheduler.ran(scheduler.take(0.0), 0.8)
+    for n in range(4):
+        scheduler.resume(item(n, BULK, key="generate", batch_limit=4))
+    scheduler.live_streams = 1
+    assert [len(batch) for batch in order(scheduler)] == [2, 2]
 
 
 def test_a_suspect_does_not_gather() -> None:
@@ -136,18 +174,18 @@ def test_an_open_live_stream_keeps_one_worker_free() -> None:
     files = [item(n, BULK, batch_limit=1) for n in range(4)]
     scheduler = filled(*files, workers=3)
     scheduler.live_streams = 1
-    assert len(scheduler.take()) == 1
-    assert len(scheduler.take()) == 1
-    assert scheduler.take() == []
+    assert len(scheduler.take(0.0)) == 1
+    assert len(scheduler.take(0.0)) == 1
+    assert scheduler.take(0.0) == []
     scheduler.admit(item(9, FINAL))
-    assert [each.job for each in scheduler.take()] == [9]
+    assert [each.job for each in scheduler.take(0.0)] == [9]
     assert repr(scheduler) == "<Scheduler 3/3 busy, waiting: bulk 2>"
 
 
 def test_without_live_streams_files_use_every_worker() -> None:
     """A worker kept free for nobody would be waste."""
     scheduler = filled(*(item(n, BULK, batch_limit=1) for n in range(4)), workers=3)
-    assert [len(scheduler.take()) for _ in range(3)] == [1, 1, 1]
+    assert [len(scheduler.take(0.0)) for _ in range(3)] == [1, 1, 1]
 
 
 def test_a_single_worker_serves_files_while_nobody_speaks() -> None:
@@ -173,7 +211,7 @@ def test_files_get_their_share_under_endless_live_load(
             scheduler.admit(item(next(jobs), UPDATE, batch_limit=1))
         while scheduler.waiting[BULK] < 3:
             scheduler.admit(item(next(jobs), BULK, batch_limit=1))
-        while len(running) < workers and (batch := scheduler.take()):
+        while len(running) < workers and (batch := scheduler.take(0.0)):
             seconds = live_s if batch[0].urgency.is_live else file_s
             running.append((now + seconds, batch[0].job, batch))
         running.sort()
@@ -188,7 +226,7 @@ def test_files_get_their_share_under_endless_live_load(
 def test_what_files_used_in_a_pause_is_not_held_against_them() -> None:
     """Idle time is free: after an hour of it, files still get their share at once."""
     scheduler = filled(item(1, BULK))
-    scheduler.ran(scheduler.take(), 3600.0)
+    scheduler.ran(scheduler.take(0.0), 3600.0)
     scheduler.resume(item(1, BULK))
     scheduler.admit(item(2, UPDATE))
     scheduler.admit(item(3, UPDATE, key="generate"))
@@ -198,7 +236,7 @@ def test_what_files_used_in_a_pause_is_not_held_against_them() -> None:
 def test_nothing_is_owed_to_files_that_did_not_wait() -> None:
     """A file that comes after an hour of live work has lost nothing by it."""
     scheduler = filled(item(1, UPDATE))
-    scheduler.ran(scheduler.take(), 3600.0)
+    scheduler.ran(scheduler.take(0.0), 3600.0)
     for each in (item(2, BULK), item(3, UPDATE)):
         scheduler.admit(each)
     assert next(order(scheduler)) == [3]
@@ -207,8 +245,8 @@ def test_nothing_is_owed_to_files_that_did_not_wait() -> None:
 def test_what_files_are_owed_is_paid_in_a_pause() -> None:
     """Idle time that files used counts against what live work owed them."""
     scheduler = filled(item(1, UPDATE), item(2, BULK))
-    scheduler.ran(scheduler.take(), 9.0)
-    scheduler.ran(scheduler.take(), 5.0)
+    scheduler.ran(scheduler.take(0.0), 9.0)
+    scheduler.ran(scheduler.take(0.0), 5.0)
     for each in (item(3, BULK), item(4, UPDATE)):
         scheduler.admit(each)
     assert next(order(scheduler)) == [4]
@@ -223,6 +261,20 @@ def test_files_are_refused_past_the_bound() -> None:
     assert scheduler.admitted == 2
 
 
+def test_live_work_takes_no_room_from_files() -> None:
+    """Twenty streams in mid-sentence are no reason to refuse an upload."""
+    scheduler = filled(item(1, UPDATE), item(2, FINAL), limit=1)
+    scheduler.admit(item(3, SHORT_FILE))
+    assert scheduler.admitted == 3
+
+
+def test_a_recording_that_was_begun_is_read_to_its_end() -> None:
+    """Its later windows are taken however full the queue is: nobody wants half a transcript."""
+    scheduler = filled(item(1, BULK), limit=1)
+    scheduler.admit(item(2, BULK), continues=True)
+    assert scheduler.admitted == 2
+
+
 def test_live_work_is_never_refused() -> None:
     """Streams are bounded where they connect, not in the middle of a sentence."""
     scheduler = filled(item(1, BULK), limit=1)
@@ -234,7 +286,7 @@ def test_live_work_is_never_refused() -> None:
 def test_work_that_runs_counts_against_the_bound() -> None:
     """A window makes room when it is read, not when it starts."""
     scheduler = filled(item(1, BULK), limit=1)
-    scheduler.take()
+    scheduler.take(0.0)
     with pytest.raises(Overloaded):
         scheduler.admit(item(2, BULK))
     scheduler.end(1)
@@ -252,7 +304,7 @@ def test_cancelled_work_that_waits_never_runs() -> None:
 def test_cancelled_work_that_runs_is_not_resumed() -> None:
     """What comes back for a job that has ended is ignored."""
     scheduler = filled(item(1, BULK))
-    batch = scheduler.take()
+    batch = scheduler.take(0.0)
     scheduler.end(1)
     assert (scheduler.admitted, repr(scheduler)) == (
         0,
@@ -292,7 +344,7 @@ class AnyTraffic(RuleBasedStateMachine):
     @rule()
     def start(self) -> None:
         """A free worker asks for work."""
-        if batch := self.scheduler.take():
+        if batch := self.scheduler.take(0.0):
             self.running.append(batch)
 
     @precondition(lambda self: self.running)
@@ -349,7 +401,7 @@ class AnyTraffic(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Once the streams close, all that was admitted comes to its end."""
         self.scheduler.live_streams = 0
-        while self.running or (batch := self.scheduler.take()):
+        while self.running or (batch := self.scheduler.take(0.0)):
             batch = self.running.pop() if self.running else batch
             self.scheduler.ran(batch, 0.1)
             for each in batch:

@@ -169,12 +169,12 @@ async def test_the_older_request(door: httpx.AsyncClient, audio: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("claimed", "urgency"),
-    [(60.0, Urgency.SHORT_FILE), (60.1, Urgency.BULK), (None, Urgency.BULK)],
+    [(60.0, Urgency.SHORT_FILE), (60.1, Urgency.BULK), (None, Urgency.SHORT_FILE)],
 )
 async def test_long_files_are_bulk(
     open_door: OpenDoor, claimed: float | None, urgency: Urgency
 ) -> None:
-    """Only the claimed length is known beforehand; without one a file may be long."""
+    """The claimed length decides; without one the size, as for what a browser records."""
 
     class Claims:
         duration_s = claimed

@@ -32,8 +32,15 @@ _WIDTHS: Final = {PcmFormat.FLOAT32: 4, PcmFormat.INT16: 2, PcmFormat.UINT8: 1}
 LOUDEST_FLOAT: Final = 8.0
 """No sane float stream exceeds it; full scale is 1."""
 
+QUIETEST_FLOAT: Final = 1e-6
+"""Anything quieter tells nothing: small int16 values look like it."""
+
 UNDECIDED_BYTES: Final = SAMPLE_RATE * 4
-"""How much leading digital silence may wait for a hint at its format: 1 s of float32."""
+"""How much leading digital silence waits for a hint at its format: 1 s of float32. More of it is
+passed on as silence, and the question stays open."""
+
+INSANE_SHARE: Final = 0.1
+"""Of the values that are not zero; int16 read as float32 has about a half, float32 hardly one."""
 
 
 class PcmReader:
@@ -47,30 +54,32 @@ class PcmReader:
     def read(self, payload: bytes) -> Samples:
         """The samples that `payload` completes; shape (n,), n may be 0."""
         raw = self._pending + payload
-        if self.format is None:
-            self.format = _recognise(raw)
-            if self.format is None:
-                self._pending = raw
-                return np.zeros(0, np.float32)
-        whole = len(raw) - len(raw) % self.format.width
-        self._pending = raw[whole:]
-        return _samples(raw[:whole], self.format)
+        self.format = self.format or _recognise(raw)
+        if self.format is None and len(raw) < UNDECIDED_BYTES:
+            self._pending = raw
+            return np.zeros(0, np.float32)
+        return self._whole_samples(raw)
 
     def flush(self) -> Samples:
         """What was still waiting for a decision; a torn last sample is no sample."""
-        pending, self._pending = self._pending, b""
+        return self._whole_samples(self._pending)
+
+    def _whole_samples(self, raw: bytes) -> Samples:
         chosen = self.format or PcmFormat.FLOAT32
-        return _samples(pending[: len(pending) - len(pending) % chosen.width], chosen)
+        whole = len(raw) - len(raw) % chosen.width
+        self._pending = raw[whole:]
+        return _samples(raw[:whole], chosen)
 
 
 def _recognise(raw: bytes) -> PcmFormat | None:
     """The format of an undeclared stream, or None while it could still be either."""
-    view = np.frombuffer(raw, "<f4", count=len(raw) // 4)
-    loudness = np.abs(view)
-    if not np.all(loudness <= LOUDEST_FLOAT):  # NaN compares false
-        return PcmFormat.INT16
-    audible = bool(np.any(loudness > 1e-6))
-    return PcmFormat.FLOAT32 if audible or len(raw) >= UNDECIDED_BYTES else None
+    loudness = np.abs(np.frombuffer(raw, "<f4", count=len(raw) // 4))
+    n_sane = np.count_nonzero((loudness > QUIETEST_FLOAT) & (loudness <= LOUDEST_FLOAT))
+    n_insane = np.count_nonzero(~(loudness <= LOUDEST_FLOAT))  # NaN compares false
+    if n_sane + n_insane == 0:
+        return None
+    share = n_insane / (n_sane + n_insane)
+    return PcmFormat.INT16 if share > INSANE_SHARE else PcmFormat.FLOAT32
 
 
 def _samples(raw: bytes, pcm_format: PcmFormat) -> Samples:

@@ -46,9 +46,17 @@ PATIENCE_S: Final = {
     Urgency.FINAL: 0.3,
     Urgency.UPDATE: 1.0,
     Urgency.SHORT_FILE: 10.0,
-    Urgency.BULK: 60.0,
+    Urgency.BULK: 600.0,
 }
-"""How long after its submission work of each class is due; the earliest deadline goes first."""
+"""How long after its submission work of each class is due, in seconds."""
+
+GATHERING_S: Final = {
+    Urgency.FINAL: 0.1,
+    Urgency.UPDATE: 0.3,
+    Urgency.SHORT_FILE: 1.0,
+    Urgency.BULK: 5.0,
+}
+"""How long a generate may wait for company while there are encodes to run, in seconds."""
 
 _DRAIN_RETRY_S: Final = 30.0
 
@@ -138,9 +146,16 @@ class Engine:
                 self._changed.notify_all()
 
     async def decode(
-        self, window: Window, options: DecodeOptions, urgency: Urgency = Urgency.SHORT_FILE
+        self,
+        window: Window,
+        options: DecodeOptions,
+        urgency: Urgency = Urgency.SHORT_FILE,
+        *,
+        continues: bool = False,
     ) -> Reading:
         """Read one window; times of the answer are on the window's clock.
+
+        `continues` says that another window of the same recording was accepted before.
 
         Raises `Unsupported` for options that the model cannot honour, `Overloaded` when too many
         windows of files wait, `Draining` once the server shuts down, and `BackendFailed` when the
@@ -156,7 +171,7 @@ class Engine:
         with self._changed:
             if self._draining:
                 raise _draining()
-            self._scheduler.admit(item)
+            self._scheduler.admit(item, continues=continues)
             self._calls[number] = call
             self._changed.notify()
         try:
@@ -202,7 +217,9 @@ class Engine:
             deadline=deadline,
             key=self._backend.batch_key(work),
             batch_limit=able.encode_batch if isinstance(work, Encode) else able.generate_batch,
-            gathers=isinstance(work, Generate),
+            gathers_until=(
+                time.monotonic() + GATHERING_S[urgency] if isinstance(work, Generate) else None
+            ),
         )
 
     def _close(self) -> None:
@@ -232,7 +249,7 @@ class Engine:
         """Wait for work; empty when the engine stops."""
         with self._changed:
             while not self._stopping:
-                if batch := self._scheduler.take():
+                if batch := self._scheduler.take(time.monotonic()):
                     return [(item, self._calls[item.job]) for item in batch]
                 self._changed.wait()
             return []

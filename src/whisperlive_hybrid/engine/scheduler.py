@@ -1,13 +1,16 @@
 """Which work runs next: pure bookkeeping over items that wait, with the time as an argument.
 
 An item is one quantum of model work, an encode or a generate, not a whole window: after each the
-engine hands in the next one. Live work goes first; inside a class the earliest deadline does. A
-batch is the most urgent item with whatever else may share its call. Files fill the gaps:
+engine hands in the next one. A batch is the most urgent item with whatever else may share its call.
+Live work goes first, finals before updates, then the earliest deadline. Files fill the gaps, by
+deadline alone, so that a short file overtakes a long one but no file waits for ever:
 
-- while a live stream is open, files leave one worker free, if there is more than one;
-- when live work never pauses, files still get `bulk_share` of the workers' time;
-- among files, encodes run ahead of generates until a full batch is ready to be generated together,
-  because on the CPU a batched generate costs a third per item and a batched encode gains nothing.
+- while a live stream is open, files leave one worker free, if there is more than one, and their
+  calls are kept short by what such calls have taken before;
+- when live work never pauses, files still get `bulk_share` of the workers' time.
+
+A generate waits a little for company while encodes are there to run, because on the CPU a batched
+generate costs a third per item and a batched encode gains nothing.
 """
 
 from collections import Counter
@@ -21,12 +24,16 @@ from whisperlive_hybrid.types import Urgency
 DEFAULT_BULK_SHARE: Final = 0.1
 """What files are guaranteed of the workers' time while live streams want all of it."""
 
+SHORT_CALL_S: Final = 0.5
+"""What a call for files may be expected to take while a live stream is open."""
+
 _RETRY_AFTER_S: Final = 5.0
+_LEARNING_RATE: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One quantum of work that waits. `deadline` is on the clock of `now`, in seconds."""
+    """One quantum of work that waits; times are on the clock of `take(now)`, in seconds."""
 
     job: int
     """Whose work it is: one job has at most one item waiting or running."""
@@ -36,8 +43,8 @@ class Item:
     """Items of equal keys may share a call."""
     batch_limit: int
     """How many items a call with this key may hold."""
-    gathers: bool = False
-    """Whether it gains from waiting until more of its key are there (a generate)."""
+    gathers_until: float | None = None
+    """Until when it may wait for company (a generate); None for what gains nothing from it."""
     alone: bool = False
     """Its batch has failed: it must run by itself, to find out who is to blame."""
 
@@ -46,16 +53,17 @@ class Scheduler:
     """The queue of one engine. Not thread-safe: the engine holds its lock."""
 
     def __init__(self, *, workers: int, limit: int, bulk_share: float = DEFAULT_BULK_SHARE) -> None:
-        """`limit` bounds the jobs admitted at once, waiting or running."""
+        """Past `limit` windows of files, waiting or running, no new recording is begun."""
         self._workers = workers
         self._limit = limit
         self._bulk_share = bulk_share
         self._waiting: dict[int, Item] = {}
-        self._admitted: set[int] = set()
+        self._admitted: dict[int, Urgency] = {}
         self._busy = 0  # calls that run
         self._file_calls = 0  # of those, for files
         self._owed_s = 0.0  # worker time that files may claim from live work; negative: overdrawn
         self._claim: int | None = None  # first job of the file call that runs on claimed time
+        self._item_s: dict[Hashable, float] = {}  # learned: seconds per item of a call, by key
         self.live_streams = 0
 
     def __repr__(self) -> str:
@@ -72,17 +80,21 @@ class Scheduler:
         """Jobs that wait or run."""
         return len(self._admitted)
 
-    def admit(self, item: Item) -> None:
+    def admit(self, item: Item, *, continues: bool = False) -> None:
         """Take the first item of a new job; raises `Overloaded` past the bound.
 
-        Live work of an admitted stream is never refused: streams are bounded where they connect.
+        Refused is only what begins: a live stream is bounded where it connects, and the later
+        windows of a recording (`continues`) by how many of them it keeps here at once. A file that
+        was once accepted is read to its end.
         """
-        if not item.urgency.is_live and len(self._admitted) >= self._limit:
-            raise Overloaded(
-                f"The server is busy: {len(self._admitted)} windows are waiting.",
-                retry_after_s=_RETRY_AFTER_S,
-            )
-        self._admitted.add(item.job)
+        if not continues and not item.urgency.is_live:
+            n_files = sum(not urgency.is_live for urgency in self._admitted.values())
+            if n_files >= self._limit:
+                raise Overloaded(
+                    f"The server is busy: {n_files} windows are waiting.",
+                    retry_after_s=_RETRY_AFTER_S,
+                )
+        self._admitted[item.job] = item.urgency
         self._waiting[item.job] = item
 
     def resume(self, item: Item) -> None:
@@ -90,9 +102,9 @@ class Scheduler:
         if item.job in self._admitted:
             self._waiting[item.job] = item
 
-    def take(self) -> list[Item]:
+    def take(self, now: float) -> list[Item]:
         """The next batch for a free worker; empty if nothing may start now."""
-        head = self._head()
+        head = self._head(now)
         if head is None:
             return []
         batch = [head]
@@ -103,23 +115,30 @@ class Scheduler:
         self._busy += 1
         if not head.urgency.is_live:
             self._file_calls += 1
-            self._claim = head.job if self._live_waits() else self._claim
+            self._claim = head.job if self._waits(live=True) else self._claim
         return batch
 
     def ran(self, batch: list[Item], seconds: float) -> None:
         """A batch has come back after `seconds`; its jobs are resumed or ended next."""
         self._busy -= 1
+        self._learn(batch, seconds)
         if batch[0].urgency.is_live:
             share = self._bulk_share / (1 - self._bulk_share)
-            self._owed_s += seconds * share if self._file_waits() else 0.0
+            self._owed_s += seconds * share if self._waits(live=False) else 0.0
         else:
             self._file_calls -= 1
             self._charge(batch[0].job, seconds)
 
     def end(self, job: int) -> None:
         """Forget a job: it is done, failed or cancelled. What still runs for it is ignored."""
-        self._admitted.discard(job)
+        self._admitted.pop(job, None)
         self._waiting.pop(job, None)
+
+    def _learn(self, batch: list[Item], seconds: float) -> None:
+        """Remember what an item of this key costs; recent calls count most."""
+        key, cost = batch[0].key, seconds / len(batch)
+        known = self._item_s.get(key, cost)
+        self._item_s[key] = known + _LEARNING_RATE * (cost - known)
 
     def _charge(self, job: int, seconds: float) -> None:
         """Book a file call: claimed time is paid to the last second, idle time costs nothing."""
@@ -129,38 +148,21 @@ class Scheduler:
         else:
             self._owed_s = min(self._owed_s, max(0.0, left))
 
-    def _file_waits(self) -> bool:
-        return any(not item.urgency.is_live for item in self._waiting.values())
+    def _waits(self, *, live: bool) -> bool:
+        return any(item.urgency.is_live is live for item in self._waiting.values())
 
-    def _live_waits(self) -> bool:
-        return any(item.urgency.is_live for item in self._waiting.values())
-
-    def _head(self) -> Item | None:
+    def _head(self, now: float) -> Item | None:
         live = [item for item in self._waiting.values() if item.urgency.is_live]
         files = [item for item in self._waiting.values() if not item.urgency.is_live]
         if files and self._files_may_start(live_waits=bool(live)):
-            return self._first_file(files)
-        return min(live, key=_order, default=None)
+            return _most_urgent(files, now)
+        return _most_urgent(live, now) if live else None
 
     def _files_may_start(self, *, live_waits: bool) -> bool:
         if live_waits:
             return self._owed_s > 0 and self._file_calls == 0
         is_last_free = self._workers - self._busy <= 1
         return not (is_last_free and self.live_streams and self._workers > 1)
-
-    def _first_file(self, files: list[Item]) -> Item:
-        urgency = min(item.urgency for item in files)
-        candidates = [item for item in files if item.urgency == urgency]
-        ready = Counter(item.key for item in candidates if item.gathers)
-        unhurried = [
-            item
-            for item in candidates
-            if item.gathers and not item.alone and ready[item.key] < item.batch_limit
-        ]
-        if len(unhurried) < len(candidates):
-            held = {item.job for item in unhurried}
-            candidates = [item for item in candidates if item.job not in held]
-        return min(candidates, key=_order)
 
     def _companions(self, head: Item) -> list[Item]:
         fitting = [
@@ -171,8 +173,35 @@ class Scheduler:
             and item.urgency.is_live == head.urgency.is_live
             and not item.alone
         ]
-        return sorted(fitting, key=_order)[: head.batch_limit - 1]
+        return sorted(fitting, key=_order)[: self._batch_size(head) - 1]
+
+    def _batch_size(self, head: Item) -> int:
+        """How many items a call may hold: fewer for files while somebody speaks."""
+        cost = self._item_s.get(head.key, 0.0)
+        if head.urgency.is_live or not self.live_streams or cost == 0.0:
+            return head.batch_limit
+        return max(1, min(head.batch_limit, int(SHORT_CALL_S / cost)))
+
+
+def _most_urgent(items: list[Item], now: float) -> Item:
+    """The first of items of one side, leaving out those that still gather if others can run."""
+    ready = Counter(item.key for item in items)
+    running_first = min((i.urgency for i in items if i.gathers_until is None), default=None)
+
+    def gathers(item: Item) -> bool:
+        return (
+            item.gathers_until is not None
+            and now < item.gathers_until
+            and not item.alone
+            and ready[item.key] < item.batch_limit
+            and running_first is not None
+            and running_first <= item.urgency
+        )
+
+    return min((i for i in items if not gathers(i)), key=_order)
 
 
 def _order(item: Item) -> tuple[int, float, int]:
-    return item.urgency, item.deadline, item.job
+    """Finals, then updates, then files; inside of each the earliest deadline."""
+    side = item.urgency if item.urgency.is_live else Urgency.SHORT_FILE
+    return side, item.deadline, item.job

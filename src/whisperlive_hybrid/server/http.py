@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from typing import BinaryIO, Final, Protocol
 
+import anyio
 import anyio.to_thread
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -41,6 +42,12 @@ SHORTEST_AUDIO_S: Final = 0.1
 
 SHORT_FILE_S: Final = 60.0
 """Up to this length a caller is taken to wait for the answer."""
+
+SHORT_FILE_BYTES: Final = 512 * 1024
+"""The same for files that do not claim a length: 60 s of Opus at a high rate."""
+
+FILES_OPENED_AT_ONCE: Final = 2
+"""Opening costs the most memory: a hostile index takes up to 850 MB for some seconds (measured)."""
 
 
 class AudioReader(Protocol):
@@ -98,6 +105,7 @@ class _Door:
         self._transcriber = transcriber
         self._open_media = open_media
         self._live_clients = live_clients
+        self._opening = anyio.CapacityLimiter(FILES_OPENED_AT_ONCE)
         self._model = transcriber.engine.capabilities.model
         self._since = int(time.time())
 
@@ -196,14 +204,15 @@ class _Door:
         vad: VadOptions,
     ) -> Transcript:
         self._transcriber.engine.check(options)  # before any decoding
-        return await while_connected(request, lambda: self._read(upload.file, options, vad))
+        return await while_connected(request, lambda: self._read(upload, options, vad))
 
-    async def _read(self, file: BinaryIO, options: DecodeOptions, vad: VadOptions) -> Transcript:
+    async def _read(self, upload: Upload, options: DecodeOptions, vad: VadOptions) -> Transcript:
         with ExitStack() as opened:
             audio = await anyio.to_thread.run_sync(
-                lambda: opened.enter_context(self._open_media(file))
+                lambda: opened.enter_context(self._open_media(upload.file)),
+                limiter=self._opening,
             )
-            wish = FileRequest(options, vad, _urgency(audio.duration_s))
+            wish = FileRequest(options, vad, _urgency(audio.duration_s, upload.size))
             transcript = await self._transcriber.transcript(audio.blocks(), wish)
         if transcript.duration < SHORTEST_AUDIO_S:
             raise BadAudio(
@@ -214,9 +223,9 @@ class _Door:
         return transcript
 
 
-def _urgency(claimed_s: float | None) -> Urgency:
-    """A caller waits for a short file; one of unknown length may be long."""
-    is_short = claimed_s is not None and claimed_s <= SHORT_FILE_S
+def _urgency(claimed_s: float | None, size: int) -> Urgency:
+    """A caller waits for a short file; what a browser records does not say how long it is."""
+    is_short = size <= SHORT_FILE_BYTES if claimed_s is None else claimed_s <= SHORT_FILE_S
     return Urgency.SHORT_FILE if is_short else Urgency.BULK
 
 

@@ -2,14 +2,17 @@
 
 from typing import Final
 
+import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.errors import BackendFailed, BadRequest
 from whisperlive_hybrid.protocol import legacy
 from whisperlive_hybrid.protocol.faults import fault_of, headers_of
 from whisperlive_hybrid.protocol.openai import bodies
+
+log = structlog.get_logger(__name__)
 
 LEGACY_PATH: Final = "/transcribe"
 """The one route whose errors have a shape of their own."""
@@ -23,9 +26,12 @@ _UNROUTABLE: Final = {
 
 async def refused(request: Request, error: Exception) -> Response:
     """The reply to an error of ours, or to a defect (any other exception)."""
+    fault = fault_of(error)
+    if isinstance(error, BackendFailed):  # defects reach the server's own log
+        log.error("the model failed on a file", path=request.url.path, exc_info=error)
     is_legacy = request.url.path == LEGACY_PATH
     body = legacy.error_body(error) if is_legacy else bodies.error_body(error)
-    return JSONResponse(body, fault_of(error).status, headers_of(error))
+    return JSONResponse(body, fault.status, headers_of(error))
 
 
 async def unroutable(request: Request, error: Exception) -> Response:

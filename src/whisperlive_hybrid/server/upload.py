@@ -30,6 +30,8 @@ class Upload:
     file: BinaryIO
     filename: str
     """As the client calls it: a label, no path and no promise of a format."""
+    size: int
+    """Bytes of the file."""
 
 
 @asynccontextmanager
@@ -49,7 +51,7 @@ async def received(request: Request) -> AsyncIterator[Upload]:
     ) as form:
         file = _the_file(form)
         fields = tuple((name, v) for name, v in form.multi_items() if isinstance(v, str))
-        yield Upload(fields, file.file, file.filename or "")
+        yield Upload(fields, file.file, file.filename or "", file.size or 0)
 
 
 def _the_file(form: FormData) -> UploadFile:
