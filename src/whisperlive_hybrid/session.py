@@ -136,6 +136,7 @@ class LiveSession:
         self._finals: deque[_Final] = deque()  # of utterances that have ended
         self._guess: _Final | None = None  # of an utterance that seems to have ended
         self._is_guess_shown = False
+        self._is_tentative_shown = False
         self._update = anyio.CancelScope()
         self._updated_to = 0  # samples that an update has seen
         self._has_ended = False
@@ -260,6 +261,9 @@ class LiveSession:
             for window, reading in reads
             for segment in on_recording_clock(window, reading.segments)
         ]
+        if not completed and not self._is_tentative_shown:
+            return  # silence is no news
+        self._is_tentative_shown = False
         await self._announce_language()
         await self._publish(Text(tuple(completed), None))
 
@@ -277,6 +281,7 @@ class LiveSession:
             text=" " + joined_text(segments),
             words=words if self._options.words else None,
         )
+        self._is_tentative_shown = True
         await self._announce_language()
         await self._publish(Text((), whole))
 
