@@ -269,9 +269,11 @@ class LiveSession:
 
     async def _show_tentative(self, window: Window, reading: Reading) -> None:
         """Show a guess, once the language is sure enough for it to make sense."""
+        if not reading.segments:
+            return  # noise has no language
         if reading.language.probability >= SURE_EARLY:
             self._lock.settle(reading.language)
-        if self._lock.language is None or not reading.segments:
+        if self._lock.language is None:
             return
         segments = on_recording_clock(window, reading.segments)
         words = tuple(word for segment in segments for word in segment.words or ())
