@@ -1,6 +1,7 @@
 """Holds back what was read until the language of the recording is sure; loses none of it."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 from whisperlive_hybrid.text.language import LanguageVote
@@ -30,11 +31,11 @@ class LanguageLock:
     async def admit(self, window: Window, reading: Reading) -> list[Read]:
         """Take the next window in order; return what may be shown now, in order."""
         if reading.segments:
-            self._held.append((window, reading))  # silence is in no language, and held for nothing
+            self._held.append((window, reading))
             if self.language is None:
                 self.language = self._vote.hear(reading.language)
-        elif self.language:
-            return [(window, reading)]
+        else:  # silence is in no language and never read again: its samples are not held
+            self._held.append((replace(window, samples=window.samples[:0].copy()), reading))
         return await self._release() if self.language else []
 
     def settle(self, language: Language) -> None:

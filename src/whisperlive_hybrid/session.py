@@ -107,6 +107,7 @@ class _Final:
         self.window = window
         self.scope = anyio.CancelScope()
         self.reading: Reading | None = None
+        self.is_gap = False  # the reading is empty because the model failed
 
     def is_of(self, window: Window | None) -> bool:
         """Whether `window` is the same stretch of the recording."""
@@ -134,11 +135,12 @@ class LiveSession:
         self._voice = detector.open()
         self._cutter = WindowCutter(live.vad, min(able.longest_window_s, LONGEST_UTTERANCE_S))
         told = told_language(live.options.language, able.languages)
-        self._lock = LanguageLock(self._read_final, told)
+        self._lock = LanguageLock(self._read_again, told)
         self._is_language_known = live.options.language is not None  # to the client
         self._finals: deque[_Final] = deque()  # of utterances that have ended
         self._guess: _Final | None = None  # of an utterance that seems to have ended
         self._is_guess_shown = False
+        self._is_tentative_shown = False
         self._update = anyio.CancelScope()
         self._updated_to = 0  # samples that an update has seen
         self._agreement = Agreement()  # of the utterance at `_agreed_start`
@@ -203,6 +205,8 @@ class LiveSession:
             else:
                 final = self._finals.popleft()
                 self._wake()
+                if final.is_gap:
+                    await self._publish(_gap(final.window))
                 await self._show(await self._lock.admit(final.window, reading))
         elif self._guess and self._guess.reading and not self._is_guess_shown:
             self._is_guess_shown = True
@@ -222,19 +226,28 @@ class LiveSession:
 
     async def _fill(self, final: _Final) -> None:
         with final.scope:
-            try:
-                final.reading = await self._read_final(final.window, self._lock.language)
-            except BackendFailed:
-                final.reading = await self._read_again(final.window)
+            reading = await self._read_twice(final.window, self._lock.language)
+            final.is_gap = reading is None
+            final.reading = reading or self._nothing()
         self._wake()
 
-    async def _read_again(self, window: Window) -> Reading:
-        """Try once more after a failure of the model; then tell the gap and go on."""
-        try:
-            return await self._read_final(window, self._lock.language)
-        except BackendFailed:
-            await self._publish(Gap(window.start, window.end))
-            return Reading((), self._lock.language or SILENT_LANGUAGE)
+    async def _read_again(self, window: Window, language: Language | None) -> Reading:
+        """Read a window that was read in the wrong language, or tell the gap."""
+        reading = await self._read_twice(window, language)
+        if reading is None:
+            await self._publish(_gap(window))
+        return reading or self._nothing()
+
+    async def _read_twice(self, window: Window, language: Language | None) -> Reading | None:
+        """Try once more after a failure of the model; None if it fails again."""
+        with suppress(BackendFailed):
+            return await self._read_final(window, language)
+        with suppress(BackendFailed):
+            return await self._read_final(window, language)
+        return None
+
+    def _nothing(self) -> Reading:
+        return Reading((), self._lock.language or SILENT_LANGUAGE)
 
     async def _read_final(self, window: Window, language: Language | None) -> Reading:
         options = replace(self._options, language=language.code if language else None)
@@ -265,14 +278,19 @@ class LiveSession:
             for window, reading in reads
             for segment in on_recording_clock(window, reading.segments)
         ]
+        if not completed and not self._is_tentative_shown:
+            return  # silence is no news
+        self._is_tentative_shown = False
         await self._announce_language()
         await self._publish(Text(tuple(completed), None))
 
     async def _show_tentative(self, window: Window, reading: Reading) -> None:
         """Show a guess, once the language is sure enough for it to make sense."""
+        if not reading.segments:
+            return  # noise has no language
         if reading.language.probability >= SURE_EARLY:
             self._lock.settle(reading.language)
-        if self._lock.language is None or not reading.segments:
+        if self._lock.language is None:
             return
         segments = on_recording_clock(window, reading.segments)
         words = tuple(word for segment in segments for word in segment.words or ())
@@ -283,6 +301,7 @@ class LiveSession:
             text=agreement.hear(joined_text(segments)),
             words=words if self._options.words else None,
         )
+        self._is_tentative_shown = True
         await self._announce_language()
         await self._publish(Text((), whole, agreement.stable))
 
@@ -301,3 +320,7 @@ class LiveSession:
     def _wake(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
+
+
+def _gap(window: Window) -> Gap:
+    return Gap(window.start, window.end)

@@ -16,6 +16,7 @@ Rules R1 to R9 are forced by clients in the field; each is quoted where it force
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from reprlib import repr as short_repr
 from typing import Any, Final
 
 from whisperlive_hybrid.audio.pcm import PcmFormat
@@ -41,7 +42,7 @@ class Handshake:
     """The first message of a client, with every absent key at its default."""
 
     uid: object
-    """Opaque JSON, echoed verbatim in every message."""
+    """Opaque: any string, or an integer or null, echoed verbatim in every message."""
     language: str | None = None
     task: Task = Task.TRANSCRIBE
     model: str = ""
@@ -74,15 +75,18 @@ class EndOfAudio:
 def parse_handshake(frame: str | bytes) -> Handshake:
     """Read the first frame. Raises `BadHandshake`, which carries the uid as far as it is known."""
     try:
-        message = json.loads(frame)
+        message = json.loads(frame, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:  # also UnicodeDecodeError, and "[[[[…"
         raise BadHandshake("The handshake is not JSON.", uid=None) from error
     if not isinstance(message, dict):
         raise BadHandshake("The handshake is not a JSON object.", uid=None)
+    uid = message.get("uid")
+    if not isinstance(uid, str | int | None):
+        raise BadHandshake("uid is not a string.", uid=None)
     try:
-        return _handshake(message)
+        return _handshake(uid, message)
     except BadRequest as error:
-        raise BadHandshake(error.message, uid=message.get("uid")) from error
+        raise BadHandshake(error.message, uid=uid) from error
 
 
 class BadHandshake(BadRequest):
@@ -163,7 +167,8 @@ class SegmentWriter:
         shown = self._completed + ([self._tentative] if self._tentative else [])  # R8
         if not shown:
             return None
-        message = json.dumps({"uid": self._uid, "segments": shown}, ensure_ascii=False)
+        # Escaped to ASCII: JSON can spell half a surrogate pair, UTF-8 can't.
+        message = json.dumps({"uid": self._uid, "segments": shown})
         if message == self._last:
             return None
         self._last = message
@@ -211,10 +216,15 @@ def _word(word: Word) -> dict[str, Any]:
     }
 
 
-def _handshake(message: Mapping[str, Any]) -> Handshake:
-    defaults = Handshake(uid=None)
+def _refuse_constant(name: str) -> None:
+    """NaN and Infinity are not JSON, and no client could read them back in its uid."""
+    raise ValueError(name)
+
+
+def _handshake(uid: object, message: Mapping[str, Any]) -> Handshake:
+    defaults = Handshake(uid)
     return Handshake(
-        uid=message.get("uid"),
+        uid=uid,
         language=_language(message),
         task=_task(message),
         model=_text(message, "model") or _text(message, "model_size"),
@@ -222,7 +232,7 @@ def _handshake(message: Mapping[str, Any]) -> Handshake:
         audio_format=_audio_format(message),
         window=int(_number(message, "send_last_n_segments", defaults.window, 0, 1_000_000)),
         no_speech_thresh=_number(message, "no_speech_thresh", defaults.no_speech_thresh, 0, 1),
-        word_timestamps=bool(message.get("word_timestamps")),
+        word_timestamps=_flag(message, "word_timestamps", default=False),
         hotwords=_text(message, "hotwords"),
         initial_prompt=_text(message, "initial_prompt"),
         not_yet=tuple(key for key in _NOT_YET if message.get(key)),
@@ -235,7 +245,9 @@ def _language(message: Mapping[str, Any]) -> str | None:
         return None
     code = language_code(written)
     if code is None:
-        raise BadRequest(f"Unknown language {written!r}; use a code such as 'en', or null.")
+        raise BadRequest(
+            f"Unknown language {short_repr(written)}; use a code such as 'en', or null."
+        )
     return code
 
 
@@ -243,7 +255,7 @@ def _task(message: Mapping[str, Any]) -> Task:
     written = _text(message, "task") or Task.TRANSCRIBE.value  # "" is Chrome's "Select Task"
     allowed = [task.value for task in Task]
     if written not in allowed:
-        raise BadRequest(f"Unknown task {written!r}; use one of: {', '.join(allowed)}.")
+        raise BadRequest(f"Unknown task {short_repr(written)}; use one of: {', '.join(allowed)}.")
     return Task(written)
 
 
@@ -253,7 +265,9 @@ def _audio_format(message: Mapping[str, Any]) -> PcmFormat | None:
         return None
     allowed = [each.value for each in PcmFormat]
     if written not in allowed:
-        raise BadRequest(f"Unknown audio_format {written!r}; use one of: {', '.join(allowed)}.")
+        raise BadRequest(
+            f"Unknown audio_format {short_repr(written)}; use one of: {', '.join(allowed)}."
+        )
     return PcmFormat(written)
 
 
@@ -266,7 +280,7 @@ def _vad(message: Mapping[str, Any]) -> VadOptions:
     pad_s = _number(wanted, "speech_pad_ms", defaults.pre_roll_s * 1000, 0, 2000) / 1000
     silence_s = defaults.min_silence_s * 1000
     return VadOptions(
-        enabled=message.get("use_vad") is not False,
+        enabled=_flag(message, "use_vad", default=True),
         threshold=_number(wanted, "threshold", defaults.threshold, 0.01, 0.99),
         min_silence_s=_number(wanted, "min_silence_duration_ms", silence_s, 100, 5000) / 1000,
         pre_roll_s=pad_s,
@@ -278,8 +292,17 @@ def _text(message: Mapping[str, Any], key: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise BadRequest(f"{key} is {value!r}; it must be a string or null.")
+        raise BadRequest(f"{key} is {short_repr(value)}; it must be a string or null.")
     return value
+
+
+def _flag(message: Mapping[str, Any], key: str, *, default: bool) -> bool:
+    value = message.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, int | float):
+        raise BadRequest(f"{key} is {short_repr(value)}; it must be true, false or null.")
+    return bool(value)
 
 
 def _number(
@@ -289,7 +312,9 @@ def _number(
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise BadRequest(f"{key} is {value!r}; it must be a number.")
+        raise BadRequest(f"{key} is {short_repr(value)}; it must be a number.")
     if not lowest <= value <= highest:
-        raise BadRequest(f"{key} is {value!r}; it must be between {lowest:g} and {highest:g}.")
+        raise BadRequest(
+            f"{key} is {short_repr(value)}; it must be between {lowest:g} and {highest:g}."
+        )
     return float(value)

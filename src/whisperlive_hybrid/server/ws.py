@@ -1,7 +1,7 @@
 """The live door: the WhisperLive protocol on the websockets library's own listener."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import anyio
@@ -44,12 +44,8 @@ class _Client:
         self.until = anyio.current_time() + seconds
         self.gone = anyio.Event()
         self.is_told_to_stop = False
+        self.is_out_of_time = False
         self._listening = anyio.CancelScope()
-
-    @property
-    def is_out_of_time(self) -> bool:
-        """Whether it has used up its connection time."""
-        return anyio.current_time() >= self.until
 
     def stop(self) -> None:
         """Make it finish what it has heard, and leave."""
@@ -60,8 +56,11 @@ class _Client:
         """The next message; None when the client is to stop or its time is up."""
         if self.is_told_to_stop:
             return None
-        with anyio.CancelScope(deadline=self.until) as self._listening:
-            return await socket.recv()
+        # A message that already waits is received without a pause, and without a look at the time.
+        if anyio.current_time() < self.until:
+            with anyio.CancelScope(deadline=self.until) as self._listening:
+                return await socket.recv()
+        self.is_out_of_time = not self.is_told_to_stop
         return None
 
 
@@ -73,6 +72,7 @@ class LiveDoor:
         self._detector = detector
         self._settings = settings
         self._clients: set[_Client] = set()
+        self._is_draining = False
 
     @property
     def n_clients(self) -> int:
@@ -95,7 +95,8 @@ class LiveDoor:
             yield server
 
     async def drain(self, timeout_s: float) -> None:
-        """Let every client finish: its text is completed and its socket closed with 1012."""
+        """Admit nobody more; complete the text of every client and close its socket with 1012."""
+        self._is_draining = True
         clients = list(self._clients)
         for client in clients:
             client.stop()
@@ -112,13 +113,17 @@ class LiveDoor:
                 log.info("client left without END_OF_AUDIO")
             except* Exception:
                 log.exception("connection failed")
-                await socket.close(INTERNAL_ERROR)
+                await _close(socket, INTERNAL_ERROR)
 
     async def _admit(self, socket: ServerConnection) -> None:
         try:
             handshake = await _first_message(socket)
         except wire.BadHandshake as error:
             await self._refuse(socket, wire.error(error.uid, error.message), error.message)
+            return
+        if self._is_draining:
+            message = wire.wait(handshake.uid, 0)
+            await self._refuse(socket, message, "the server restarts", SERVICE_RESTART)
             return
         if len(self._clients) >= self._settings.max_clients:
             soonest_s = min(client.until for client in self._clients) - anyio.current_time()
@@ -133,10 +138,12 @@ class LiveDoor:
             self._clients.remove(client)
             client.gone.set()
 
-    async def _refuse(self, socket: ServerConnection, message: str, reason: str) -> None:
+    async def _refuse(
+        self, socket: ServerConnection, message: str, reason: str, code: int = NORMAL_CLOSURE
+    ) -> None:
         log.info("client refused", reason=reason)
         await socket.send(message)
-        await socket.close(NORMAL_CLOSURE)
+        await _close(socket, code)
 
     async def _serve(
         self, socket: ServerConnection, handshake: wire.Handshake, client: _Client
@@ -151,11 +158,11 @@ class LiveDoor:
             log.warning("stream failed", reason=message)
             await socket.send(wire.error(handshake.uid, message))
         if client.is_told_to_stop:
-            await socket.close(SERVICE_RESTART, "the server restarts")
+            await _close(socket, SERVICE_RESTART)
             return
         if client.is_out_of_time:
             await socket.send(wire.disconnect(handshake.uid))
-        await socket.close(NORMAL_CLOSURE)
+        await _close(socket, NORMAL_CLOSURE)
 
     async def _stream(
         self, socket: ServerConnection, handshake: wire.Handshake, client: _Client
@@ -203,6 +210,19 @@ async def _first_message(socket: ServerConnection) -> wire.Handshake:
     with anyio.move_on_after(HANDSHAKE_S):
         return wire.parse_handshake(await socket.recv())
     raise wire.BadHandshake(f"No handshake came in {HANDSHAKE_S:g} s.", uid=None)
+
+
+async def _close(socket: ServerConnection, code: int) -> None:
+    """Close, and read on meanwhile: behind unread frames the client's answer would not be seen."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_discard, socket)
+        await socket.close(code)
+
+
+async def _discard(socket: ServerConnection) -> None:
+    with suppress(ConnectionClosed):
+        while True:
+            await socket.recv()
 
 
 def _live_options(handshake: wire.Handshake) -> LiveOptions:

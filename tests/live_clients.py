@@ -1,0 +1,146 @@
+"""A live door on a free port, and a plain client of the WhisperLive protocol, for tests."""
+
+import json
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.server import Server
+from websockets.exceptions import ConnectionClosed
+
+from whisperlive_hybrid.backends.base import Backend
+from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend
+from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.server.ws import LiveDoor
+from whisperlive_hybrid.transcribe import VoiceDetector
+from whisperlive_hybrid.types import Samples
+
+PATIENCE_S = 30.0
+"""After which a test that waits for a message has failed; no passing test waits so long."""
+
+UID = "0f8fad5b-d9cb-469f-a165-70867728950e"
+
+
+@dataclass(slots=True)
+class LiveClient:
+    """One connection and the messages that came over it."""
+
+    socket: ClientConnection
+    messages: list[dict[str, Any]] = field(default_factory=list)
+
+    async def greet(self, **keys: object) -> None:
+        """Send a handshake in English, unless `keys` say otherwise."""
+        await self.socket.send(json.dumps({"uid": UID, "language": "en", **keys}))
+
+    async def say(self, *pieces: Samples) -> None:
+        """Send each piece as one frame of float32."""
+        for piece in pieces:
+            await self.socket.send(piece.astype("<f4").tobytes())
+
+    async def end(self) -> None:
+        """Say that everything was said."""
+        await self.socket.send(b"END_OF_AUDIO")
+
+    async def next(self) -> dict[str, Any]:
+        """The next message."""
+        with anyio.fail_after(PATIENCE_S):
+            self.messages.append(json.loads(await self.socket.recv()))
+        return self.messages[-1]
+
+    async def rest(self) -> list[dict[str, Any]]:
+        """All messages until the server has closed the connection."""
+        try:
+            while True:
+                await self.next()
+        except ConnectionClosed:
+            return self.messages
+
+    async def until_text(self) -> None:
+        """Wait for any text."""
+        while not any("segments" in each for each in self.messages):
+            await self.next()
+
+    @property
+    def closed_with(self) -> int | None:
+        """The code that the server closed with."""
+        return self.socket.close_code
+
+    @property
+    def completed(self) -> list[dict[str, Any]]:
+        """All completed segments, put together from the windows that were sent."""
+        return completed(self.messages)
+
+    @property
+    def text(self) -> str:
+        """The completed text."""
+        return " ".join(segment["text"].strip() for segment in self.completed)
+
+
+def completed(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All completed segments of messages with sliding windows; one that changes appears twice."""
+    found: list[dict[str, Any]] = []
+    for message in messages:
+        for segment in message.get("segments", ()):
+            if segment["completed"] and segment not in found:
+                found.append(segment)
+    return found
+
+
+@dataclass(slots=True)
+class OpenDoor:
+    """A live door that listens."""
+
+    live: LiveDoor
+    engine: Engine
+    server: Server
+    port: int
+
+    @asynccontextmanager
+    async def client(self, path: str = "", **options: Any) -> AsyncIterator[LiveClient]:  # noqa: ANN401 (of the websockets library)
+        """Connect; nothing is sent."""
+        url = f"ws://127.0.0.1:{self.port}{path}"
+        async with connect(url, proxy=None, compression=None, **options) as socket:
+            yield LiveClient(socket)
+
+    @asynccontextmanager
+    async def admitted(self, **keys: object) -> AsyncIterator[LiveClient]:
+        """Connect, and be told that the server is ready."""
+        async with self.client() as client:
+            await client.greet(**keys)
+            assert (await client.next()).get("message") == "SERVER_READY", client.messages
+            yield client
+
+    async def heard(self, *pieces: Samples, **keys: object) -> LiveClient:
+        """Send a whole recording as fast as the server takes it; return when it has closed."""
+        async with self.client() as client, anyio.create_task_group() as tasks:
+            await client.greet(**keys)
+            tasks.start_soon(client.rest)
+            await client.say(*pieces)
+            await client.end()
+        return client
+
+    async def is_empty(self) -> None:
+        """Wait until all clients that are admitted now have gone."""
+        with anyio.fail_after(PATIENCE_S):
+            for client in list(self.live._clients):
+                await client.gone.wait()
+
+
+@asynccontextmanager
+async def open_door(
+    backend: Backend | None = None,
+    detector: VoiceDetector | None = None,
+    **settings: Any,  # noqa: ANN401 (checked by the settings themselves)
+) -> AsyncIterator[OpenDoor]:
+    """Listen on a free port of this machine while inside."""
+    chosen = Settings(host="127.0.0.1", live_port=0, **settings)
+    async with AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(Engine(backend or FakeBackend()))
+        live = LiveDoor(engine, detector or EnergyVad(), chosen)
+        server = await stack.enter_async_context(live.listening())
+        port: int = next(iter(server.sockets)).getsockname()[1]
+        yield OpenDoor(live, engine, server, port)

@@ -1,0 +1,516 @@
+import json
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from whisperlive_hybrid.audio.pcm import PcmFormat
+from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.protocol import whisperlive as wire
+from whisperlive_hybrid.protocol.whisperlive import (
+    Audio,
+    BadHandshake,
+    EndOfAudio,
+    Handshake,
+    SegmentWriter,
+    parse_handshake,
+    receive,
+)
+from whisperlive_hybrid.speech.regions import VadOptions
+from whisperlive_hybrid.types import Language, Segment, Task, Word
+
+UID = "0f8fad5b-d9cb-469f-a165-70867728950e"
+
+PYTHON_0_10: dict[str, object] = {
+    "uid": UID,
+    "language": None,
+    "task": "transcribe",
+    "model": "small",
+    "use_vad": True,
+    "send_last_n_segments": 10,
+    "no_speech_thresh": 0.45,
+    "clip_audio": False,
+    "same_output_threshold": 10,
+    "enable_translation": False,
+    "target_language": "fr",
+    "hotwords": None,
+    "enable_diarization": False,
+    "max_speakers": 10,
+    "known_speakers": [],
+    "word_timestamps": False,
+    "initial_prompt": None,
+    "vad_parameters": None,
+}
+PYTHON_0_8 = {
+    key: PYTHON_0_10[key]
+    for key in (
+        *("uid", "language", "task", "model", "use_vad", "send_last_n_segments"),
+        *("no_speech_thresh", "clip_audio", "same_output_threshold"),
+        *("enable_translation", "target_language"),
+    )
+}
+PYTHON_0_6 = {
+    "uid": UID,
+    "language": "en",
+    "task": "transcribe",
+    "model": "small",
+    "use_vad": True,
+    "max_clients": 4,
+    "max_connection_time": 600,
+}
+PYTHON_0_0_11 = {
+    "multilingual": True,
+    "language": "en",
+    "task": "transcribe",
+    "uid": UID,
+    "model_size": "small",
+}
+CHROME = {"uid": UID, "language": None, "task": "", "model": "", "use_vad": True}
+FIREFOX = {"uid": UID, "language": "de", "task": "translate", "model": "small", "use_vad": False}
+IOS = {
+    "uid": UID.upper(),
+    "language": "en",
+    "task": "transcribe",
+    "model": "medium",
+    "use_vad": True,
+    "max_clients": 4,
+    "max_connection_time": 600,
+}
+
+
+def parsed(**keys: object) -> Handshake:
+    """Parse a handshake with these keys beside the uid."""
+    return parse_handshake(json.dumps({"uid": UID, **keys}))
+
+
+def answer(frame: str | bytes) -> str:
+    """Answer a handshake as the door does."""
+    try:
+        return wire.server_ready(parse_handshake(frame).uid)
+    except BadHandshake as refusal:
+        return wire.error(refusal.uid, refusal.message)
+
+
+def segment(start: float, end: float, text: str = " hi", *words: Word) -> Segment:
+    """Make a segment on the recording clock."""
+    return Segment(start, end, text, (), 0.0, -0.1, 1.0, 0.0, words or None)
+
+
+def shown(frame: str | None) -> list[dict[str, Any]]:
+    """Return the segments of a message that must be there."""
+    assert frame is not None
+    segments: list[dict[str, Any]] = json.loads(frame)["segments"]
+    return segments
+
+
+class TestHandshake:
+    """The first message of a client."""
+
+    @pytest.mark.parametrize(
+        ("message", "expected"),
+        [
+            (PYTHON_0_10, Handshake(UID, model="small")),
+            (PYTHON_0_8, Handshake(UID, model="small")),
+            (PYTHON_0_6, Handshake(UID, language="en", model="small")),
+            (PYTHON_0_0_11, Handshake(UID, language="en", model="small")),
+            (CHROME, Handshake(UID)),
+            (
+                FIREFOX,
+                Handshake(
+                    UID,
+                    language="de",
+                    task=Task.TRANSLATE,
+                    model="small",
+                    vad=VadOptions(enabled=False),
+                ),
+            ),
+            (IOS, Handshake(UID.upper(), language="en", model="medium")),
+            ({"uid": UID}, Handshake(UID)),
+            ({}, Handshake(None)),
+        ],
+        ids=[
+            *("python 0.10.0", "python 0.8", "python 0.6", "python 0.0.11", "chrome", "firefox"),
+            *("ios", "uid alone", "nothing"),
+        ],
+    )
+    @pytest.mark.parametrize("as_bytes", [False, True], ids=["text", "binary"])
+    def test_client(
+        self, message: dict[str, object], expected: Handshake, *, as_bytes: bool
+    ) -> None:
+        """What each client in the field sends is understood, as a text and as a binary frame."""
+        frame = json.dumps(message)
+        assert parse_handshake(frame.encode() if as_bytes else frame) == expected
+
+    @pytest.mark.parametrize(
+        ("key", "attribute", "default"),
+        [
+            ("language", "language", None),
+            ("task", "task", Task.TRANSCRIBE),
+            ("model", "model", ""),
+            ("use_vad", "vad", VadOptions(enabled=True)),
+            ("vad_parameters", "vad", VadOptions(threshold=0.5)),
+            ("audio_format", "audio_format", None),
+            ("send_last_n_segments", "window", 10),
+            ("no_speech_thresh", "no_speech_thresh", 0.45),
+            ("word_timestamps", "word_timestamps", False),
+            ("hotwords", "hotwords", ""),
+            ("initial_prompt", "initial_prompt", ""),
+            ("enable_translation", "not_yet", ()),
+            ("enable_diarization", "not_yet", ()),
+            ("known_speakers", "not_yet", ()),
+        ],
+    )
+    def test_absent_is_null_is_default(self, key: str, attribute: str, default: object) -> None:
+        """Every key may be absent or null, which mean the same default."""
+        assert getattr(parsed(), attribute) == default
+        assert getattr(parsed(**{key: None}), attribute) == default
+
+    @pytest.mark.parametrize(
+        ("keys", "attribute", "value"),
+        [
+            ({"language": "EN"}, "language", "en"),
+            ({"language": "pt-BR"}, "language", "pt"),
+            ({"task": "translate"}, "task", Task.TRANSLATE),
+            ({"model": "large-v3"}, "model", "large-v3"),
+            ({"model_size": "tiny"}, "model", "tiny"),
+            ({"use_vad": False}, "vad", VadOptions(enabled=False)),
+            ({"vad_parameters": {"threshold": 0.3}}, "vad", VadOptions(threshold=0.3)),
+            (
+                {"vad_parameters": {"min_silence_duration_ms": 250, "speech_pad_ms": 100}},
+                "vad",
+                VadOptions(min_silence_s=0.25, pre_roll_s=0.1),
+            ),
+            ({"audio_format": "float32"}, "audio_format", PcmFormat.FLOAT32),
+            ({"audio_format": "int16"}, "audio_format", PcmFormat.INT16),
+            ({"audio_format": "uint8"}, "audio_format", PcmFormat.UINT8),
+            ({"send_last_n_segments": 3}, "window", 3),
+            ({"send_last_n_segments": 0}, "window", 0),
+            ({"no_speech_thresh": 1}, "no_speech_thresh", 1.0),
+            ({"word_timestamps": True}, "word_timestamps", True),
+            ({"hotwords": "Anna, Oscar"}, "hotwords", "Anna, Oscar"),
+            ({"initial_prompt": "At home."}, "initial_prompt", "At home."),
+            ({"enable_diarization": True}, "not_yet", ("enable_diarization",)),
+            ({"known_speakers": [{"name": "A"}]}, "not_yet", ("known_speakers",)),
+        ],
+    )
+    def test_wish_is_honoured(self, keys: dict[str, object], attribute: str, value: object) -> None:
+        """A key that a client sends decides what it names, and nothing else."""
+        handshake = parsed(**keys)
+        assert getattr(handshake, attribute) == value
+        others = {"uid", "language", "task", "model", "vad", "audio_format", "window"} - {attribute}
+        assert all(getattr(handshake, each) == getattr(parsed(), each) for each in others)
+
+    @pytest.mark.parametrize(
+        "keys",
+        [
+            *({"max_clients": 4}, {"max_connection_time": 600}, {"multilingual": True}),
+            *({"clip_audio": True}, {"same_output_threshold": 7}, {"target_language": "fr"}),
+            *({"max_speakers": 2}, {"hf_token": "x"}, {"diarization_threshold": 0.5}),
+            {"what comes": {"next": [1, 2]}},
+        ],
+        ids=lambda keys: next(iter(keys)),
+    )
+    def test_unknown_is_ignored(self, keys: dict[str, object]) -> None:
+        """Keys that mean nothing here change nothing, whatever they hold."""
+        assert parsed(**keys) == parsed()
+
+    @pytest.mark.parametrize(
+        ("keys", "named"),
+        [
+            ({"language": "klingon"}, "klingon"),
+            ({"language": 7}, "language"),
+            ({"language": ["en"]}, "language"),
+            ({"task": "sing"}, "transcribe, translate"),
+            ({"task": True}, "task"),
+            ({"use_vad": "no"}, "use_vad"),
+            ({"use_vad": []}, "use_vad"),
+            ({"model": 1}, "model"),
+            ({"audio_format": "mp3"}, "float32, int16, uint8"),
+            ({"send_last_n_segments": True}, "send_last_n_segments"),
+            ({"send_last_n_segments": "10"}, "send_last_n_segments"),
+            ({"send_last_n_segments": -1}, "send_last_n_segments"),
+            ({"send_last_n_segments": 10**30}, "send_last_n_segments"),
+            ({"no_speech_thresh": False}, "no_speech_thresh"),
+            ({"no_speech_thresh": 1.5}, "no_speech_thresh"),
+            ({"vad_parameters": [0.5]}, "vad_parameters"),
+            ({"vad_parameters": {"threshold": "high"}}, "threshold"),
+            ({"vad_parameters": {"threshold": 0}}, "threshold"),
+            ({"word_timestamps": "false"}, "word_timestamps"),
+            ({"hotwords": ["Anna"]}, "hotwords"),
+            ({"initial_prompt": {}}, "initial_prompt"),
+        ],
+    )
+    def test_nonsense_is_refused(self, keys: dict[str, object], named: str) -> None:
+        """A value that means nothing is refused by name, to the client that sent it."""
+        with pytest.raises(BadHandshake, match=named) as refusal:
+            parsed(**keys)
+        assert refusal.value.uid == UID
+
+    @pytest.mark.parametrize("key", ["use_vad", "word_timestamps"])
+    @pytest.mark.parametrize("number", [0, 1])
+    def test_numbers_are_flags_too(self, key: str, number: int) -> None:
+        """Hand-written clients say 0 and 1 where others say false and true."""
+        assert parsed(**{key: number}) == parsed(**{key: bool(number)})
+
+    @pytest.mark.parametrize(
+        "frame",
+        [
+            *("", "hello", "{", "[" * 100_000, '{"a":' * 100_000, b"\xff\xfe\xfd", b"\x00" * 64),
+            *('{"uid": NaN}', '{"uid": "u", "no_speech_thresh": Infinity}', "9" * 10_000),
+        ],
+        ids=[
+            *("empty", "word", "torn", "deep list", "deep object", "wrong UTF-8", "zeros"),
+            *("NaN", "infinity", "endless number"),
+        ],
+    )
+    def test_not_json(self, frame: str | bytes) -> None:
+        """What is not JSON is refused in one line; no answer could carry a uid."""
+        with pytest.raises(BadHandshake, match=r"^The handshake is not JSON\.$") as refusal:
+            parse_handshake(frame)
+        assert refusal.value.uid is None
+
+    @pytest.mark.parametrize("frame", ["[]", "null", "3", '"uid"', "true", '[{"uid": 1}]'])
+    def test_not_an_object(self, frame: str) -> None:
+        """JSON that is not an object is refused."""
+        with pytest.raises(BadHandshake, match="not a JSON object"):
+            parse_handshake(frame)
+
+    @pytest.mark.parametrize("depth", [50, 300, 900, 2000, 20_000])
+    def test_deep_values_never_overflow(self, depth: int) -> None:
+        """However deep a value is nested, it is refused, or its uid can be written again."""
+        deep = "[" * depth + "]" * depth
+        for key in ("uid", "language", "vad_parameters", "unknown"):
+            assert answer(f'{{"{key}": {deep}}}')
+
+    @pytest.mark.parametrize("uid", ["[]", "{}", "0.5", "1e400"])
+    def test_uid_that_cannot_be_echoed(self, uid: str) -> None:
+        """A uid that JSON might not give back as it came is refused."""
+        with pytest.raises(BadHandshake, match="uid") as refusal:
+            parse_handshake(f'{{"uid": {uid}}}')
+        assert refusal.value.uid is None
+
+    def test_refusal_is_short(self) -> None:
+        """A huge value is not sent back whole."""
+        for keys in ({"language": "x" * 10**6}, {"no_speech_thresh": list(range(10**5))}):
+            with pytest.raises(BadHandshake) as refusal:
+                parsed(**keys)
+            assert len(refusal.value.message) < 500
+
+    @given(st.text())
+    @example("\ud800")  # half a character: JSON can write it, UTF-8 can not
+    def test_uid_is_echoed_verbatim(self, uid: str) -> None:
+        """Whatever string the uid is, every message carries it and can be sent as UTF-8."""
+        echoed = parse_handshake(json.dumps({"uid": uid})).uid
+        writer = SegmentWriter(echoed, window=1)
+        frames = [
+            *(wire.server_ready(echoed), wire.error(echoed, "no"), wire.wait(echoed, 0.5)),
+            *(wire.disconnect(echoed), wire.language_detected(echoed, Language("en", 0.9))),
+            writer.write([segment(0, 1)], None),
+        ]
+        for frame in frames:
+            assert frame is not None
+            assert json.loads(frame.encode())["uid"] == uid
+
+    @given(
+        st.dictionaries(
+            st.sampled_from([*PYTHON_0_10, "audio_format", "model_size"]),
+            st.recursive(
+                st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+                lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+                max_leaves=5,
+            ),
+        )
+    )
+    def test_any_object_is_read_or_refused(self, message: dict[str, object]) -> None:
+        """No object whatever raises anything but a refusal that can be sent."""
+        assert json.loads(answer(json.dumps(message)))["message"]
+
+
+class TestReceive:
+    """Frames after the handshake."""
+
+    @pytest.mark.parametrize("frame", ["END_OF_AUDIO", b"END_OF_AUDIO"], ids=["text", "binary"])
+    def test_end_of_audio(self, frame: str | bytes) -> None:
+        """Python clients end in a binary frame, the iOS client in a text frame."""
+        assert receive(frame) == EndOfAudio()
+
+    @pytest.mark.parametrize(
+        "payload", [b"", b"\x00", b"END_OF_AUDI", b"END_OF_AUDIO ", b"\x00" * 4096]
+    )
+    def test_all_other_bytes_are_audio(self, payload: bytes) -> None:
+        """Only the exact payload ends a stream."""
+        assert receive(payload) == Audio(payload)
+
+    @pytest.mark.parametrize("frame", ["", "end_of_audio", "{}", "END_OF_AUDIO\n"])
+    def test_other_text_is_refused(self, frame: str) -> None:
+        """Text after the handshake means nothing."""
+        with pytest.raises(BadRequest, match="END_OF_AUDIO"):
+            receive(frame)
+
+
+class TestMessages:
+    """Everything that is sent but segments."""
+
+    def test_r1_backend_is_faster_whisper(self) -> None:
+        """Clients keep no transcript for a backend of any other name."""
+        assert json.loads(wire.server_ready(UID)) == {
+            "uid": UID,
+            "message": "SERVER_READY",
+            "backend": "faster_whisper",
+        }
+
+    def test_r2_only_wait_and_error_have_a_status(self) -> None:
+        """A client that sees `status` looks no further, so nothing else may carry it."""
+        wait, error = json.loads(wire.wait(UID, 9.9988)), json.loads(wire.error(UID, "no"))
+        assert wait == {"uid": UID, "status": "WAIT", "message": 9.9988}
+        assert error == {"uid": UID, "status": "ERROR", "message": "no"}
+        others = [
+            *(wire.server_ready(UID), wire.disconnect(UID)),
+            wire.language_detected(UID, Language("en", 0.9)),
+        ]
+        assert all("status" not in json.loads(frame) for frame in others)
+
+    def test_language_travels_alone(self) -> None:
+        """A client that sees `language` looks no further, so no segments ride with it."""
+        assert json.loads(wire.language_detected(UID, Language("de", 0.75))) == {
+            "uid": UID,
+            "language": "de",
+            "language_prob": 0.75,
+        }
+
+    def test_disconnect(self) -> None:
+        """The connection time is told to be over in the words of the reference."""
+        assert json.loads(wire.disconnect(UID)) == {"uid": UID, "message": "DISCONNECT"}
+
+
+class TestSegments:
+    """The messages of text."""
+
+    def test_message_has_no_other_keys(self) -> None:
+        """A message with segments carries the uid and nothing that clients would take first."""
+        frame = SegmentWriter(UID, 10).write([segment(0, 1)], segment(1, 2))
+        assert frame is not None
+        assert set(json.loads(frame)) == {"uid", "segments"}
+
+    def test_r3_never_empty(self) -> None:
+        """With nothing to show there is no message: clients index the last segment."""
+        writer = SegmentWriter(UID, 10)
+        assert writer.write([], None) is None
+        assert writer.write([], segment(0, 1)) is not None
+        assert writer.write([], None) is None
+
+    def test_r4_times_are_strings_with_three_decimals(self) -> None:
+        """Times are written as iOS parses them, even at round seconds and after hours."""
+        (first,) = shown(SegmentWriter(UID, 10).write([segment(0, 18)], None))
+        assert (first["start"], first["end"]) == ("0.000", "18.000")
+        (late,) = shown(SegmentWriter(UID, 10).write([segment(7200.0004, 7201.23456)], None))
+        assert (late["start"], late["end"]) == ("7200.000", "7201.235")
+
+    def test_r5_rounding_makes_no_overlap(self) -> None:
+        """A start that would round below the end before it is that very end."""
+        writer = SegmentWriter(UID, 10)
+        first, second = shown(writer.write([segment(0.0, 1.0006), segment(1.0004, 2.0)], None))
+        assert first["end"] == second["start"] == "1.001"
+
+    def test_r6_text_begins_with_one_space(self) -> None:
+        """Whether or not the model wrote it, there is one leading space, and none behind."""
+        writer = SegmentWriter(UID, 10)
+        texts = ["yes", " yes", "  yes "]
+        entries = shown(writer.write([segment(i, i + 1, t) for i, t in enumerate(texts)], None))
+        assert [entry["text"] for entry in entries] == [" yes", " yes", " yes"]
+
+    def test_r7_every_segment_says_whether_it_is_completed(self) -> None:
+        """`completed` is a boolean in each segment, false only in the last."""
+        entries = shown(SegmentWriter(UID, 10).write([segment(0, 1), segment(1, 2)], segment(2, 3)))
+        assert [entry["completed"] for entry in entries] == [True, True, False]
+
+    @pytest.mark.parametrize("window", [1, 3, 10])
+    def test_r8_sliding_window(self, window: int) -> None:
+        """A message carries the last n completed segments and at most one more, last."""
+        writer = SegmentWriter(UID, window)
+        for i in range(15):
+            entries = shown(
+                writer.write([segment(i, i + 1, f" c{i}")], segment(i + 1, i + 2, " t"))
+            )
+            expected = [f" c{k}" for k in range(max(0, i + 1 - window), i + 1)]
+            assert [entry["text"] for entry in entries] == [*expected, " t"]
+
+    def test_r8_zero_is_everything(self) -> None:
+        """A window of 0 is the whole transcript, as in the reference."""
+        writer = SegmentWriter(UID, 0)
+        for i in range(40):
+            assert len(shown(writer.write([segment(i, i + 1)], None))) == i + 1
+
+    def test_r8_a_burst_is_shown_as_far_as_the_window_reaches(self) -> None:
+        """More segments at once than the window holds leave the newest of them."""
+        entries = shown(
+            SegmentWriter(UID, 2).write([segment(i, i + 1, f" {i}") for i in range(5)], None)
+        )
+        assert [entry["text"] for entry in entries] == [" 3", " 4"]
+
+    def test_r9_start_survives_completion(self) -> None:
+        """The iOS client keys by `start`: the first completed segment keeps the tentative's."""
+        writer = SegmentWriter(UID, 10)
+        writer.write([], segment(1.04, 2.0, " guess"))
+        writer.write([], segment(1.1, 2.5, " better guess"))
+        entries = shown(writer.write([segment(1.2, 2.0, " a"), segment(2.0, 3.0, " b")], None))
+        assert [entry["start"] for entry in entries] == ["1.040", "2.000"]
+
+    def test_r9_a_withdrawn_guess_lends_no_start(self) -> None:
+        """A guess that came to nothing does not pull the next utterance to its start."""
+        writer = SegmentWriter(UID, 10)
+        writer.write([], segment(1.0, 2.0, " cough"))
+        writer.write([], None)
+        (entry,) = shown(writer.write([segment(8.0, 9.0)], None))
+        assert entry["start"] == "8.000"
+
+    def test_identical_messages_are_suppressed(self) -> None:
+        """Nothing waits for repetitions, so nothing is repeated."""
+        writer = SegmentWriter(UID, 10)
+        assert writer.write([segment(0, 1)], segment(1, 2, " t")) is not None
+        assert writer.write([], segment(1, 2, " t")) is None
+        assert writer.write([], segment(1, 2, " tt")) is not None
+
+    def test_words(self) -> None:
+        """Word times are strings, probabilities have four digits; without words no key."""
+        word = Word(" And", 0.3, 0.5204, 0.973123)
+        entry, plain = shown(
+            SegmentWriter(UID, 10).write([segment(0, 1, " And", word)], segment(1, 2))
+        )
+        assert entry["words"] == [
+            {"word": " And", "start": "0.300", "end": "0.520", "probability": 0.9731}
+        ]
+        assert "words" not in plain
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.lists(st.tuples(st.floats(0, 1e5), st.floats(0, 1e5)), max_size=3),
+                st.none() | st.tuples(st.floats(0, 1e5), st.floats(0, 1e5)),
+            ),
+            max_size=20,
+        )
+    )
+    def test_r5_r9_hold_for_any_segments(
+        self,
+        steps: Sequence[tuple[Sequence[tuple[float, float]], tuple[float, float] | None],],
+    ) -> None:
+        """Whatever the model's times: completed ones never overlap, run backwards or change."""
+        writer = SegmentWriter(UID, 0)
+        before: list[dict[str, Any]] = []
+        for completed, tentative in steps:
+            frame = writer.write(
+                [segment(start, end) for start, end in completed],
+                segment(*tentative) if tentative else None,
+            )
+            if frame is None:
+                continue
+            entries = shown(frame)
+            now = [entry for entry in entries if entry["completed"]]
+            assert now[: len(before)] == before
+            before = now
+            times = [float(entry[key]) for entry in entries for key in ("start", "end")]
+            assert all(a <= b for a, b in pairwise(times))
