@@ -5,6 +5,7 @@ The names without a prefix are those that earlier deployments documented; everyt
 """
 
 import os
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
@@ -54,6 +55,13 @@ class Settings(BaseSettings):
     """How long a shutdown waits for work in flight."""
     raw_pcm_input: bool = False
     """Whether live clients that announce no format send int16 rather than float32."""
+
+    ssl: bool = False
+    """Whether the live door speaks TLS itself (wss://)."""
+    ssl_cert: Path | None = None
+    """Its certificate chain, PEM."""
+    ssl_key: Path | None = None
+    """Its private key, PEM; None if the certificate file holds it too."""
 
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"

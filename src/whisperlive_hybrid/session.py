@@ -262,7 +262,7 @@ class LiveSession:
             self._options,
             language=language.code if language else None,
             beam_size=1,
-            temperatures=(0.0,),
+            is_guess=True,
             max_new_tokens=round(_TOKENS_PER_S * context_s) + _SPARE_TOKENS,
         )
         reading: Reading | None = None

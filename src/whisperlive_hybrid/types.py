@@ -149,6 +149,8 @@ class DecodeOptions:
     beam_size: int = 5
     temperatures: tuple[float, ...] = TEMPERATURES
     thresholds: Thresholds = field(default_factory=Thresholds)
+    is_guess: bool = False
+    """An answer that is not believed is left out, rather than tried again at any price."""
     max_new_tokens: int | None = None
     """Bound on the length of the answer, against run-away; None for the model's own."""
 

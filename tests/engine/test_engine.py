@@ -130,8 +130,8 @@ async def test_a_reading_knows_words_and_language() -> None:
 
 
 async def test_what_is_guessed_cold_is_read_again_without_encoding_again() -> None:
-    """The fallback costs a generate, never a second encode."""
-    backend = FakeBackend()
+    """In the full context the fallback costs a generate, never a second encode."""
+    backend = FakeBackend(contexts_s=(30.0,))
     async with Engine(backend) as engine:
         reading = await engine.decode(window(Trouble.GUESSES_WHILE_COLD), ENGLISH)
     assert [segment.temperature for segment in reading.segments] == [0.2]

@@ -19,6 +19,7 @@ VOCABULARY = FakeVocabulary()
 MARK = VOCABULARY.timestamp_begin
 ENGLISH = DecodeOptions(language="en", temperatures=(0.0, 0.2, 0.4))
 ENCODED = FakeEncoded((), 5.0)
+FULL = FakeEncoded((), 30.0)
 
 
 def window(seconds: float = 2.0) -> Window:
@@ -38,12 +39,14 @@ WORSE_GUESS = hypothesis(MARK, 9, MARK + 50, avg_logprob=-3.0)
 GOOD = hypothesis(MARK + 5, 1, 2, MARK + 50)
 
 
-def begun(options: DecodeOptions = ENGLISH) -> tuple[ReadingJob, Generate]:
+def begun(
+    options: DecodeOptions = ENGLISH, encoded: FakeEncoded = ENCODED
+) -> tuple[ReadingJob, Generate]:
     """A job of 2 s in a known language, up to its first generate."""
     job = ReadingJob(window(), options, ABLE, VOCABULARY)
     first = job.first()
     assert isinstance(first, Encode)
-    work = job.encoded(first, ENCODED)
+    work = job.encoded(first, encoded)
     assert isinstance(work, Generate)
     return job, work
 
@@ -104,19 +107,51 @@ def test_a_good_hypothesis_is_the_reading() -> None:
     assert reading.language == Language("en", 1.0)
 
 
+def test_what_a_short_context_wrote_unbelievably_is_read_in_the_full_one() -> None:
+    """A model that lost its footing gets all the context it was trained with, cold, and once."""
+    job, work = begun()
+    again = job.generated(work, LOOP)
+    assert isinstance(again, Encode)
+    assert again.context_s == ABLE.full_context_s
+    full = job.encoded(again, FULL)
+    assert isinstance(full, Generate)
+    assert (full.temperature, full.encoded, full.language) == (0.0, FULL, work.language)
+    assert retried(job, full, LOOP).temperature == 0.2
+
+
+def test_a_detected_language_is_kept_for_the_second_reading() -> None:
+    """The full context is not asked again what the short one has answered."""
+    job = ReadingJob(window(), DecodeOptions(), ABLE, VOCABULARY)
+    detect = job.encoded(Encode(window(), 5.0), ENCODED)
+    assert isinstance(detect, DetectLanguage)
+    work = job.detected(detect, Language("de", 0.7))
+    assert isinstance(work, Generate)
+    again = job.generated(work, GUESS)
+    assert isinstance(again, Encode)
+    full = job.encoded(again, FULL)
+    assert isinstance(full, Generate)
+    assert full.language == Language("de", 0.7)
+
+
+def test_a_guess_that_is_not_believed_is_left_out() -> None:
+    """An update may show nothing; it is never read twice, and a loop is never shown."""
+    job, work = begun(replace(ENGLISH, is_guess=True))
+    assert read(job.generated(work, LOOP)) == []
+
+
 def test_what_is_not_believed_is_tried_hotter() -> None:
     """The ladder is climbed one step at a time over the encoder output that is there."""
-    job, work = begun()
+    job, work = begun(encoded=FULL)
     second = retried(job, work, LOOP)
     third = retried(job, second, GUESS)
     assert [each.temperature for each in (work, second, third)] == [0.0, 0.2, 0.4]
-    assert all(each.encoded is ENCODED for each in (second, third))
+    assert all(each.encoded is FULL for each in (second, third))
     assert read(job.generated(third, GOOD)) == [" w1 w2"]
 
 
 def test_when_all_are_rejected_the_least_bad_is_kept() -> None:
     """A window with speech is never left empty: the likeliest text without a loop is shown."""
-    job, work = begun()
+    job, work = begun(encoded=FULL)
     second = retried(job, work, WORSE_GUESS)
     third = retried(job, second, GUESS)
     assert read(job.generated(third, LOOP)) == [" w8"]
@@ -127,7 +162,7 @@ def test_a_window_without_speech_is_left_silent() -> None:
     silence = hypothesis(MARK, 5, MARK + 9, avg_logprob=-2.0, no_speech_prob=0.9)
     job, work = begun()
     assert read(job.generated(work, silence)) == []
-    job, work = begun()
+    job, work = begun(encoded=FULL)
     assert read(job.generated(retried(job, work, LOOP), silence)) == []
 
 
@@ -145,14 +180,14 @@ def test_without_a_temperature_nothing_is_read() -> None:
 
 def test_words_are_aligned_in_what_was_believed() -> None:
     """Only the text tokens of the accepted hypothesis are aligned, on the same encoder output."""
-    job, work = begun(replace(ENGLISH, words=True, task=Task.TRANSLATE))
+    job, work = begun(replace(ENGLISH, words=True, task=Task.TRANSLATE), FULL)
     align = job.generated(
         retried(job, work, GUESS), hypothesis(MARK, 1, MARK + 10, MARK + 20, 2, 3, MARK + 60)
     )
     assert isinstance(align, Align)
     assert (align.tokens, align.duration) == ((1, 2, 3), 2.0)
     assert (align.language, align.task) == (Language("en", 1.0), Task.TRANSLATE)
-    assert align.encoded is ENCODED
+    assert align.encoded is FULL
     times = [TokenTime(0.1, 0.2, 0.9), TokenTime(0.5, 0.7, 0.8), TokenTime(0.7, 1.1, 0.7)]
     reading = job.aligned(align, times)
     assert read(reading) == [" w1", " w2 w3"]

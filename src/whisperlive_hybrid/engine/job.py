@@ -1,8 +1,9 @@
 """The way of one window through the model, as a state machine without a model.
 
-Encode, detect the language if it is unknown, generate, judge, perhaps generate hotter from the same
-encoder output, align if words are wanted. Each method takes the result of the work asked for last
-and answers with the next work, or with the reading.
+Encode, detect the language if it is unknown, generate, judge, align if words are wanted. What is
+not believed is first read again with the full context, if a shorter one was used, since a model may
+lose its footing in it; then hotter and hotter from the same encoder output. Each method takes the
+result of the work asked for last and answers with the next work, or with the reading.
 """
 
 from typing import Final
@@ -47,6 +48,7 @@ class ReadingJob:
         self._options = options
         self._capabilities = capabilities
         self._vocabulary = vocabulary
+        self._language: Language | None = None  # once it is known
         self._temperatures = iter(options.temperatures)
         self._candidates: list[Candidate] = []
         self._segments: tuple[Segment, ...] = ()
@@ -57,14 +59,15 @@ class ReadingJob:
 
     def encoded(self, _work: Encode, encoded: Encoded) -> Work | Reading:
         """The encoder output is there."""
-        if self._options.language is not None:
-            return self._generate(encoded, Language(self._options.language, _TOLD))
-        if len(self._capabilities.languages) == 1:
-            return self._generate(encoded, Language(min(self._capabilities.languages), _TOLD))
-        return DetectLanguage(encoded)
+        if self._language is None:
+            self._language = self._told_language()
+        if self._language is None:
+            return DetectLanguage(encoded)
+        return self._generate(encoded, self._language)
 
     def detected(self, work: DetectLanguage, language: Language) -> Work | Reading:
         """The language is known."""
+        self._language = language
         return self._generate(work.encoded, language)
 
     def generated(self, work: Generate, hypothesis: Hypothesis) -> Work | Reading:
@@ -77,12 +80,27 @@ class ReadingJob:
             case Verdict.ACCEPT:
                 return self._accept(work, candidate)
             case Verdict.RETRY:
-                return self._generate(work.encoded, work.language, work)
+                return self._retry(work)
 
     def aligned(self, work: Align, times: list[TokenTime]) -> Reading:
         """The words have their times."""
         timed = with_words(self._segments, times, self._vocabulary, work.language.code)
         return Reading(timed, work.language)
+
+    def _told_language(self) -> Language | None:
+        code, known = self._options.language, self._capabilities.languages
+        if code is None and len(known) == 1:
+            code = min(known)
+        return Language(code, _TOLD) if code else None
+
+    def _retry(self, failed: Generate) -> Work | Reading:
+        if self._options.is_guess:
+            return Reading((), failed.language)
+        full = self._capabilities.full_context_s
+        if failed.encoded.context_s < full:
+            self._temperatures = iter(self._options.temperatures)
+            return Encode(self._window, full)
+        return self._generate(failed.encoded, failed.language, failed)
 
     def _generate(
         self, encoded: Encoded, language: Language, failed: Generate | None = None

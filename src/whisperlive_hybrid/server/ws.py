@@ -1,5 +1,6 @@
 """The live door: the WhisperLive protocol on the websockets library's own listener."""
 
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
@@ -13,7 +14,7 @@ from websockets.typing import Subprotocol
 from whisperlive_hybrid.audio.pcm import PcmFormat, PcmReader
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.errors import WhisperLiveError
+from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
 from whisperlive_hybrid.protocol import whisperlive as wire
 from whisperlive_hybrid.session import Gap, LanguageFound, LiveOptions, LiveSession, Text
 from whisperlive_hybrid.transcribe import VoiceDetector
@@ -86,6 +87,7 @@ class LiveDoor:
             self._welcome,
             self._settings.host,
             self._settings.live_port,
+            ssl=_tls(self._settings),
             compression=None,  # an idle socket costs 15 kB in place of 48
             max_size=MAX_FRAME,
             max_queue=MAX_QUEUED_FRAMES,
@@ -204,6 +206,21 @@ class LiveDoor:
             await session.hear(pcm.read(event.payload))
         await session.hear(pcm.flush())
         await session.finish()
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    """What the settings say about TLS. Raises `BadRequest` for a certificate that does not load."""
+    if not settings.ssl:
+        return None
+    if settings.ssl_cert is None:
+        raise BadRequest("WHISPERLIVE_SSL is on, but WHISPERLIVE_SSL_CERT names no certificate.")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.ssl_cert, settings.ssl_key)
+    except OSError as error:  # ssl.SSLError is one
+        reason = error.strerror or error
+        raise BadRequest(f"The TLS certificate or its key cannot be used: {reason}.") from error
+    return context
 
 
 async def _first_message(socket: ServerConnection) -> wire.Handshake:
