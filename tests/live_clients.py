@@ -1,5 +1,6 @@
 """A live door on a free port, and a plain client of the WhisperLive protocol, for tests."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -128,6 +129,11 @@ class OpenDoor:
         with anyio.fail_after(PATIENCE_S):
             for client in list(self.live._clients):
                 await client.gone.wait()
+
+    async def is_deserted(self) -> None:
+        """Wait until all connections there are now have ended, admitted or not."""
+        if handlers := list(self.server.handler_tasks):
+            await asyncio.wait(handlers, timeout=PATIENCE_S)
 
 
 @asynccontextmanager

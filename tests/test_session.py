@@ -14,6 +14,7 @@ from held_backend import PATIENCE_S, HeldBackend
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from whisperlive_hybrid import session as session_module
 from whisperlive_hybrid.backends.base import Backend, DetectLanguage, Generate
 from whisperlive_hybrid.backends.fake import (
     EnergyVad,
@@ -321,6 +322,18 @@ class TestTentative:
             assert not scene.completed
             await session.finish()
         assert scene.said == list(range(1, 10))
+
+    async def test_stalled_audio_is_shown(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """When no more frames come, the words heard last are shown, however few they are."""
+        monkeypatch.setattr(session_module, "STALL_S", 0.01)
+        async with stage() as (scene, session):
+            await session.hear(joined(speak([1, 2]), pause(0.1)))
+            await scene.until(lambda: " w1 w2" in scene.tentative)
+            await session.hear(speak([3]))
+            await scene.until(lambda: " w1 w2 w3" in scene.tentative)
+            assert not scene.completed
+            await session.finish()
+        assert [segment.text.strip() for segment in scene.completed] == ["w1 w2 w3"]
 
     async def test_a_guess_is_shown_before_the_endpoint(self) -> None:
         """When the speaker seems to have ended, the whole utterance is shown."""

@@ -51,6 +51,9 @@ from whisperlive_hybrid.types import (
 STEP_S: Final = 1.0
 """New audio in an open utterance that is worth another update."""
 
+STALL_S: Final = 1.0
+"""After so long without a frame the newest audio is worth an update, however little it is."""
+
 BACKLOG: Final = 4
 """Ended utterances that may wait for their final before the client is slowed down."""
 
@@ -145,6 +148,7 @@ class LiveSession:
         self._updated_to = 0  # samples that an update has seen
         self._agreement = Agreement()  # of the utterance at `_agreed_start`
         self._agreed_start = -1
+        self._has_stalled = False
         self._has_ended = False
         self._changed = anyio.Event()
 
@@ -214,15 +218,27 @@ class LiveSession:
         elif not self._guess and (window := self._due_update()):
             await self._read_update(window)
         else:
+            await self._wait_for_audio()
+
+    async def _wait_for_audio(self) -> None:
+        """Wait for a change; notice when none comes although an utterance is open.
+
+        The Python client sends a file, waits for text, and says END_OF_AUDIO when it needs none
+        any more: the end of a file that ends in a word must be shown before.
+        """
+        is_open = self._cutter.open_start is not None
+        with anyio.move_on_after(STALL_S if is_open else None) as patience:
             await self._changed.wait()
+        self._has_stalled = patience.cancelled_caught
 
     def _due_update(self) -> Window | None:
         """The open utterance, if there is enough in it that no update has seen."""
         start = self._cutter.open_start
-        if start is None or self._cutter.silence:
+        if start is None or (self._cutter.silence and not self._has_stalled):
             return None
         unseen = self._cutter.heard - max(self._updated_to, start)
-        return self._cutter.open_window() if unseen >= STEP_S * SAMPLE_RATE else None
+        enough = 1 if self._has_stalled else STEP_S * SAMPLE_RATE
+        return self._cutter.open_window() if unseen >= enough else None
 
     async def _fill(self, final: _Final) -> None:
         with final.scope:

@@ -135,6 +135,19 @@ class TestAdmission:
                 await second.rest()
             assert second.text == TEXT
 
+    async def test_slot_is_free_once_the_text_is_complete(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A client that leaves its socket open after the close, as Python's does, holds no slot."""
+        monkeypatch.setattr(ws, "CLOSE_S", 2 * PATIENCE_S)
+        async with open_door(max_clients=1) as door, door.admitted() as first:
+            first.socket.transport.pause_reading()  # it never sees the close
+            await first.end()
+            await door.is_empty()
+            async with door.admitted():
+                assert door.live.n_clients == 1
+            first.socket.transport.resume_reading()
+
     async def test_idle_client_is_disconnected(self) -> None:
         """A client that sends nothing is told DISCONNECT too, when its time is up."""
         async with open_door(max_connection_s=0.05) as door, door.admitted() as client:
@@ -405,9 +418,9 @@ class TestTrouble:
         """After hundreds of clients there are as many tasks, threads and files as before."""
         async with open_door() as door:
             await _visits(door, 10)
-            before = await _resources()
+            before = await _resources(door)
             await _visits(door, 300)
-            assert await _resources() == before
+            assert await _resources(door) == before
             assert door.engine.queue_depth == door.live.n_clients == 0
 
 
@@ -440,8 +453,9 @@ async def _leave(client: LiveClient, how: str) -> None:
             await client.rest()
 
 
-async def _resources() -> tuple[int, int, int]:
+async def _resources(door: OpenDoor) -> tuple[int, int, int]:
     """(tasks, threads, open files) once everything has come to rest."""
+    await door.is_deserted()
     await anyio.wait_all_tasks_blocked()
     tasks = len(anyio.get_running_tasks())
     return tasks, threading.active_count(), len(os.listdir("/proc/self/fd"))  # noqa: PTH208 (a count)

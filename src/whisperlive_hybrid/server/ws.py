@@ -29,6 +29,9 @@ MAX_QUEUED_FRAMES: Final = 4
 HANDSHAKE_S: Final = 10.0
 """For the HTTP upgrade, and again for the first message (the reference's and the library's)."""
 
+CLOSE_S: Final = 2.0
+"""For the client's part of a close; the websocket-client package never closes its socket."""
+
 NORMAL_CLOSURE: Final = 1000
 INTERNAL_ERROR: Final = 1011
 SERVICE_RESTART: Final = 1012
@@ -92,6 +95,7 @@ class LiveDoor:
             max_size=MAX_FRAME,
             max_queue=MAX_QUEUED_FRAMES,
             open_timeout=HANDSHAKE_S,
+            close_timeout=CLOSE_S,
             select_subprotocol=_select_subprotocol,
         ) as server:
             yield server
@@ -135,10 +139,11 @@ class LiveDoor:
         client = _Client(self._settings.max_connection_s)
         self._clients.add(client)
         try:
-            await self._serve(socket, handshake, client)
+            code = await self._serve(socket, handshake, client)
         finally:
             self._clients.remove(client)
             client.gone.set()
+        await _close(socket, code)
 
     async def _refuse(
         self, socket: ServerConnection, message: str, reason: str, code: int = NORMAL_CLOSURE
@@ -149,7 +154,8 @@ class LiveDoor:
 
     async def _serve(
         self, socket: ServerConnection, handshake: wire.Handshake, client: _Client
-    ) -> None:
+    ) -> int:
+        """Run a session to its end; return the code to close with."""
         log.info("client admitted", language=handshake.language, task=handshake.task.value)
         if handshake.not_yet:
             log.warning("not supported yet and left out", keys=handshake.not_yet)
@@ -160,11 +166,10 @@ class LiveDoor:
             log.warning("stream failed", reason=message)
             await socket.send(wire.error(handshake.uid, message))
         if client.is_told_to_stop:
-            await _close(socket, SERVICE_RESTART)
-            return
+            return SERVICE_RESTART
         if client.is_out_of_time:
             await socket.send(wire.disconnect(handshake.uid))
-        await _close(socket, NORMAL_CLOSURE)
+        return NORMAL_CLOSURE
 
     async def _stream(
         self, socket: ServerConnection, handshake: wire.Handshake, client: _Client

@@ -1,0 +1,54 @@
+"""TLS on the live door itself."""
+
+import json
+import ssl
+from pathlib import Path
+
+import pytest
+import trustme
+from websockets.asyncio.client import connect
+
+from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend
+from whisperlive_hybrid.config import Settings, load_settings
+from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.server.ws import LiveDoor
+
+pytestmark = pytest.mark.anyio
+
+
+def tls_settings(certificate: Path | None, key: Path | None) -> Settings:
+    """A door on any free port, with TLS."""
+    return load_settings(host="127.0.0.1", live_port=0, ssl=True, ssl_cert=certificate, ssl_key=key)
+
+
+async def test_a_client_with_the_right_authority_is_served(tmp_path: Path) -> None:
+    """`wss://` works with a certificate and key from files, and the client can check them."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    issued.cert_chain_pems[0].write_to_path(certificate)
+    issued.private_key_pem.write_to_path(key)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    async with Engine(FakeBackend()) as engine:
+        door = LiveDoor(engine, EnergyVad(), tls_settings(certificate, key))
+        async with door.listening() as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            async with connect(
+                f"wss://127.0.0.1:{port}", ssl=trusting, server_hostname="localhost"
+            ) as socket:
+                await socket.send(json.dumps({"uid": "x", "language": "en"}))
+                assert json.loads(await socket.recv())["message"] == "SERVER_READY"
+
+
+async def test_a_certificate_that_cannot_be_used_is_one_clear_error(tmp_path: Path) -> None:
+    """A missing or broken file is said before the door opens, without a stack."""
+    broken = tmp_path / "broken.pem"
+    broken.write_text("no certificate")
+    async with Engine(FakeBackend()) as engine:
+        for certificate in (None, tmp_path / "missing.pem", broken):
+            door = LiveDoor(engine, EnergyVad(), tls_settings(certificate, None))
+            with pytest.raises(BadRequest, match=r"(?i)certificate"):
+                async with door.listening():
+                    pass
