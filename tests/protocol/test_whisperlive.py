@@ -514,3 +514,25 @@ class TestSegments:
             before = now
             times = [float(entry[key]) for entry in entries for key in ("start", "end")]
             assert all(a <= b for a, b in pairwise(times))
+
+
+def test_r11_a_completed_text_was_incomplete_before() -> None:
+    """R11: the Python client appends the last incomplete text for ever if it never completed."""
+    writer = SegmentWriter("u", 10)
+    writer.messages([], segment(0.0, 1.0, " the cat"))
+    first, second = writer.messages([segment(0.0, 1.2, " the cat sleeps")], None)
+    assert [(each["text"], each["completed"]) for each in shown(first)] == [
+        (" the cat sleeps", False)
+    ]
+    assert [(each["text"], each["completed"]) for each in shown(second)] == [
+        (" the cat sleeps", True)
+    ]
+
+
+def test_r11_costs_nothing_where_no_client_remembers_anything_else() -> None:
+    """R11: without an incomplete text, or with the very same one, there is one message."""
+    writer = SegmentWriter("u", 10)
+    assert len(writer.messages([segment(0.0, 1.0, " yes")], None)) == 1
+    writer.messages([], segment(2.0, 3.0, " no"))
+    assert len(writer.messages([segment(2.0, 3.0, " no")], None)) == 1
+    assert writer.messages([], None) == []

@@ -1,6 +1,6 @@
 """The WhisperLive wire protocol without a socket: frames in, events out; segments in, frames out.
 
-Rules R1 to R9 are forced by clients in the field; each is quoted where it forces a line.
+These rules are forced by clients in the field; each is quoted where it forces a line.
 
 - R1 `backend` is always "faster_whisper": clients keep no transcript for any other name.
 - R2 nothing but WAIT or ERROR goes out before SERVER_READY.
@@ -11,6 +11,8 @@ Rules R1 to R9 are forced by clients in the field; each is quoted where it force
 - R7 every segment says whether it is `completed`.
 - R8 a message carries the last n completed segments and at most one incomplete one, last.
 - R9 a completed segment never changes; an incomplete one keeps its `start` when it completes.
+- R11 the text of a completed segment was shown as incomplete before, if anything was: the Python
+  client keeps the last incomplete text for ever and appends it where it differs (measured).
 """
 
 import json
@@ -147,6 +149,22 @@ class SegmentWriter:
         self._end_ms = 0  # of the last completed segment
         self._tentative: dict[str, Any] | None = None
         self._last = ""
+        self._remembered = ""  # the incomplete text that a client saw last
+
+    def messages(
+        self, completed: Sequence[Segment], tentative: Segment | None, stable: str = ""
+    ) -> list[str]:
+        """What to send after `completed` were added and `tentative` became the incomplete one.
+
+        Mostly one message; none if nothing has changed; two if the last completed text must be
+        shown as incomplete first (R11).
+        """
+        rehearsal = None
+        if completed and self._remembered not in ("", _text_of(completed[-1])):
+            rehearsal = self.write(completed[:-1], completed[-1])
+            completed = completed[-1:]
+        message = self.write(completed, tentative, stable)
+        return [each for each in (rehearsal, message) if each is not None]
 
     def write(
         self, completed: Sequence[Segment], tentative: Segment | None, stable: str = ""
@@ -162,6 +180,8 @@ class SegmentWriter:
             self._completed.append(self._entry(segment, is_completed=True))
         self._forget_old()
         self._tentative = self._entry(tentative, is_completed=False) if tentative else None
+        if self._tentative:
+            self._remembered = self._tentative["text"]
         if self._tentative and stable:
             self._tentative["stable"] = stable
         shown = self._completed + ([self._tentative] if self._tentative else [])  # R8
@@ -182,7 +202,7 @@ class SegmentWriter:
         entry: dict[str, Any] = {
             "start": _seconds(start_ms),
             "end": _seconds(end_ms),
-            "text": " " + segment.text.strip(),  # R6
+            "text": _text_of(segment),
             "completed": is_completed,  # R7
         }
         if segment.words is not None:
@@ -201,6 +221,10 @@ class SegmentWriter:
     def _forget_old(self) -> None:
         if self._window:
             del self._completed[: -self._window]
+
+
+def _text_of(segment: Segment) -> str:
+    return " " + segment.text.strip()  # R6
 
 
 def _seconds(milliseconds: int) -> str:
