@@ -35,6 +35,12 @@ def test_a_word_before_a_long_enough_pause_ends_speech() -> None:
         assert word.ends_speech == (after.end - 0.2 - word.end >= 0.8 and "two" in word.text)
 
 
+def test_every_pause_is_as_long_as_asked() -> None:
+    """With pauses of a second and more every sentence ends speech."""
+    words = compose(_beeps(40), random.Random(2), "en", 60, shortest_pause=1.0).reference.words
+    assert all(word.ends_speech == ("two" in word.text) for word in words)
+
+
 def test_silences_hold_no_word() -> None:
     """No word is spoken in what counts as silence, and each lasts 2 s or more."""
     reference = compose(_beeps(60), random.Random(3), "en", 90).reference

@@ -13,8 +13,9 @@ from whisperlive_hybrid.bench.delays import Reference, SpokenWord
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.types import SAMPLE_RATE, Samples
 
-PAUSE_S: Final = (0.2, 1.2)
-"""Between sentences, as in read speech."""
+SHORTEST_PAUSE_S: Final = 0.2
+LONGEST_PAUSE_S: Final = 1.2
+"""Between sentences, as in read speech. Over the shorter pauses no endpoint falls."""
 
 LONG_PAUSE_S: Final = (2.5, 4.0)
 LONG_PAUSE_EVERY: Final = 8
@@ -84,14 +85,16 @@ class Library:
         """The languages that can be spoken."""
         return tuple(self._sentences)
 
-    def material(self, stream: int, seconds: float, seed: int) -> Material:
+    def material(
+        self, stream: int, seconds: float, seed: int, shortest_pause: float = SHORTEST_PAUSE_S
+    ) -> Material:
         """Compose what one stream says; the same numbers always give the same audio.
 
         Streams speak the languages in turn. `seconds` is the length of the audio.
         """
         language = self.languages[stream % len(self.languages)]
         rng = random.Random(f"{seed}/{stream}")
-        return compose(self._endless(language, rng), rng, language, seconds)
+        return compose(self._endless(language, rng), rng, language, seconds, shortest_pause)
 
     def _endless(self, language: str, rng: random.Random) -> Iterable[Sentence]:
         """All sentences in random order, again and again."""
@@ -100,7 +103,11 @@ class Library:
 
 
 def compose(
-    sentences: Iterable[Sentence], rng: random.Random, language: str, seconds: float
+    sentences: Iterable[Sentence],
+    rng: random.Random,
+    language: str,
+    seconds: float,
+    shortest_pause: float = SHORTEST_PAUSE_S,
 ) -> Material:
     """Place sentences one behind the other, with pauses, as long as they fit."""
     sound = np.random.default_rng(rng.getrandbits(32)).normal(
@@ -110,7 +117,7 @@ def compose(
     placed: list[tuple[int, Sentence]] = []
     position = 0
     for sentence in sentences:
-        start = position + round(_pause(rng) * SAMPLE_RATE)
+        start = position + round(_pause(rng, shortest_pause) * SAMPLE_RATE)
         position = start + len(sentence.samples)
         if position > len(samples) - TAIL_S * SAMPLE_RATE:
             break
@@ -119,9 +126,10 @@ def compose(
     return Material(samples, language, _reference(placed, len(samples)))
 
 
-def _pause(rng: random.Random) -> float:
+def _pause(rng: random.Random, shortest: float) -> float:
     is_long = rng.randrange(LONG_PAUSE_EVERY) == 0
-    return rng.uniform(*(LONG_PAUSE_S if is_long else PAUSE_S))
+    usual = (shortest, max(shortest, LONGEST_PAUSE_S))
+    return rng.uniform(*(LONG_PAUSE_S if is_long else usual))
 
 
 def _reference(placed: Sequence[tuple[int, Sentence]], length: int) -> Reference:
