@@ -80,16 +80,17 @@ def _check(plan: Plan) -> None:
 
 async def _search(plan: Plan, library: Library, limit: int, say: Say) -> list[LoadResult]:
     """Try loads until the capacity is known; in the order of their streams."""
-    loads: dict[int, LoadResult] = {}
+    loads: list[LoadResult] = []
     held: dict[int, bool] = {}
     while (streams := next_load(held, limit)) is not None:
-        loads[streams] = await run_load(plan, library, streams)
-        short = shortfalls(loads[streams], loads[1])
+        load = await run_load(plan, library, streams)
+        short = shortfalls(load, [other for other in loads if other.streams < streams])
+        loads.append(load)
         held[streams] = not short
         say(f"{streams} streams: {', '.join(short) or 'held'}")
-    return [loads[streams] for streams in sorted(loads)]
+    return sorted(loads, key=lambda load: load.streams)
 
 
 def _shortfalls(loads: Sequence[LoadResult]) -> tuple[tuple[str, ...], ...]:
-    """What kept each load from being held; the smallest is the measure for the errors."""
-    return tuple(shortfalls(load, loads[0]) for load in loads)
+    """What kept each load from being held; `loads` in the order of their streams."""
+    return tuple(shortfalls(load, loads[:place]) for place, load in enumerate(loads))

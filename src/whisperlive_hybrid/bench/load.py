@@ -42,6 +42,10 @@ class LoadResult:
 
     streams: int
     quality: Quality
+    stream_edits: tuple[int, ...]
+    """Word errors of each stream, in order; stream i says the same in every load."""
+    stream_words: tuple[int, ...]
+    """Words that were said in each stream."""
     refused: int
     lost: int
     reasons: tuple[str, ...]
@@ -73,6 +77,8 @@ async def run_load(plan: Plan, library: Library, streams: int) -> LoadResult:
     return LoadResult(
         streams=streams,
         quality=quality(scores, sum(take.revisions for take in takes)),
+        stream_edits=tuple(score.edits for score in scores),
+        stream_words=tuple(score.reference_words for score in scores),
         refused=sum(take.outcome is Outcome.REFUSED for take in takes),
         lost=sum(take.outcome is Outcome.LOST for take in takes),
         reasons=tuple(sorted({take.reason for take in takes if take.reason})),
@@ -89,7 +95,7 @@ async def run_load(plan: Plan, library: Library, streams: int) -> LoadResult:
 async def _drive(plan: Plan, library: Library, streams: int) -> tuple[list[Take], FileTally]:
     """Run all streams to their end; files are in flight from the first to the last of them."""
     tally = FileTally()
-    takes: list[Take] = []
+    takes: dict[int, Take] = {}
     async with anyio.create_task_group() as background:
         if plan.files:
             file = library.material(streams, plan.seconds, plan.seed).samples
@@ -99,17 +105,17 @@ async def _drive(plan: Plan, library: Library, streams: int) -> tuple[list[Take]
             for stream in range(streams):
                 speakers.start_soon(_speak_in_turn, plan, library, stream, streams, takes)
         background.cancel_scope.cancel()
-    return takes, tally
+    return [takes[stream] for stream in range(streams)], tally
 
 
 async def _speak_in_turn(
-    plan: Plan, library: Library, stream: int, streams: int, takes: list[Take]
+    plan: Plan, library: Library, stream: int, streams: int, takes: dict[int, Take]
 ) -> None:
     """Compose a stream, wait for its turn to start, and speak."""
     material = library.material(stream, plan.seconds, plan.seed, plan.shortest_pause)
     await anyio.sleep(SPREAD_S * stream / streams / plan.speed)
     language = None if plan.detect_language else material.language
-    takes.append(await speak(plan.url, material, language, plan.speed))
+    takes[stream] = await speak(plan.url, material, language, plan.speed)
 
 
 def _scores(takes: list[Take]) -> list[StreamScore]:
