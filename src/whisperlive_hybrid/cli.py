@@ -1,4 +1,4 @@
-"""The command line: `whisperlive serve | transcribe | models`."""
+"""The command line: `whisperlive serve | transcribe | models | bench`."""
 
 import shlex
 import sys
@@ -17,6 +17,7 @@ from rich.table import Table
 from whisperlive_hybrid import __version__
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.backends.tuning import tune_allocator
+from whisperlive_hybrid.bench.command import bench_app
 from whisperlive_hybrid.config import Settings, load_settings
 from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
 from whisperlive_hybrid.languages import language_code
@@ -67,6 +68,7 @@ ThreadsOption = Annotated[
 
 def main() -> None:
     """Run the command line; a fault that we know is one line and exit code 1."""
+    app.add_typer(bench_app, name="bench")
     try:
         app()
     except WhisperLiveError as error:

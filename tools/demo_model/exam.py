@@ -7,12 +7,12 @@ import torch
 from tokenizers import Tokenizer
 
 from demo_model.clips import FULL_FRAMES
-from demo_model.grammar import LANGUAGES
 from demo_model.metrics import word_error_rate
 from demo_model.network import Whisper
 from demo_model.pool import Pool, Utterance
 from demo_model.spectrogram import N_MELS, LogMel
 from demo_model.tokenizer import Vocabulary
+from whisperlive_hybrid.bench.grammar import LANGUAGES
 
 
 class Examiner:

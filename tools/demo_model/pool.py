@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from demo_model.grammar import LANGUAGES, Language, Sentence
+from whisperlive_hybrid.bench.grammar import LANGUAGES, Language, Sentence
 
 SAMPLE_RATE = 16000
 FIRST_FLITE_VOICE = 10  # voice numbers below are espeak-ng's

@@ -13,15 +13,16 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from demo_model import flite, grammar, pool
-from demo_model.espeak import SAMPLE_RATE as ESPEAK_RATE
-from demo_model.espeak import Espeak, Speech
+from demo_model import flite, pool
 from demo_model.flite import Flite
-from demo_model.grammar import LANGUAGES, Language, Sentence
 from demo_model.pool import SAMPLE_RATE, Utterance
-from demo_model.word_times import guessed_spans, spans_from_marks, spans_from_phones
+from demo_model.word_times import guessed_spans, spans_from_phones
+from whisperlive_hybrid.bench import grammar
+from whisperlive_hybrid.bench.espeak import SAMPLE_RATE as ESPEAK_RATE
+from whisperlive_hybrid.bench.espeak import Espeak, Speech, to_16_khz
+from whisperlive_hybrid.bench.grammar import LANGUAGES, Language, Sentence
+from whisperlive_hybrid.bench.word_times import spans_from_marks
 
 # A voice that stands twice is drawn twice as often.
 ESPEAK_VOICES: dict[Language, tuple[str, ...]] = {
@@ -69,7 +70,7 @@ def _espeak_utterance(
     spans = spans_from_marks(sentence.text(language), speech.words, int(loud[-1]) / ESPEAK_RATE)
     heard = [span.cut_to(start, end) for span in spans]
     phones = [(max(0, mark.start - start), number_phone(mark.name)) for mark in speech.phones]
-    sound = np.clip(_to_16_khz(speech.samples[first:after]), -1, 1)
+    sound = np.clip(to_16_khz(speech.samples[first:after]), -1, 1)
     return Utterance(
         samples=(sound * 32767).astype(np.int16),
         language=language,
@@ -79,14 +80,6 @@ def _espeak_utterance(
         words=np.array([(span.start, span.end) for span in heard], np.float32),
         phones=np.array(phones, np.float32).reshape(-1, 2),
     )
-
-
-def _to_16_khz(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Resample 22,050 to 16,000 Hz in the frequency domain, padding to whole tenths of a second."""
-    tenths = -(-len(samples) // 2205)
-    spectrum = np.fft.rfft(np.pad(samples, (0, tenths * 2205 - len(samples))))
-    kept = spectrum[: tenths * 800 + 1]
-    return (np.fft.irfft(kept, tenths * 1600) * (1600 / 2205)).astype(np.float32)
 
 
 def flite_utterances(rng: random.Random, *, held_out: bool) -> Iterator[Utterance]:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
-from demo_model.grammar import LANGUAGES, Language
 from demo_model.pool import Pool
 from demo_model.tokenizer import Vocabulary
 from demo_model.track import Placed, Track
-from demo_model.word_times import Span
+from whisperlive_hybrid.bench.grammar import LANGUAGES, Language
+from whisperlive_hybrid.bench.word_times import Span
 
 NO_TARGET = -1
 PUNCTUATION = -1  # stands for the word index of a sentence's last mark

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from demo_model import grammar
+from whisperlive_hybrid.bench import grammar
 
 DEFAULT_PATH = Path(__file__).parent / "hf" / "tokenizer.json"
 

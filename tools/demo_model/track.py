@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from demo_model.grammar import LANGUAGES, Language, Sentence
 from demo_model.pool import SAMPLE_RATE, Pool, Utterance
+from whisperlive_hybrid.bench.grammar import LANGUAGES, Language, Sentence
 
 Pause = Callable[[], float]
 """Draws the length of a pause in s."""

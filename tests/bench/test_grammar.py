@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from demo_model import grammar, lexicon
-from demo_model.grammar import LANGUAGES, Sentence
+
+from whisperlive_hybrid.bench import grammar, lexicon
+from whisperlive_hybrid.bench.grammar import LANGUAGES, Sentence
 
 MANIFEST = Path(__file__).parents[1] / "clips" / "manifest.json"
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from demo_model import lexicon
-from demo_model.lexicon import Phrase
+from whisperlive_hybrid.bench import lexicon
+from whisperlive_hybrid.bench.lexicon import Phrase
 
 Language = Literal["en", "de", "es"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)

@@ -6,10 +6,13 @@ which is what makes the encoder and the cross-attention learn in minutes.
 
 import ctypes
 from dataclasses import dataclass
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from whisperlive_hybrid.errors import Unsupported
 
 SAMPLE_RATE = 22050  # of every espeak-ng voice, in Hz
 
@@ -75,7 +78,10 @@ _Callback = ctypes.CFUNCTYPE(
 
 
 class Espeak:
-    """The library, opened. Its state is one per process, so open it once and pass it on."""
+    """The library, opened. Its state is one per process: open it once, close it, open it again.
+
+    A second one beside the first would wait for ever.
+    """
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
@@ -86,14 +92,30 @@ class Espeak:
 
     @classmethod
     def open(cls) -> "Espeak":
-        """Load and initialise libespeak-ng."""
-        espeak = cls(ctypes.CDLL("libespeak-ng.so.1"))
+        """Load and initialise libespeak-ng. Raises `Unsupported` where it is not installed."""
+        try:
+            espeak = cls(ctypes.CDLL("libespeak-ng.so.1"))
+        except OSError as error:
+            raise Unsupported(
+                "espeak-ng is not installed; on Debian and Ubuntu: apt install espeak-ng."
+            ) from error
         flags = _INITIALIZE_PHONEME_EVENTS | _INITIALIZE_PHONEME_IPA
         rate = espeak._library.espeak_Initialize(_AUDIO_OUTPUT_RETRIEVAL, 0, None, flags)
         if rate != SAMPLE_RATE:
             raise OSError(f"espeak-ng gave a sample rate of {rate} Hz, expected {SAMPLE_RATE}")
         espeak._library.espeak_SetSynthCallback(espeak._callback)
         return espeak
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._library.espeak_Terminate()
 
     def speak(
         self,
@@ -143,3 +165,15 @@ class Espeak:
             # The eight bytes may be full, with no zero at the end.
             name = bytes(event.id.string).split(b"\0")[0].decode("utf8", "replace")
             self._phones.append(PhoneMark(start, name))
+
+
+def to_16_khz(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Resample (n,) float32 from 22,050 to 16,000 Hz in the frequency domain.
+
+    The sound is padded with silence to whole tenths of a second, where both rates have whole
+    samples.
+    """
+    tenths = -(-len(samples) // 2205)
+    spectrum = np.fft.rfft(np.pad(samples, (0, tenths * 2205 - len(samples))))
+    kept = spectrum[: tenths * 800 + 1]
+    return (np.fft.irfft(kept, tenths * 1600) * (1600 / 2205)).astype(np.float32)

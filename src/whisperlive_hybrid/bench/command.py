@@ -1,0 +1,95 @@
+"""The command line of the benchmark: `whisperlive bench live | make-clips`."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+import typer
+from rich.console import Console
+
+bench_app = typer.Typer(
+    help="Measure a live server: delays, errors and how many streams it holds.",
+    no_args_is_help=True,
+)
+out = Console()
+
+ClipsOption = Annotated[
+    Path, typer.Option(help="Folder of clips with manifest.json; see make-clips.")
+]
+
+
+@bench_app.command()
+def live(
+    clips: ClipsOption,
+    url: Annotated[str, typer.Option(help="Live door of any WhisperLive server, ws://…")] = "",
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Start our own server for the benchmark.")
+    ] = False,
+    model: Annotated[str, typer.Option(help="The model of --serve.")] = "demo",
+    streams: Annotated[int, typer.Option(min=1, help="Streams at once.")] = 1,
+    seconds: Annotated[float, typer.Option(min=5, help="Length of each stream.")] = 120,
+    files: Annotated[int, typer.Option(min=0, help="Files kept in flight as well.")] = 0,
+    http_url: Annotated[str, typer.Option(help="File door for --files, http://…")] = "",
+    find_capacity: Annotated[
+        bool, typer.Option("--find-capacity", help="Find the most streams that are held.")
+    ] = False,
+    max_streams: Annotated[int, typer.Option(min=1, help="Where --find-capacity ends.")] = 64,
+    server_pid: Annotated[
+        int | None, typer.Option(help="Process whose CPU time and memory to count.")
+    ] = None,
+    detect_language: Annotated[
+        bool, typer.Option("--detect-language", help="Do not tell the server the language.")
+    ] = False,
+    languages: Annotated[str, typer.Option(help="Of the clips, such as en,de; else all.")] = "",
+    seed: Annotated[int, typer.Option(help="Draws sentences and pauses.")] = 0,
+    shortest_pause: Annotated[
+        float, typer.Option(min=0, help="Between sentences, in s; the longest is 1.2.")
+    ] = 0.2,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file as well.")
+    ] = None,
+) -> None:
+    """Speak N paced streams to a server, and say how right and how late its text was."""
+    # Not above: `whisperlive --help` is to load neither PyAV nor websockets.
+    from whisperlive_hybrid.bench.benchmark import Benchmark, run_benchmark  # noqa: PLC0415
+    from whisperlive_hybrid.bench.load import Plan  # noqa: PLC0415
+    from whisperlive_hybrid.bench.report import as_json, as_table, capacity_line  # noqa: PLC0415
+
+    benchmark = Benchmark(
+        plan=Plan(url, seconds, files, http_url, server_pid, detect_language, seed, shortest_pause),
+        clips=clips,
+        languages=_listed(languages),
+        streams=max_streams if find_capacity else streams,
+        is_search=find_capacity,
+        model=model if serve else None,
+    )
+    report = anyio.run(run_benchmark, benchmark, shlex.join(["whisperlive", *sys.argv[1:]]), _say)
+    out.print(as_table(report))
+    if report.capacity is not None:
+        _say(capacity_line(report))
+    if json_file is not None:
+        json_file.write_text(as_json(report), encoding="utf-8")
+
+
+@bench_app.command()
+def make_clips(
+    folder: Annotated[Path, typer.Option("--out", help="Folder to write to.")],
+    count: Annotated[int, typer.Option(min=1, help="Clips in each language.")] = 20,
+    languages: Annotated[str, typer.Option(help="Some of en, de, es.")] = "en,de,es",
+    seed: Annotated[int, typer.Option(help="Draws sentences and voices.")] = 0,
+) -> None:
+    """Speak sentences that the demo model can read, with espeak-ng, into FLAC and a manifest."""
+    from whisperlive_hybrid.bench.synthesis import make_clips as speak_clips  # noqa: PLC0415 (as above)
+
+    made = speak_clips(folder, count, _listed(languages), seed)
+    _say(f"{len(made)} clips in {folder}")
+
+
+def _say(line: str) -> None:
+    out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _listed(languages: str) -> list[str]:
+    return [language.strip() for language in languages.split(",") if language.strip()]
