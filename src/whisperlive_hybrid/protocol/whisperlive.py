@@ -11,6 +11,10 @@ Rules R1 to R9 are forced by clients in the field; each is quoted where it force
 - R7 every segment says whether it is `completed`.
 - R8 a message carries the last n completed segments and at most one incomplete one, last.
 - R9 a completed segment never changes; an incomplete one keeps its `start` when it completes.
+
+One more is our own measurement: the Python client adds the last incomplete segment that it ever saw
+to its SRT, unless its text is that of the last completed one. So what completes is shown as
+incomplete just before, wherever the two would differ.
 """
 
 import json
@@ -147,6 +151,17 @@ class SegmentWriter:
         self._end_ms = 0  # of the last completed segment
         self._tentative: dict[str, Any] | None = None
         self._last = ""
+        self._last_guess = ""
+
+    def messages(self, completed: Sequence[Segment], tentative: Segment | None) -> list[str]:
+        """The messages to send, in order, so that no client keeps a guess that has passed."""
+        guess, final = self._last_guess, completed[-1].text.strip() if completed else ""
+        steps = []
+        if tentative is None and guess and final and guess != final:
+            steps.append(self.write(completed[:-1], completed[-1]))
+            completed = completed[-1:]
+        steps.append(self.write(completed, tentative))
+        return [message for message in steps if message is not None]
 
     def write(self, completed: Sequence[Segment], tentative: Segment | None) -> str | None:
         """The message after `completed` were added and `tentative` became the incomplete one.
@@ -158,6 +173,7 @@ class SegmentWriter:
             self._completed.append(self._entry(segment, is_completed=True))
         self._forget_old()
         self._tentative = self._entry(tentative, is_completed=False) if tentative else None
+        self._last_guess = tentative.text.strip() if tentative else self._last_guess
         shown = self._completed + ([self._tentative] if self._tentative else [])  # R8
         if not shown:
             return None

@@ -179,8 +179,7 @@ class LiveDoor:
                 case LanguageFound():
                     await socket.send(wire.language_detected(handshake.uid, news.language))
                 case Text():
-                    message = writer.write(news.completed, news.tentative)
-                    if message is not None:
+                    for message in writer.messages(news.completed, news.tentative):
                         await socket.send(message)
                 case Gap():
                     log.error("the model failed on audio", start=news.start, end=news.end)
