@@ -467,6 +467,24 @@ class TestSegments:
         (entry,) = shown(writer.write([segment(8.0, 9.0)], None))
         assert entry["start"] == "8.000"
 
+    @pytest.mark.parametrize("guess", [" a b", " x", " b", None])
+    def test_last_guess_is_what_completes(self, guess: str | None) -> None:
+        """The Python client keeps the last guess it saw, unless it equals what was completed."""
+        writer = SegmentWriter(UID, 10)
+        if guess:
+            writer.messages([], segment(0, 1, guess))
+        frames = writer.messages([segment(0, 1, " a"), segment(1, 2, " b")], None)
+        shapes = [[(s["text"], s["completed"]) for s in shown(frame)] for frame in frames]
+        first = [[(" a", True), (" b", False)]] if guess in {" a b", " x"} else []
+        assert shapes == [*first, [(" a", True), (" b", True)]]
+
+    def test_an_old_guess_is_replaced_too(self) -> None:
+        """A guess at the utterance before is as wrong at the end as one at the last."""
+        writer = SegmentWriter(UID, 10)
+        writer.messages([], segment(0, 1, " a"))
+        assert len(writer.messages([segment(0, 1, " a")], None)) == 1
+        assert len(writer.messages([segment(1, 2, " b")], None)) == 2
+
     def test_identical_messages_are_suppressed(self) -> None:
         """Nothing waits for repetitions, so nothing is repeated."""
         writer = SegmentWriter(UID, 10)
