@@ -35,7 +35,12 @@ def test_knows_its_marks() -> None:
     assert VOCABULARY.timestamp_begin == THEIRS.timestamp_begin
 
 
-@given(text=st.text(st.characters(max_codepoint=0x24F, exclude_categories=["C", "Z"]), max_size=40))
+@given(
+    text=st.text(
+        st.characters(max_codepoint=0x24F, exclude_characters="|", exclude_categories=["C", "Z"]),
+        max_size=40,
+    )
+)
 def test_text_comes_back(text: str) -> None:
     """What was tokenised is read again, byte for byte, marks or no marks around it."""
     tokens = VOCABULARY._encode(text)
@@ -43,7 +48,12 @@ def test_text_comes_back(text: str) -> None:
     assert VOCABULARY.decode(marked).strip() == text.strip()
 
 
-@given(text=st.text(st.characters(max_codepoint=0x24F, exclude_categories=["C", "Z"]), max_size=40))
+@given(
+    text=st.text(
+        st.characters(max_codepoint=0x24F, exclude_characters="|", exclude_categories=["C", "Z"]),
+        max_size=40,
+    )
+)
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_words_are_the_text(language: str, text: str) -> None:
     """Cutting into words loses no character and no token, with spaces or without."""

@@ -554,3 +554,13 @@ def test_r11_costs_nothing_where_no_client_remembers_anything_else() -> None:
     writer.messages([], segment(2.0, 3.0, " no"))
     assert len(writer.messages([segment(2.0, 3.0, " no")], None)) == 1
     assert writer.messages([], None) == []
+
+
+def test_no_two_completed_segments_have_the_same_start() -> None:
+    """A segment that the model gave no length still gets one, since clients key by start."""
+    writer = SegmentWriter("u", 10)
+    frame = writer.write([segment(1.0, 1.0, " a"), segment(1.0, 1.0, " b")], None)
+    assert [(each["start"], each["end"]) for each in shown(frame)] == [
+        ("1.000", "1.001"),
+        ("1.001", "1.002"),
+    ]

@@ -210,12 +210,16 @@ class SegmentWriter:
         return entry
 
     def _times_ms(self, segment: Segment) -> tuple[int, int]:
-        """Rounded times that neither overlap the last completed segment nor run backwards (R5)."""
+        """Rounded times that neither overlap the last completed segment nor run backwards (R5).
+
+        No segment is of length zero: the next one would have the same start, and clients tell
+        segments apart by that.
+        """
         start_ms = max(self._end_ms, round(segment.start * 1000))
-        end_ms = max(start_ms, round(segment.end * 1000))
+        end_ms = max(start_ms + 1, round(segment.end * 1000))
         if self._tentative is not None:  # R9: it was shown with this start
             shown_ms = round(float(self._tentative["start"]) * 1000)
-            start_ms = min(max(self._end_ms, shown_ms), end_ms)
+            start_ms = min(max(self._end_ms, shown_ms), end_ms - 1)
         return start_ms, end_ms
 
     def _forget_old(self) -> None:
