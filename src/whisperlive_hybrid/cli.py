@@ -15,10 +15,9 @@ from rich.progress import TaskID
 from rich.table import Table
 
 from whisperlive_hybrid import __version__
-from whisperlive_hybrid.backends.base import Backend
-from whisperlive_hybrid.backends.tuning import tune_allocator
+from whisperlive_hybrid.backends.registry import load_backend
 from whisperlive_hybrid.bench.command import bench_app
-from whisperlive_hybrid.config import Settings, load_settings
+from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
 from whisperlive_hybrid.languages import language_code
 from whisperlive_hybrid.local import (
@@ -29,12 +28,12 @@ from whisperlive_hybrid.local import (
     transcribe_files,
     written,
 )
-from whisperlive_hybrid.models import DEMO, MODELS_DIRECTORY
+from whisperlive_hybrid.models import DEMO, MODELS_DIRECTORY, model_sizes
 from whisperlive_hybrid.telemetry import configure_logging
 from whisperlive_hybrid.types import DecodeOptions, Task
 
 if TYPE_CHECKING:
-    from whisperlive_hybrid.server.app import OpenDoors  # at run time only after _load
+    from whisperlive_hybrid.server.app import OpenDoors  # slow to load, and only `serve` needs it
 
 app = typer.Typer(
     help="Live and file speech-to-text on one shared Whisper model.",
@@ -107,8 +106,8 @@ def serve(
         raw_pcm_input=raw_pcm_input,
     )
     configure_logging(form=settings.log_format, level=settings.log_level)
-    loaded = _load(settings)
-    from whisperlive_hybrid.server.app import serve as serve_doors  # noqa: PLC0415 (see _load)
+    loaded = load_backend(settings)
+    from whisperlive_hybrid.server.app import serve as serve_doors  # noqa: PLC0415 (slow to load)
 
     anyio.run(serve_doors, loaded, settings, _announce)
 
@@ -154,7 +153,7 @@ def transcribe(
                 target = output_dir / f"{names[outcome.file]}.{each.value}"
                 target.write_text(text, encoding="utf-8")
 
-    loaded = _load(settings)
+    loaded = load_backend(settings)
     with _ProgressBars() as bars:
         anyio.run(transcribe_files, loaded, settings, files, options, bars.update, deliver)
     if failed:
@@ -164,9 +163,6 @@ def transcribe(
 @app.command()
 def models() -> None:
     """List the models that can be named."""
-    tune_allocator()
-    from whisperlive_hybrid.models import model_sizes  # noqa: PLC0415 (see _load)
-
     table = Table("name", "what it is")
     table.add_row(DEMO, "ships with this package; for demonstration and tests only")
     for directory in sorted(MODELS_DIRECTORY.glob("*/model.bin")):
@@ -225,14 +221,6 @@ def _language(given: str | None) -> str | None:
 
 def _complain(message: str) -> None:
     err.print(f"[red]Error:[/red] {escape(message)}", soft_wrap=True, highlight=False)
-
-
-def _load(settings: Settings) -> Backend:
-    """Load the model. The allocator comes first, so nothing above imports CTranslate2."""
-    tune_allocator()
-    from whisperlive_hybrid.backends.registry import load_backend  # noqa: PLC0415
-
-    return load_backend(settings)
 
 
 def sample_clip() -> Path:

@@ -9,8 +9,7 @@ from whisperlive_hybrid.models import find_model
 def load_backend(settings: Settings) -> Backend:
     """Load the model once, for everybody. Raises `ModelUnavailable` with one line that says why.
 
-    A runtime is imported only when it is chosen: each is heavy, and CTranslate2 must not be loaded
-    before the allocator is tuned.
+    A runtime is imported only when it is chosen: each is heavy.
     """
     match settings.backend:
         case "faster_whisper":
