@@ -410,3 +410,18 @@ class AnyTraffic(RuleBasedStateMachine):
 
 
 TestAnyTraffic = AnyTraffic.TestCase
+
+
+def test_lateness_is_that_of_the_most_overdue_final() -> None:
+    """Updates and files may be late: nobody loses words by that."""
+    scheduler = filled(
+        item(1, FINAL, deadline=5.0, key="a"),
+        item(2, FINAL, deadline=4.0, key="b"),
+        item(3, UPDATE, deadline=1.0, key="c"),
+        item(4, BULK, deadline=0.0, key="d"),
+    )
+    assert scheduler.lateness(3.0) == 0.0
+    assert scheduler.lateness(6.5) == 2.5
+    scheduler.end(1)
+    scheduler.end(2)
+    assert scheduler.lateness(6.5) == 0.0

@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from whisperlive_hybrid.backends.fake import Trouble, pause, speak
+from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.server import ws
 from whisperlive_hybrid.session import BACKLOG
 from whisperlive_hybrid.types import Samples
@@ -121,6 +122,21 @@ class TestAdmission:
             assert 0 < message["message"] <= 10
             assert second.closed_with == 1000
             assert door.live.n_clients == 1
+
+    async def test_a_model_that_cannot_keep_up_admits_nobody(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """While the finals of others are late, a new client is told to wait a minute."""
+        lateness = 5.0
+        monkeypatch.setattr(Engine, "live_lateness_s", property(lambda _: lateness))
+        async with open_door() as door:
+            async with door.client() as client:
+                await client.greet()
+                (message,) = await client.rest()
+            assert (message["status"], message["message"]) == ("WAIT", 1)
+            lateness = 0.0
+            async with door.admitted():
+                assert door.live.n_clients == 1
 
     @pytest.mark.parametrize("leaves", ["END", "close", "abort"])
     async def test_slot_is_free_after_a_client_left(self, leaves: str) -> None:

@@ -133,6 +133,12 @@ class Engine:
         with self._changed:
             return self._scheduler.admitted
 
+    @property
+    def live_lateness_s(self) -> float:
+        """By how much the finals of live streams are late: above 0 there are too many streams."""
+        with self._changed:
+            return self._scheduler.lateness(time.monotonic())
+
     @contextmanager
     def live_stream(self) -> Iterator[None]:
         """While inside, a live stream is open: files leave a worker free for it."""

@@ -134,6 +134,11 @@ class Scheduler:
         self._admitted.pop(job, None)
         self._waiting.pop(job, None)
 
+    def lateness(self, now: float) -> float:
+        """By how many seconds the most overdue final is late; 0.0 while all are in time."""
+        due = (i.deadline for i in self._waiting.values() if i.urgency is Urgency.FINAL)
+        return max(0.0, now - min(due, default=now))
+
     def _learn(self, batch: list[Item], seconds: float) -> None:
         """Remember what an item of this key costs; recent calls count most."""
         key, cost = batch[0].key, seconds / len(batch)

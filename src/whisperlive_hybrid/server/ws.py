@@ -32,6 +32,12 @@ HANDSHAKE_S: Final = 10.0
 CLOSE_S: Final = 2.0
 """For the client's part of a close; the websocket-client package never closes its socket."""
 
+TOO_LATE_S: Final = 1.0
+"""Lateness of the finals of others at which nobody more is admitted."""
+
+RECOVERY_MINUTES: Final = 1
+"""When to try again then."""
+
 NORMAL_CLOSURE: Final = 1000
 INTERNAL_ERROR: Final = 1011
 SERVICE_RESTART: Final = 1012
@@ -130,6 +136,10 @@ class LiveDoor:
         if self._is_draining:
             message = wire.wait(handshake.uid, 0)
             await self._refuse(socket, message, "the server restarts", SERVICE_RESTART)
+            return
+        if self._engine.live_lateness_s > TOO_LATE_S:
+            message = wire.wait(handshake.uid, RECOVERY_MINUTES)
+            await self._refuse(socket, message, "the model cannot keep up")
             return
         if len(self._clients) >= self._settings.max_clients:
             soonest_s = min(client.until for client in self._clients) - anyio.current_time()
