@@ -19,7 +19,7 @@ LAYERS = [
     ("a window's way through a model", ["engine.job"]),
     ("adapters", ["backends", "models", "media", "fetch", "store", "telemetry"]),
     ("engine", ["engine.engine"]),
-    ("parts of use cases", ["language_lock"]),
+    ("parts of use cases", ["language_lock", "captions"]),
     ("use cases", ["transcribe", "session", "jobs"]),
     ("doors", ["server"]),
     ("benchmarks", ["bench"]),

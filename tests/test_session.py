@@ -24,16 +24,10 @@ from whisperlive_hybrid.backends.fake import (
     pause,
     speak,
 )
+from whisperlive_hybrid.captions import Gap, LanguageFound, Text
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import Unsupported
-from whisperlive_hybrid.session import (
-    BACKLOG,
-    Gap,
-    LanguageFound,
-    LiveOptions,
-    LiveSession,
-    Text,
-)
+from whisperlive_hybrid.session import BACKLOG, LiveOptions, LiveSession
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.transcribe import FileRequest, Transcriber
 from whisperlive_hybrid.types import (

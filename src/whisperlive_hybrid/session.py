@@ -10,7 +10,6 @@ Nothing is dropped: a client that sends faster than the model reads is slowed do
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -20,21 +19,16 @@ import anyio.abc
 import anyio.lowlevel
 import numpy as np
 
+from whisperlive_hybrid.captions import Captions, Publish
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BackendFailed
 from whisperlive_hybrid.language_lock import (
     SILENT_LANGUAGE,
     LanguageLock,
-    Read,
     told_language,
 )
 from whisperlive_hybrid.speech.regions import VadOptions
-from whisperlive_hybrid.speech.windows import (
-    LONGEST_UTTERANCE_S,
-    WindowCutter,
-    on_recording_clock,
-)
-from whisperlive_hybrid.text.agreement import Agreement
+from whisperlive_hybrid.speech.windows import LONGEST_UTTERANCE_S, WindowCutter
 from whisperlive_hybrid.transcribe import VoiceDetector
 from whisperlive_hybrid.types import (
     SAMPLE_RATE,
@@ -42,10 +36,8 @@ from whisperlive_hybrid.types import (
     Language,
     Reading,
     Samples,
-    Segment,
     Urgency,
     Window,
-    joined_text,
 )
 
 STEP_S: Final = 1.0
@@ -60,9 +52,6 @@ BACKLOG: Final = 4
 BLOCK: Final = SAMPLE_RATE
 """Samples judged at a time, however large the client's frames are."""
 
-SURE_EARLY: Final = 0.9
-"""A language this probable in an update is settled before the first final."""
-
 _TOKENS_PER_S: Final = 8
 _SPARE_TOKENS: Final = 8
 
@@ -75,34 +64,6 @@ class LiveOptions:
     vad: VadOptions = field(default_factory=VadOptions)
 
 
-@dataclass(frozen=True, slots=True)
-class LanguageFound:
-    """The language is settled; comes once, before any text, unless the client named it."""
-
-    language: Language
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """What is known now, on the recording clock: `completed` never changes again."""
-
-    completed: tuple[Segment, ...]
-    tentative: Segment | None
-    stable: str = ""
-    """The beginning of the tentative text on which the last two updates agreed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """The model failed twice on this stretch of the recording; it is told, never passed over."""
-
-    start: float
-    end: float
-
-
-Publish = Callable[[LanguageFound | Text | Gap], Awaitable[None]]
-
-
 class _Final:
     """The final reading of one utterance; `reading` is None until the engine has answered."""
 
@@ -111,10 +72,42 @@ class _Final:
         self.scope = anyio.CancelScope()
         self.reading: Reading | None = None
         self.is_gap = False  # the reading is empty because the model failed
+        self.is_shown = False  # as a guess, before it was confirmed
 
     def is_of(self, window: Window | None) -> bool:
         """Whether `window` is the same stretch of the recording."""
         return window is not None and self.window.spans == window.spans
+
+
+class _Reader:
+    """Reads the windows of one stream: finals as a file is read, updates fast."""
+
+    def __init__(self, engine: Engine, options: DecodeOptions) -> None:
+        self._engine = engine
+        self._options = options
+
+    async def final(self, window: Window, language: Language | None) -> Reading | None:
+        """Read an utterance; try once more after a failure of the model; None if it fails again."""
+        options = replace(self._options, language=language.code if language else None)
+        with suppress(BackendFailed):
+            return await self._engine.decode(window, options, Urgency.FINAL)
+        with suppress(BackendFailed):
+            return await self._engine.decode(window, options, Urgency.FINAL)
+        return None
+
+    async def update(self, window: Window, language: Language | None) -> Reading | None:
+        """Guess at an open utterance; None if the model fails, which the final will tell."""
+        context_s = self._engine.capabilities.context_for(window.duration)
+        options = replace(
+            self._options,
+            language=language.code if language else None,
+            beam_size=1,
+            is_guess=True,
+            max_new_tokens=round(_TOKENS_PER_S * context_s) + _SPARE_TOKENS,
+        )
+        with suppress(BackendFailed):
+            return await self._engine.decode(window, options, Urgency.UPDATE)
+        return None
 
 
 class LiveSession:
@@ -132,22 +125,18 @@ class LiveSession:
         engine.check(live.options)
         able = engine.capabilities
         self._engine = engine
-        self._options = live.options
-        self._publish = publish
+        self._reader = _Reader(engine, live.options)
         self._tasks = tasks
         self._voice = detector.open()
         self._cutter = WindowCutter(live.vad, min(able.longest_window_s, LONGEST_UTTERANCE_S))
         told = told_language(live.options.language, able.languages)
         self._lock = LanguageLock(self._read_again, told)
-        self._is_language_known = live.options.language is not None  # to the client
+        is_told = live.options.language is not None
+        self._captions = Captions(publish, self._lock, language_is_told=is_told)
         self._finals: deque[_Final] = deque()  # of utterances that have ended
         self._guess: _Final | None = None  # of an utterance that seems to have ended
-        self._is_guess_shown = False
-        self._is_tentative_shown = False
         self._update = anyio.CancelScope()
         self._updated_to = 0  # samples that an update has seen
-        self._agreement = Agreement()  # of the utterance at `_agreed_start`
-        self._agreed_start = -1
         self._has_stalled = False
         self._has_ended = False
         self._changed = anyio.Event()
@@ -157,7 +146,7 @@ class LiveSession:
         with self._engine.live_stream():
             while not self._has_ended or self._finals:
                 await self._next_move()
-            await self._show(await self._lock.decide())
+            await self._captions.complete(await self._lock.decide())
 
     async def hear(self, samples: Samples) -> None:
         """Take the next samples; waits while too many utterances are unread."""
@@ -187,7 +176,6 @@ class LiveSession:
             self._guess = None
         if settled and not self._guess:
             self._guess = self._begin(settled)
-            self._is_guess_shown = False
         if ended or self._cutter.open_start is not None:  # silence is no news to `run`
             self._wake()
 
@@ -212,11 +200,11 @@ class LiveSession:
                 final = self._finals.popleft()
                 self._wake()
                 if final.is_gap:
-                    await self._publish(_gap(final.window))
-                await self._show(await self._lock.admit(final.window, reading))
-        elif self._guess and self._guess.reading and not self._is_guess_shown:
-            self._is_guess_shown = True
-            await self._show_tentative(self._guess.window, self._guess.reading)
+                    await self._captions.gap(final.window)
+                await self._captions.complete(await self._lock.admit(final.window, reading))
+        elif self._guess and self._guess.reading and not self._guess.is_shown:
+            self._guess.is_shown = True
+            await self._captions.guess(self._guess.window, self._guess.reading)
         elif not self._guess and (window := self._due_update()):
             await self._read_update(window)
         else:
@@ -244,101 +232,30 @@ class LiveSession:
 
     async def _fill(self, final: _Final) -> None:
         with final.scope:
-            reading = await self._read_twice(final.window, self._lock.language)
+            reading = await self._reader.final(final.window, self._lock.language)
             final.is_gap = reading is None
             final.reading = reading or self._nothing()
         self._wake()
 
     async def _read_again(self, window: Window, language: Language | None) -> Reading:
         """Read a window that was read in the wrong language, or tell the gap."""
-        reading = await self._read_twice(window, language)
+        reading = await self._reader.final(window, language)
         if reading is None:
-            await self._publish(_gap(window))
+            await self._captions.gap(window)
         return reading or self._nothing()
-
-    async def _read_twice(self, window: Window, language: Language | None) -> Reading | None:
-        """Try once more after a failure of the model; None if it fails again."""
-        with suppress(BackendFailed):
-            return await self._read_final(window, language)
-        with suppress(BackendFailed):
-            return await self._read_final(window, language)
-        return None
 
     def _nothing(self) -> Reading:
         return Reading((), self._lock.language or SILENT_LANGUAGE)
 
-    async def _read_final(self, window: Window, language: Language | None) -> Reading:
-        options = replace(self._options, language=language.code if language else None)
-        return await self._engine.decode(window, options, Urgency.FINAL)
-
     async def _read_update(self, window: Window) -> None:
         """Guess at an open utterance; given up as soon as a final is begun."""
         self._updated_to = self._cutter.heard
-        language = self._lock.language
-        context_s = self._engine.capabilities.context_for(window.duration)
-        options = replace(
-            self._options,
-            language=language.code if language else None,
-            beam_size=1,
-            is_guess=True,
-            max_new_tokens=round(_TOKENS_PER_S * context_s) + _SPARE_TOKENS,
-        )
         reading: Reading | None = None
         with anyio.CancelScope() as self._update:
-            with suppress(BackendFailed):  # the final will tell
-                reading = await self._engine.decode(window, options, Urgency.UPDATE)
+            reading = await self._reader.update(window, self._lock.language)
         if reading is not None:
-            await self._show_tentative(window, reading)
-
-    async def _show(self, reads: list[Read]) -> None:
-        completed = [
-            segment
-            for window, reading in reads
-            for segment in on_recording_clock(window, reading.segments)
-        ]
-        if not completed and not self._is_tentative_shown:
-            return  # silence is no news
-        self._is_tentative_shown = False
-        await self._announce_language()
-        await self._publish(Text(tuple(completed), None))
-
-    async def _show_tentative(self, window: Window, reading: Reading) -> None:
-        """Show a guess, once the language is sure enough for it to make sense."""
-        if not reading.segments:
-            return  # noise has no language
-        if reading.language.probability >= SURE_EARLY:
-            self._lock.settle(reading.language)
-        if self._lock.language is None:
-            return
-        segments = on_recording_clock(window, reading.segments)
-        words = tuple(word for segment in segments for word in segment.words or ())
-        agreement = self._agreement_of(window)
-        whole = replace(
-            segments[0],
-            end=segments[-1].end,
-            text=agreement.hear(joined_text(segments)),
-            words=words if self._options.words else None,
-        )
-        self._is_tentative_shown = True
-        await self._announce_language()
-        await self._publish(Text((), whole, agreement.stable))
-
-    def _agreement_of(self, window: Window) -> Agreement:
-        """What the updates of this utterance have agreed on; a new one begins with nothing."""
-        start = window.spans[0].recording_sample
-        if start != self._agreed_start:
-            self._agreement, self._agreed_start = Agreement(), start
-        return self._agreement
-
-    async def _announce_language(self) -> None:
-        if self._lock.language and not self._is_language_known:
-            self._is_language_known = True
-            await self._publish(LanguageFound(self._lock.language))
+            await self._captions.guess(window, reading)
 
     def _wake(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
-
-
-def _gap(window: Window) -> Gap:
-    return Gap(window.start, window.end)

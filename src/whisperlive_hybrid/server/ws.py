@@ -12,11 +12,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from whisperlive_hybrid.audio.pcm import PcmFormat, PcmReader
+from whisperlive_hybrid.captions import Gap, LanguageFound, Text
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
 from whisperlive_hybrid.protocol import whisperlive as wire
-from whisperlive_hybrid.session import Gap, LanguageFound, LiveOptions, LiveSession, Text
+from whisperlive_hybrid.session import LiveOptions, LiveSession
 from whisperlive_hybrid.transcribe import VoiceDetector
 from whisperlive_hybrid.types import DecodeOptions, Thresholds
 
