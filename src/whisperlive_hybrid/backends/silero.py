@@ -54,19 +54,23 @@ class VoiceStream:
 
     def push(self, samples: Samples) -> list[float]:
         """The probability of speech in each frame that `samples` complete."""
-        waiting = np.concatenate([self._rest, samples])
+        waiting = np.concatenate([self._rest, samples]) if len(self._rest) else samples
         n_frames = len(waiting) // FRAME
         self._rest = waiting[n_frames * FRAME :]
         if n_frames == 0:
             return []
         frames = waiting[: n_frames * FRAME].reshape(n_frames, FRAME)
-        heads = np.vstack([self._context[None], frames[:-1, -CONTEXT:]])
+        network_input = np.empty((n_frames, CONTEXT + FRAME), np.float32)
+        network_input[:, CONTEXT:] = frames
+        network_input[0, :CONTEXT] = self._context
+        network_input[1:, :CONTEXT] = frames[:-1, -CONTEXT:]
         self._context = frames[-1, -CONTEXT:].copy()
         probabilities, self._hidden, self._cell = self._session.run(
             None,
-            {"input": np.hstack([heads, frames]), "h": self._hidden, "c": self._cell},
+            {"input": network_input, "h": self._hidden, "c": self._cell},
         )
-        return [float(p) for p in probabilities.reshape(-1)]
+        judged: list[float] = probabilities.reshape(-1).tolist()
+        return judged
 
     def flush(self) -> list[float]:
         """The probability of the last frame, filled up with silence, if one has begun."""
