@@ -98,7 +98,7 @@ def test_shows_the_utterance_that_is_being_spoken() -> None:
     cutter.push(speech, [1.0] * 32)
     window = cutter.open_window()
     assert window is not None
-    assert (window.start, window.end) == (1.024 - 0.3, 2.048)
+    assert (window.start, window.end) == (1.024 - 0.4, 2.048)
     assert cutter.silence == 0
     cutter.push(pause(0.256), [0.0] * 8)
     assert cutter.silence == 0.256 * SAMPLE_RATE

@@ -30,7 +30,7 @@ class VadOptions:
     """Silence that ends an utterance of `eager_after_s`; in between it shrinks evenly."""
     eager_after_s: float = 3.0
     """Length of an utterance from which the next short pause ends it."""
-    pre_roll_s: float = 0.3
+    pre_roll_s: float = 0.4
     """Audio kept before the first frame of speech, so that no onset is clipped."""
     post_roll_s: float = 0.2
     """Audio kept after the last frame of speech."""
