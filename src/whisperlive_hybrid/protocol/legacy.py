@@ -36,6 +36,8 @@ def options(given: Iterable[tuple[str, str]], loaded_model: str) -> DecodeOption
 
 def answer(recording: Recording, used: DecodeOptions) -> Json:
     """The documented body; `used` are the options in effect."""
+    options = asdict(used) | {"task": used.task.value}
+    del options["is_guess"]  # of live updates only
     return {
         "success": True,
         "segments": [_segment(segment) for segment in recording.segments],
@@ -44,7 +46,7 @@ def answer(recording: Recording, used: DecodeOptions) -> Json:
             "language_probability": recording.language.probability,
             "duration": round(recording.duration, 3),
             "duration_after_vad": round(recording.speech, 3),
-            "transcription_options": asdict(used) | {"task": used.task.value},
+            "transcription_options": options,
         },
         "filename": recording.filename,
     }
