@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperlive_hybrid.language_lock import SILENT_LANGUAGE, LanguageLock, told_language
+from whisperlive_hybrid.language_lock import SILENT_LANGUAGE, LanguageLock
+from whisperlive_hybrid.text.language import told_language
 from whisperlive_hybrid.types import Language, Reading, Segment, Span, Window
 
 pytestmark = pytest.mark.anyio

@@ -58,10 +58,3 @@ class LanguageLock:
         if not reading.segments or language is None or reading.language.code == language.code:
             return reading
         return await self._decode(window, language)
-
-
-def told_language(code: str | None, known: frozenset[str]) -> Language | None:
-    """The language that a caller named, or the only one that a model knows."""
-    if code is None and len(known) == 1:
-        code = min(known)
-    return Language(code, 1.0) if code else None

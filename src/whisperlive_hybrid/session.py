@@ -25,10 +25,10 @@ from whisperlive_hybrid.errors import BackendFailed
 from whisperlive_hybrid.language_lock import (
     SILENT_LANGUAGE,
     LanguageLock,
-    told_language,
 )
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.speech.windows import LONGEST_UTTERANCE_S, WindowCutter
+from whisperlive_hybrid.text.language import told_language
 from whisperlive_hybrid.transcribe import VoiceDetector
 from whisperlive_hybrid.types import (
     SAMPLE_RATE,

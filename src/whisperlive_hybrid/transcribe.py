@@ -21,7 +21,6 @@ from whisperlive_hybrid.language_lock import (
     SILENT_LANGUAGE,
     LanguageLock,
     Read,
-    told_language,
 )
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.speech.windows import (
@@ -30,6 +29,7 @@ from whisperlive_hybrid.speech.windows import (
     on_recording_clock,
     packed,
 )
+from whisperlive_hybrid.text.language import told_language
 from whisperlive_hybrid.types import (
     SAMPLE_RATE,
     DecodeOptions,

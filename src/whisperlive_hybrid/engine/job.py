@@ -6,8 +6,6 @@ lose its footing in it; then hotter and hotter from the same encoder output. Eac
 result of the work asked for last and answers with the next work, or with the reading.
 """
 
-from typing import Final
-
 from whisperlive_hybrid.backends.base import (
     Align,
     Capabilities,
@@ -18,6 +16,7 @@ from whisperlive_hybrid.backends.base import (
     Work,
 )
 from whisperlive_hybrid.text.decoding import Candidate, Verdict, judge, least_bad, segments
+from whisperlive_hybrid.text.language import told_language
 from whisperlive_hybrid.text.words import text_tokens, with_words
 from whisperlive_hybrid.types import (
     DecodeOptions,
@@ -29,9 +28,6 @@ from whisperlive_hybrid.types import (
     Vocabulary,
     Window,
 )
-
-_TOLD: Final = 1.0
-"""The probability of a language that the caller named, or that is the only one."""
 
 
 class ReadingJob:
@@ -48,7 +44,7 @@ class ReadingJob:
         self._options = options
         self._capabilities = capabilities
         self._vocabulary = vocabulary
-        self._language: Language | None = None  # once it is known
+        self._language = told_language(options.language, capabilities.languages)
         self._temperatures = iter(options.temperatures)
         self._candidates: list[Candidate] = []
         self._segments: tuple[Segment, ...] = ()
@@ -59,8 +55,6 @@ class ReadingJob:
 
     def encoded(self, _work: Encode, encoded: Encoded) -> Work | Reading:
         """The encoder output is there."""
-        if self._language is None:
-            self._language = self._told_language()
         if self._language is None:
             return DetectLanguage(encoded)
         return self._generate(encoded, self._language)
@@ -86,12 +80,6 @@ class ReadingJob:
         """The words have their times."""
         timed = with_words(self._segments, times, self._vocabulary, work.language.code)
         return Reading(timed, work.language)
-
-    def _told_language(self) -> Language | None:
-        code, known = self._options.language, self._capabilities.languages
-        if code is None and len(known) == 1:
-            code = min(known)
-        return Language(code, _TOLD) if code else None
 
     def _retry(self, failed: Generate) -> Work | Reading:
         if self._options.is_guess:

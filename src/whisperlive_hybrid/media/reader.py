@@ -18,8 +18,9 @@ from av.stream import Discard
 
 from whisperlive_hybrid.errors import BadAudio
 from whisperlive_hybrid.media.limits import MediaLimits, check_shape, too_long, undecodable
-from whisperlive_hybrid.media.samples import SAMPLE_RATE, frames, resampled
+from whisperlive_hybrid.media.samples import frames, resampled
 from whisperlive_hybrid.media.source import Source
+from whisperlive_hybrid.types import SAMPLE_RATE
 
 _CONTAINERS = "wav,mp3,flac,ogg,mov,matroska,aac,aiff,w64,caf,mpeg,mpegts,asf,avi"
 _DECODERS = (

@@ -15,9 +15,7 @@ from av.packet import Packet
 
 from whisperlive_hybrid.media.limits import MediaLimits, check_shape, undecodable
 from whisperlive_hybrid.media.source import Source
-
-SAMPLE_RATE = 16_000
-"""Samples per second of everything that leaves this module."""
+from whisperlive_hybrid.types import SAMPLE_RATE
 
 
 def frames(container: InputContainer, stream: AudioStream, source: Source) -> Iterator[AudioFrame]:

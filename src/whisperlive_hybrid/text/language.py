@@ -33,3 +33,10 @@ class LanguageVote:
         winner, _ = counts.most_common(1)[0]
         best = max(each.probability for each in self._heard if each.code == winner)
         return Language(winner, best)
+
+
+def told_language(code: str | None, known: frozenset[str]) -> Language | None:
+    """The language that a caller named, or the only one that a model knows."""
+    if code is None and len(known) == 1:
+        code = min(known)
+    return Language(code, 1.0) if code else None
