@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -107,9 +108,10 @@ def serve(
     )
     configure_logging(form=settings.log_format, level=settings.log_level)
     loaded = load_backend(settings)
-    from whisperlive_hybrid.server.app import serve as serve_doors  # noqa: PLC0415 (slow to load)
+    from whisperlive_hybrid.server import app as server  # noqa: PLC0415 (slow to load)
 
-    anyio.run(serve_doors, loaded, settings, _announce)
+    others = server.models_on_demand(settings)
+    anyio.run(partial(server.serve, loaded, settings, _announce, others=others))
 
 
 @app.command()

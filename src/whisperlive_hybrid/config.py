@@ -41,6 +41,14 @@ class Settings(BaseSettings):
     threads: int = Field(default=0, ge=0, le=1024, validation_alias="OMP_NUM_THREADS")
     """Worker threads for the model, one core each; 0 for as many as the process may use."""
 
+    models: str = ""
+    """Other models that requests for files may name, with commas; resolved at the start, loaded
+    when the first request names them."""
+    models_mb: float = Field(default=4096, gt=0)
+    """MiB that their weights may take together."""
+    model_idle_s: float = Field(default=600, gt=0)
+    """How long one of them stays in memory unused."""
+
     max_upload_mb: float = Field(default=100, gt=0)
     """Largest upload in MiB, enforced while reading."""
     max_audio_hours: float = Field(default=6, gt=0)
@@ -65,6 +73,17 @@ class Settings(BaseSettings):
 
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def models_on_demand(self) -> tuple[str, ...]:
+        """The names in `models`, each once and without `model` itself."""
+        names = dict.fromkeys(name.strip() for name in self.models.split(","))
+        return tuple(name for name in names if name and name != self.model)
+
+    @property
+    def models_bytes(self) -> int:
+        """The room for models on demand, in bytes."""
+        return int(self.models_mb * MEBIBYTE)
 
     @property
     def max_upload_bytes(self) -> int:

@@ -65,7 +65,7 @@ async def transcribe_files(
     limits = MediaLimits(max_duration_s=settings.max_audio_hours * 3600)
     async with Engine(backend, queue_limit=settings.queue_limit) as engine:
         transcriber = Transcriber(engine, SileroVad())
-        transcriber.engine.check(options)
+        transcriber.capabilities.check(options)
         request = FileRequest(options, urgency=Urgency.BULK)
         for file in files:
             reading = _Reading(file, limits, on_progress)

@@ -52,6 +52,11 @@ class ModelFiles:
     directory: Path
     card: ModelCard
 
+    @property
+    def size(self) -> int:
+        """Bytes of its weights on the disk, which is about what they take in memory as int8."""
+        return (self.directory / "model.bin").stat().st_size
+
 
 def find_model(name: str) -> ModelFiles:
     """Find or download the model called `name`.

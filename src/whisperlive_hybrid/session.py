@@ -122,8 +122,8 @@ class LiveSession:
         tasks: anyio.abc.TaskGroup,
     ) -> None:
         """`tasks` owns the readings in flight; what `publish` raises ends it."""
-        engine.check(live.options)
         able = engine.capabilities
+        able.check(live.options)
         self._engine = engine
         self._reader = _Reader(engine, live.options)
         self._tasks = tasks

@@ -16,7 +16,7 @@ import anyio.to_thread
 import numpy as np
 
 from whisperlive_hybrid.backends.base import Capabilities
-from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.engine.engine import Decoder
 from whisperlive_hybrid.language_lock import (
     SILENT_LANGUAGE,
     LanguageLock,
@@ -101,13 +101,18 @@ async def _ignore(_: Advance) -> None:
 
 
 class Transcriber:
-    """Transcribes recordings through one engine."""
+    """Transcribes recordings with one model."""
 
-    def __init__(self, engine: Engine, detector: VoiceDetector) -> None:
-        self.engine = engine
+    def __init__(self, decoder: Decoder, detector: VoiceDetector) -> None:
+        self._decoder = decoder
         self._detector = detector
         # Decoding media and judging voices is real work; more threads than workers only compete.
-        self._threads = anyio.CapacityLimiter(max(2, engine.capabilities.workers))
+        self._threads = anyio.CapacityLimiter(max(2, decoder.capabilities.workers))
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the model can do."""
+        return self._decoder.capabilities
 
     async def transcript(
         self, blocks: Iterable[Samples], request: FileRequest, on_advance: OnAdvance = _ignore
@@ -115,11 +120,11 @@ class Transcriber:
         """Transcribe a recording to its end.
 
         `blocks` are (n,) float32 arrays of any size; they are read in a thread, one at a time, only
-        as fast as windows are read. What their iteration raises, and what `Engine.decode` raises,
+        as fast as windows are read. What their iteration raises, and what `Decoder.decode` raises,
         comes out here, and all queued work of the recording is withdrawn.
         """
-        self.engine.check(request.options)
-        cuts = _Cuts(blocks, self._detector.open(), request.vad, self.engine.capabilities)
+        self.capabilities.check(request.options)
+        cuts = _Cuts(blocks, self._detector.open(), request.vad, self.capabilities)
         segments: list[Segment] = []
 
         async def collect(advance: Advance) -> None:
@@ -128,7 +133,7 @@ class Transcriber:
 
         try:
             async with anyio.create_task_group() as tasks:
-                run = _Run(self.engine, request, cuts, self._threads, tasks)
+                run = _Run(self._decoder, request, cuts, self._threads, tasks)
                 language = await run.read(collect)
         except ExceptionGroup as group:
             first = _first_cause(group)
@@ -172,19 +177,19 @@ class _Run:
 
     def __init__(
         self,
-        engine: Engine,
+        decoder: Decoder,
         request: FileRequest,
         cuts: _Cuts,
         threads: anyio.CapacityLimiter,
         tasks: anyio.abc.TaskGroup,
     ) -> None:
-        self._engine = engine
+        self._decoder = decoder
         self._request = request
         self._cuts = cuts
         self._threads = threads
         self._tasks = tasks
         self._has_begun = False  # whether a window was handed to the engine
-        self._ahead = BATCHES_AHEAD * engine.capabilities.generate_batch
+        self._ahead = BATCHES_AHEAD * decoder.capabilities.generate_batch
 
     async def read(self, emit: OnAdvance) -> Language:
         """Read all windows, emit their segments in order, and say which language it was."""
@@ -202,7 +207,7 @@ class _Run:
 
     async def _find_language(self, emit: OnAdvance) -> Language:
         """Read windows one by one until the language is sure, then emit them in that language."""
-        options, able = self._request.options, self._engine.capabilities
+        options, able = self._request.options, self._decoder.capabilities
         lock = LanguageLock(self._decode, told_language(options.language, able.languages))
         shown: list[Read] = []
         while lock.language is None and (window := await self._next_window()):
@@ -220,7 +225,7 @@ class _Run:
     async def _decode(self, window: Window, language: Language | None) -> Reading:
         options = replace(self._request.options, language=language.code if language else None)
         continues, self._has_begun = self._has_begun, True
-        return await self._engine.decode(
+        return await self._decoder.decode(
             window, options, self._request.urgency, continues=continues
         )
 

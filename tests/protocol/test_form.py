@@ -1,6 +1,6 @@
 import pytest
 
-from whisperlive_hybrid.errors import BadRequest, NotFound
+from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.protocol.form import FieldNames, Form
 
 NAMES = FieldNames(("model", "language", "speed", "on"), ("tags",), ("user",))
@@ -72,12 +72,3 @@ def test_an_unknown_language_is_refused() -> None:
     with pytest.raises(BadRequest, match=r"'klingon'.*af, am, ar") as e:
         form(("language", "klingon")).language()
     assert (e.value.param, e.value.code) == ("language", "invalid_value")
-
-
-def test_another_model_than_the_loaded_one_does_not_exist() -> None:
-    """The loaded name, its aliases and no name at all are fine; the rest is not found."""
-    for name in ("tiny", "whisper-1", ""):
-        form(("model", name)).check_model("tiny", ["whisper-1"])
-    with pytest.raises(NotFound, match=r"'large-v3' does not exist.*'tiny'") as e:
-        form(("model", "large-v3")).check_model("tiny", ["whisper-1"])
-    assert e.value.code == "model_not_found"

@@ -2,24 +2,28 @@ import pytest
 
 from whisperlive_hybrid.errors import BadRequest, NotFound
 from whisperlive_hybrid.protocol import legacy
+from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.types import DecodeOptions, Language, Segment, Task
+
+MODELS = ModelNames("tiny")
 
 
 def test_fields_become_options() -> None:
     """Language and task are optional; the model may be named."""
-    assert legacy.options([], "tiny") == DecodeOptions()
+    assert legacy.transcribe([], MODELS) == legacy.LegacyRequest("tiny", DecodeOptions())
     fields = [("language", "German"), ("task", "translate"), ("model", "tiny")]
-    assert legacy.options(fields, "tiny") == DecodeOptions(language="de", task=Task.TRANSLATE)
+    wish = legacy.transcribe(fields, MODELS)
+    assert wish.options == DecodeOptions(language="de", task=Task.TRANSLATE)
 
 
 def test_nonsense_is_refused() -> None:
     """As strictly as anywhere else."""
     with pytest.raises(BadRequest, match="'sing'; it must be one of: transcribe, translate"):
-        legacy.options([("task", "sing")], "tiny")
+        legacy.transcribe([("task", "sing")], MODELS)
     with pytest.raises(BadRequest, match="'prompt'; the fields are: file, language, task, model"):
-        legacy.options([("prompt", "x")], "tiny")
+        legacy.transcribe([("prompt", "x")], MODELS)
     with pytest.raises(NotFound):
-        legacy.options([("model", "base")], "tiny")
+        legacy.transcribe([("model", "base")], MODELS)
 
 
 def test_the_documented_body() -> None:

@@ -4,7 +4,7 @@ import io
 import socket
 import threading
 import wave
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
@@ -19,8 +19,9 @@ from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadAudio
-from whisperlive_hybrid.server.http import OpenMedia, build_http_app
-from whisperlive_hybrid.transcribe import Transcriber
+from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
+from whisperlive_hybrid.server.http.app import build_http_app
+from whisperlive_hybrid.server.http.recording import OpenMedia
 from whisperlive_hybrid.types import SAMPLE_RATE, Samples
 
 
@@ -69,18 +70,27 @@ class OpenDoor(Protocol):
         *,
         media: OpenMedia = open_wav,
         queue_limit: int = 256,
+        others: Sequence[OnDemand] = (),
     ) -> AbstractAsyncContextManager[tuple[FastAPI, Engine]]:
         """Enter it for the application and its engine."""
 
 
 @asynccontextmanager
 async def open_door(
-    backend: FakeBackend | None = None, *, media: OpenMedia = open_wav, queue_limit: int = 256
+    backend: FakeBackend | None = None,
+    *,
+    media: OpenMedia = open_wav,
+    queue_limit: int = 256,
+    others: Sequence[OnDemand] = (),
 ) -> AsyncIterator[tuple[FastAPI, Engine]]:
-    """Uploads of at most 1 MiB; 3 live clients."""
-    async with Engine(backend or FakeBackend(), queue_limit=queue_limit) as engine:
+    """Uploads of at most 1 MiB; 3 live clients; room for 1000 bytes of models on demand."""
+    async with (
+        Engine(backend or FakeBackend(), queue_limit=queue_limit) as engine,
+        ModelPool(engine, EnergyVad(), others, Room(bytes=1000, idle_s=60)) as pool,
+    ):
         app = build_http_app(
-            Transcriber(engine, EnergyVad()),
+            engine,
+            pool,
             Settings(max_upload_mb=1),
             live_clients=lambda: 3,
             open_media=media,

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from whisperlive_hybrid.errors import Unsupported
 from whisperlive_hybrid.types import (
     CONTEXT_S,
     DecodeOptions,
@@ -61,6 +62,25 @@ class Capabilities:
         """The shortest safe encoder length for `duration` seconds of speech."""
         wanted = duration + self.context_tail_s
         return next((length for length in self.contexts_s if length >= wanted), self.full_context_s)
+
+    def check(self, options: DecodeOptions) -> None:
+        """Raise `Unsupported` if the model cannot honour `options`."""
+        if options.language is not None and options.language not in self.languages:
+            raise Unsupported(
+                f"Model {self.model!r} does not know the language {options.language!r}; "
+                f"it knows: {', '.join(sorted(self.languages))}.",
+                param="language",
+                code="unsupported_value",
+            )
+        if options.task not in self.tasks:
+            raise Unsupported(f"Model {self.model!r} cannot {options.task.value}.", param="task")
+        if options.words and not self.word_times:
+            raise Unsupported(
+                f"Backend {self.backend!r} measures no word times.",
+                param="timestamp_granularities",
+            )
+        if (options.prompt or options.hotwords) and not self.prompts:
+            raise Unsupported(f"Backend {self.backend!r} takes no prompt.", param="prompt")
 
 
 class Encoded(Protocol):

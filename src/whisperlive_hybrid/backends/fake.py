@@ -98,6 +98,7 @@ class FakeEncoded:
 class FakeBackend:
     """Answers at once; `calls` keeps the size and kind of every call for tests to look at."""
 
+    name: str = "fake"
     workers: int = 1
     generate_batch: int = 8
     contexts_s: tuple[float, ...] = (5.0, 10.0, 30.0)
@@ -112,7 +113,7 @@ class FakeBackend:
     def capabilities(self) -> Capabilities:
         """What it pretends to be."""
         return Capabilities(
-            model="fake",
+            model=self.name,
             backend="fake",
             device="cpu",
             compute_type="none",

@@ -3,20 +3,21 @@
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import ModelUnavailable
-from whisperlive_hybrid.models import find_model
+from whisperlive_hybrid.models import ModelFiles, find_model
 
 
-def load_backend(settings: Settings) -> Backend:
-    """Load the model once, for everybody. Raises `ModelUnavailable` with one line that says why.
+def load_backend(settings: Settings, files: ModelFiles | None = None) -> Backend:
+    """Load a model, the first one by default, with the chosen runtime.
 
-    A runtime is imported only when it is chosen: each is heavy.
+    Raises `ModelUnavailable` with one line that says why. A runtime is imported only when it is
+    chosen: each is heavy.
     """
     match settings.backend:
         case "faster_whisper":
             from whisperlive_hybrid.backends.ct2 import Ct2Backend  # noqa: PLC0415
 
             return Ct2Backend(
-                find_model(settings.model),
+                files or find_model(settings.model),
                 device=settings.device,
                 compute_type=settings.compute_type,
                 workers=settings.worker_threads,

@@ -1,20 +1,24 @@
-"""The engine: one set of weights, a few worker threads, and `await decode(window)` above them.
+"""The engine: weights, a few worker threads, and `await decode(window)` above them.
 
-Use cases see only `Engine.decode` and the engine's capabilities. A worker takes the batch that the
-scheduler chooses, runs it, and hands each job its result and its next piece of work. An exception
-that a backend raises for a whole batch condemns nobody yet: its items run again one by one, and
-only the guilty one fails. A caller that is cancelled takes its queued work with it.
+Use cases see only the seam `Decoder`, which the engine is for its own model. Other models may be
+its guests: they have weights of their own, and share its workers, its queue and its rules.
+
+A worker takes the batch that the scheduler chooses, runs it, and hands each job its result and its
+next piece of work. An exception that a backend raises for a whole batch condemns nobody yet: its
+items run again one by one, and only the guilty one fails. A caller that is cancelled takes its
+queued work with it.
 """
 
 import asyncio
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -31,7 +35,7 @@ from whisperlive_hybrid.backends.base import (
 )
 from whisperlive_hybrid.engine.job import ReadingJob
 from whisperlive_hybrid.engine.scheduler import Item, Scheduler
-from whisperlive_hybrid.errors import BackendFailed, Draining, Unsupported, WhisperLiveError
+from whisperlive_hybrid.errors import BackendFailed, Draining, WhisperLiveError
 from whisperlive_hybrid.types import (
     DecodeOptions,
     Hypothesis,
@@ -88,6 +92,7 @@ _STAGES: Final[dict[type, _Stage[Any, Any]]] = {
 class _Call:
     """One caller of `decode`: its job, the work it waits for, and where its answer goes."""
 
+    backend: Backend
     job: ReadingJob
     work: Work
     item: Item
@@ -95,16 +100,44 @@ class _Call:
     loop: asyncio.AbstractEventLoop
 
 
+class Decoder(Protocol):
+    """The one seam between use cases and models: it may as well be on another machine."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the model can do."""
+
+    async def decode(
+        self,
+        window: Window,
+        options: DecodeOptions,
+        urgency: Urgency = Urgency.SHORT_FILE,
+        *,
+        continues: bool = False,
+    ) -> Reading:
+        """Read one window; times of the answer are on the window's clock.
+
+        `continues` says that another window of the same recording was accepted before.
+
+        Raises `Unsupported` for options that the model cannot honour, `Overloaded` when too many
+        windows of files wait, `Draining` once the server shuts down, and `BackendFailed` when the
+        runtime fails on this window.
+        """
+
+
 class Engine:
-    """Owns a backend and its worker threads; use it as an async context manager."""
+    """Owns a backend and its worker threads; use it as an async context manager.
+
+    It is the `Decoder` of that backend's model, and `host` makes one of another model's.
+    """
 
     def __init__(self, backend: Backend, *, queue_limit: int = 256) -> None:
         """`queue_limit` bounds the windows of files that wait or run."""
-        self.capabilities: Capabilities = backend.capabilities
         self._backend = backend
         self._scheduler = Scheduler(workers=self.capabilities.workers, limit=queue_limit)
         self._changed = threading.Condition()  # guards all below, and the scheduler
         self._calls: dict[int, _Call] = {}
+        self._running: Counter[str] = Counter()  # calls that run, by the name of their model
         self._numbers = itertools.count()
         self._draining = False
         self._stopping = False
@@ -126,6 +159,11 @@ class Engine:
                 self._answer(call, _draining())
         with anyio.CancelScope(shield=True):  # weights may not go before the last call is back
             await anyio.to_thread.run_sync(self._close)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What its own model can do."""
+        return self._backend.capabilities
 
     @property
     def queue_depth(self) -> int:
@@ -159,21 +197,39 @@ class Engine:
         *,
         continues: bool = False,
     ) -> Reading:
-        """Read one window; times of the answer are on the window's clock.
+        """Read one window with the engine's own model; see `Decoder`."""
+        return await self._read(self._backend, window, options, urgency, continues=continues)
 
-        `continues` says that another window of the same recording was accepted before.
+    @asynccontextmanager
+    async def host(self, backend: Backend) -> AsyncIterator[Decoder]:
+        """While inside, a second model is a guest of this engine; then its weights are freed.
 
-        Raises `Unsupported` for options that the model cannot honour, `Overloaded` when too many
-        windows of files wait, `Draining` once the server shuts down, and `BackendFailed` when the
-        runtime fails on this window.
+        Its name must be its own, since work of equal names shares calls. To be left only when
+        nobody decodes with it any more; what still runs for callers who have gone is waited for.
         """
-        self.check(options)
+        try:
+            yield _Guest(backend, partial(self._read, backend))
+        finally:
+            with anyio.CancelScope(shield=True):  # weights may not go while a call reads them
+                await anyio.to_thread.run_sync(self._see_out, backend)
+
+    async def _read(
+        self,
+        backend: Backend,
+        window: Window,
+        options: DecodeOptions,
+        urgency: Urgency,
+        *,
+        continues: bool,
+    ) -> Reading:
+        backend.capabilities.check(options)
         loop = asyncio.get_running_loop()
-        job = ReadingJob(window, options, self.capabilities, self._backend.vocabulary)
+        job = ReadingJob(window, options, backend.capabilities, backend.vocabulary)
         number = next(self._numbers)
         work = job.first()
-        item = self._item(number, urgency, time.monotonic() + PATIENCE_S[urgency], work)
-        call = _Call(job, work, item, loop.create_future(), loop)
+        deadline = time.monotonic() + PATIENCE_S[urgency]
+        item = _item(backend, number, urgency, deadline, work)
+        call = _Call(backend, job, work, item, loop.create_future(), loop)
         with self._changed:
             if self._draining:
                 raise _draining()
@@ -185,26 +241,6 @@ class Engine:
         finally:
             self._forget(number)
 
-    def check(self, options: DecodeOptions) -> None:
-        """Raise `Unsupported` if the model cannot honour `options`."""
-        able = self.capabilities
-        if options.language is not None and options.language not in able.languages:
-            raise Unsupported(
-                f"Model {able.model!r} does not know the language {options.language!r}; "
-                f"it knows: {', '.join(sorted(able.languages))}.",
-                param="language",
-                code="unsupported_value",
-            )
-        if options.task not in able.tasks:
-            raise Unsupported(f"Model {able.model!r} cannot {options.task.value}.", param="task")
-        if options.words and not able.word_times:
-            raise Unsupported(
-                f"Backend {able.backend!r} measures no word times.",
-                param="timestamp_granularities",
-            )
-        if (options.prompt or options.hotwords) and not able.prompts:
-            raise Unsupported(f"Backend {able.backend!r} takes no prompt.", param="prompt")
-
     async def drain(self, timeout_s: float) -> bool:
         """Take no new work and wait for what was admitted; return whether all of it was done."""
         with self._changed:
@@ -215,24 +251,18 @@ class Engine:
         _, unfinished = await asyncio.wait(answers, timeout=timeout_s)
         return not unfinished
 
-    def _item(self, number: int, urgency: Urgency, deadline: float, work: Work) -> Item:
-        able = self.capabilities
-        return Item(
-            job=number,
-            urgency=urgency,
-            deadline=deadline,
-            key=self._backend.batch_key(work),
-            batch_limit=able.encode_batch if isinstance(work, Encode) else able.generate_batch,
-            gathers_until=(
-                time.monotonic() + GATHERING_S[urgency] if isinstance(work, Generate) else None
-            ),
-        )
-
     def _close(self) -> None:
         """Wait for the calls that run, then free the weights."""
         for worker in self._workers:
             worker.join()
         self._backend.close()
+
+    def _see_out(self, backend: Backend) -> None:
+        """Wait for a guest's calls that run, then free its weights."""
+        with self._changed:
+            while self._running[backend.capabilities.model]:
+                self._changed.wait()
+        backend.close()
 
     def _forget(self, number: int) -> None:
         with self._changed:
@@ -246,6 +276,7 @@ class Engine:
             outcomes = self._outcomes([call for _, call in batch])
             seconds = time.monotonic() - started
             with self._changed:
+                self._running[batch[0][1].backend.capabilities.model] -= 1
                 self._scheduler.ran([item for item, _ in batch], seconds)
                 for (_, call), outcome in zip(batch, outcomes, strict=True):
                     self._advance(call, outcome)
@@ -256,15 +287,17 @@ class Engine:
         with self._changed:
             while not self._stopping:
                 if batch := self._scheduler.take(time.monotonic()):
-                    return [(item, self._calls[item.job]) for item in batch]
+                    calls = [(item, self._calls[item.job]) for item in batch]
+                    self._running[calls[0][1].backend.capabilities.model] += 1
+                    return calls
                 self._changed.wait()
             return []
 
     def _outcomes(self, calls: Sequence[_Call]) -> list[object]:
         """Run one batch and take each job a step further: _Next, a Reading or an exception."""
         works = [call.work for call in calls]
-        stage = _STAGES[type(works[0])]
-        results = _attempt(lambda: list(zip(calls, stage.run(self._backend, works), strict=True)))
+        stage, backend = _STAGES[type(works[0])], calls[0].backend
+        results = _attempt(lambda: list(zip(calls, stage.run(backend, works), strict=True)))
         if isinstance(results, Exception):
             return [results if len(works) == 1 else _BatchDied()] * len(works)
         return [
@@ -280,7 +313,7 @@ class Engine:
         if isinstance(wanted, Reading):
             return wanted
         item = call.item
-        return _Next(wanted, self._item(item.job, item.urgency, item.deadline, wanted))
+        return _Next(wanted, _item(call.backend, item.job, item.urgency, item.deadline, wanted))
 
     def _advance(self, call: _Call, outcome: object) -> None:
         """Answer the caller, or queue what comes next for its job."""
@@ -316,11 +349,51 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True)
+class _Guest:
+    """The `Decoder` of a model that an engine hosts."""
+
+    backend: Backend
+    read: Callable[..., Awaitable[Reading]]
+    """`Engine._read` with the backend filled in."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the guest can do."""
+        return self.backend.capabilities
+
+    async def decode(
+        self,
+        window: Window,
+        options: DecodeOptions,
+        urgency: Urgency = Urgency.SHORT_FILE,
+        *,
+        continues: bool = False,
+    ) -> Reading:
+        """Read one window; see `Decoder`."""
+        return await self.read(window, options, urgency, continues=continues)
+
+
+@dataclass(frozen=True, slots=True)
 class _Next:
     """What a job wants next, and how that is queued."""
 
     work: Work
     item: Item
+
+
+def _item(backend: Backend, number: int, urgency: Urgency, deadline: float, work: Work) -> Item:
+    """How a piece of work is queued."""
+    able = backend.capabilities
+    return Item(
+        job=number,
+        urgency=urgency,
+        deadline=deadline,
+        key=(able.model, backend.batch_key(work)),
+        batch_limit=able.encode_batch if isinstance(work, Encode) else able.generate_batch,
+        gathers_until=(
+            time.monotonic() + GATHERING_S[urgency] if isinstance(work, Generate) else None
+        ),
+    )
 
 
 class _BatchDied:

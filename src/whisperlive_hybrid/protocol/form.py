@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from whisperlive_hybrid.errors import BadRequest, NotFound
+from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.languages import LANGUAGES, language_code
 
 
@@ -84,12 +84,6 @@ class Form:
         value = self.one(name)
         return None if value is None else known_language(value, name)
 
-    def check_model(self, loaded: str, aliases: Iterable[str] = ()) -> None:
-        """Raise `NotFound` if a model is asked for that is not the loaded one."""
-        value = self.one("model")
-        if value not in (None, loaded, *aliases):
-            raise unknown_model(value or "", loaded)
-
 
 def number(name: str, value: object, low: float, high: float) -> float:
     """Read a decimal number from `low` to `high`; raises `BadRequest`, also for nan."""
@@ -125,13 +119,4 @@ def not_among(name: str, value: str, allowed: Iterable[str]) -> BadRequest:
         f"Invalid {name} {value[:80]!r}; it must be one of: {', '.join(allowed)}.",
         param=name,
         code="invalid_value",
-    )
-
-
-def unknown_model(asked: str, loaded: str) -> NotFound:
-    """The error for a model that this server has not loaded."""
-    return NotFound(
-        f"The model {asked[:80]!r} does not exist or is not loaded here; this server runs "
-        f"{loaded!r}.",
-        code="model_not_found",
     )

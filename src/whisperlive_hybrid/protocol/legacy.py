@@ -6,12 +6,20 @@ from typing import Final
 
 from whisperlive_hybrid.protocol.faults import message_of
 from whisperlive_hybrid.protocol.form import FieldNames, Form
-from whisperlive_hybrid.protocol.openai.request import MODEL_ALIASES
+from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.types import DecodeOptions, Language, Segment, Task
 
 Json = dict[str, object]
 
 TRANSCRIBE_FIELDS: Final = FieldNames(("language", "task", "model"))
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyRequest:
+    """What a client asked for, without its file."""
+
+    model: str
+    options: DecodeOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +34,12 @@ class Recording:
     filename: str
 
 
-def options(given: Iterable[tuple[str, str]], loaded_model: str) -> DecodeOptions:
-    """Read the fields; raises `NotFound` for another model and `BadRequest` for nonsense."""
+def transcribe(given: Iterable[tuple[str, str]], models: ModelNames) -> LegacyRequest:
+    """Read the fields; raises `NotFound` for an unknown model and `BadRequest` for nonsense."""
     form = Form.of(given, TRANSCRIBE_FIELDS)
-    form.check_model(loaded_model, MODEL_ALIASES)
+    model = models.resolve(form.one("model"))
     task = form.choice("task", [each.value for each in Task], Task.TRANSCRIBE.value)
-    return DecodeOptions(language=form.language(), task=Task(task))
+    return LegacyRequest(model, DecodeOptions(language=form.language(), task=Task(task)))
 
 
 def answer(recording: Recording, used: DecodeOptions) -> Json:

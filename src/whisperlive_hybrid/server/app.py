@@ -2,7 +2,7 @@
 
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,14 +13,16 @@ import structlog
 import uvicorn
 
 from whisperlive_hybrid.backends.base import Backend, Capabilities
+from whisperlive_hybrid.backends.registry import load_backend
 from whisperlive_hybrid.backends.silero import SileroVad
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.media import MediaLimits, open_audio
-from whisperlive_hybrid.server.http import build_http_app
+from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
+from whisperlive_hybrid.models import find_model
+from whisperlive_hybrid.server.http.app import build_http_app
 from whisperlive_hybrid.server.ws import LiveDoor
-from whisperlive_hybrid.transcribe import Transcriber
 
 BACKLOG: Final = 128
 """Connections that the kernel keeps for the HTTP door."""
@@ -44,25 +46,44 @@ async def serve(
     settings: Settings,
     on_open: Callable[[OpenDoors], None],
     stop: anyio.Event | None = None,
+    *,
+    others: Sequence[OnDemand] = (),
 ) -> None:
     """Serve until SIGTERM or SIGINT comes, or `stop` is set; then drain and return.
 
-    `backend` is loaded before any door opens, and closed at the end. Raises `BadRequest` if a port
+    `backend` is loaded before any door opens, and closed at the end; `others` are the models that
+    requests for files may name besides it. Raises `BadRequest` if a port
     cannot be had.
     """
     stop = stop or anyio.Event()
     detector = SileroVad()
-    async with Engine(backend, queue_limit=settings.queue_limit) as engine:
+    room = Room(settings.models_bytes, settings.model_idle_s)
+    async with (
+        Engine(backend, queue_limit=settings.queue_limit) as engine,
+        ModelPool(engine, detector, others, room) as pool,
+    ):
         live = LiveDoor(engine, detector, settings)
-        http = _HttpDoor(Transcriber(engine, detector), live, settings)
+        http = _HttpDoor(engine, pool, live, settings)
         http_port = http.bind(settings)
         async with _live_port(live, settings) as live_port, anyio.create_task_group() as tasks:
             tasks.start_soon(http.run)
+            tasks.start_soon(pool.run)
             tasks.start_soon(_stop_on_signal, stop)
             on_open(OpenDoors(live_port, http_port, engine.capabilities))
             await stop.wait()
             await _drain(engine, live, http, settings.drain_s)
             tasks.cancel_scope.cancel()
+
+
+def models_on_demand(settings: Settings) -> list[OnDemand]:
+    """The operator's other models, found or downloaded now, loaded when a request names them.
+
+    Raises `ModelUnavailable` for one that is not to be had.
+    """
+    return [
+        OnDemand(files.name, files.size, partial(load_backend, settings, files))
+        for files in map(find_model, settings.models_on_demand)
+    ]
 
 
 async def _drain(engine: Engine, live: LiveDoor, http: "_HttpDoor", drain_s: float) -> None:
@@ -79,10 +100,11 @@ async def _drain(engine: Engine, live: LiveDoor, http: "_HttpDoor", drain_s: flo
 class _HttpDoor:
     """uvicorn on a socket of ours, without signal handlers of its own."""
 
-    def __init__(self, transcriber: Transcriber, live: LiveDoor, settings: Settings) -> None:
+    def __init__(self, engine: Engine, pool: ModelPool, live: LiveDoor, settings: Settings) -> None:
         limits = MediaLimits(max_duration_s=settings.max_audio_hours * 3600)
         app = build_http_app(
-            transcriber,
+            engine,
+            pool,
             settings,
             open_media=partial(open_audio, limits=limits),
             live_clients=lambda: live.n_clients,

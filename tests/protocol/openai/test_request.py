@@ -3,8 +3,8 @@ import json
 import pytest
 
 from whisperlive_hybrid.errors import BadRequest, NotFound, Unsupported
+from whisperlive_hybrid.protocol.model_names import HOSTED, ModelNames
 from whisperlive_hybrid.protocol.openai.request import (
-    MODEL_ALIASES,
     AudioRequest,
     Granularity,
     ResponseFormat,
@@ -14,15 +14,17 @@ from whisperlive_hybrid.protocol.openai.request import (
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.types import TEMPERATURES, DecodeOptions, Task
 
+MODELS = ModelNames("tiny", ("small",))
+
 
 def ask(*fields: tuple[str, str]) -> AudioRequest:
-    """Read the fields of a transcription where the model "tiny" is loaded."""
-    return transcription(fields, "tiny")
+    """Read the fields of a transcription where "tiny" is the first model, and "small" another."""
+    return transcription(fields, MODELS)
 
 
 def test_nothing_asked_is_the_default() -> None:
     """OpenAI's defaults: json, segments, the language detected, Whisper's ladder."""
-    assert ask() == AudioRequest(DecodeOptions(), VadOptions(), ResponseFormat.JSON)
+    assert ask() == AudioRequest(DecodeOptions(), VadOptions(), ResponseFormat.JSON, model="tiny")
 
 
 def test_every_wish_reaches_the_options() -> None:
@@ -45,10 +47,18 @@ def test_every_wish_reaches_the_options() -> None:
     assert asked.granularities == {Granularity.WORD, Granularity.SEGMENT}
 
 
-@pytest.mark.parametrize("name", [*MODEL_ALIASES, "tiny"])
+@pytest.mark.parametrize("name", [*HOSTED, "tiny"])
 def test_hosted_names_stand_for_the_loaded_model(name: str) -> None:
     """Clients written for OpenAI need no new configuration."""
     assert ask(("model", name)) == ask()
+
+
+def test_another_model_may_be_named() -> None:
+    """Those that the operator has listed, and no other."""
+    assert ask(("model", "small")).model == "small"
+    with pytest.raises(NotFound, match=r"'large-v3' does not exist.*'tiny', 'small'") as e:
+        ask(("model", "large-v3"))
+    assert e.value.code == "model_not_found"
 
 
 def test_a_model_that_tells_speakers_apart_is_not_here() -> None:
@@ -166,8 +176,8 @@ def test_a_strategy_is_given_once() -> None:
 
 def test_a_translation_asks_for_english() -> None:
     """The language is that of the speech; fields that make no sense here are unknown."""
-    asked = translation([("language", "de"), ("response_format", "text")], "tiny")
+    asked = translation([("language", "de"), ("response_format", "text")], MODELS)
     assert asked.options == DecodeOptions(language="de", task=Task.TRANSLATE)
     assert asked.response_format is ResponseFormat.TEXT
     with pytest.raises(BadRequest, match="Unknown field 'stream'"):
-        translation([("stream", "false")], "tiny")
+        translation([("stream", "false")], MODELS)

@@ -12,12 +12,8 @@ from typing import Final
 from whisperlive_hybrid.errors import TooLarge, WhisperLiveError
 from whisperlive_hybrid.languages import language_name
 from whisperlive_hybrid.protocol.faults import fault_of, message_of
-from whisperlive_hybrid.protocol.openai.request import (
-    MODEL_ALIASES,
-    AudioRequest,
-    Granularity,
-    ResponseFormat,
-)
+from whisperlive_hybrid.protocol.model_names import ModelNames
+from whisperlive_hybrid.protocol.openai.request import AudioRequest, Granularity, ResponseFormat
 from whisperlive_hybrid.text.formats import plain_text, srt, vtt
 from whisperlive_hybrid.types import Segment, Task, joined_text
 
@@ -71,10 +67,9 @@ def error_object(
     return {"error": {"message": message, "type": type_, "param": param, "code": code}}
 
 
-def model_list(loaded: str, created: int) -> Json:
-    """The loaded model, then the hosted names that stand for it; `created` in Unix seconds."""
-    names = [loaded, *MODEL_ALIASES]
-    return {"object": "list", "data": [model_card(name, created) for name in names]}
+def model_list(models: ModelNames, created: int) -> Json:
+    """Every name that a request may use; `created` in Unix seconds."""
+    return {"object": "list", "data": [model_card(name, created) for name in models]}
 
 
 def model_card(name: str, created: int) -> Json:

@@ -18,17 +18,9 @@ from whisperlive_hybrid.protocol.form import (
     not_among,
     number,
 )
+from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.types import TEMPERATURES, DecodeOptions, Task
-
-MODEL_ALIASES: Final = (
-    "whisper-1",
-    "gpt-transcribe",
-    "gpt-4o-transcribe",
-    "gpt-4o-mini-transcribe",
-    "gpt-4o-mini-transcribe-2025-12-15",
-)
-"""Hosted names that stand for the loaded model, so that clients need no new configuration."""
 
 _STRATEGY: Final = "chunking_strategy"
 _STRATEGY_PARTS: Final = ("type", "threshold", "prefix_padding_ms", "silence_duration_ms")
@@ -78,30 +70,32 @@ class AudioRequest:
     vad: VadOptions = field(default_factory=VadOptions)
     response_format: ResponseFormat = ResponseFormat.JSON
     granularities: frozenset[Granularity] = frozenset({Granularity.SEGMENT})
+    model: str = ""
+    """Which of the server's models; empty where there is no choice."""
 
 
-def transcription(given: Iterable[tuple[str, str]], loaded_model: str) -> AudioRequest:
+def transcription(given: Iterable[tuple[str, str]], models: ModelNames) -> AudioRequest:
     """Read the fields of /v1/audio/transcriptions, in any order.
 
-    Raises `NotFound` for another model than the loaded one, `Unsupported` for a wish that cannot be
-    honoured, and `BadRequest` for one that makes no sense.
+    Raises `NotFound` for a model that the server does not offer, `Unsupported` for a wish that
+    cannot be honoured, and `BadRequest` for one that makes no sense.
     """
     form = Form.of(given, TRANSCRIPTION_FIELDS)
-    form.check_model(loaded_model, MODEL_ALIASES)
+    model = models.resolve(form.one("model"))
     _refuse_what_is_missing(form)
     response_format = _response_format(form)
     granularities = _granularities(form, response_format)
     words = Granularity.WORD in granularities
     options = _options(form, Task.TRANSCRIBE, _language(form), words=words)
-    return AudioRequest(options, _vad(form), response_format, granularities)
+    return AudioRequest(options, _vad(form), response_format, granularities, model)
 
 
-def translation(given: Iterable[tuple[str, str]], loaded_model: str) -> AudioRequest:
+def translation(given: Iterable[tuple[str, str]], models: ModelNames) -> AudioRequest:
     """Read the fields of /v1/audio/translations; raises as `transcription` does."""
     form = Form.of(given, TRANSLATION_FIELDS)
-    form.check_model(loaded_model, MODEL_ALIASES)
+    model = models.resolve(form.one("model"))
     options = _options(form, Task.TRANSLATE, form.language())
-    return AudioRequest(options, response_format=_response_format(form))
+    return AudioRequest(options, response_format=_response_format(form), model=model)
 
 
 def _refuse_what_is_missing(form: Form) -> None:

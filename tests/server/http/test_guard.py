@@ -6,7 +6,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whisperlive_hybrid.errors import TooLarge
-from whisperlive_hybrid.server.guard import BodyLimit, Stamp
+from whisperlive_hybrid.server.http.guard import BodyLimit, Stamp
 
 pytestmark = pytest.mark.anyio
 

@@ -94,6 +94,7 @@ async def test_health_tells_model_and_load(door: httpx.AsyncClient) -> None:
             "name": "fake",
             "note": "The fake backend reads amplitudes, not speech; it is for tests.",
         },
+        "models_in_memory": ["fake"],
         "backend": "fake",
         "device": "cpu",
         "compute_type": "none",

@@ -1,0 +1,56 @@
+"""The HTTP door: files in, transcripts out, in the manner of the OpenAI audio API."""
+
+from collections.abc import Callable
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.requests import ClientDisconnect
+
+from whisperlive_hybrid import __version__
+from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.errors import WhisperLiveError
+from whisperlive_hybrid.model_pool import ModelPool
+from whisperlive_hybrid.server.http.audio import AudioRoutes
+from whisperlive_hybrid.server.http.guard import BodyLimit, Stamp
+from whisperlive_hybrid.server.http.legacy import LegacyRoutes
+from whisperlive_hybrid.server.http.overview import SERVICE, OverviewRoutes
+from whisperlive_hybrid.server.http.recording import Listener, OpenMedia
+from whisperlive_hybrid.server.http.refusals import hung_up, refused, unroutable
+
+
+def build_http_app(
+    engine: Engine,
+    pool: ModelPool,
+    settings: Settings,
+    *,
+    live_clients: Callable[[], int],
+    open_media: OpenMedia,
+) -> FastAPI:
+    """The application for an ASGI server; `live_clients` counts the streams of the live door."""
+    app = FastAPI(
+        title=SERVICE,
+        version=__version__,
+        docs_url=None,  # these pages load their scripts from the internet
+        redoc_url=None,
+        redirect_slashes=False,
+        # Outermost first. The second answers defects inside the stamp; Starlette's own, which
+        # wraps all of these, then only passes the exception on to the server's log.
+        middleware=[
+            Middleware(Stamp),
+            Middleware(ServerErrorMiddleware, handler=refused),
+            Middleware(BodyLimit, limit=settings.max_upload_bytes),
+        ],
+        exception_handlers={
+            WhisperLiveError: refused,
+            HTTPException: unroutable,
+            ClientDisconnect: hung_up,
+        },
+    )
+    listener = Listener(open_media)
+    OverviewRoutes(engine, pool, live_clients).mount(app)
+    AudioRoutes(pool, listener).mount(app)
+    LegacyRoutes(pool, listener).mount(app)
+    return app

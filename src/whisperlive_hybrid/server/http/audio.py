@@ -1,0 +1,57 @@
+"""The routes of OpenAI's audio API."""
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from whisperlive_hybrid.model_pool import ModelPool
+from whisperlive_hybrid.protocol.openai import bodies
+from whisperlive_hybrid.protocol.openai.request import (
+    TRANSCRIPTION_FIELDS,
+    TRANSLATION_FIELDS,
+    AudioRequest,
+    transcription,
+    translation,
+)
+from whisperlive_hybrid.server.http.described import form_of
+from whisperlive_hybrid.server.http.recording import Listener
+from whisperlive_hybrid.server.http.upload import Upload, received
+
+
+class AudioRoutes:
+    """/v1/audio: what was said, as it was said or in English."""
+
+    def __init__(self, pool: ModelPool, listener: Listener) -> None:
+        self._pool = pool
+        self._listener = listener
+
+    def mount(self, app: FastAPI) -> None:
+        """Add the routes."""
+        app.post("/v1/audio/transcriptions", openapi_extra=form_of(TRANSCRIPTION_FIELDS))(
+            self.transcriptions
+        )
+        app.post("/v1/audio/translations", openapi_extra=form_of(TRANSLATION_FIELDS))(
+            self.translations
+        )
+
+    async def transcriptions(self, request: Request) -> Response:
+        """What was said, in the language it was said in."""
+        async with received(request) as upload:
+            wish = transcription(upload.fields, self._pool.names)
+            return await self._answer(request, upload, wish)
+
+    async def translations(self, request: Request) -> Response:
+        """What was said, in English."""
+        async with received(request) as upload:
+            wish = translation(upload.fields, self._pool.names)
+            return await self._answer(request, upload, wish)
+
+    async def _answer(self, request: Request, upload: Upload, wish: AudioRequest) -> Response:
+        async with self._pool.lease(wish.model) as transcriber:
+            transcript = await self._listener.transcript(
+                request, upload, transcriber, wish.options, wish.vad
+            )
+        body = bodies.answer(
+            wish, transcript.segments, transcript.language.code, transcript.duration
+        )
+        return PlainTextResponse(body) if isinstance(body, str) else JSONResponse(body)

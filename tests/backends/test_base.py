@@ -1,0 +1,35 @@
+from dataclasses import replace
+
+import pytest
+
+from whisperlive_hybrid.backends.fake import FakeBackend
+from whisperlive_hybrid.errors import Unsupported
+from whisperlive_hybrid.types import DecodeOptions, Task
+
+
+@pytest.mark.parametrize(
+    ("able", "options", "param"),
+    [
+        ({}, DecodeOptions(language="fr"), "language"),
+        ({"tasks": frozenset({Task.TRANSCRIBE})}, DecodeOptions(task=Task.TRANSLATE), "task"),
+        ({"word_times": False}, DecodeOptions(words=True), "timestamp_granularities"),
+        ({"prompts": False}, DecodeOptions(prompt="a"), "prompt"),
+        ({"prompts": False}, DecodeOptions(hotwords="a"), "prompt"),
+    ],
+)
+def test_what_a_model_cannot_do_is_refused(
+    able: dict[str, object], options: DecodeOptions, param: str
+) -> None:
+    """An option is honoured or refused by name, never dropped."""
+    capabilities = replace(FakeBackend().capabilities, **able)  # type: ignore[arg-type]  # literals above
+    with pytest.raises(Unsupported) as refusal:
+        capabilities.check(options)
+    assert refusal.value.param == param
+
+
+def test_what_a_model_can_do_is_not_refused() -> None:
+    """Every option that the model honours is let through, and none is needed."""
+    able = FakeBackend().capabilities
+    able.check(DecodeOptions("de", Task.TRANSLATE, prompt="a", hotwords="b", words=True))
+    humble = replace(able, prompts=False, word_times=False, tasks=frozenset({Task.TRANSCRIBE}))
+    humble.check(DecodeOptions())
