@@ -16,7 +16,7 @@ LAYERS = [
     ("vocabulary", ["types", "errors", "config", "languages"]),
     ("pure core", ["audio", "speech", "text", "protocol", "engine.scheduler"]),
     ("contract of backends", ["backends.base"]),
-    ("a window's way through a model", ["engine.job"]),
+    ("a window's way through a model", ["engine.job", "engine.step", "engine.decoder"]),
     ("adapters", ["backends", "models", "media", "fetch", "store", "telemetry"]),
     ("engine", ["engine.engine"]),
     ("parts of use cases", ["language_lock", "captions"]),

@@ -16,7 +16,7 @@ import anyio.to_thread
 import numpy as np
 
 from whisperlive_hybrid.backends.base import Capabilities
-from whisperlive_hybrid.engine.engine import Decoder
+from whisperlive_hybrid.engine.decoder import Decoder
 from whisperlive_hybrid.language_lock import (
     SILENT_LANGUAGE,
     LanguageLock,

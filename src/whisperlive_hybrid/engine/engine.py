@@ -16,35 +16,20 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Final
 
 import anyio
 import anyio.to_thread
 
-from whisperlive_hybrid.backends.base import (
-    Align,
-    Backend,
-    Capabilities,
-    DetectLanguage,
-    Encode,
-    Encoded,
-    Generate,
-    Work,
-)
+from whisperlive_hybrid.backends.base import Backend, Capabilities
+from whisperlive_hybrid.engine.decoder import Decoder
 from whisperlive_hybrid.engine.job import ReadingJob
-from whisperlive_hybrid.engine.scheduler import Item, Scheduler
+from whisperlive_hybrid.engine.scheduler import Scheduler
+from whisperlive_hybrid.engine.step import BatchDied, Outcome, Step, outcomes, step
 from whisperlive_hybrid.errors import BackendFailed, Draining, WhisperLiveError
-from whisperlive_hybrid.types import (
-    DecodeOptions,
-    Hypothesis,
-    Language,
-    Reading,
-    TokenTime,
-    Urgency,
-    Window,
-)
+from whisperlive_hybrid.types import DecodeOptions, Reading, Urgency, Window
 
 PATIENCE_S: Final = {
     Urgency.FINAL: 0.3,
@@ -54,75 +39,21 @@ PATIENCE_S: Final = {
 }
 """How long after its submission work of each class is due, in seconds."""
 
-GATHERING_S: Final = {
-    Urgency.FINAL: 0.1,
-    Urgency.UPDATE: 0.3,
-    Urgency.SHORT_FILE: 1.0,
-    Urgency.BULK: 5.0,
-}
-"""How long a generate may wait for company while there are encodes to run, in seconds."""
-
 _DRAIN_RETRY_S: Final = 30.0
-
-W = TypeVar("W", bound=Work)
-R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class _Stage(Generic[W, R]):
-    """One kind of work: how a backend runs a batch of it, and where its results go."""
-
-    run: Callable[[Backend, Sequence[W]], list[R | Exception]]
-    then: Callable[[ReadingJob, W, R], Work | Reading]
-
-
-_STAGES: Final[dict[type, _Stage[Any, Any]]] = {
-    Encode: _Stage[Encode, Encoded](lambda b, batch: b.encode(batch), ReadingJob.encoded),
-    DetectLanguage: _Stage[DetectLanguage, Language](
-        lambda b, batch: b.detect_language(batch), ReadingJob.detected
-    ),
-    Generate: _Stage[Generate, Hypothesis](
-        lambda b, batch: b.generate(batch), ReadingJob.generated
-    ),
-    Align: _Stage[Align, list[TokenTime]](lambda b, batch: b.align(batch), ReadingJob.aligned),
-}
 
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """One caller of `decode`: its job, the work it waits for, and where its answer goes."""
+    """One caller of `decode`: what its job wants now, and where its answer goes."""
 
-    backend: Backend
-    job: ReadingJob
-    work: Work
-    item: Item
+    step: Step
     answer: "asyncio.Future[Reading]"
     loop: asyncio.AbstractEventLoop
 
-
-class Decoder(Protocol):
-    """The one seam between use cases and models: it may as well be on another machine."""
-
     @property
-    def capabilities(self) -> Capabilities:
-        """What the model can do."""
-
-    async def decode(
-        self,
-        window: Window,
-        options: DecodeOptions,
-        urgency: Urgency = Urgency.SHORT_FILE,
-        *,
-        continues: bool = False,
-    ) -> Reading:
-        """Read one window; times of the answer are on the window's clock.
-
-        `continues` says that another window of the same recording was accepted before.
-
-        Raises `Unsupported` for options that the model cannot honour, `Overloaded` when too many
-        windows of files wait, `Draining` once the server shuts down, and `BackendFailed` when the
-        runtime fails on this window.
-        """
+    def number(self) -> int:
+        """The number of its job."""
+        return self.step.item.job
 
 
 class Engine:
@@ -225,15 +156,13 @@ class Engine:
         backend.capabilities.check(options)
         loop = asyncio.get_running_loop()
         job = ReadingJob(window, options, backend.capabilities, backend.vocabulary)
-        number = next(self._numbers)
-        work = job.first()
-        deadline = time.monotonic() + PATIENCE_S[urgency]
-        item = _item(backend, number, urgency, deadline, work)
-        call = _Call(backend, job, work, item, loop.create_future(), loop)
+        number, deadline = next(self._numbers), time.monotonic() + PATIENCE_S[urgency]
+        first = step(backend, job, job.first(), number, urgency, deadline)
+        call = _Call(first, loop.create_future(), loop)
         with self._changed:
             if self._draining:
                 raise _draining()
-            self._scheduler.admit(item, continues=continues)
+            self._scheduler.admit(first.item, continues=continues)
             self._calls[number] = call
             self._changed.notify()
         try:
@@ -271,71 +200,51 @@ class Engine:
 
     def _work(self) -> None:
         """The life of a worker thread."""
-        while batch := self._next_batch():
+        while calls := self._next_batch():
+            batch = [call.step for call in calls]
             started = time.monotonic()
-            outcomes = self._outcomes([call for _, call in batch])
+            results = outcomes(batch)
             seconds = time.monotonic() - started
             with self._changed:
-                self._running[batch[0][1].backend.capabilities.model] -= 1
-                self._scheduler.ran([item for item, _ in batch], seconds)
-                for (_, call), outcome in zip(batch, outcomes, strict=True):
+                self._running[_model(calls)] -= 1
+                self._scheduler.ran([each.item for each in batch], seconds)
+                for call, outcome in zip(calls, results, strict=True):
                     self._advance(call, outcome)
                 self._changed.notify_all()
 
-    def _next_batch(self) -> list[tuple[Item, _Call]]:
+    def _next_batch(self) -> list[_Call]:
         """Wait for work; empty when the engine stops."""
         with self._changed:
             while not self._stopping:
                 if batch := self._scheduler.take(time.monotonic()):
-                    calls = [(item, self._calls[item.job]) for item in batch]
-                    self._running[calls[0][1].backend.capabilities.model] += 1
+                    calls = [self._calls[item.job] for item in batch]
+                    self._running[_model(calls)] += 1
                     return calls
                 self._changed.wait()
             return []
 
-    def _outcomes(self, calls: Sequence[_Call]) -> list[object]:
-        """Run one batch and take each job a step further: _Next, a Reading or an exception."""
-        works = [call.work for call in calls]
-        stage, backend = _STAGES[type(works[0])], calls[0].backend
-        results = _attempt(lambda: list(zip(calls, stage.run(backend, works), strict=True)))
-        if isinstance(results, Exception):
-            return [results if len(works) == 1 else _BatchDied()] * len(works)
-        return [
-            result
-            if isinstance(result, Exception)
-            else _attempt(partial(self._further, stage, call, result))
-            for call, result in results
-        ]
-
-    def _further(self, stage: _Stage[Any, Any], call: _Call, result: object) -> "_Next | Reading":
-        """Give a job its result; what it wants next may need the backend to be told its key."""
-        wanted = stage.then(call.job, call.work, result)
-        if isinstance(wanted, Reading):
-            return wanted
-        item = call.item
-        return _Next(wanted, _item(call.backend, item.job, item.urgency, item.deadline, wanted))
-
-    def _advance(self, call: _Call, outcome: object) -> None:
+    def _advance(self, call: _Call, outcome: Outcome) -> None:
         """Answer the caller, or queue what comes next for its job."""
-        number = call.item.job
-        if number not in self._calls:
+        if call.number not in self._calls:
             return  # the caller has gone
         match outcome:
             case Reading():
                 self._answer(call, outcome)
-            case _BatchDied():
-                call.item = replace(call.item, alone=True)
-                self._scheduler.resume(call.item)
             case Exception():
                 self._answer(call, _translated(outcome))
-            case _Next():
-                call.work, call.item = outcome.work, outcome.item
-                self._scheduler.resume(call.item)
+            case BatchDied():
+                self._resume(call, call.step.alone())
+            case Step():
+                self._resume(call, outcome)
+
+    def _resume(self, call: _Call, wanted: Step) -> None:
+        call.step = wanted
+        self._scheduler.resume(wanted.item)
 
     def _answer(self, call: _Call, answer: Reading | Exception) -> None:
         """Settle a caller's future on its own loop."""
-        self._scheduler.end(call.item.job)
-        del self._calls[call.item.job]
+        self._scheduler.end(call.number)
+        del self._calls[call.number]
 
         def settle() -> None:
             if call.answer.done():
@@ -373,39 +282,9 @@ class _Guest:
         return await self.read(window, options, urgency, continues=continues)
 
 
-@dataclass(frozen=True, slots=True)
-class _Next:
-    """What a job wants next, and how that is queued."""
-
-    work: Work
-    item: Item
-
-
-def _item(backend: Backend, number: int, urgency: Urgency, deadline: float, work: Work) -> Item:
-    """How a piece of work is queued."""
-    able = backend.capabilities
-    return Item(
-        job=number,
-        urgency=urgency,
-        deadline=deadline,
-        key=(able.model, backend.batch_key(work)),
-        batch_limit=able.encode_batch if isinstance(work, Encode) else able.generate_batch,
-        gathers_until=(
-            time.monotonic() + GATHERING_S[urgency] if isinstance(work, Generate) else None
-        ),
-    )
-
-
-class _BatchDied:
-    """What became of an item whose whole batch raised: nothing is known about it yet."""
-
-
-def _attempt(step: Callable[[], Any]) -> Any:  # noqa: ANN401 (whatever the step returns)
-    """Run `step`; the engine's one broad `except`: whatever a runtime raises fails one job."""
-    try:
-        return step()
-    except Exception as error:  # noqa: BLE001 (the exception is the answer)
-        return error
+def _model(calls: Sequence[_Call]) -> str:
+    """The model of a batch."""
+    return calls[0].step.backend.capabilities.model
 
 
 def _translated(error: Exception) -> Exception:

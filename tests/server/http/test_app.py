@@ -194,7 +194,7 @@ async def test_long_files_are_bulk(
     ):
         tasks.start_soon(post_file, door)
         await anyio.to_thread.run_sync(backend.entered.wait)
-        seen = [call.item.urgency for call in engine._calls.values()]
+        seen = [call.step.item.urgency for call in engine._calls.values()]
         backend.gate.set()
     assert seen == [urgency]
 
