@@ -119,6 +119,16 @@ def test_what_a_short_context_wrote_unbelievably_is_read_in_the_full_one() -> No
     assert retried(job, full, LOOP).temperature == 0.2
 
 
+def test_a_guard_reads_again_in_the_full_context() -> None:
+    """So does a loop that other words dilute, and more words than the time can hold."""
+    loop = hypothesis(MARK, *range(100, 140), *[7, 8] * 8, MARK + 50)
+    for wild in (loop, hypothesis(MARK, *range(100, 190), MARK + 50)):
+        job, work = begun()
+        again = job.generated(work, wild)
+        assert isinstance(again, Encode)
+        assert again.context_s == ABLE.full_context_s
+
+
 def test_a_detected_language_is_kept_for_the_second_reading() -> None:
     """The full context is not asked again what the short one has answered."""
     job = ReadingJob(window(), DecodeOptions(), ABLE, VOCABULARY)

@@ -66,7 +66,7 @@ class ReadingJob:
 
     def generated(self, work: Generate, hypothesis: Hypothesis) -> Work | Reading:
         """A hypothesis is there: believe it, try hotter, or leave the window silent."""
-        candidate = Candidate.of(hypothesis, self._vocabulary)
+        candidate = Candidate.of(hypothesis, self._vocabulary, self._window.duration)
         self._candidates.append(candidate)
         match judge(candidate, self._options.thresholds):
             case Verdict.SILENCE:
