@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     """Live streams at once; one more is told to wait."""
     max_connection_s: float = Field(default=3600, gt=0)
     """Longest live connection in seconds."""
+    ping_s: float = Field(default=20, gt=0)
+    """After so many seconds without a frame a live client is pinged, and has as long to answer."""
     queue_limit: int = Field(default=256, ge=1)
     """Windows of files that may wait before requests are refused."""
     drain_s: float = Field(default=30, ge=0)
