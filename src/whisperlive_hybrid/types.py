@@ -169,6 +169,8 @@ class Reading:
 
     segments: tuple[Segment, ...]
     language: Language
+    was_doubted: bool = False
+    """Whether the first hypothesis was not believed, and the window was read again."""
 
 
 @dataclass(frozen=True, slots=True)
