@@ -23,6 +23,7 @@ LAYERS = [
             "protocol",
             "engine.scheduler",
             "engine.tally",
+            "calibration.verdict",
         ],
     ),
     ("contract of backends", ["backends.base"]),
@@ -34,7 +35,7 @@ LAYERS = [
     ("use cases of many models and files", ["model_pool", "jobs"]),
     ("doors", ["server"]),
     ("benchmarks", ["bench"]),
-    ("composition roots", ["server.app", "local", "cli", "__main__"]),
+    ("composition roots", ["server.app", "local", "calibration", "cli", "__main__"]),
 ]
 """From the inside out. A name stands for a module and all below it, the longest match wins; a
 module may import from its own layer and from those above it in this table. Modules may be listed

@@ -34,6 +34,8 @@ class Settings(BaseSettings):
 
     model: str = Field(default="demo", validation_alias="FASTERWHISPER_MODEL")
     """demo, a size, a Hugging Face id, an absolute path, or a directory under /app/models."""
+    model_card: Path | None = None
+    """A card for `model` in place of the one in its directory."""
     backend: BackendName = "faster_whisper"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     compute_type: str = "auto"

@@ -4,15 +4,16 @@ Whisper knows one such sign, the compression ratio of the whole text. A loop at 
 sentence is diluted in it, and a short window can be filled with words that do not repeat.
 """
 
-import re
 import zlib
 from collections.abc import Sequence
 from typing import Final
 
+from whisperlive_hybrid.text.comparison import words_in
+
 FEWEST_REPEATS: Final = 4
 """Fewer are a manner of speaking, whatever is repeated: an announcement is made three times."""
 
-FEWEST_UNITS: Final = 8
+FEWEST_WORDS: Final = 8
 """A single word needs as many repeats as this to be a loop; "no, no, no, no" is an answer."""
 
 TOKENS_PER_S: Final = 30.0
@@ -24,15 +25,6 @@ several tokens (Georgian: 2.4) it counts once; without that Georgian has 70."""
 
 SPARE_TOKENS: Final = 20
 """On top, so that a word at the border of a very short window is no fault."""
-
-_UNSPACED: Final = (
-    "\u0e00-\u0eff"  # Thai, Lao
-    "\u0f00-\u109f"  # Tibetan, Burmese
-    "\u1780-\u17ff"  # Khmer
-    "\u3040-\u30ff"  # Japanese kana
-    "\u3400-\u9fff\uf900-\ufaff"  # Chinese characters
-)
-_UNIT: Final = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 
 
 def compression_ratio(text: str) -> float:
@@ -49,9 +41,9 @@ def loop_ratio(text: str) -> float:
     rule, taken of the loop alone, asks for the more repeats the shorter the run is: with 2.4 "no"
     may be said ten times in a row, "yes" eight, "thank you" five, a whole sentence three times.
     """
-    units = _UNIT.findall(text.lower())
-    longest_run = len(units) // FEWEST_REPEATS
-    loops = (_longest_loop(units, size) for size in range(1, longest_run + 1))
+    words = words_in(text)
+    longest_run = len(words) // FEWEST_REPEATS
+    loops = (_longest_loop(words, size) for size in range(1, longest_run + 1))
     return max((compression_ratio(" ".join(loop)) for loop in loops if loop), default=0.0)
 
 
@@ -60,14 +52,14 @@ def is_overfull(text: str, n_tokens: int, duration: float) -> bool:
     return min(n_tokens, len(text)) > SPARE_TOKENS + TOKENS_PER_S * duration
 
 
-def _longest_loop(units: Sequence[str], size: int) -> Sequence[str]:
-    """The longest stretch that repeats a run of `size` units often enough; empty if none does."""
+def _longest_loop(words: Sequence[str], size: int) -> Sequence[str]:
+    """The longest stretch that repeats a run of `size` words often enough; empty if none does."""
     end, longest, repeated = 0, 0, 0
-    for i in range(size, len(units)):
-        repeated = repeated + 1 if units[i] == units[i - size] else 0
+    for i in range(size, len(words)):
+        repeated = repeated + 1 if words[i] == words[i - size] else 0
         if repeated > longest:
             longest, end = repeated, i + 1
     length = longest + size
-    if length < max(FEWEST_UNITS, FEWEST_REPEATS * size):
+    if length < max(FEWEST_WORDS, FEWEST_REPEATS * size):
         return ()
-    return units[end - length : end]
+    return words[end - length : end]
