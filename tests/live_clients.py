@@ -133,7 +133,8 @@ class OpenDoor:
     async def is_deserted(self) -> None:
         """Wait until all connections there are now have ended, admitted or not."""
         if handlers := list(self.server.handler_tasks):
-            await asyncio.wait(handlers, timeout=PATIENCE_S)
+            _, staying = await asyncio.wait(handlers, timeout=PATIENCE_S)
+            assert not staying
 
 
 @asynccontextmanager

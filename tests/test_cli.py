@@ -113,3 +113,42 @@ def test_outputs_of_equal_stems_keep_their_suffix() -> None:
 def test_every_format_can_be_written() -> None:
     """The formats of --format are those of the file door, less the bare json."""
     assert [each.value for each in OutputFormat] == ["txt", "srt", "vtt", "json"]
+
+
+def test_calibration_is_shown_and_written_where_it_may_be(tmp_path: Path) -> None:
+    """Little speech is refused in one line; with --force the card is written, and then used."""
+    card = tmp_path / "card.json"
+    clip = str(sample_clip())
+    refused = whisperlive("calibrate", clip, "--language", "en", "--card", str(card))
+    assert refused.returncode == 1
+    assert "s of speech" in refused.stderr.splitlines()[-1]
+    assert not card.exists()
+    done = whisperlive("calibrate", clip, "--language", "en", "--card", str(card), "--force")
+    assert done.returncode == 0, done.stderr
+    assert "loses nothing" in done.stdout
+    assert json.loads(card.read_text())["shortest_context_s"] == 5.0
+    used = whisperlive("transcribe", clip, WHISPERLIVE_MODEL_CARD=str(card))
+    assert (used.returncode, used.stdout) == (0, ENGLISH + "\n")
+    card.unlink()
+    missing = whisperlive("transcribe", clip, WHISPERLIVE_MODEL_CARD=str(card))
+    assert missing.returncode == 1
+    assert "no model card" in missing.stderr
+
+
+def test_a_calibration_can_be_looked_at_only(tmp_path: Path) -> None:
+    """--dry-run says what it would write, and says when there was too little speech."""
+    card = tmp_path / "card.json"
+    done = whisperlive("calibrate", str(sample_clip()), "--dry-run", "--card", str(card))
+    assert done.returncode == 0, done.stderr
+    assert "Shortest context that loses nothing: 5 s." in done.stderr
+    assert "s of speech" in done.stderr
+    assert not card.exists()
+
+
+def test_a_card_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
+    """Nobody computes for an hour to read in the end that the directory is read-only."""
+    card = tmp_path / "nowhere" / "card.json"
+    done = whisperlive("calibrate", str(sample_clip()), "--force", "--card", str(card))
+    assert done.returncode == 1
+    assert "--card" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -5,8 +5,15 @@ import pytest
 
 from whisperlive_hybrid import models
 from whisperlive_hybrid.backends.ct2 import Ct2Backend
-from whisperlive_hybrid.errors import ModelUnavailable
-from whisperlive_hybrid.models import CARD_FILE, DEMO, ModelCard, find_model, model_sizes
+from whisperlive_hybrid.errors import BadRequest, ModelUnavailable
+from whisperlive_hybrid.models import (
+    CARD_FILE,
+    DEMO,
+    ModelCard,
+    find_model,
+    model_sizes,
+    write_card,
+)
 
 
 def refusal(name: str) -> str:
@@ -137,3 +144,49 @@ def test_without_a_network_the_answer_is_one_line(
     assert f"Model {name!r} is not on this machine" in message
     assert "--model demo" in message
     assert str(tmp_path) not in message
+
+
+def test_a_card_of_the_operators_replaces_the_one_in_the_directory(
+    copied: Path, tmp_path: Path
+) -> None:
+    """So a model in a cache or on a volume that cannot be written to has a card too."""
+    card = tmp_path / "card.json"
+    card.write_text(json.dumps({"shortest_context_s": 7.5}), encoding="utf-8")
+    assert find_model(str(copied), card).card == ModelCard(shortest_context_s=7.5)
+    assert find_model(DEMO, card).card.shortest_context_s == 7.5
+
+
+def test_a_card_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    """A wrong path is told, not taken for no card at all."""
+    with pytest.raises(ModelUnavailable, match=r"no model card .*WHISPERLIVE_MODEL_CARD"):
+        find_model(DEMO, tmp_path / "card.json")
+
+
+def test_a_wrong_card_is_named(tmp_path: Path) -> None:
+    """The operator reads which of the cards is at fault."""
+    card = tmp_path / "mine.json"
+    card.write_text("[]", encoding="utf-8")
+    with pytest.raises(ModelUnavailable, match=r"card mine\.json of model 'demo'"):
+        find_model(DEMO, card)
+
+
+def test_writing_a_card_keeps_what_it_said(copied: Path) -> None:
+    """Only what is new changes, and nothing is written that nobody has said."""
+    file = copied / CARD_FILE
+    file.write_text(json.dumps({"longest_window_s": 12, "note": "Größe"}), encoding="utf-8")
+    card = find_model(str(copied)).card
+    write_card(file, card.model_copy(update={"shortest_context_s": 7.5}))
+    assert json.loads(file.read_text(encoding="utf-8")) == {
+        "longest_window_s": 12,
+        "note": "Größe",
+        "shortest_context_s": 7.5,
+    }
+    assert find_model(str(copied)).card.contexts_s == (7.5, 10.0, 15.0, 20.0, 30.0)
+    assert len(list(copied.iterdir())) == len(list(find_model(DEMO).directory.iterdir()))
+
+
+def test_a_card_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    """The operator reads that it may lie elsewhere."""
+    with pytest.raises(BadRequest, match=r"cannot be written to .* --card") as refusal:
+        write_card(tmp_path / "nowhere" / CARD_FILE, ModelCard())
+    assert "\n" not in refusal.value.message

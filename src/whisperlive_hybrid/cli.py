@@ -1,4 +1,4 @@
-"""The command line: `whisperlive serve | transcribe | models | bench`."""
+"""The command line: `whisperlive serve | transcribe | calibrate | models | bench`."""
 
 import shlex
 import sys
@@ -163,6 +163,51 @@ def transcribe(
 
 
 @app.command()
+def calibrate(
+    audio: Annotated[
+        list[Path], typer.Argument(help="Speech of yours: files, or directories.", exists=True)
+    ],
+    card: Annotated[
+        Path | None,
+        typer.Option(help="Write the card here, not into the model's directory.", dir_okay=False),
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="A code such as en; detected if absent.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write the card after little speech too.")
+    ] = False,
+    model: ModelOption = None,
+    backend: BackendOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Find the shortest context in which a model loses nothing, and write it into its card.
+
+    Where NAME.txt beside NAME.wav says what is said there, word errors are compared, otherwise the
+    texts with those of the full 30 s.
+    """
+    from whisperlive_hybrid.calibration import report, trials  # noqa: PLC0415 (slow to load)
+
+    settings = load_settings(model=model, backend=backend, threads=threads)
+    configure_logging(form=settings.log_format, level="error")
+    files = trials.recordings_in(audio)
+    subject = trials.subject(settings, card, will_write=not dry_run)
+    options = DecodeOptions(language=_language(language))
+    done = anyio.run(trials.calibrate, subject.backend, settings, files, options, _note)
+    out.print(report.as_table(done))
+    _note(f"Shortest context that loses nothing: {done.shortest_safe_s:g} s.")
+    missing = report.what_is_missing(done)
+    if missing and dry_run:
+        _note(missing)
+    elif missing and not force:
+        raise BadRequest(missing)
+    elif not dry_run:
+        subject.write(done.shortest_safe_s)
+        _note(f"Written to {subject.file}.")
+
+
+@app.command()
 def models() -> None:
     """List the models that can be named."""
     table = Table("name", "what it is")
@@ -219,6 +264,10 @@ def _language(given: str | None) -> str | None:
     if code is None:
         raise BadRequest(f"Unknown language {given!r}; use a code such as 'en'.")
     return code
+
+
+def _note(line: str) -> None:
+    err.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def _complain(message: str) -> None:

@@ -34,6 +34,8 @@ class Settings(BaseSettings):
 
     model: str = Field(default="demo", validation_alias="FASTERWHISPER_MODEL")
     """demo, a size, a Hugging Face id, an absolute path, or a directory under /app/models."""
+    model_card: Path | None = None
+    """A card for `model` in place of the one in its directory."""
     backend: BackendName = "faster_whisper"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     compute_type: str = "auto"
@@ -57,6 +59,8 @@ class Settings(BaseSettings):
     """Live streams at once; one more is told to wait."""
     max_connection_s: float = Field(default=3600, gt=0)
     """Longest live connection in seconds."""
+    ping_s: float = Field(default=20, gt=0)
+    """After so many seconds without a frame a live client is pinged, and has as long to answer."""
     queue_limit: int = Field(default=256, ge=1)
     """Windows of files that may wait before requests are refused."""
     drain_s: float = Field(default=30, ge=0)

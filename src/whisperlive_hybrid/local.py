@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -77,6 +78,17 @@ async def transcribe_files(
             on_outcome(Outcome(file, result))
 
 
+@contextmanager
+def opened(file: Path, limits: MediaLimits) -> Iterator[AudioReader]:
+    """The audio of a file; opened by us and not by name, as every upload. Raises `BadAudio`."""
+    try:
+        media = file.open("rb")
+    except OSError as error:
+        raise BadAudio(f"Cannot be read: {error.strerror}.", param="file") from error
+    with media, open_audio(media, limits) as audio:
+        yield audio
+
+
 class _Reading:
     """The blocks of one file, with news of how far it is read."""
 
@@ -89,17 +101,10 @@ class _Reading:
         self._total: float | None = None
 
     def blocks(self) -> Iterator[Samples]:
-        """Open the file and decode it; opened by us and not by name, as every upload."""
-        try:
-            media = self._file.open("rb")
-        except OSError as error:
-            raise BadAudio(f"Cannot be read: {error.strerror}.", param="file") from error
-        with media, open_audio(media, self._limits) as audio:
-            yield from self._counted(audio)
-
-    def _counted(self, audio: AudioReader) -> Iterator[Samples]:
-        self._total = audio.duration_s
-        yield from audio.blocks()
+        """Open the file and decode it."""
+        with opened(self._file, self._limits) as audio:
+            self._total = audio.duration_s
+            yield from audio.blocks()
 
     async def advance(self, news: Advance) -> None:
         """Tell how far the file is."""

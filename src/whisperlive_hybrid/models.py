@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from whisperlive_hybrid.errors import ModelUnavailable
+from whisperlive_hybrid.errors import BadRequest, ModelUnavailable
 from whisperlive_hybrid.types import CONTEXT_S
 
 DEMO: Final = "demo"
@@ -58,19 +58,38 @@ class ModelFiles:
         return (self.directory / "model.bin").stat().st_size
 
 
-def find_model(name: str) -> ModelFiles:
-    """Find or download the model called `name`.
+def find_model(name: str, card: Path | None = None) -> ModelFiles:
+    """Find or download the model called `name`; `card` replaces the card in its directory.
 
     `name` is "demo", a size such as "small", a Hugging Face id, an absolute path, or the name of a
     directory under /app/models. Raises `ModelUnavailable` with one line that says what to do.
     """
+    if card is not None and not card.is_file():
+        raise ModelUnavailable(f"There is no model card {str(card)!r} (WHISPERLIVE_MODEL_CARD).")
     if name == DEMO:
-        return _from_directory(DEMO, _ASSETS / DEMO)
+        return _from_directory(DEMO, _ASSETS / DEMO, card)
     if Path(name).is_absolute():
-        return _from_directory(Path(name).name, Path(name))
+        return _from_directory(Path(name).name, Path(name), card)
     if (MODELS_DIRECTORY / name).is_dir():
-        return _from_directory(name, MODELS_DIRECTORY / name)
-    return _from_directory(name, _downloaded(name))
+        return _from_directory(name, MODELS_DIRECTORY / name, card)
+    return _from_directory(name, _downloaded(name), card)
+
+
+def check_card_place(file: Path) -> None:
+    """Raise `BadRequest`, as `write_card` would, if a card cannot be written to `file`."""
+    if not os.access(file.parent, os.W_OK):
+        raise _unwritable(file, "the directory is missing or may not be written to")
+
+
+def write_card(file: Path, card: ModelCard) -> None:
+    """Write what was said in `card`, whole or not at all. Raises `BadRequest` if it cannot be."""
+    text = json.dumps(card.model_dump(exclude_unset=True), ensure_ascii=False, indent=2) + "\n"
+    draft = file.with_name(f".{file.name}.new")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(file)
+    except OSError as error:
+        raise _unwritable(file, error.strerror or str(error)) from error
 
 
 def model_sizes() -> list[str]:
@@ -99,7 +118,7 @@ def _downloaded(name: str) -> Path:
         ) from error
 
 
-def _from_directory(name: str, directory: Path) -> ModelFiles:
+def _from_directory(name: str, directory: Path, card: Path | None) -> ModelFiles:
     if not directory.is_dir():
         raise ModelUnavailable(f"There is no model directory {str(directory)!r}.")
     if not (directory / "model.bin").is_file():
@@ -107,7 +126,7 @@ def _from_directory(name: str, directory: Path) -> ModelFiles:
             f"Model {name!r} has no model.bin: it is not in CTranslate2's format. Convert it with "
             f"ct2-transformers-converter --copy_files tokenizer.json preprocessor_config.json."
         )
-    return ModelFiles(name, directory, _read_card(name, directory / CARD_FILE))
+    return ModelFiles(name, directory, _read_card(name, card or directory / CARD_FILE))
 
 
 def _read_card(name: str, file: Path) -> ModelCard:
@@ -118,10 +137,17 @@ def _read_card(name: str, file: Path) -> ModelCard:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the card"
-        raise _wrong_card(name, f"{where}: {first['msg']}") from error
+        raise _wrong_card(name, file, f"{where}: {first['msg']}") from error
     except ValueError as error:
-        raise _wrong_card(name, str(error)) from error
+        raise _wrong_card(name, file, str(error)) from error
 
 
-def _wrong_card(name: str, problem: str) -> ModelUnavailable:
-    return ModelUnavailable(f"The card {CARD_FILE} of model {name!r} is wrong: {problem}.")
+def _wrong_card(name: str, file: Path, problem: str) -> ModelUnavailable:
+    return ModelUnavailable(f"The card {file.name} of model {name!r} is wrong: {problem}.")
+
+
+def _unwritable(file: Path, problem: str) -> BadRequest:
+    return BadRequest(
+        f"The card cannot be written to {str(file)!r}: {problem}. "
+        f"Name another place with --card, and that in WHISPERLIVE_MODEL_CARD."
+    )

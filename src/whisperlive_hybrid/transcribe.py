@@ -69,6 +69,8 @@ class FileRequest:
     options: DecodeOptions = field(default_factory=DecodeOptions)
     vad: VadOptions = field(default_factory=VadOptions)
     urgency: Urgency = Urgency.SHORT_FILE
+    packs: bool = True
+    """Whether utterances may share a window where the model pays for its full context anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class Transcriber:
         comes out here, and all queued work of the recording is withdrawn.
         """
         self.capabilities.check(request.options)
-        cuts = _Cuts(blocks, self._detector.open(), request.vad, self.capabilities)
+        cuts = _Cuts(blocks, self._detector.open(), request, self.capabilities)
         segments: list[Segment] = []
 
         async def collect(advance: Advance) -> None:
@@ -145,13 +147,17 @@ class _Cuts:
     """The windows of a recording, cut on demand in whatever thread asks for the next one."""
 
     def __init__(
-        self, blocks: Iterable[Samples], voice: VoiceStream, vad: VadOptions, able: Capabilities
+        self,
+        blocks: Iterable[Samples],
+        voice: VoiceStream,
+        request: FileRequest,
+        able: Capabilities,
     ) -> None:
-        self._cutter = WindowCutter(vad, min(able.longest_window_s, LONGEST_UTTERANCE_S))
+        self._cutter = WindowCutter(request.vad, min(able.longest_window_s, LONGEST_UTTERANCE_S))
         windows = self._cut(blocks, voice)
         # A model that always pays for its full context gets it filled; others save by cutting.
-        pays_in_full = len(able.contexts_s) == 1
-        self._windows = packed(windows, able.longest_window_s) if pays_in_full else windows
+        packs = request.packs and len(able.contexts_s) == 1
+        self._windows = packed(windows, able.longest_window_s) if packs else windows
         self.speech = 0.0
 
     @property

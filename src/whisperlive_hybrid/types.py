@@ -122,7 +122,7 @@ class Thresholds:
     """When a hypothesis is not believed; the defaults are those of openai/whisper."""
 
     compression_ratio: float = 2.4
-    """Above it the text repeats itself."""
+    """Above it the text, or a loop in it, repeats itself."""
     avg_logprob: float = -1.0
     """Below it the model was guessing."""
     no_speech: float = 0.6
@@ -169,6 +169,8 @@ class Reading:
 
     segments: tuple[Segment, ...]
     language: Language
+    was_doubted: bool = False
+    """Whether the first hypothesis was not believed, and the window was read again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 import anyio.to_thread
 import numpy as np
 import pytest
 from held_backend import PATIENCE_S, HeldBackend
+from structlog.testing import capture_logs
 
 from whisperlive_hybrid.backends.base import (
     Align,
@@ -17,6 +18,7 @@ from whisperlive_hybrid.backends.base import (
 )
 from whisperlive_hybrid.backends.fake import FakeBackend, Trouble, pause, speak
 from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.engine.tally import FEWEST_WINDOWS
 from whisperlive_hybrid.errors import (
     BackendFailed,
     Draining,
@@ -366,3 +368,31 @@ async def test_silence_is_read_as_silence() -> None:
         reading = await engine.decode(silence, ENGLISH)
     assert reading.segments == ()
     assert np.all(silence.samples == 0)
+
+
+async def test_a_context_that_is_doubted_too_often_is_told_once() -> None:
+    """The operator reads which model it is and what to do; the contexts stay as they are."""
+    doubtful = window(int(Trouble.GUESSES_WHILE_COLD))
+    with capture_logs() as logs:
+        async with Engine(FakeBackend()) as engine:
+            for n in range(FEWEST_WINDOWS + 20):
+                await engine.decode(window(n + 1) if n % 20 else doubtful, ENGLISH)
+            able = engine.capabilities
+    (warning,) = [entry for entry in logs if entry["log_level"] == "warning"]
+    assert (warning["model"], warning["read_again"]) == ("fake", 5)
+    assert "whisperlive calibrate" in warning["event"]
+    assert able.contexts_s == FakeBackend().contexts_s
+
+
+async def test_what_says_nothing_about_short_contexts_is_not_counted() -> None:
+    """Updates may be doubted as often as they like, and so may a model in its full context."""
+    doubtful = window(int(Trouble.GUESSES_WHILE_COLD))
+    with capture_logs() as logs:
+        for backend, options in [
+            (FakeBackend(), replace(ENGLISH, is_guess=True)),
+            (FakeBackend(contexts_s=(30.0,)), ENGLISH),
+        ]:
+            async with Engine(backend) as engine:
+                for _ in range(FEWEST_WINDOWS + 1):
+                    await engine.decode(doubtful, options)
+    assert not logs

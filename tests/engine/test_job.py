@@ -119,6 +119,16 @@ def test_what_a_short_context_wrote_unbelievably_is_read_in_the_full_one() -> No
     assert retried(job, full, LOOP).temperature == 0.2
 
 
+def test_a_guard_reads_again_in_the_full_context() -> None:
+    """So does a loop that other words dilute, and more words than the time can hold."""
+    loop = hypothesis(MARK, *range(100, 140), *[7, 8] * 8, MARK + 50)
+    for wild in (loop, hypothesis(MARK, *range(100, 190), MARK + 50)):
+        job, work = begun()
+        again = job.generated(work, wild)
+        assert isinstance(again, Encode)
+        assert again.context_s == ABLE.full_context_s
+
+
 def test_a_detected_language_is_kept_for_the_second_reading() -> None:
     """The full context is not asked again what the short one has answered."""
     job = ReadingJob(window(), DecodeOptions(), ABLE, VOCABULARY)
@@ -200,3 +210,32 @@ def test_the_callers_thresholds_decide() -> None:
     lenient = replace(ENGLISH, thresholds=replace(ENGLISH.thresholds, avg_logprob=-5.0))
     job, work = begun(lenient)
     assert read(job.generated(work, GUESS)) == [" w8"]
+
+
+def test_a_reading_tells_whether_it_was_doubted() -> None:
+    """Whether it took more than one hypothesis, or a guess was left out; silence is no doubt."""
+    silence = hypothesis(MARK, 5, MARK + 9, avg_logprob=-2.0, no_speech_prob=0.9)
+    for options, answers, was_doubted in [
+        (ENGLISH, [GOOD], False),
+        (ENGLISH, [silence], False),
+        (ENGLISH, [LOOP, GOOD], True),
+        (replace(ENGLISH, is_guess=True), [LOOP], True),
+        (replace(ENGLISH, temperatures=(0.0,)), [GUESS], True),
+    ]:
+        job, work = begun(options, FULL)
+        *rejected, last = answers
+        for each in rejected:
+            work = retried(job, work, each)
+        reading = job.generated(work, last)
+        assert isinstance(reading, Reading)
+        assert reading.was_doubted is was_doubted
+
+
+def test_knows_whether_it_must_tell_something_in_a_short_context() -> None:
+    """Windows that need the full context anyway, and updates, say nothing about short ones."""
+    for seconds, options, tries in [
+        (2.0, ENGLISH, True),
+        (9.6, ENGLISH, False),
+        (2.0, replace(ENGLISH, is_guess=True), False),
+    ]:
+        assert ReadingJob(window(seconds), options, ABLE, VOCABULARY).tries_short_context is tries

@@ -1,11 +1,15 @@
 """The live door over real sockets, with the fake backend behind it."""
 
+import gc
+import itertools
 import json
 import os
+import re
 import socket
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -14,6 +18,7 @@ import pytest
 from held_backend import HeldBackend
 from live_clients import PATIENCE_S, UID, LiveClient, OpenDoor, open_door
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
 from websockets.typing import Subprotocol
 
 from whisperlive_hybrid.backends.fake import Trouble, pause, speak
@@ -394,6 +399,71 @@ class TestTrouble:
             await other.rest()
             assert other.text == TEXT
 
+    async def test_client_that_vanished_without_a_word_loses_its_slot(self) -> None:
+        """A client that sends nothing and answers no ping is gone; the next one is admitted."""
+        async with open_door(max_clients=1, ping_s=0.05) as door, _vanished(door) as gone:
+            with anyio.fail_after(PATIENCE_S):
+                await gone.wait()
+            async with door.admitted():
+                assert door.live.n_clients == 1
+
+    async def test_client_that_is_silent_but_alive_stays(self) -> None:
+        """Whoever answers the pings may be silent for longer than one who does not."""
+        async with open_door(ping_s=0.1) as door, door.admitted() as muted:
+            async with _vanished(door) as gone:
+                with anyio.fail_after(PATIENCE_S):
+                    await gone.wait()
+            await muted.say(*SAID)
+            await muted.end()
+            await muted.rest()
+            assert muted.text == TEXT
+
+    async def test_slowed_down_client_is_not_taken_for_dead(self) -> None:
+        """While the model is busy nobody reads a client's answers; it stays and loses nothing."""
+        held = HeldBackend()
+        n_said = BACKLOG + 4  # more than is heard ahead of the model
+        async with open_door(held, ping_s=0.1) as door, door.admitted() as busy:
+            for _ in range(n_said):
+                await busy.say(*SAID, pause(0.8))
+            await anyio.to_thread.run_sync(held.reached.wait, PATIENCE_S)
+            async with _vanished(door) as gone:
+                with anyio.fail_after(PATIENCE_S):
+                    await gone.wait()
+            held.gate.set()
+            await busy.end()
+            await busy.rest()
+            assert busy.text == " ".join([TEXT] * n_said)
+
+    async def test_client_that_never_reads_loses_its_slot(self) -> None:
+        """Text that nobody takes is not kept for ever, and no other client waits meanwhile."""
+        async with open_door(ping_s=0.2) as door:
+            _narrow(door)
+            async with (
+                door.client(max_queue=1, sock=_small_socket(door)) as deaf,
+                anyio.create_task_group() as tasks,
+            ):
+                await deaf.greet(send_last_n_segments=0)
+                tasks.start_soon(_speak_on, deaf)
+                for _ in range(3):
+                    assert (await door.heard(*SAID)).text == TEXT
+                await door.is_empty()
+                tasks.cancel_scope.cancel()
+            await door.is_deserted()
+            assert door.engine.queue_depth == door.live.n_clients == 0
+
+    async def test_close_is_bounded_where_nobody_reads(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A socket without room for the close is cut off, rather than kept for ever."""
+        monkeypatch.setattr(ws, "CLOSE_S", 0.05)
+        async with open_door() as door, door.admitted() as deaf:
+            deaf.socket.transport.pause_reading()
+            (its_end,) = door.server.connections
+            its_end.transport.write(bytes(2**24))  # more than the kernel takes
+            await deaf.end()
+            await door.is_deserted()
+            deaf.socket.transport.abort()
+
     async def test_failing_model_ends_no_stream(self) -> None:
         """An utterance that the model can't read is missing; the others are there."""
         said = (speak([1]), pause(0.8), speak([int(Trouble.CALL_DIES)]), pause(0.8), speak([3]))
@@ -406,9 +476,7 @@ class TestTrouble:
         """A client that does not read is no longer heard; others are, and it loses nothing."""
         words = [1 + n % 900 for n in range(150)]
         async with open_door() as door:
-            for listener in door.server.sockets:  # accepted sockets inherit small buffers
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            _narrow(door)
             async with (
                 door.client(max_queue=1, sock=_small_socket(door)) as slow,
                 anyio.create_task_group() as sending,
@@ -431,12 +499,13 @@ class TestTrouble:
             assert slow.text.split() == [f"w{word}" for word in words]
 
     async def test_many_connections_leave_nothing_behind(self) -> None:
-        """After hundreds of clients there are as many tasks, threads and files as before."""
+        """After 1,000 clients there are as many tasks, threads and files, and no more memory."""
         async with open_door() as door:
-            await _visits(door, 10)
-            before = await _resources(door)
-            await _visits(door, 300)
+            await _visits(door, 50)
+            before, memory = await _resources(door), _resident_kb()
+            await _visits(door, 1000)
             assert await _resources(door) == before
+            assert _resident_kb() - memory < 4000  # one idle stream alone has 17
             assert door.engine.queue_depth == door.live.n_clients == 0
 
 
@@ -477,10 +546,49 @@ async def _resources(door: OpenDoor) -> tuple[int, int, int]:
     return tasks, threading.active_count(), len(os.listdir("/proc/self/fd"))  # noqa: PTH208 (a count)
 
 
+def _resident_kb() -> int:
+    """Memory of this process that is in use, in kB, without what only waits to be collected."""
+    gc.collect()
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(re.findall(r"VmRSS:\s+(\d+)", status)[0])
+
+
 async def _cancel_after(event: anyio.Event, scope: anyio.CancelScope) -> None:
     """Wait for the first of several events."""
     await event.wait()
     scope.cancel()
+
+
+@asynccontextmanager
+async def _vanished(door: OpenDoor) -> AsyncIterator[anyio.Event]:
+    """A client that was admitted and will never say or answer anything; set when it is let go."""
+    others = set(door.live._clients)
+    async with await anyio.connect_tcp("127.0.0.1", door.port) as stream:
+        await stream.send(
+            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        handshake = Frame(Opcode.TEXT, json.dumps({"uid": UID, "language": "en"}).encode())
+        await stream.send(handshake.serialize(mask=True))
+        heard = b""
+        while b"SERVER_READY" not in heard:
+            heard += await stream.receive()
+        (known,) = door.live._clients - others
+        yield known.gone
+
+
+async def _speak_on(client: LiveClient) -> None:
+    """Speak until the connection ends."""
+    with suppress(ConnectionClosed):
+        for word in itertools.cycle(range(1, 900)):
+            await client.say(speak([word]), pause(0.8))
+
+
+def _narrow(door: OpenDoor) -> None:
+    """Make the sockets that are accepted from now on hold little."""
+    for listener in door.server.sockets:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 
 
 def _small_socket(door: OpenDoor) -> socket.socket:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,7 +8,6 @@ from whisperlive_hybrid.backends.fake import FakeVocabulary
 from whisperlive_hybrid.text.decoding import (
     Candidate,
     Verdict,
-    compression_ratio,
     judge,
     least_bad,
     segments,
@@ -22,11 +23,16 @@ def at(seconds: float) -> int:
 
 
 def candidate(
-    *tokens: int, avg_logprob: float = -0.1, no_speech_prob: float = 0.0, ratio: float = 1.0
+    *tokens: int,
+    avg_logprob: float = -0.1,
+    no_speech_prob: float = 0.0,
+    ratio: float = 1.0,
+    loop: float = 0.0,
+    is_overfull: bool = False,
 ) -> Candidate:
-    """A candidate with a made-up compression ratio."""
+    """A candidate with made-up signs."""
     hypothesis = Hypothesis(tokens, avg_logprob, no_speech_prob, 0.0)
-    return Candidate(hypothesis, VOCABULARY.decode(tokens).strip(), ratio)
+    return Candidate(hypothesis, VOCABULARY.decode(tokens).strip(), ratio, loop, is_overfull)
 
 
 def cut(*tokens: int, duration: float = 10.0) -> list[tuple[float, float, str]]:
@@ -57,16 +63,33 @@ def test_the_three_rules(
     assert judge(judged, Thresholds()) is verdict
 
 
+@pytest.mark.parametrize(
+    "wild",
+    [candidate(1, loop=2.5), candidate(1, is_overfull=True)],
+    ids=["loop", "more than the time can hold"],
+)
+def test_the_guards(wild: Candidate) -> None:
+    """What nobody can have said is retried, however confident the model is, and is never kept."""
+    assert judge(wild, Thresholds()) is Verdict.RETRY
+    assert judge(replace(wild, loop_ratio=2.4, is_overfull=False), Thresholds()) is Verdict.ACCEPT
+    guess = candidate(2, avg_logprob=-3.0)
+    assert least_bad([wild, guess], Thresholds()) is guess
+
+
 def test_reads_a_hypothesis() -> None:
-    """A candidate knows its text and how much that repeats itself."""
-    read = Candidate.of(Hypothesis((at(0), *[7] * 50, at(2)), -0.1, 0.0, 0.0), VOCABULARY)
-    assert read.text == " ".join(["w7"] * 50)
-    assert read.compression_ratio > 2.4
+    """A candidate knows its text, how it repeats itself, and whether there is time for it."""
+    said = (at(0), 1, 2, 3, *[7] * 50, at(2))
+    read = Candidate.of(Hypothesis(said, -0.1, 0.0, 0.0), VOCABULARY, 1.0)
+    assert read.text == " ".join(["w1 w2 w3", *["w7"] * 50])
+    assert read.loop_ratio > read.compression_ratio > 2.4
+    assert read.is_overfull
+    assert not Candidate.of(read.hypothesis, VOCABULARY, 2.0).is_overfull
 
 
 def test_empty_text_does_not_repeat_itself() -> None:
     """Nothing compresses to more than nothing."""
-    assert compression_ratio("") == 0.0
+    read = Candidate.of(Hypothesis((), -0.1, 0.0, 0.0), VOCABULARY, 0.0)
+    assert judge(read, Thresholds()) is Verdict.ACCEPT
 
 
 def test_the_least_bad_does_not_repeat_itself() -> None:

@@ -17,7 +17,7 @@ def load_backend(settings: Settings, files: ModelFiles | None = None) -> Backend
             from whisperlive_hybrid.backends.ct2 import Ct2Backend  # noqa: PLC0415
 
             return Ct2Backend(
-                files or find_model(settings.model),
+                files or find_model(settings.model, settings.model_card),
                 device=settings.device,
                 compute_type=settings.compute_type,
                 workers=settings.worker_threads,

@@ -22,12 +22,14 @@ from typing import Final
 
 import anyio
 import anyio.to_thread
+import structlog
 
 from whisperlive_hybrid.backends.base import Backend, Capabilities
 from whisperlive_hybrid.engine.decoder import Decoder
 from whisperlive_hybrid.engine.job import ReadingJob
 from whisperlive_hybrid.engine.scheduler import Scheduler
 from whisperlive_hybrid.engine.step import BatchDied, Outcome, Step, outcomes, step
+from whisperlive_hybrid.engine.tally import ContextTally
 from whisperlive_hybrid.errors import BackendFailed, Draining, WhisperLiveError
 from whisperlive_hybrid.types import DecodeOptions, Reading, Urgency, Window
 
@@ -40,6 +42,8 @@ PATIENCE_S: Final = {
 """How long after its submission work of each class is due, in seconds."""
 
 _DRAIN_RETRY_S: Final = 30.0
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -69,6 +73,7 @@ class Engine:
         self._changed = threading.Condition()  # guards all below, and the scheduler
         self._calls: dict[int, _Call] = {}
         self._running: Counter[str] = Counter()  # calls that run, by the name of their model
+        self._tally = ContextTally()
         self._numbers = itertools.count()
         self._draining = False
         self._stopping = False
@@ -229,6 +234,7 @@ class Engine:
             return  # the caller has gone
         match outcome:
             case Reading():
+                self._count(call.step, outcome)
                 self._answer(call, outcome)
             case Exception():
                 self._answer(call, _translated(outcome))
@@ -236,6 +242,19 @@ class Engine:
                 self._resume(call, call.step.alone())
             case Step():
                 self._resume(call, outcome)
+
+    def _count(self, done: Step, reading: Reading) -> None:
+        """Warn, once a model, where short contexts are doubted too often."""
+        model = done.backend.capabilities.model
+        if not done.job.tries_short_context:
+            return
+        if self._tally.count(model, was_doubted=reading.was_doubted):
+            log.warning(
+                "short contexts are often read again in the full one; run `whisperlive calibrate`",
+                model=model,
+                windows=self._tally.windows(model),
+                read_again=self._tally.doubted(model),
+            )
 
     def _resume(self, call: _Call, wanted: Step) -> None:
         call.step = wanted

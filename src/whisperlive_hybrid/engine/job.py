@@ -48,10 +48,17 @@ class ReadingJob:
         self._temperatures = iter(options.temperatures)
         self._candidates: list[Candidate] = []
         self._segments: tuple[Segment, ...] = ()
+        self._is_doubted = False
+        self._context_s = capabilities.context_for(window.duration)
+
+    @property
+    def tries_short_context(self) -> bool:
+        """Whether it must tell something in less context than the model was trained with."""
+        return self._context_s < self._capabilities.full_context_s and not self._options.is_guess
 
     def first(self) -> Work:
         """The work to begin with."""
-        return Encode(self._window, self._capabilities.context_for(self._window.duration))
+        return Encode(self._window, self._context_s)
 
     def encoded(self, _work: Encode, encoded: Encoded) -> Work | Reading:
         """The encoder output is there."""
@@ -66,11 +73,11 @@ class ReadingJob:
 
     def generated(self, work: Generate, hypothesis: Hypothesis) -> Work | Reading:
         """A hypothesis is there: believe it, try hotter, or leave the window silent."""
-        candidate = Candidate.of(hypothesis, self._vocabulary)
+        candidate = Candidate.of(hypothesis, self._vocabulary, self._window.duration)
         self._candidates.append(candidate)
         match judge(candidate, self._options.thresholds):
             case Verdict.SILENCE:
-                return Reading((), work.language)
+                return self._reading((), work.language)
             case Verdict.ACCEPT:
                 return self._accept(work, candidate)
             case Verdict.RETRY:
@@ -79,11 +86,12 @@ class ReadingJob:
     def aligned(self, work: Align, times: list[TokenTime]) -> Reading:
         """The words have their times."""
         timed = with_words(self._segments, times, self._vocabulary, work.language.code)
-        return Reading(timed, work.language)
+        return self._reading(timed, work.language)
 
     def _retry(self, failed: Generate) -> Work | Reading:
+        self._is_doubted = True
         if self._options.is_guess:
-            return Reading((), failed.language)
+            return self._reading((), failed.language)
         full = self._capabilities.full_context_s
         if failed.encoded.context_s < full:
             self._temperatures = iter(self._options.temperatures)
@@ -97,7 +105,7 @@ class ReadingJob:
         if temperature is not None:
             return Generate(encoded, language, self._options, temperature)
         if failed is None:
-            return Reading((), language)  # no temperature was allowed at all
+            return self._reading((), language)  # no temperature was allowed at all
         return self._accept(failed, least_bad(self._candidates, self._options.thresholds))
 
     def _accept(self, work: Generate, candidate: Candidate) -> Work | Reading:
@@ -108,5 +116,8 @@ class ReadingJob:
             for token in text_tokens(segment.tokens, self._vocabulary)
         )
         if not (self._options.words and tokens):
-            return Reading(self._segments, work.language)
+            return self._reading(self._segments, work.language)
         return Align(work.encoded, work.language, self._options.task, tokens, self._window.duration)
+
+    def _reading(self, segments: tuple[Segment, ...], language: Language) -> Reading:
+        return Reading(segments, language, self._is_doubted)

@@ -1,9 +1,10 @@
 """The live door: the WhisperLive protocol on the websockets library's own listener."""
 
+import asyncio
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio
 import structlog
@@ -45,17 +46,20 @@ SERVICE_RESTART: Final = 1012
 
 _BEARER: Final = Subprotocol("bearer")
 
+T = TypeVar("T")
+
 log = structlog.get_logger(__name__)
 
 
 class _Client:
     """An admitted connection: when its time is up, and how to make it stop listening."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, ping_s: float) -> None:
         self.until = anyio.current_time() + seconds
         self.gone = anyio.Event()
         self.is_told_to_stop = False
         self.is_out_of_time = False
+        self._ping_s = ping_s
         self._listening = anyio.CancelScope()
 
     def stop(self) -> None:
@@ -64,15 +68,31 @@ class _Client:
         self._listening.cancel()
 
     async def next_frame(self, socket: ServerConnection) -> str | bytes | None:
-        """The next message; None when the client is to stop or its time is up."""
-        if self.is_told_to_stop:
-            return None
+        """The next message; None when the client is to stop or its time is up.
+
+        A client that sends nothing for long is pinged and must answer.
+        """
+        pong: asyncio.Future[float] | None = None
         # A message that already waits is received without a pause, and without a look at the time.
-        if anyio.current_time() < self.until:
-            with anyio.CancelScope(deadline=self.until) as self._listening:
+        while self._may_speak():
+            patience = min(self.until, anyio.current_time() + self._ping_s)
+            with anyio.CancelScope(deadline=patience) as self._listening:
                 return await socket.recv()
+            if self._may_speak():
+                pong = await self._pinged(socket, pong)
         self.is_out_of_time = not self.is_told_to_stop
         return None
+
+    def _may_speak(self) -> bool:
+        return not self.is_told_to_stop and anyio.current_time() < self.until
+
+    async def _pinged(
+        self, socket: ServerConnection, pong: "asyncio.Future[float] | None"
+    ) -> "asyncio.Future[float]":
+        """Send a ping, unless the one before is unanswered: then the client has gone."""
+        if pong is not None and not pong.done():
+            raise await _cut_off(socket, "it answers no ping")
+        return asyncio.ensure_future(await _taken(socket, socket.ping(), self._ping_s))
 
 
 class LiveDoor:
@@ -103,6 +123,9 @@ class LiveDoor:
             max_queue=MAX_QUEUED_FRAMES,
             open_timeout=HANDSHAKE_S,
             close_timeout=CLOSE_S,
+            # The library's own pings see no life in audio: while a session cannot hear more, the
+            # answer lies unread behind it. And a client that reads nothing holds them up for ever.
+            ping_interval=None,
             select_subprotocol=_select_subprotocol,
         ) as server:
             yield server
@@ -147,7 +170,7 @@ class LiveDoor:
             message = wire.wait(handshake.uid, max(0.0, soonest_s) / 60)
             await self._refuse(socket, message, "the server is full")
             return
-        client = _Client(self._settings.max_connection_s)
+        client = _Client(self._settings.max_connection_s, self._settings.ping_s)
         self._clients.add(client)
         try:
             code = await self._serve(socket, handshake, client)
@@ -160,8 +183,12 @@ class LiveDoor:
         self, socket: ServerConnection, message: str, reason: str, code: int = NORMAL_CLOSURE
     ) -> None:
         log.info("client refused", reason=reason)
-        await socket.send(message)
+        await self._send(socket, message)
         await _close(socket, code)
+
+    async def _send(self, socket: ServerConnection, message: str) -> None:
+        """Send a message; a client that takes nothing for as long as a ping may take is cut off."""
+        await _taken(socket, socket.send(message), 2 * self._settings.ping_s)
 
     async def _serve(
         self, socket: ServerConnection, handshake: wire.Handshake, client: _Client
@@ -175,11 +202,11 @@ class LiveDoor:
         except* WhisperLiveError as group:
             message = str(group.exceptions[0])
             log.warning("stream failed", reason=message)
-            await socket.send(wire.error(handshake.uid, message))
+            await self._send(socket, wire.error(handshake.uid, message))
         if client.is_told_to_stop:
             return SERVICE_RESTART
         if client.is_out_of_time:
-            await socket.send(wire.disconnect(handshake.uid))
+            await self._send(socket, wire.disconnect(handshake.uid))
         return NORMAL_CLOSURE
 
     async def _stream(
@@ -190,17 +217,17 @@ class LiveDoor:
         async def publish(news: LanguageFound | Text | Gap) -> None:
             match news:
                 case LanguageFound():
-                    await socket.send(wire.language_detected(handshake.uid, news.language))
+                    await self._send(socket, wire.language_detected(handshake.uid, news.language))
                 case Text():
                     for message in writer.messages(news.completed, news.tentative, news.stable):
-                        await socket.send(message)
+                        await self._send(socket, message)
                 case Gap():
                     log.error("the model failed on audio", start=news.start, end=news.end)
 
         async with anyio.create_task_group() as tasks:
             live = _live_options(handshake)
             session = LiveSession(self._engine, self._detector, live, publish, tasks)
-            await socket.send(wire.server_ready(handshake.uid))
+            await self._send(socket, wire.server_ready(handshake.uid))
             tasks.start_soon(self._listen, socket, handshake, client, session)
             await session.run()
 
@@ -244,11 +271,32 @@ async def _first_message(socket: ServerConnection) -> wire.Handshake:
     raise wire.BadHandshake(f"No handshake came in {HANDSHAKE_S:g} s.", uid=None)
 
 
+async def _taken(socket: ServerConnection, sending: Awaitable[T], seconds: float) -> T:
+    """The result of `sending`; a client that takes nothing for so long is cut off."""
+    with anyio.move_on_after(seconds):
+        return await sending
+    raise await _cut_off(socket, "it reads nothing")
+
+
+async def _cut_off(socket: ServerConnection, reason: str) -> ConnectionClosed:
+    """End a connection without a word, since nobody would read it; the exception is to raise."""
+    log.info("client is cut off", reason=reason)
+    socket.transport.abort()
+    await socket.wait_closed()
+    return socket.protocol.close_exc
+
+
 async def _close(socket: ServerConnection, code: int) -> None:
-    """Close, and read on meanwhile: behind unread frames the client's answer would not be seen."""
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_discard, socket)
-        await socket.close(code)
+    """Close, and read on meanwhile: behind unread frames the client's answer would not be seen.
+
+    The library bounds the wait for the answer, but not that for room to send the close.
+    """
+    with anyio.move_on_after(2 * CLOSE_S) as patience:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_discard, socket)
+            await socket.close(code)
+    if patience.cancelled_caught:
+        socket.transport.abort()
 
 
 async def _discard(socket: ServerConnection) -> None:

@@ -2,14 +2,14 @@
 
 The rules are those of Radford et al. 2022 (section 4.5) as openai/whisper applies them: a text that
 repeats itself or was guessed is tried again at a higher temperature; a window without speech is
-left silent.
+left silent. Two signs of repetition and run-away that they miss are in `text.guards`.
 """
 
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from whisperlive_hybrid.text.guards import compression_ratio, is_overfull, loop_ratio
 from whisperlive_hybrid.types import (
     TIME_MARK_S,
     Hypothesis,
@@ -31,38 +31,46 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A hypothesis with its text and how much that repeats itself."""
+    """A hypothesis with its text and the signs that nobody said it."""
 
     hypothesis: Hypothesis
     text: str
     compression_ratio: float
+    loop_ratio: float = 0.0
+    is_overfull: bool = False
 
     @staticmethod
-    def of(hypothesis: Hypothesis, vocabulary: Vocabulary) -> "Candidate":
-        """Read a hypothesis."""
+    def of(hypothesis: Hypothesis, vocabulary: Vocabulary, duration: float) -> "Candidate":
+        """Read a hypothesis about `duration` seconds of audio."""
         text = vocabulary.decode(hypothesis.tokens).strip()
-        return Candidate(hypothesis, text, compression_ratio(text))
+        n_tokens = sum(token < vocabulary.end_of_text for token in hypothesis.tokens)
+        return Candidate(
+            hypothesis,
+            text,
+            compression_ratio(text),
+            loop_ratio(text),
+            is_overfull(text, n_tokens, duration),
+        )
 
-
-def compression_ratio(text: str) -> float:
-    """Bytes of `text` per byte of its zlib form: 2.4 and more means repetition."""
-    encoded = text.encode()
-    return len(encoded) / len(zlib.compress(encoded))
+    def runs_away(self, thresholds: Thresholds) -> bool:
+        """Whether the text repeats itself, or is more than anybody can say in that time."""
+        repeats = max(self.compression_ratio, self.loop_ratio) > thresholds.compression_ratio
+        return repeats or self.is_overfull
 
 
 def judge(candidate: Candidate, thresholds: Thresholds) -> Verdict:
-    """Decide on one candidate by Whisper's three rules."""
+    """Decide on one candidate by Whisper's three rules and the guards."""
     is_guess = candidate.hypothesis.avg_logprob < thresholds.avg_logprob
     if is_guess and candidate.hypothesis.no_speech_prob > thresholds.no_speech:
         return Verdict.SILENCE
-    if is_guess or candidate.compression_ratio > thresholds.compression_ratio:
+    if is_guess or candidate.runs_away(thresholds):
         return Verdict.RETRY
     return Verdict.ACCEPT
 
 
 def least_bad(candidates: Sequence[Candidate], thresholds: Thresholds) -> Candidate:
-    """The candidate to keep when none was accepted: the likeliest that does not repeat itself."""
-    sober = [c for c in candidates if c.compression_ratio <= thresholds.compression_ratio]
+    """The candidate to keep when none was accepted: the likeliest that does not run away."""
+    sober = [candidate for candidate in candidates if not candidate.runs_away(thresholds)]
     return max(sober or candidates, key=lambda c: c.hypothesis.avg_logprob)
 
 

@@ -1,0 +1,198 @@
+"""Reads recordings again and again with one model, each time in other contexts."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from whisperlive_hybrid.backends.base import Backend, Capabilities
+from whisperlive_hybrid.backends.recast import Recast
+from whisperlive_hybrid.backends.registry import load_backend
+from whisperlive_hybrid.backends.silero import SileroVad
+from whisperlive_hybrid.calibration.verdict import Finding, Trial, findings, shortest_safe
+from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.engine.decoder import Decoder
+from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.errors import BadAudio, BadRequest
+from whisperlive_hybrid.local import opened
+from whisperlive_hybrid.media import MediaLimits
+from whisperlive_hybrid.models import (
+    CARD_FILE,
+    CONTEXTS_S,
+    ModelCard,
+    check_card_place,
+    find_model,
+    write_card,
+)
+from whisperlive_hybrid.transcribe import FileRequest, Transcriber, Transcript, VoiceDetector
+from whisperlive_hybrid.types import DecodeOptions, Reading, Samples, Urgency, Window, joined_text
+
+SUFFIXES: Final = (
+    *(".aac", ".aiff", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma"),
+    *(".mkv", ".mov", ".mp4", ".webm"),
+)
+"""What is taken for audio in a directory; a file that is named is always taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What the trials have shown."""
+
+    found: tuple[Finding, ...]
+    """From the shortest context to the full one."""
+    duration_s: float
+    speech_s: float
+
+    @property
+    def shortest_safe_s(self) -> float:
+        """The shortest context that loses nothing."""
+        return shortest_safe(self.found)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A loaded model with its card, and where that belongs."""
+
+    backend: Backend
+    card: ModelCard
+    file: Path
+
+    def write(self, shortest_s: float) -> None:
+        """Write into the card which context is the shortest; the rest of it stays as it is."""
+        write_card(self.file, self.card.model_copy(update={"shortest_context_s": shortest_s}))
+
+
+def subject(settings: Settings, card: Path | None, *, will_write: bool = True) -> Subject:
+    """Load a model to be calibrated; `card` wins over the settings, and need not exist yet.
+
+    Raises `ModelUnavailable`, and `BadRequest` if the card is to be written and cannot be.
+    """
+    wanted = card or settings.model_card
+    files = find_model(settings.model, wanted if wanted and wanted.is_file() else None)
+    file = wanted or files.directory / CARD_FILE
+    if will_write:
+        check_card_place(file)
+    return Subject(load_backend(settings, files), files.card, file)
+
+
+def recordings_in(paths: Sequence[Path]) -> list[Path]:
+    """The files in `paths`, and those of its directories and theirs that look like audio."""
+    files = [file for path in paths for file in (_audio_below(path) if path.is_dir() else [path])]
+    if not files:
+        raise BadRequest("There is no audio in these directories.")
+    return list(dict.fromkeys(files))
+
+
+def reference_of(recording: Path) -> str | None:
+    """What is said in a recording: the text of a .txt file of the same name beside it."""
+    text = recording.with_suffix(".txt")
+    return text.read_text(encoding="utf-8") if text.is_file() else None
+
+
+async def calibrate(
+    backend: Backend,
+    settings: Settings,
+    files: Sequence[Path],
+    options: DecodeOptions,
+    tell: Callable[[str], None],
+    detector: VoiceDetector | None = None,
+) -> Calibration:
+    """Read `files` in the full context and in each shorter one; the backend is closed at the end.
+
+    `tell` hears what comes next. Raises what a file's reading raises.
+    """
+    backend.capabilities.check(options)
+    limits = MediaLimits(max_duration_s=settings.max_audio_hours * 3600)
+    detector = detector or SileroVad()
+    trials: list[Trial] = []
+    async with Engine(backend) as engine:
+        for shortest_s in reversed(CONTEXTS_S):
+            tell(f"reading in contexts of {shortest_s:g} s and more")
+            able = _limited(backend.capabilities, shortest_s)
+            async with engine.host(Recast(backend, able)) as decoder:
+                started = _clock(able)
+                counting = _Counting(decoder)
+                read = await _transcripts(Transcriber(counting, detector), files, options, limits)
+                trials.append(_trial(shortest_s, counting, read, _clock(able) - started))
+    full, *shorter = trials
+    references = [reference_of(file) for file in files]
+    return Calibration(
+        tuple(findings(full, shorter, references)),
+        sum(transcript.duration for transcript in read),
+        sum(transcript.speech for transcript in read),
+    )
+
+
+async def _transcripts(
+    transcriber: Transcriber, files: Sequence[Path], options: DecodeOptions, limits: MediaLimits
+) -> list[Transcript]:
+    """Read files one after another, in windows of one utterance even where 30 s are paid for."""
+    request = FileRequest(options, urgency=Urgency.BULK, packs=False)
+    read: list[Transcript] = []
+    for file in files:
+        try:
+            read.append(await transcriber.transcript(_blocks(file, limits), request))
+        except BadAudio as error:
+            raise BadAudio(f"{file}: {error.message}") from error
+    return read
+
+
+def _blocks(file: Path, limits: MediaLimits) -> Iterator[Samples]:
+    with opened(file, limits) as audio:
+        yield from audio.blocks()
+
+
+def _trial(
+    shortest_s: float, counted: "_Counting", read: Sequence[Transcript], compute_s: float
+) -> Trial:
+    return Trial(
+        shortest_s,
+        tuple(joined_text(transcript.segments) for transcript in read),
+        counted.windows,
+        counted.doubted,
+        compute_s,
+    )
+
+
+class _Counting:
+    """A decoder that counts what it reads, and what was doubted of it."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self.windows = 0
+        self.doubted = 0
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Those of the decoder."""
+        return self._decoder.capabilities
+
+    async def decode(
+        self,
+        window: Window,
+        options: DecodeOptions,
+        urgency: Urgency = Urgency.SHORT_FILE,
+        *,
+        continues: bool = False,
+    ) -> Reading:
+        """Have the decoder read it."""
+        reading = await self._decoder.decode(window, options, urgency, continues=continues)
+        self.windows += 1
+        self.doubted += reading.was_doubted
+        return reading
+
+
+def _limited(able: Capabilities, shortest_s: float) -> Capabilities:
+    """The model as a card with this shortest context would describe it."""
+    contexts_s = tuple(length for length in CONTEXTS_S if length >= shortest_s)
+    return replace(able, model=f"{able.model} from {shortest_s:g} s", contexts_s=contexts_s)
+
+
+def _clock(able: Capabilities) -> float:
+    """Seconds that the processor has worked for us; where another device works, of the clock."""
+    return time.process_time() if able.device == "cpu" else time.monotonic()
+
+
+def _audio_below(directory: Path) -> list[Path]:
+    return sorted(file for file in directory.rglob("*") if file.suffix.lower() in SUFFIXES)

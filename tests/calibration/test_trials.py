@@ -1,0 +1,202 @@
+"""The trials over the fake backend, made short-sighted, and over the demo model."""
+
+import json
+import wave
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from whisperlive_hybrid.backends.base import Backend, Encode, Encoded, Generate
+from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend, FakeEncoded, pause, speak
+from whisperlive_hybrid.calibration.report import as_table, what_is_missing
+from whisperlive_hybrid.calibration.trials import (
+    Calibration,
+    calibrate,
+    recordings_in,
+    reference_of,
+    subject,
+)
+from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.errors import BadAudio, BadRequest
+from whisperlive_hybrid.models import DEMO, ModelCard, find_model
+from whisperlive_hybrid.types import SAMPLE_RATE, DecodeOptions, Hypothesis, Samples
+
+pytestmark = pytest.mark.anyio
+
+ENGLISH = DecodeOptions(language="en")
+
+
+@dataclass(slots=True)
+class ShortSighted(FakeBackend):
+    """In contexts under `needs_s` it loses the last word of a window, or doubts all of it."""
+
+    needs_s: float = 0.0
+    doubts: bool = False
+
+    def encode(self, batch: Sequence[Encode]) -> list[Encoded | Exception]:
+        """See less."""
+        return [
+            replace(each, words=each.words[:-1])
+            if isinstance(each, FakeEncoded) and each.context_s < self.needs_s and not self.doubts
+            else each
+            for each in FakeBackend.encode(self, batch)
+        ]
+
+    def generate(self, batch: Sequence[Generate]) -> list[Hypothesis | Exception]:
+        """Believe less."""
+        return [
+            replace(read, avg_logprob=-2.0)
+            if isinstance(read, Hypothesis)
+            and self.doubts
+            and work.encoded.context_s < self.needs_s
+            else read
+            for work, read in zip(batch, FakeBackend.generate(self, batch), strict=True)
+        ]
+
+
+def recording(file: Path, *pieces: Samples) -> Path:
+    """A WAV file of 16 bits."""
+    samples = np.concatenate(pieces)
+    with wave.open(str(file), "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(SAMPLE_RATE)
+        out.writeframes((samples * 32767).astype("<i2").tobytes())
+    return file
+
+
+@pytest.fixture
+def spoken(tmp_path: Path) -> Path:
+    """Ten utterances of 3.5 s with pauses between them."""
+    utterances = [piece for _ in range(10) for piece in (speak(range(1, 11)), pause(1.0))]
+    return recording(tmp_path / "spoken.wav", *utterances)
+
+
+async def tried(backend: Backend, *files: Path) -> Calibration:
+    """Calibrate in English."""
+    told: list[str] = []
+    done = await calibrate(backend, Settings(), files, ENGLISH, told.append, EnergyVad())
+    assert [_number(line) for line in told] == [30, 20, 15, 10, 7.5, 5]
+    return done
+
+
+async def test_a_model_that_loses_nothing_may_use_the_shortest(spoken: Path) -> None:
+    """Every context reads the same, so the cheapest is the one."""
+    done = await tried(FakeBackend(), spoken)
+    assert done.shortest_safe_s == 5.0
+    assert [finding.difference for finding in done.found] == [0.0] * 6
+    assert [finding.trial.windows for finding in done.found] == [10] * 6
+    assert done.duration_s == pytest.approx(46.0, abs=0.1)
+    assert 36 < done.speech_s < 46
+
+
+async def test_a_context_that_loses_words_is_too_short(spoken: Path) -> None:
+    """The shortest that loses none is found, and the others tell how much they lose."""
+    done = await tried(ShortSighted(needs_s=10.0), spoken)
+    assert done.shortest_safe_s == 10.0
+    assert [finding.difference for finding in done.found] == [0.1, 0.1, 0.0, 0.0, 0.0, 0.0]
+
+
+async def test_a_context_that_is_read_again_is_too_short(spoken: Path) -> None:
+    """Texts are equal then, since the full context mends them, at the price of both."""
+    done = await tried(ShortSighted(needs_s=15.0, doubts=True), spoken)
+    assert done.shortest_safe_s == 15.0
+    assert [finding.trial.doubted for finding in done.found] == [10, 10, 10, 0, 0, 0]
+    assert [finding.difference for finding in done.found] == [0.0] * 6
+
+
+async def test_references_decide_where_there_are_any(spoken: Path) -> None:
+    """A short context that writes what was said is right, whatever the full one writes."""
+    spoken.with_suffix(".txt").write_text(" ".join(["w1 w2 w3 w4 w5 w6 w7 w8 w9"] * 10))
+    done = await tried(ShortSighted(needs_s=10.0), spoken)
+    assert done.shortest_safe_s == 5.0
+    rates = [finding.error_rate for finding in done.found]
+    assert rates == pytest.approx([0.0, 0.0, 1 / 9, 1 / 9, 1 / 9, 1 / 9])
+
+
+async def test_the_weights_are_freed_once_and_at_the_end(spoken: Path) -> None:
+    """All trials share them."""
+    fake = FakeBackend()
+    await tried(fake, spoken)
+    assert fake.is_closed
+
+
+async def test_what_is_no_audio_is_named(spoken: Path) -> None:
+    """One line says which of many files is at fault."""
+    notes = spoken.with_name("notes.wav")
+    notes.write_text("this is no audio")
+    with pytest.raises(BadAudio, match=r"notes\.wav: "):
+        await calibrate(FakeBackend(), Settings(), [spoken, notes], ENGLISH, _ignore, EnergyVad())
+
+
+async def test_little_speech_is_not_enough(spoken: Path) -> None:
+    """Half a minute says so; more says nothing."""
+    done = await tried(FakeBackend(), spoken)
+    assert "41 s of speech" in (what_is_missing(done) or "")
+    assert what_is_missing(replace(done, speech_s=60.0)) is None
+    assert as_table(done).row_count == 6
+
+
+async def test_the_demo_model_loses_nothing_in_five_seconds() -> None:
+    """What its card says is what calibration finds, on the clips that the tests use."""
+    clips = Path(__file__).parents[1] / "clips"
+    files = sorted(clips.glob("en-[0-9].flac"))
+    found = subject(Settings(device="cpu"), None)
+    done = await calibrate(found.backend, Settings(), files, ENGLISH, _ignore)
+    assert done.shortest_safe_s == found.card.shortest_context_s == 5.0
+    shortest, full = done.found[0], done.found[-1]
+    assert shortest.trial.compute_s < full.trial.compute_s / 2
+
+
+def test_audio_is_found_in_directories(tmp_path: Path) -> None:
+    """What looks like audio in a directory and below, and whatever file is named; each once."""
+    for name in ("b.wav", "a.FLAC", "a.txt", "deep/c.mp3", "deep/odd.audio"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    odd = tmp_path / "deep" / "odd.audio"
+    names = [file.name for file in recordings_in([tmp_path, odd, tmp_path / "b.wav"])]
+    assert names == ["a.FLAC", "b.wav", "c.mp3", "odd.audio"]
+    with pytest.raises(BadRequest, match="no audio"):
+        recordings_in([_empty(tmp_path)])
+
+
+def test_a_reference_lies_beside_its_recording(tmp_path: Path) -> None:
+    """The same name with .txt; without it nothing is known."""
+    (tmp_path / "a.txt").write_text("Größe", encoding="utf-8")
+    assert reference_of(tmp_path / "a.wav") == "Größe"
+    assert reference_of(tmp_path / "b.wav") is None
+
+
+def test_the_card_belongs_where_the_operator_says(tmp_path: Path) -> None:
+    """--card, then the setting, then the model's directory; what the card said is kept."""
+    option, setting = tmp_path / "option.json", tmp_path / "setting.json"
+    demo = find_model(DEMO)
+    assert subject(Settings(), None).file.parent == demo.directory
+    assert subject(Settings(model_card=setting), None).file == setting
+    new = subject(Settings(model_card=setting), option)
+    assert (new.file, new.card) == (option, demo.card)
+    new.write(7.5)
+    written = json.loads(option.read_text(encoding="utf-8"))
+    assert written == demo.card.model_dump() | {"shortest_context_s": 7.5}
+    option.write_text(json.dumps({"longest_window_s": 9}), encoding="utf-8")
+    known = subject(Settings(), option)
+    assert known.card == ModelCard(longest_window_s=9)
+    assert known.backend.capabilities.longest_window_s == 9
+
+
+def _empty(directory: Path) -> Path:
+    empty = directory / "empty"
+    empty.mkdir()
+    return empty
+
+
+def _number(line: str) -> float:
+    (number,) = (word for word in line.split() if word[0].isdigit())
+    return float(number)
+
+
+def _ignore(_: str) -> None:
+    """Nobody wants to hear what comes next."""
