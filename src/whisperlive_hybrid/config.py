@@ -61,6 +61,12 @@ class Settings(BaseSettings):
     """Longest live connection in seconds."""
     ping_s: float = Field(default=20, gt=0)
     """After so many seconds without a frame a live client is pinged, and has as long to answer."""
+    fetch: bool = True
+    """Whether recordings are downloaded from URLs, and webhooks are called."""
+    fetch_allow: str = ""
+    """Host names, addresses and networks, with commas, that are reached though not public."""
+    fetch_timeout_s: float = Field(default=300, gt=0)
+    """Longest download in seconds, redirects included."""
     queue_limit: int = Field(default=256, ge=1)
     """Windows of files that may wait before requests are refused."""
     drain_s: float = Field(default=30, ge=0)

@@ -40,6 +40,13 @@ class Unsupported(BadRequest):
     """A valid wish that this backend or model cannot honour; it is refused, never dropped."""
 
 
+class RemoteFailed(BadRequest):
+    """The server named by the client's URL failed; the same URL may work at another time.
+
+    Still the client's choice of server, so no 5xx: its SDK would send the request again and again.
+    """
+
+
 class Overloaded(WhisperLiveError):
     """There is too much work already; `retry_after_s` says when to come back."""
 

@@ -7,6 +7,7 @@ from whisperlive_hybrid.errors import (
     ModelUnavailable,
     NotFound,
     Overloaded,
+    RemoteFailed,
     TooLarge,
     Unsupported,
 )
@@ -18,6 +19,7 @@ from whisperlive_hybrid.protocol.faults import fault_of, headers_of, message_of
     [
         (BadAudio("noise"), 400),
         (Unsupported("no"), 400),
+        (RemoteFailed("they"), 400),
         (NotFound("where"), 404),
         (TooLarge("big"), 413),
         (Overloaded("busy", retry_after_s=1), 429),

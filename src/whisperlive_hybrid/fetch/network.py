@@ -1,0 +1,162 @@
+"""Connections for httpcore that go only where the allow-list permits.
+
+The name is resolved once, all its addresses are judged, and one of those very addresses is
+connected to: a name server that answers differently the second time (DNS rebinding) is never asked
+a second time. TLS still checks the certificate against the name.
+"""
+
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from ipaddress import ip_address
+from typing import Final
+
+import anyio
+import httpcore
+
+from whisperlive_hybrid.errors import BadRequest, RemoteFailed
+from whisperlive_hybrid.fetch.addresses import Address, AllowList, plain
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Host and port to addresses in the order to try them; raises OSError."""
+
+SocketOption = (
+    tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
+)
+
+MOST_ADDRESSES: Final = 4
+"""Addresses of one host that are tried; each gets its share of the time."""
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """All addresses of a host, as the system knows them."""
+    found = await anyio.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
+    return [address for *_, (address, _) in found]
+
+
+def not_allowed(host: str) -> BadRequest:
+    """The refusal, which tells no address."""
+    message = f"The host {host} may not be reached: its address is not public."
+    return BadRequest(message, param="url", code="url_not_allowed")
+
+
+def remote_failed(message: str) -> RemoteFailed:
+    """A failure on the way to a host or of the host."""
+    return RemoteFailed(message, param="url", code="url_fetch_failed")
+
+
+class CheckedNetwork(httpcore.AsyncNetworkBackend):
+    """Resolves, judges, connects. Raises `BadRequest` and `RemoteFailed`, nothing of httpcore."""
+
+    def __init__(
+        self, allowed: AllowList, resolve: Resolve, inner: httpcore.AsyncNetworkBackend
+    ) -> None:
+        self._allowed = allowed
+        self._resolve = resolve
+        self._inner = inner
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 (httpcore's signature)
+        local_address: str | None = None,
+        socket_options: Iterable[SocketOption] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to the first permitted address that answers; `timeout` is for all together."""
+        try:
+            with anyio.fail_after(timeout):
+                addresses = (await self._addresses(host, port))[:MOST_ADDRESSES]
+                share = None if timeout is None else timeout / len(addresses)
+                failure: Exception | None = None
+                for address in addresses:
+                    try:
+                        stream = await self._inner.connect_tcp(
+                            str(address), port, share, local_address, socket_options
+                        )
+                    except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                        failure = error
+                    else:
+                        return _Stream(stream, host)
+                raise _unconnected(host, failure) from failure
+        except TimeoutError as error:
+            raise _unconnected(host, error) from error
+
+    async def _addresses(self, host: str, port: int) -> Sequence[Address]:
+        """At least one, all judged."""
+        try:
+            texts = await self._resolve(host, port)
+        except OSError as error:
+            raise remote_failed(f"The host {host} does not resolve to an address.") from error
+        addresses = list(dict.fromkeys(plain(ip_address(text)) for text in texts))
+        if not self._allowed.permits(host, addresses):
+            raise not_allowed(host)
+        if not addresses:
+            raise remote_failed(f"The host {host} does not resolve to an address.")
+        return addresses
+
+
+class _Stream(httpcore.AsyncNetworkStream):
+    """A connection that is closed if its TLS handshake fails or is cancelled.
+
+    httpcore's own is left open by a cancellation (measured with 1.0.9): clients that hang up
+    would leave sockets behind.
+    """
+
+    def __init__(self, inner: httpcore.AsyncNetworkStream, host: str) -> None:
+        self._inner = inner
+        self._host = host
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        return await self._inner.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        await self._inner.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 (httpcore's signature)
+    ) -> httpcore.AsyncNetworkStream:
+        """Become an encrypted connection to a host that has proved its name."""
+        is_open = False
+        try:
+            stream = await self._inner.start_tls(ssl_context, server_hostname, timeout)
+            is_open = True
+        except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+            raise _untrusted(self._host, error) from error
+        finally:
+            if not is_open:
+                with anyio.CancelScope(shield=True):
+                    await self._inner.aclose()
+        return stream
+
+    def get_extra_info(self, info: str) -> object:
+        return self._inner.get_extra_info(info)
+
+
+def _unconnected(host: str, error: Exception | None) -> RemoteFailed:
+    if any(isinstance(each, ConnectionRefusedError) for each in _causes(error)):
+        return remote_failed(f"The server at {host} refused the connection.")
+    if isinstance(error, TimeoutError | httpcore.ConnectTimeout):
+        return remote_failed(f"The server at {host} did not accept a connection in time.")
+    return remote_failed(f"The server at {host} cannot be reached.")
+
+
+def _untrusted(host: str, error: Exception) -> RemoteFailed:
+    for each in _causes(error):
+        if isinstance(each, ssl.SSLCertVerificationError):
+            reason = each.verify_message.rstrip(".")
+            return remote_failed(f"The TLS certificate of {host} is not accepted: {reason}.")
+    return remote_failed(f"The server at {host} failed to set up TLS.")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what led to it."""
+    while error:
+        yield error
+        error = error.__cause__
