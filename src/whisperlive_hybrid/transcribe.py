@@ -96,7 +96,7 @@ class Transcript:
 OnAdvance = Callable[[Advance], Awaitable[None]]
 
 
-async def _ignore(_: Advance) -> None:
+async def ignore(_: Advance) -> None:
     """Nobody wants to hear of the progress."""
 
 
@@ -127,7 +127,8 @@ class _NoMemory:
         """Forget at once."""
 
 
-_NO_MEMORY: Final = _NoMemory()
+NO_MEMORY: Final[Memory] = _NoMemory()
+"""For a recording that is read in one go."""
 
 
 class Transcriber:
@@ -148,8 +149,8 @@ class Transcriber:
         self,
         blocks: Iterable[Samples],
         request: FileRequest,
-        on_advance: OnAdvance = _ignore,
-        memory: Memory = _NO_MEMORY,
+        on_advance: OnAdvance = ignore,
+        memory: Memory = NO_MEMORY,
     ) -> Transcript:
         """Transcribe a recording to its end; windows that `memory` knows are not read again.
 

@@ -3,7 +3,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperlive_hybrid.jobs.job import Failure, Result
+from whisperlive_hybrid.jobs.job import Result
 from whisperlive_hybrid.jobs.stored import (
     audio_of_text,
     audio_to_text,
@@ -14,6 +14,7 @@ from whisperlive_hybrid.jobs.stored import (
     result_of_text,
     result_to_text,
 )
+from whisperlive_hybrid.protocol.failure import Failure
 from whisperlive_hybrid.protocol.openai.request import AudioRequest, Granularity
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.types import DecodeOptions, Language, Reading, Segment, Task, Word

@@ -1,5 +1,3 @@
-import io
-
 import numpy as np
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -25,7 +23,7 @@ def reading(text: str) -> Reading:
 
 async def source_in(store: JobStore) -> Source:
     """A file of a job."""
-    upload = NewSource("a", Origin.UPLOAD, await store.spool_in(io.BytesIO(b""), 0))
+    upload = NewSource("a", Origin.UPLOAD, "a.media")
     return (await store.add("job_1", JobRequest(AudioRequest()), [upload], 0.0, 9)).sources[0]
 
 

@@ -6,7 +6,7 @@ from typing import NoReturn
 import pytest
 
 from whisperlive_hybrid.errors import OutOfSpace
-from whisperlive_hybrid.store.spool import Spool
+from whisperlive_hybrid.store.spool import Spool, new_name
 
 
 @pytest.fixture
@@ -22,7 +22,8 @@ def files(spool: Spool) -> list[str]:
 
 def test_what_goes_in_is_whole(spool: Spool) -> None:
     """Under a name of ours."""
-    name = spool.add(io.BytesIO(b"a" * 3_000_000))
+    name = new_name()
+    spool.add(name, io.BytesIO(b"a" * 3_000_000))
     assert spool.path(name).read_bytes() == b"a" * 3_000_000
     assert files(spool) == [name]
     spool.remove([name, name])
@@ -40,7 +41,7 @@ class FullDisk(io.BytesIO):
 def test_a_full_disk_leaves_nothing_behind(spool: Spool) -> None:
     """The half of a file would make it worse."""
     with pytest.raises(OutOfSpace):
-        spool.add(FullDisk())
+        spool.add(new_name(), FullDisk())
     assert files(spool) == []
 
 
@@ -57,8 +58,8 @@ def test_interrupted_work_leaves_nothing_behind(spool: Spool) -> None:
     """A download that is cancelled is no file."""
 
     def interrupted() -> None:
-        with spool.partial("a") as path:
-            path.write_bytes(b"half")
+        with spool.whole_or_gone("a.media"), spool.begin("a.media") as file:
+            file.write(b"half")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

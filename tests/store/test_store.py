@@ -9,7 +9,6 @@ import pytest
 
 from whisperlive_hybrid.errors import BadRequest, Overloaded
 from whisperlive_hybrid.jobs.job import (
-    Failure,
     Job,
     JobRequest,
     NewSource,
@@ -18,8 +17,10 @@ from whisperlive_hybrid.jobs.job import (
     Source,
     Status,
 )
+from whisperlive_hybrid.protocol.failure import Failure
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
 from whisperlive_hybrid.store.deliveries import Delivery
+from whisperlive_hybrid.store.spool import new_name
 from whisperlive_hybrid.store.store import JobStore, open_store
 
 pytestmark = pytest.mark.anyio
@@ -31,10 +32,9 @@ REQUEST = JobRequest(AudioRequest(model="demo"))
 
 async def submitted(store: JobStore, name: str = "job_1", files: int = 1, limit: int = 9) -> Job:
     """A job with uploads."""
-    sources = [
-        NewSource(f"{n}.wav", Origin.UPLOAD, await store.spool_in(io.BytesIO(b"audio"), 5))
-        for n in range(files)
-    ]
+    sources = [NewSource(f"{n}.wav", Origin.UPLOAD, new_name()) for n in range(files)]
+    for source in sources:
+        await store.spool_in(source.spooled, io.BytesIO(b"audio"))
     return await store.add(name, REQUEST, sources, NOW, limit)
 
 
@@ -115,7 +115,8 @@ async def test_tidying_gives_running_jobs_back(store: JobStore) -> None:
 async def test_tidying_deletes_files_without_a_row(store: JobStore) -> None:
     """What a crash left between an upload and its job, and halves of files."""
     job = await submitted(store)
-    orphan = await store.spool_in(io.BytesIO(b"lost"), 4)
+    orphan = new_name()
+    await store.spool_in(orphan, io.BytesIO(b"lost"))
     half = store.spool.path("half.part")
     half.touch()
     _, deleted = await store.tidy()
@@ -190,8 +191,8 @@ async def test_cancelled_is_cancelled(store: JobStore) -> None:
     await submitted(store)
     job = await taken(store)
     assert job is not None
-    assert await store.cancel(job, NOW, NOW + 100)
-    assert not await store.cancel(job, NOW, NOW + 100)
+    assert await store.cancel(job.cancelled(NOW, NOW + 100), None)
+    assert not await store.cancel(job.cancelled(NOW, NOW + 100), None)
     assert in_spool(store) == 0
     await store.end_source(done(job.sources[0], Result((), "en", 1.0)), Result((), "en", 1.0))
     assert not await store.end_job(replace(job, status=Status.COMPLETED), OWNER, None)
@@ -239,7 +240,7 @@ async def test_nothing_is_told_about_a_job_that_was_lost(store: JobStore) -> Non
     await submitted(store)
     job = await taken(store)
     assert job is not None
-    await store.cancel(job, NOW, NOW + 10)
+    await store.cancel(job.cancelled(NOW, NOW + 10), None)
     delivery = Delivery("msg_1", "https://x.example", "{}", NOW)
     assert not await store.end_job(job, OWNER, delivery)
     assert await store.next_due() is None

@@ -7,13 +7,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
-from whisperlive_hybrid.errors import WhisperLiveError
-from whisperlive_hybrid.protocol.faults import fault_of, message_of
+from whisperlive_hybrid.protocol.failure import Failure
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
 from whisperlive_hybrid.types import Segment
-
-TAIL: Final = 200
-"""Characters of a job's text that are shown while more is coming."""
 
 
 class Status(Enum):
@@ -39,24 +35,6 @@ class Origin(Enum):
 
     UPLOAD = "upload"
     URL = "url"
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why something failed, in the four keys of an error object."""
-
-    message: str
-    type: str
-    param: str | None = None
-    code: str | None = None
-
-    @staticmethod
-    def of(error: Exception) -> "Failure":
-        """As the HTTP door would tell it; a defect of ours tells nothing."""
-        fault = fault_of(error)
-        ours = error if isinstance(error, WhisperLiveError) else None
-        code = fault.code or (ours.code if ours else None)
-        return Failure(message_of(error), fault.type, ours.param if ours else None, code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +137,21 @@ class Job:
             return None
         return next((source.failure for source in self.sources if source.failure), None)
 
+    def cancelled(self, now: float, expires_at: float) -> "Job":
+        """The job, given up with all its files that have not ended."""
+        sources = (
+            source if source.status.is_finished else replace(source, status=Status.CANCELLED)
+            for source in self.sources
+        )
+        return replace(
+            self,
+            status=Status.CANCELLED,
+            sources=tuple(sources),
+            finished_at=now,
+            expires_at=expires_at,
+        )
+
     def with_source(self, source: Source) -> "Job":
         """The job with one of its files in another state."""
         sources = (source if each.index == source.index else each for each in self.sources)
         return replace(self, sources=tuple(sources))
-
-
-def tail(text: str) -> str:
-    """The end of a text that may be long."""
-    return text[-TAIL:]

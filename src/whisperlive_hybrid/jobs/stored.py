@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from whisperlive_hybrid.jobs.job import Failure, Result
+from whisperlive_hybrid.jobs.job import Result
+from whisperlive_hybrid.protocol.failure import Failure
 from whisperlive_hybrid.protocol.openai.request import AudioRequest, Granularity
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.types import (

@@ -58,6 +58,16 @@ def message_of(error: Exception) -> str:
     return "The server failed to handle this request."
 
 
+def param_of(error: Exception) -> str | None:
+    """The field at fault, where one is."""
+    return error.param if isinstance(error, WhisperLiveError) else None
+
+
+def code_of(error: Exception) -> str | None:
+    """The kind of fault, where one has a name."""
+    return fault_of(error).code or (error.code if isinstance(error, WhisperLiveError) else None)
+
+
 def headers_of(error: Exception) -> dict[str, str]:
     """When to come back, or that there is no use in it."""
     headers = {}

@@ -17,7 +17,7 @@ class SourceMemory:
     def __init__(self, database: Database, source: int, known: set[Key]) -> None:
         self._database = database
         self._source = source
-        self._known = known
+        self.known = known
         self.recalled = 0
         self.kept = 0
 
@@ -29,7 +29,7 @@ class SourceMemory:
     async def recall(self, window: Window, language: str | None) -> Reading | None:
         """What was read in this very window, if anything."""
         key = _key(window, language)
-        if key not in self._known:
+        if key not in self.known:
             return None
         self.recalled += 1
         return reading_of_text(await self._database.run(_reading, self._source, key))
@@ -41,7 +41,7 @@ class SourceMemory:
         """
         key, written = _key(window, language), reading_to_text(reading)
         await self._database.run(_keep, self._source, key, written)
-        self._known.add(key)
+        self.known.add(key)
         self.kept += 1
 
 

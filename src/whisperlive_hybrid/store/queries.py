@@ -111,17 +111,15 @@ def release_all(connection: Connection) -> int:
     return connection.execute(running.values(owner=None, leased_until=None)).rowcount
 
 
-def cancel(connection: Connection, number: int, *, now: float, expires_at: float) -> bool:
+def cancel(connection: Connection, job: Job) -> bool:
     """End a job that has not ended; False if it has."""
-    ended = update(jobs).where(jobs.c.number == number, jobs.c.status.in_(_UNFINISHED))
-    values = {"status": Status.CANCELLED.value, "owner": None, "leased_until": None}
-    if not connection.execute(
-        ended.values(values | {"finished_at": now, "expires_at": expires_at})
-    ).rowcount:
+    ended = update(jobs).where(jobs.c.number == job.number, jobs.c.status.in_(_UNFINISHED))
+    if not connection.execute(ended.values(_end_of(job))).rowcount:
         return False
-    files = update(sources).where(sources.c.job == number, sources.c.status.in_(_UNFINISHED))
+    files = update(sources).where(sources.c.job == job.number, sources.c.status.in_(_UNFINISHED))
     connection.execute(files.values(status=Status.CANCELLED.value))
-    _forget_readings(connection, number)
+    of_job = select(sources.c.number).where(sources.c.job == job.number)
+    connection.execute(delete(readings).where(readings.c.source.in_(of_job)))
     return True
 
 
@@ -140,16 +138,7 @@ def end_source(connection: Connection, source: Source, result: str | None) -> No
 def end_job(connection: Connection, job: Job, owner: str) -> bool:
     """Store the end of a job; False if it is no longer the owner's."""
     ended = update(jobs).where(_held(job.number, owner))
-    values = {
-        "status": job.status.value,
-        "finished_at": job.finished_at,
-        "expires_at": job.expires_at,
-        "language": job.language,
-        "text": job.text,
-        "owner": None,
-        "leased_until": None,
-    }
-    return connection.execute(ended.values(values)).rowcount > 0
+    return connection.execute(ended.values(_end_of(job))).rowcount > 0
 
 
 def set_text(connection: Connection, number: int, text: str) -> None:
@@ -196,6 +185,6 @@ def _open(source: Source) -> ColumnElement[bool]:
     return and_(sources.c.number == source.number, sources.c.status.in_(_UNFINISHED))
 
 
-def _forget_readings(connection: Connection, job: int) -> None:
-    of_job = select(sources.c.number).where(sources.c.job == job)
-    connection.execute(delete(readings).where(readings.c.source.in_(of_job)))
+def _end_of(job: Job) -> dict[str, Any]:
+    """What changes of a job that ends, its lease included."""
+    return rows.end_of(job) | {"owner": None, "leased_until": None}

@@ -48,6 +48,17 @@ def new_job(job_id: str, request: JobRequest, now: float) -> Values:
     }
 
 
+def end_of(job: Job) -> Values:
+    """What changes of a job when it ends."""
+    return {
+        "status": job.status.value,
+        "finished_at": job.finished_at,
+        "expires_at": job.expires_at,
+        "language": job.language,
+        "text": job.text,
+    }
+
+
 def new_source(job: int, position: int, source: NewSource) -> Values:
     """The row of a file that was just submitted."""
     return {

@@ -35,31 +35,37 @@ class Spool:
                 f"The disk of this server has {free // 2**20} MiB left, too little for this job."
             )
 
-    def add(self, content: BinaryIO) -> str:
-        """Copy a file in and return its name; when this returns, it is safe on the disk.
+    def add(self, name: str, content: BinaryIO) -> None:
+        """Copy a file in; when this returns, it is safe on the disk.
 
         Raises `OutOfSpace` where there is no room, and leaves nothing behind.
         """
-        name = new_name()
-        with self.partial(name) as path, path.open("wb") as file:
-            shutil.copyfileobj(content, file, _COPY_BYTES)
-        return name
+        with self.whole_or_gone(name):
+            with self.begin(name) as file:
+                shutil.copyfileobj(content, file, _COPY_BYTES)
+            self.settle(name)
+
+    def begin(self, name: str) -> BinaryIO:
+        """Open a file for writing that has no name yet."""
+        return self._partial(name).open("wb")
+
+    def settle(self, name: str) -> None:
+        """Flush, rename, flush the directory: after a power cut there is all of it or nothing."""
+        _flush(self._partial(name))
+        self._partial(name).rename(self.path(name))
+        _flush(self._directory)
 
     @contextmanager
-    def partial(self, name: str) -> Iterator[Path]:
-        """Yield a path to write to; on leaving, the file has its name, or is gone."""
-        path = self.path(name).with_suffix(_PARTIAL)
+    def whole_or_gone(self, name: str) -> Iterator[None]:
+        """Delete what was written if it was not settled; raises `OutOfSpace` for a full disk."""
         try:
-            yield path
-            self._settle(path, self.path(name))
+            yield
         except OSError as error:
-            path.unlink(missing_ok=True)
             if error.errno in _NO_ROOM:
                 raise OutOfSpace("The disk of this server is full.") from error
             raise
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+        finally:
+            self._partial(name).unlink(missing_ok=True)
 
     def path(self, name: str) -> Path:
         """Where a file of that name lies, or would lie."""
@@ -77,11 +83,8 @@ class Spool:
             file.unlink(missing_ok=True)
         return [file.name for file in unknown]
 
-    def _settle(self, partial: Path, final: Path) -> None:
-        """Flush, rename, flush the directory: after a power cut there is all of it or nothing."""
-        _flush(partial)
-        partial.rename(final)
-        _flush(self._directory)
+    def _partial(self, name: str) -> Path:
+        return self.path(name).with_suffix(_PARTIAL)
 
 
 def new_name() -> str:

@@ -5,8 +5,8 @@ before the row that names it, and a row before the file that it named. What a cr
 always a file without a row, and `tidy` deletes those.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
 
@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 from sqlalchemy import Connection
 
+from whisperlive_hybrid.errors import BadAudio
 from whisperlive_hybrid.jobs.job import Job, JobRequest, NewSource, Result, Source, Status
 from whisperlive_hybrid.jobs.stored import result_of_text, result_to_text
 from whisperlive_hybrid.store import deliveries, queries
@@ -57,10 +58,34 @@ class JobStore:
         known = await self._run(queries.spooled)
         return resumed, await self._on_disk(self.spool.remove_all_but, known)
 
-    async def spool_in(self, content: BinaryIO, size: int) -> str:
-        """Copy an upload into the spool and return its name; raises `OutOfSpace`."""
+    async def check_room(self, size: int) -> None:
+        """Raise `OutOfSpace` if there is no room for `size` bytes more."""
         await self._on_disk(self.spool.check_room, size)
-        return await self._on_disk(self.spool.add, content)
+
+    async def spool_in(self, name: str, content: BinaryIO) -> None:
+        """Copy an upload into the spool; raises `OutOfSpace`."""
+        await self._on_disk(self.spool.add, name, content)
+
+    async def has_file(self, name: str) -> bool:
+        """Whether a file of that name lies in the spool."""
+        return await self._on_disk(self.spool.path(name).exists)
+
+    @asynccontextmanager
+    async def downloading(self, name: str) -> AsyncIterator[BinaryIO]:
+        """A file to write to; on leaving it has its name, or, after an exception, is gone."""
+        with self.spool.whole_or_gone(name):
+            with await self._on_disk(self.spool.begin, name) as file:
+                yield file
+            await self._on_disk(self.spool.settle, name)
+
+    async def opened(self, source: Source) -> BinaryIO:
+        """The audio of a file, for the caller to close; raises `BadAudio` if it has gone."""
+        try:
+            return await self._on_disk(self.spool.path(source.spooled).open, "rb")
+        except FileNotFoundError as error:
+            raise BadAudio(
+                "The audio is no longer on the disk of this server.", param="file"
+            ) from error
 
     async def drop(self, names: Collection[str]) -> None:
         """Delete files that no row names any more."""
@@ -94,9 +119,12 @@ class JobStore:
         """Give a job back unfinished."""
         await self._run(queries.release, job.number, owner)
 
-    async def cancel(self, job: Job, now: float, expires_at: float) -> bool:
-        """End a job that has not ended, and delete its audio; False if it has ended."""
-        ended = await self._run(queries.cancel, job.number, now=now, expires_at=expires_at)
+    async def cancel(self, job: Job, webhook: Delivery | None) -> bool:
+        """End a job that has not ended, and delete its audio; False if it has ended.
+
+        `job` is as it shall be.
+        """
+        ended = await self._run(_cancel, job, webhook)
         if ended:
             await self.drop([source.spooled for source in job.sources])
         return ended
@@ -157,6 +185,13 @@ class JobStore:
         return await anyio.to_thread.run_sync(
             lambda: work(*arguments, **named), limiter=self._copying
         )
+
+
+def _cancel(connection: Connection, job: Job, webhook: Delivery | None) -> bool:
+    ended = queries.cancel(connection, job)
+    if ended and webhook is not None:
+        deliveries.add(connection, job.number, webhook)
+    return ended
 
 
 def _end_job(connection: Connection, job: Job, owner: str, webhook: Delivery | None) -> bool:
