@@ -29,7 +29,9 @@ from whisperlive_hybrid.types import (
     SAMPLE_RATE,
     DecodeOptions,
     Language,
+    Reading,
     Samples,
+    Window,
     joined_text,
 )
 
@@ -332,3 +334,46 @@ async def test_blocks_are_read_off_the_event_loop() -> None:
     await transcribed(watched())
     assert threads
     assert threading.get_ident() not in threads
+
+
+class Notebook:
+    """A memory that a test can look into."""
+
+    def __init__(self) -> None:
+        self.readings: dict[tuple[float, str | None], Reading] = {}
+
+    async def recall(self, window: Window, language: str | None) -> Reading | None:
+        """Look it up."""
+        return self.readings.get((window.start, language))
+
+    async def keep(self, window: Window, language: str | None, reading: Reading) -> None:
+        """Write it down, once."""
+        assert (window.start, language) not in self.readings
+        self.readings[window.start, language] = reading
+
+
+@pytest.mark.parametrize("told", ["en", None])
+@pytest.mark.parametrize("known", range(6))
+async def test_what_is_remembered_is_not_read_again(told: str | None, known: int) -> None:
+    """A recording that is begun again gives the same transcript, from whatever was kept of it.
+
+    Also while the language is still being found, where a window may be read in two of them.
+    """
+    request = FileRequest(DecodeOptions(language=told, words=True))
+    story = [(1.5, [501]), (1.5, [1]), (1.5, [2]), (1.5, [3]), (1.5, [4])]
+    undisturbed = Notebook()
+    async with Engine(Polyglot()) as engine:
+        whole = await Transcriber(engine, EnergyVad()).transcript(
+            [recording(story)], request, memory=undisturbed
+        )
+    backend, resumed = Polyglot(), Notebook()
+    resumed.readings = dict(list(undisturbed.readings.items())[:known])
+    remembered = len(resumed.readings)
+    async with Engine(backend) as engine:
+        again = await Transcriber(engine, EnergyVad()).transcript(
+            [recording(story)], request, memory=resumed
+        )
+    assert again == whole
+    assert resumed.readings == undisturbed.readings
+    n_encoded = sum(size for kind, size in backend.calls if kind is Encode)
+    assert n_encoded == len(undisturbed.readings) - remembered

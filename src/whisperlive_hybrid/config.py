@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from whisperlive_hybrid.errors import BadRequest
@@ -16,6 +16,14 @@ from whisperlive_hybrid.errors import BadRequest
 MEBIBYTE = 1024 * 1024
 
 BackendName = Literal["faster_whisper", "openvino", "tensorrt", "fake"]
+
+
+def user_data_dir() -> Path:
+    """Where programs keep what is theirs (XDG Base Directory Specification); `~` may lead."""
+    given = os.environ.get("XDG_DATA_HOME", "")
+    # The specification: a path that is not absolute is to be ignored.
+    base = Path(given) if Path(given).is_absolute() else Path("~/.local/share")
+    return base / "whisperlive-hybrid"
 
 
 class Settings(BaseSettings):
@@ -74,6 +82,21 @@ class Settings(BaseSettings):
     raw_pcm_input: bool = False
     """Whether live clients that announce no format send int16 rather than float32."""
 
+    data_dir: Path = Field(default_factory=user_data_dir)
+    """Where jobs and their uploads are kept; one server at a time."""
+    job_result_hours: float = Field(default=24, gt=0)
+    """How long a job is kept after its end."""
+    jobs_at_once: int = Field(default=1, ge=1, le=64)
+    """Jobs that run side by side; the others wait in the order of their submission."""
+    job_files: int = Field(default=100, ge=1, le=1000)
+    """Files and URLs that one job may have."""
+    max_jobs: int = Field(default=1000, ge=1)
+    """Jobs that may be unfinished; one more is refused."""
+    webhook_secret: SecretStr | None = None
+    """Signs webhooks: whsec_ and base64, as Standard Webhooks has it, or any other text."""
+    allowed_origins: str = ""
+    """Origins of web pages, with commas, that may open a WebSocket besides our own."""
+
     ssl: bool = False
     """Whether the live door speaks TLS itself (wss://)."""
     ssl_cert: Path | None = None
@@ -99,6 +122,12 @@ class Settings(BaseSettings):
     def max_upload_bytes(self) -> int:
         """The upload limit in bytes."""
         return int(self.max_upload_mb * MEBIBYTE)
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The allowed origins, each as a browser sends it."""
+        written = (each.strip().rstrip("/").lower() for each in self.allowed_origins.split(","))
+        return frozenset(each for each in written if each)
 
     @property
     def worker_threads(self) -> int:

@@ -47,6 +47,14 @@ class RemoteFailed(BadRequest):
     """
 
 
+class Conflict(BadRequest):
+    """The thing is not in the state that the wish needs: a job that has ended, or has not yet."""
+
+
+class OutOfSpace(WhisperLiveError):
+    """There is no room on the disk for what was sent; an operator has to make some."""
+
+
 class Overloaded(WhisperLiveError):
     """There is too much work already; `retry_after_s` says when to come back."""
 

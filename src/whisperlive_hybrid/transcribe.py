@@ -98,8 +98,39 @@ class Transcript:
 OnAdvance = Callable[[Advance], Awaitable[None]]
 
 
-async def _ignore(_: Advance) -> None:
+async def ignore(_: Advance) -> None:
     """Nobody wants to hear of the progress."""
+
+
+class Memory(Protocol):
+    """What was read of one recording before, maybe by a process that has died since.
+
+    Cutting is deterministic, so a recording that is begun again comes in the same windows. A
+    reading belongs to the language that was asked for, None where it was to be detected: before
+    the language is sure, a window may be read twice.
+    """
+
+    async def recall(self, window: Window, language: str | None) -> Reading | None:
+        """What `keep` was given for this very window and language; None if nothing."""
+
+    async def keep(self, window: Window, language: str | None, reading: Reading) -> None:
+        """Remember a reading that the model has just made."""
+
+
+class _NoMemory:
+    """The memory of a recording that is read in one go."""
+
+    async def recall(self, window: Window, language: str | None) -> Reading | None:
+        """Know nothing."""
+        del window, language
+        return None
+
+    async def keep(self, window: Window, language: str | None, reading: Reading) -> None:
+        """Forget at once."""
+
+
+NO_MEMORY: Final[Memory] = _NoMemory()
+"""For a recording that is read in one go."""
 
 
 class Transcriber:
@@ -117,9 +148,13 @@ class Transcriber:
         return self._decoder.capabilities
 
     async def transcript(
-        self, blocks: Iterable[Samples], request: FileRequest, on_advance: OnAdvance = _ignore
+        self,
+        blocks: Iterable[Samples],
+        request: FileRequest,
+        on_advance: OnAdvance = ignore,
+        memory: Memory = NO_MEMORY,
     ) -> Transcript:
-        """Transcribe a recording to its end.
+        """Transcribe a recording to its end; windows that `memory` knows are not read again.
 
         `blocks` are (n,) float32 arrays of any size; they are read in a thread, one at a time, only
         as fast as windows are read. What their iteration raises, and what `Decoder.decode` raises,
@@ -135,7 +170,7 @@ class Transcriber:
 
         try:
             async with anyio.create_task_group() as tasks:
-                run = _Run(self._decoder, request, cuts, self._threads, tasks)
+                run = _Run(self._decoder, request, cuts, self._threads, tasks, memory)
                 language = await run.read(collect)
         except ExceptionGroup as group:
             first = _first_cause(group)
@@ -188,12 +223,14 @@ class _Run:
         cuts: _Cuts,
         threads: anyio.CapacityLimiter,
         tasks: anyio.abc.TaskGroup,
+        memory: Memory,
     ) -> None:
         self._decoder = decoder
         self._request = request
         self._cuts = cuts
         self._threads = threads
         self._tasks = tasks
+        self._memory = memory
         self._has_begun = False  # whether a window was handed to the engine
         self._ahead = BATCHES_AHEAD * decoder.capabilities.generate_batch
 
@@ -229,11 +266,16 @@ class _Run:
         pending.settled.set()
 
     async def _decode(self, window: Window, language: Language | None) -> Reading:
-        options = replace(self._request.options, language=language.code if language else None)
+        code = language.code if language else None
+        if known := await self._memory.recall(window, code):
+            return known
+        options = replace(self._request.options, language=code)
         continues, self._has_begun = self._has_begun, True
-        return await self._decoder.decode(
+        reading = await self._decoder.decode(
             window, options, self._request.urgency, continues=continues
         )
+        await self._memory.keep(window, code, reading)
+        return reading
 
     async def _next_window(self) -> Window | None:
         return await anyio.to_thread.run_sync(self._cuts.next, limiter=self._threads)

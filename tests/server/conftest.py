@@ -1,64 +1,24 @@
 """The HTTP door around the fake backend, in-process and on a real port."""
 
-import io
 import socket
 import threading
-import wave
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
 
 import anyio
-import numpy as np
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from wav_files import open_wav, write_wav
 
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.errors import BadAudio
 from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
+from whisperlive_hybrid.recording import OpenMedia
 from whisperlive_hybrid.server.http.app import build_http_app
-from whisperlive_hybrid.server.http.recording import OpenMedia
-from whisperlive_hybrid.types import SAMPLE_RATE, Samples
-
-
-@dataclass(frozen=True)
-class WavReader:
-    """A recording that is 16 kHz mono s16 already, so that nothing needs decoding."""
-
-    samples: Samples
-
-    @property
-    def duration_s(self) -> float | None:
-        """What the header says."""
-        return len(self.samples) / SAMPLE_RATE
-
-    def blocks(self) -> Iterator[Samples]:
-        """Half a second at a time."""
-        yield from np.split(self.samples, range(8000, len(self.samples), 8000))
-
-
-@contextmanager
-def open_wav(file: BinaryIO) -> Iterator[WavReader]:
-    """Stand in for the media decoder."""
-    try:
-        with wave.open(file, "rb") as reader:
-            pcm = np.frombuffer(reader.readframes(reader.getnframes()), np.int16)
-    except (wave.Error, EOFError) as error:
-        raise BadAudio("The audio file could not be decoded.") from error
-    yield WavReader(pcm.astype(np.float32) / np.float32(32768))
-
-
-def write_wav(samples: Samples) -> bytes:
-    """Put samples into a WAV file."""
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
-        writer.writeframes((samples * 32768).round().astype(np.int16).tobytes())
-    return file.getvalue()
+from whisperlive_hybrid.types import Samples
 
 
 class OpenDoor(Protocol):

@@ -7,9 +7,11 @@ from typing import Final
 from whisperlive_hybrid.errors import (
     BackendFailed,
     BadRequest,
+    Conflict,
     Draining,
     ModelUnavailable,
     NotFound,
+    OutOfSpace,
     Overloaded,
     TooLarge,
     Unsupported,
@@ -26,17 +28,19 @@ class Fault:
     code: str | None = None
     """None: whatever the error itself says."""
     may_retry: bool = True
-    """False: a 5xx that asking again does not cure; SDKs would send the file three times."""
+    """False: what SDKs would ask again at once (409, 5xx), and to no avail; with the file."""
 
 
 FAULTS: Final[dict[type[Exception], Fault]] = {
     BadRequest: Fault(400),  # BadAudio too
     Unsupported: Fault(400, code="unsupported_value"),
     NotFound: Fault(404),
+    Conflict: Fault(409, may_retry=False),
     TooLarge: Fault(413, "server_error"),  # OpenAI's own type for it
     Overloaded: Fault(429, "requests", "rate_limit_exceeded"),
     Draining: Fault(503, "server_error", "server_draining"),
     BackendFailed: Fault(500, "server_error"),
+    OutOfSpace: Fault(507, "server_error", "insufficient_storage", may_retry=False),
     ModelUnavailable: Fault(503, "server_error", may_retry=False),
     Exception: Fault(500, "server_error", may_retry=False),  # a defect of ours
 }
@@ -52,6 +56,16 @@ def message_of(error: Exception) -> str:
     if isinstance(error, WhisperLiveError):
         return error.message
     return "The server failed to handle this request."
+
+
+def param_of(error: Exception) -> str | None:
+    """The field at fault, where one is."""
+    return error.param if isinstance(error, WhisperLiveError) else None
+
+
+def code_of(error: Exception) -> str | None:
+    """The kind of fault, where one has a name."""
+    return fault_of(error).code or (error.code if isinstance(error, WhisperLiveError) else None)
 
 
 def headers_of(error: Exception) -> dict[str, str]:

@@ -13,6 +13,14 @@ from whisperlive_hybrid.types import Segment, joined_text
 _SHORTEST_CUE_MS: Final = 1
 """A cue of no length is never shown, and WebVTT forbids it."""
 
+TAIL: Final = 200
+"""Characters of a text that are shown while more is coming."""
+
+
+def tail(text: str) -> str:
+    """The end of a text that may be long."""
+    return text[-TAIL:]
+
 
 def plain_text(segments: Sequence[Segment]) -> str:
     """The running text and a final newline."""

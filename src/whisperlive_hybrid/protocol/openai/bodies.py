@@ -9,9 +9,9 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from whisperlive_hybrid.errors import TooLarge, WhisperLiveError
+from whisperlive_hybrid.errors import TooLarge
 from whisperlive_hybrid.languages import language_name
-from whisperlive_hybrid.protocol.faults import fault_of, message_of
+from whisperlive_hybrid.protocol.faults import code_of, fault_of, message_of, param_of
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.openai.request import AudioRequest, Granularity, ResponseFormat
 from whisperlive_hybrid.text.formats import plain_text, srt, vtt
@@ -45,13 +45,11 @@ def answer(
 
 def error_body(error: Exception) -> Json:
     """The four-key object, and for an upload that is too large the usage that OpenAI adds."""
-    fault = fault_of(error)
-    ours = error if isinstance(error, WhisperLiveError) else None
     body = error_object(
         message_of(error),
-        type_=fault.type,
-        param=ours.param if ours else None,
-        code=fault.code or (ours.code if ours else None),
+        type_=fault_of(error).type,
+        param=param_of(error),
+        code=code_of(error),
     )
     return body | {"usage": _usage(0.0)} if isinstance(error, TooLarge) else body
 

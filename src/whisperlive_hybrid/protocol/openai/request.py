@@ -6,7 +6,7 @@ Everything that is asked for is honoured or refused with its name. `languages[]`
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
@@ -22,26 +22,27 @@ from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.types import TEMPERATURES, DecodeOptions, Task
 
+_GRANULARITIES: Final = "timestamp_granularities"
 _STRATEGY: Final = "chunking_strategy"
 _STRATEGY_PARTS: Final = ("type", "threshold", "prefix_padding_ms", "silence_duration_ms")
 _LONGEST_PADDING_MS: Final = 10_000
 """Bound on paddings: audio before an onset has to be kept in memory while nobody speaks."""
 
-_COMMON: Final = ("model", "language", "prompt", "hotwords", "response_format", "temperature")
+_COMMON: Final = ("model", "language", "prompt", "hotwords", "temperature")
 _HARMLESS: Final = ("user",)
-TRANSCRIPTION_FIELDS: Final = FieldNames(
-    (*_COMMON, "stream", _STRATEGY, *(f"{_STRATEGY}[{part}]" for part in _STRATEGY_PARTS)),
-    (
-        "timestamp_granularities",
-        "include",
-        "languages",
-        "keywords",
-        "known_speaker_names",
-        "known_speaker_references",
-    ),
+DECODING_FIELDS: Final = FieldNames(
+    (*_COMMON, _STRATEGY, *(f"{_STRATEGY}[{part}]" for part in _STRATEGY_PARTS)),
+    (_GRANULARITIES, "languages", "keywords"),
     _HARMLESS,
 )
-TRANSLATION_FIELDS: Final = FieldNames(_COMMON, ("keywords",), _HARMLESS)
+"""How a recording is read, whichever way it comes and whatever is written about it."""
+
+TRANSCRIPTION_FIELDS: Final = FieldNames(
+    (*DECODING_FIELDS.single, "response_format", "stream"),
+    (*DECODING_FIELDS.lists, "include", "known_speaker_names", "known_speaker_references"),
+    _HARMLESS,
+)
+TRANSLATION_FIELDS: Final = FieldNames((*_COMMON, "response_format"), ("keywords",), _HARMLESS)
 """OpenAI's, and three more that mean the same as for a transcription."""
 
 
@@ -75,27 +76,31 @@ class AudioRequest:
 
 
 def transcription(given: Iterable[tuple[str, str]], models: ModelNames) -> AudioRequest:
-    """Read the fields of /v1/audio/transcriptions, in any order.
+    """Read the fields of /v1/audio/transcriptions, in any order; raises as `decoding` does."""
+    form = Form.of(given, TRANSCRIPTION_FIELDS)
+    read = decoding(form, models, Task.TRANSCRIBE)
+    _refuse_what_is_missing(form)
+    return replace(read, response_format=_response_format(form))
+
+
+def translation(given: Iterable[tuple[str, str]], models: ModelNames) -> AudioRequest:
+    """Read the fields of /v1/audio/translations; raises as `decoding` does."""
+    form = Form.of(given, TRANSLATION_FIELDS)
+    read = decoding(form, models, Task.TRANSLATE)
+    return replace(read, response_format=_response_format(form))
+
+
+def decoding(form: Form, models: ModelNames, task: Task) -> AudioRequest:
+    """All but the format of the answer, as far as the form has fields for it.
 
     Raises `NotFound` for a model that the server does not offer, `Unsupported` for a wish that
     cannot be honoured, and `BadRequest` for one that makes no sense.
     """
-    form = Form.of(given, TRANSCRIPTION_FIELDS)
     model = models.resolve(form.one("model"))
-    _refuse_what_is_missing(form)
-    response_format = _response_format(form)
-    granularities = _granularities(form, response_format)
+    granularities = _granularities(form)
     words = Granularity.WORD in granularities
-    options = _options(form, Task.TRANSCRIBE, _language(form), words=words)
-    return AudioRequest(options, _vad(form), response_format, granularities, model)
-
-
-def translation(given: Iterable[tuple[str, str]], models: ModelNames) -> AudioRequest:
-    """Read the fields of /v1/audio/translations; raises as `transcription` does."""
-    form = Form.of(given, TRANSLATION_FIELDS)
-    model = models.resolve(form.one("model"))
-    options = _options(form, Task.TRANSLATE, form.language())
-    return AudioRequest(options, response_format=_response_format(form), model=model)
+    options = _options(form, task, _language(form), words=words)
+    return AudioRequest(options, _vad(form), granularities=granularities, model=model)
 
 
 def _refuse_what_is_missing(form: Form) -> None:
@@ -149,6 +154,7 @@ def _language(form: Form) -> str | None:
 
 
 def _response_format(form: Form) -> ResponseFormat:
+    """The format of the answer; times were asked for in vain if it has none."""
     formats = [each.value for each in ResponseFormat]
     if form.one("response_format") == "diarized_json":
         raise Unsupported(
@@ -156,18 +162,19 @@ def _response_format(form: Form) -> ResponseFormat:
             f"it must be one of: {', '.join(formats)}.",
             param="response_format",
         )
-    return ResponseFormat(form.choice("response_format", formats, ResponseFormat.JSON.value))
-
-
-def _granularities(form: Form, response_format: ResponseFormat) -> frozenset[Granularity]:
-    name, known = "timestamp_granularities", [each.value for each in Granularity]
-    asked = form.many(name)
-    if asked and response_format is not ResponseFormat.VERBOSE_JSON:
+    chosen = ResponseFormat(form.choice("response_format", formats, ResponseFormat.JSON.value))
+    if form.many(_GRANULARITIES) and chosen is not ResponseFormat.VERBOSE_JSON:
         raise BadRequest(
-            f"{name} needs response_format 'verbose_json', not {response_format.value!r}.",
-            param=name,
+            f"{_GRANULARITIES} needs response_format 'verbose_json', not {chosen.value!r}.",
+            param=_GRANULARITIES,
             code="invalid_value",
         )
+    return chosen
+
+
+def _granularities(form: Form) -> frozenset[Granularity]:
+    name, known = _GRANULARITIES, [each.value for each in Granularity]
+    asked = form.many(name)
     for value in asked:
         if value not in known:
             raise not_among(name, value, known)

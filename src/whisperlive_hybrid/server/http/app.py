@@ -13,11 +13,12 @@ from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import WhisperLiveError
 from whisperlive_hybrid.model_pool import ModelPool
+from whisperlive_hybrid.recording import OpenMedia, Recordings
 from whisperlive_hybrid.server.http.audio import AudioRoutes
 from whisperlive_hybrid.server.http.guard import BodyLimit, Stamp
 from whisperlive_hybrid.server.http.legacy import LegacyRoutes
 from whisperlive_hybrid.server.http.overview import SERVICE, OverviewRoutes
-from whisperlive_hybrid.server.http.recording import Listener, OpenMedia
+from whisperlive_hybrid.server.http.recording import Listener
 from whisperlive_hybrid.server.http.refusals import hung_up, refused, unroutable
 
 
@@ -49,7 +50,7 @@ def build_http_app(
             ClientDisconnect: hung_up,
         },
     )
-    listener = Listener(open_media)
+    listener = Listener(Recordings(open_media))
     OverviewRoutes(engine, pool, live_clients).mount(app)
     AudioRoutes(pool, listener).mount(app)
     LegacyRoutes(pool, listener).mount(app)

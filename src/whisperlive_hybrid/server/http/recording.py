@@ -1,21 +1,15 @@
-"""Recordings of requests: opened, read by a model, and given up when their client has gone."""
+"""Recordings of requests: read by a model, and given up when their client has gone."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
-from typing import BinaryIO, Final, Protocol
+from functools import partial
+from typing import Final
 
-import anyio
-import anyio.to_thread
 from starlette.requests import Request
 
-from whisperlive_hybrid.errors import BadAudio
+from whisperlive_hybrid.recording import Recordings
 from whisperlive_hybrid.server.http.upload import Upload, while_connected
 from whisperlive_hybrid.speech.regions import VadOptions
-from whisperlive_hybrid.transcribe import FileRequest, Transcriber, Transcript
-from whisperlive_hybrid.types import DecodeOptions, Samples, Urgency
-
-SHORTEST_AUDIO_S: Final = 0.1
-"""OpenAI refuses less."""
+from whisperlive_hybrid.transcribe import FileRequest, Transcriber, Transcript, ignore
+from whisperlive_hybrid.types import DecodeOptions, Urgency
 
 SHORT_FILE_S: Final = 60.0
 """Up to this length a caller is taken to wait for the answer."""
@@ -23,31 +17,12 @@ SHORT_FILE_S: Final = 60.0
 SHORT_FILE_BYTES: Final = 512 * 1024
 """The same for files that do not claim a length: 60 s of Opus at a high rate."""
 
-FILES_OPENED_AT_ONCE: Final = 2
-"""Opening costs the most memory: a hostile index takes up to 850 MB for some seconds (measured)."""
-
-
-class AudioReader(Protocol):
-    """An opened recording."""
-
-    @property
-    def duration_s(self) -> float | None:
-        """The length that the file claims, before anything is decoded."""
-
-    def blocks(self) -> Iterator[Samples]:
-        """(n,) float32 arrays, mono, 16 kHz."""
-
-
-OpenMedia = Callable[[BinaryIO], AbstractContextManager[AudioReader]]
-"""Opens an upload; called and entered in a thread. Raises `BadAudio` for what is no audio."""
-
 
 class Listener:
     """Turns the upload of a request into a transcript."""
 
-    def __init__(self, open_media: OpenMedia) -> None:
-        self._open_media = open_media
-        self._opening = anyio.CapacityLimiter(FILES_OPENED_AT_ONCE)
+    def __init__(self, recordings: Recordings) -> None:
+        self._recordings = recordings
 
     async def transcript(
         self,
@@ -63,25 +38,13 @@ class Listener:
         waits for the answer any more.
         """
         transcriber.capabilities.check(options)  # before any decoding
-        return await while_connected(request, lambda: self._read(upload, transcriber, options, vad))
 
-    async def _read(
-        self, upload: Upload, transcriber: Transcriber, options: DecodeOptions, vad: VadOptions
-    ) -> Transcript:
-        with ExitStack() as opened:
-            audio = await anyio.to_thread.run_sync(
-                lambda: opened.enter_context(self._open_media(upload.file)),
-                limiter=self._opening,
-            )
-            wish = FileRequest(options, vad, _urgency(audio.duration_s, upload.size))
-            transcript = await transcriber.transcript(audio.blocks(), wish)
-        if transcript.duration < SHORTEST_AUDIO_S:
-            raise BadAudio(
-                f"Audio file is too short. Minimum audio length is {SHORTEST_AUDIO_S} seconds.",
-                param="file",
-                code="audio_too_short",
-            )
-        return transcript
+        def plan(claimed_s: float | None) -> FileRequest:
+            return FileRequest(options, vad, _urgency(claimed_s, upload.size))
+
+        return await while_connected(
+            request, partial(self._recordings.transcript, upload.file, transcriber, plan, ignore)
+        )
 
 
 def _urgency(claimed_s: float | None, size: int) -> Urgency:

@@ -1,0 +1,124 @@
+"""The jobs that run here, and those who watch: a job's newest state, and each one's new text."""
+
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import anyio
+
+from whisperlive_hybrid.jobs.job import Job, Source, Status
+from whisperlive_hybrid.progress import Bell
+from whisperlive_hybrid.text.formats import tail
+
+
+class LiveJob:
+    """A job while it runs here."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = replace(job, text="")  # an earlier run's text will come again, all of it
+        self.parts: list[str] = []
+        """The text of all its files so far, in the pieces in which it came."""
+        self.scope = anyio.CancelScope()
+        self.left = anyio.Event()
+        """Set when nothing of it runs any more."""
+
+    def show(self, source: Source) -> None:
+        """Take the new state of a file."""
+        self.job = self.job.with_source(source)
+
+    def say(self, text: str) -> None:
+        """Take new text."""
+        if text:
+            self.parts.append(text)
+            self.job = replace(self.job, text=tail(self.job.text + text))
+
+
+@dataclass(frozen=True, slots=True)
+class JobNews:
+    """A state of a job that is worth showing."""
+
+    job: Job
+    delta: str = ""
+    """What was said since this watcher's last news."""
+    is_last: bool = False
+
+
+Look = Callable[[str], Coroutine[Any, Any, Job | None]]
+"""Read a job from the store."""
+
+
+class JobBoard:
+    """What runs here, by job id, and the bells of those who watch."""
+
+    def __init__(self) -> None:
+        self.running: dict[str, LiveJob] = {}
+        self.is_closed = False
+        self._bells: dict[str, list[Bell]] = {}
+
+    def ring(self, job_id: str) -> None:
+        """Something about this job has changed."""
+        for bell in self._bells.get(job_id, ()):
+            bell.ring()
+
+    def close(self) -> None:
+        """The server stops: every watcher has seen its last news."""
+        self.is_closed = True
+        for job_id in list(self._bells):
+            self.ring(job_id)
+
+    @contextmanager
+    def bell(self, job_id: str) -> Iterator[Bell]:
+        """A bell that rings for a job while inside."""
+        bell = Bell()
+        self._bells.setdefault(job_id, []).append(bell)
+        try:
+            yield bell
+        finally:
+            self._bells[job_id].remove(bell)
+            if not self._bells[job_id]:
+                del self._bells[job_id]
+
+
+class JobWatch:
+    """One watcher of one job; only the newest state waits for it, however slow it is."""
+
+    def __init__(self, board: JobBoard, bell: Bell, look: Look, job: Job) -> None:
+        """`job` is its state when the watcher came."""
+        self._board = board
+        self._bell = bell
+        self._look = look
+        self._latest = job
+        self._shown: Job | None = None
+        self._live = board.running.get(job.id)
+        self._n_said = 0
+        self._is_over = False
+
+    async def next(self) -> JobNews | None:
+        """The current state at first, then whatever is new; None after the last. Safe to cancel."""
+        while not (self._is_over or self._board.is_closed):
+            rung = self._bell.next_ring()
+            self._latest = await self._newest()
+            if news := self._news(self._latest):
+                return news
+            await rung.wait()
+        return None
+
+    async def _newest(self) -> Job:
+        if live := self._board.running.get(self._latest.id):
+            self._live = live
+            return live.job
+        # Deleted, hence cancelled before, unless it had ended by itself.
+        stored = await self._look(self._latest.id)
+        return stored or replace(self._latest, status=Status.CANCELLED)
+
+    def _news(self, job: Job) -> JobNews | None:
+        said = self._live.parts[self._n_said :] if self._live else []
+        if said or not (job.status.is_finished or job == self._shown):
+            self._n_said += len(said)
+            self._shown = job
+            return JobNews(job, "".join(said))
+        if job.status.is_finished:
+            self._is_over = True
+            return JobNews(job, is_last=True)
+        return None

@@ -1,0 +1,191 @@
+"""One job from its first file to its last, going on where an earlier run of it was stopped."""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+import anyio
+import structlog
+
+from whisperlive_hybrid.errors import Overloaded, WhisperLiveError
+from whisperlive_hybrid.jobs.board import JobBoard, LiveJob
+from whisperlive_hybrid.jobs.job import Job, Result, Source, Status
+from whisperlive_hybrid.jobs.remote import Fetcher
+from whisperlive_hybrid.protocol.failure import Failure
+from whisperlive_hybrid.protocol.model_names import ModelNames
+from whisperlive_hybrid.recording import Recordings
+from whisperlive_hybrid.store.store import JobStore
+from whisperlive_hybrid.text.formats import tail
+from whisperlive_hybrid.transcribe import Advance, FileRequest, OnAdvance, Transcriber
+from whisperlive_hybrid.types import Urgency, joined_text
+
+PROGRESS_STORED_S: Final = 1.0
+"""How often the progress of a file goes into the store: for other servers, and the next start."""
+
+log = structlog.get_logger(__name__)
+
+
+class Models(Protocol):
+    """The models of this server."""
+
+    @property
+    def names(self) -> ModelNames:
+        """What they are called."""
+
+    def lease(self, name: str) -> AbstractAsyncContextManager[Transcriber]:
+        """A transcriber whose model stays while inside; raises `Overloaded`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What it takes to run a job."""
+
+    store: JobStore
+    models: Models
+    recordings: Recordings
+    fetcher: Fetcher
+    board: JobBoard
+    clock: Callable[[], float] = time.time
+    """Unix seconds."""
+
+
+class JobRun:
+    """Reads the files of one job, one after another."""
+
+    def __init__(self, live: LiveJob, means: Means) -> None:
+        self._live = live
+        self._means = means
+
+    async def run(self) -> Job:
+        """Read what is left to read; return the job with all its files ended.
+
+        Neither a file that cannot be read nor a crowded engine ends the job before its time.
+        """
+        languages: list[str] = []
+        texts: list[str] = []
+        for number in range(len(self._live.job.sources)):
+            self._live.say("\n" if texts and texts[-1] else "")
+            if result := await self._ended(self._live.job.sources[number]):
+                languages.append(result.language)
+                texts.append(joined_text(result.segments))
+        job = self._live.job
+        return replace(
+            job,
+            status=job.outcome,
+            language=job.language or next(iter(languages), None),
+            text="\n".join(texts),
+        )
+
+    async def _ended(self, source: Source) -> Result | None:
+        """See a file to its end; its result, unless it has failed, now or in an earlier run."""
+        if source.status.is_finished:
+            result = await self._means.store.result(source)
+            self._live.say(joined_text(result.segments) if result else "")
+            return result
+        source = replace(source, status=Status.RUNNING)
+        await self._means.store.set_source(source)
+        reading = _SourceRun(source, self._live, self._means)
+        reading.show(source)
+        try:
+            result = await reading.result()
+        except Exception as error:  # fails the one file that it belongs to
+            if not isinstance(error, WhisperLiveError):
+                log.exception("a file of a job failed", job=self._live.job.id, file=source.index)
+            await reading.end(Status.FAILED, None, Failure.of(error))
+            return None
+        await reading.end(Status.COMPLETED, result, None)
+        return result
+
+
+class _SourceRun:
+    """One file of a job on its way through the model."""
+
+    def __init__(self, source: Source, live: LiveJob, means: Means) -> None:
+        self._source = source
+        self._live = live
+        self._means = means
+        self._n_shown = 0  # advances: after a pause for a crowded engine, all of them come again
+        self._has_spoken = False
+        self._stored_at = means.clock()
+
+    def show(self, source: Source) -> None:
+        """Take a new state, and tell the watchers."""
+        self._source = source
+        self._live.show(source)
+        self._means.board.ring(self._live.job.id)
+
+    async def end(self, status: Status, result: Result | None, failure: Failure | None) -> None:
+        """Store what became of it."""
+        length = result.duration if result else None
+        source = replace(self._source, status=status, failure=failure)
+        if length is not None:
+            source = replace(source, done=length, total=length)
+        await self._means.store.end_source(source, result)
+        self.show(source)
+
+    async def result(self) -> Result:
+        """Read it; wait and try again while the engine has no room. Windows are read only once."""
+        while True:
+            try:
+                return await self._read()
+            except Overloaded as busy:
+                await anyio.sleep(busy.retry_after_s)
+
+    async def _read(self) -> Result:
+        await self._fetch()
+        job, store = self._live.job, self._means.store
+        memory = await store.memory(self._source)
+        with await store.opened(self._source) as file:
+            async with self._means.models.lease(job.request.audio.model) as transcriber:
+                transcript = await self._means.recordings.transcript(
+                    file, transcriber, self._plan, self._listener(), memory
+                )
+        log.info(
+            "read a file of a job",
+            job=job.id,
+            file=self._source.index,
+            windows_read=memory.kept,
+            windows_recalled=memory.recalled,
+        )
+        return Result(transcript.segments, transcript.language.code, transcript.duration)
+
+    def _plan(self, claimed_s: float | None) -> FileRequest:
+        self.show(replace(self._source, total=claimed_s))
+        audio = self._live.job.request.audio
+        return FileRequest(audio.options, audio.vad, Urgency.BULK)
+
+    def _listener(self) -> OnAdvance:
+        """Hear of the advances of one try, and let those pass that were shown before."""
+        heard = 0
+
+        async def hear(news: Advance) -> None:
+            nonlocal heard
+            heard += 1
+            if heard > self._n_shown:
+                self._n_shown = heard
+                await self._advance(news)
+
+        return hear
+
+    async def _advance(self, news: Advance) -> None:
+        text = "".join(segment.text for segment in news.segments)
+        text = text if self._has_spoken else text.lstrip()
+        self._has_spoken = self._has_spoken or bool(text)
+        self._live.say(text)
+        self.show(replace(self._source, done=max(self._source.done, news.done)))
+        if self._means.clock() - self._stored_at >= PROGRESS_STORED_S:
+            self._stored_at = self._means.clock()
+            await self._means.store.set_source(self._source)
+            await self._means.store.set_text(self._live.job, tail(self._live.job.text))
+
+    async def _fetch(self) -> None:
+        """Download what is behind a URL, unless that was done before."""
+        store, source = self._means.store, self._source
+        if source.url is None or await store.has_file(source.spooled):
+            return
+        async with store.downloading(source.spooled) as file:
+            found = await self._means.fetcher.download(source.url, file)
+        self.show(replace(source, name=found.filename or source.name))
+        await store.set_source(self._source)

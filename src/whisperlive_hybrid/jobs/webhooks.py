@@ -1,0 +1,92 @@
+"""Tells receivers of jobs that have ended, and tries again until they have heard it."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from typing import Final
+
+import anyio
+import structlog
+
+from whisperlive_hybrid.errors import WhisperLiveError
+from whisperlive_hybrid.jobs.job import Job
+from whisperlive_hybrid.jobs.remote import Fetcher
+from whisperlive_hybrid.progress import Bell
+from whisperlive_hybrid.protocol.jobs import job_end
+from whisperlive_hybrid.protocol.webhook import has_arrived, is_hopeless, next_try, signed_headers
+from whisperlive_hybrid.store.deliveries import Delivery
+from whisperlive_hybrid.store.store import JobStore
+
+AT_ONCE: Final = 8
+"""Receivers that are told side by side: a slow one does not hold up all the others."""
+
+log = structlog.get_logger(__name__)
+
+
+def webhook_of(job: Job, now: float) -> Delivery | None:
+    """What is to be told about a job that has ended; None if nobody asked."""
+    if job.request.webhook_url is None:
+        return None
+    body = json.dumps(job_end(job), ensure_ascii=False)
+    return Delivery(f"msg_{uuid.uuid4().hex}", job.request.webhook_url, body, now)
+
+
+class Webhooks:
+    """Sends what the store says is due. What it holds is told at least once, whatever dies."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        fetcher: Fetcher,
+        key: bytes,
+        ended: Bell,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`ended` is rung when a job has ended; `clock` gives Unix seconds."""
+        self._store = store
+        self._fetcher = fetcher
+        self._key = key
+        self._clock = clock
+        self._ended = ended
+
+    async def run(self) -> None:
+        """Send what is due, then wait until something is; to be run as a task, and cancelled."""
+        while True:
+            rung = self._ended.next_ring()
+            next_due = await self.send_due()
+            wait_s = None if next_due is None else max(0.0, next_due - self._clock())
+            with anyio.move_on_after(wait_s):
+                await rung.wait()
+
+    async def send_due(self) -> float | None:
+        """Send all that is due now; return when the next one will be."""
+        while ripe := await self._store.due(self._clock(), AT_ONCE):
+            async with anyio.create_task_group() as tasks:
+                for delivery in ripe:
+                    tasks.start_soon(self._send, delivery)
+        return await self._store.next_due()
+
+    async def _send(self, delivery: Delivery) -> None:
+        now, body = self._clock(), delivery.body.encode()
+        headers = signed_headers(self._key, delivery.message_id, int(now), body)
+        try:
+            status = await self._fetcher.post(delivery.url, body, headers)
+        except WhisperLiveError as error:
+            await self._put_off(delivery, error.message)
+            return
+        if has_arrived(status):
+            await self._store.close_delivery(delivery)
+        elif is_hopeless(status):
+            log.warning("webhook refused", message=delivery.message_id, status=status)
+            await self._store.close_delivery(delivery)
+        else:
+            await self._put_off(delivery, f"status {status}")
+
+    async def _put_off(self, delivery: Delivery, reason: str) -> None:
+        wait_s = next_try(delivery.failed_tries + 1)
+        log.warning("webhook failed", message=delivery.message_id, reason=reason, again_in_s=wait_s)
+        if wait_s is None:
+            await self._store.close_delivery(delivery)
+        else:
+            await self._store.postpone(delivery, self._clock() + wait_s)

@@ -1,0 +1,177 @@
+"""Who waits for news, and of what: bells, and the board on which uploads show their progress.
+
+A watcher looks at the newest state and then waits for the bell, so a slow one misses states in
+between and holds none of them in memory.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Final
+
+import anyio
+
+from whisperlive_hybrid.errors import Conflict, Overloaded
+from whisperlive_hybrid.protocol.failure import Failure
+from whisperlive_hybrid.protocol.uploads import PROGRESS_ID, Stage, UploadNews
+from whisperlive_hybrid.text.formats import tail
+
+LONGEST_BOARD: Final = 1000
+"""Uploads, and waiting watchers of uploads, that are remembered at once."""
+
+SHOWN_AFTER_END_S: Final = 60.0
+"""How long the end of an upload can still be read by a watcher that comes late."""
+
+_RETRY_S: Final = 10.0
+
+
+class Bell:
+    """Rings for everybody who waits at that moment."""
+
+    def __init__(self) -> None:
+        self._next = anyio.Event()
+
+    def next_ring(self) -> anyio.Event:
+        """Set at the next ring: take it, look, and wait for it only if there was nothing new."""
+        return self._next
+
+    def ring(self) -> None:
+        """Wake everybody."""
+        rung, self._next = self._next, anyio.Event()
+        rung.set()
+
+
+class _Entry:
+    """One id on the board: awaited, under way or ended."""
+
+    def __init__(self) -> None:
+        self.news: UploadNews | None = None
+        self.bell = Bell()
+        self.watchers = 0
+        self.ended_at = math.inf
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it can be forgotten without anybody noticing at once."""
+        return not self.watchers and (self.news is None or self.ended_at < math.inf)
+
+
+class UploadProgress:
+    """What the reader of one upload tells the board."""
+
+    def __init__(self, entry: _Entry, news: UploadNews) -> None:
+        self._entry = entry
+        self._news = news
+        self._put(news)
+
+    def expect(self, total: float | None) -> None:
+        """Tell the length that the file claims."""
+        self._put(replace(self._news, total=total))
+
+    def advance(self, done: float, text: str) -> None:
+        """Tell how far it is read, and what was said since."""
+        self._put(replace(self._news, done=done, text=tail(self._news.text + text)))
+
+    def end(self, failure: Failure | None) -> None:
+        """Tell that it is over."""
+        stage = Stage.COMPLETED if failure is None else Stage.FAILED
+        done = self._news.total or self._news.done if failure is None else self._news.done
+        self._put(replace(self._news, stage=stage, done=done, failure=failure))
+
+    def _put(self, news: UploadNews) -> None:
+        self._news = self._entry.news = news
+        self._entry.bell.ring()
+
+
+class UploadWatch:
+    """One watcher of one upload."""
+
+    def __init__(self, entry: _Entry) -> None:
+        self._entry = entry
+        self._shown: UploadNews | None = None
+
+    async def next(self) -> UploadNews | None:
+        """The newest state that was not shown yet; None after the last. Safe to cancel."""
+        while self._shown is None or self._shown.stage is Stage.PROGRESS:
+            rung = self._entry.bell.next_ring()
+            news = self._entry.news
+            if news is not None and news is not self._shown:
+                self._shown = news
+                return news
+            await rung.wait()
+        return None
+
+
+class UploadBoard:
+    """Uploads by the id that their client chose; in memory, and only so many of them."""
+
+    def __init__(
+        self, clock: Callable[[], float] = anyio.current_time, limit: int = LONGEST_BOARD
+    ) -> None:
+        self._clock = clock
+        self._limit = limit
+        self._entries: dict[str, _Entry] = {}
+
+    @contextmanager
+    def upload(self, upload_id: str) -> Iterator[UploadProgress]:
+        """Show an upload while inside; what comes out as an exception is shown as its failure.
+
+        Raises `Conflict` if an upload of that id is under way.
+        """
+        entry = self._entry(upload_id)
+        if entry.news is not None:
+            if entry.news.stage is Stage.PROGRESS:
+                raise Conflict(
+                    f"An upload with {PROGRESS_ID} {upload_id!r} is under way already.",
+                    param=PROGRESS_ID,
+                    code="progress_id_in_use",
+                )
+            entry = self._entries[upload_id] = _Entry()  # who watches the old one has seen its end
+        progress = UploadProgress(entry, UploadNews(upload_id))
+        try:
+            yield progress
+        except Exception as error:
+            progress.end(Failure.of(error))
+            raise
+        except BaseException:  # cancelled: the client has gone, or the server stops
+            progress.end(Failure("The upload was given up.", "server_error"))
+            raise
+        else:
+            progress.end(None)
+        finally:
+            entry.ended_at = self._clock()
+
+    @contextmanager
+    def watch(self, upload_id: str) -> Iterator[UploadWatch]:
+        """Watch an upload, also before it begins. Raises `Overloaded` if too many are watched."""
+        entry = self._entry(upload_id)
+        entry.watchers += 1
+        try:
+            yield UploadWatch(entry)
+        finally:
+            entry.watchers -= 1
+            if entry.news is None and not entry.watchers:
+                self._entries.pop(upload_id, None)
+
+    def _entry(self, upload_id: str) -> _Entry:
+        self._forget_old()
+        if upload_id not in self._entries:
+            self._make_room()
+            self._entries[upload_id] = _Entry()
+        return self._entries[upload_id]
+
+    def _forget_old(self) -> None:
+        old = self._clock() - SHOWN_AFTER_END_S
+        for upload_id, entry in list(self._entries.items()):
+            if entry.is_idle and entry.ended_at <= old:
+                del self._entries[upload_id]
+
+    def _make_room(self) -> None:
+        """Forget the upload that ended first; what is under way or watched stays."""
+        if len(self._entries) < self._limit:
+            return
+        ended = {key: entry.ended_at for key, entry in self._entries.items() if entry.is_idle}
+        if not ended:
+            raise Overloaded("Too many uploads are watched.", retry_after_s=_RETRY_S)
+        del self._entries[min(ended, key=ended.__getitem__)]

@@ -1,0 +1,74 @@
+"""A media file from its bytes to a transcript: opened with care, read, and judged for length."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from typing import BinaryIO, Final, Protocol
+
+import anyio
+import anyio.to_thread
+
+from whisperlive_hybrid.errors import BadAudio
+from whisperlive_hybrid.transcribe import (
+    NO_MEMORY,
+    FileRequest,
+    Memory,
+    OnAdvance,
+    Transcriber,
+    Transcript,
+)
+from whisperlive_hybrid.types import Samples
+
+SHORTEST_AUDIO_S: Final = 0.1
+"""OpenAI refuses less."""
+
+FILES_OPENED_AT_ONCE: Final = 2
+"""Opening costs the most memory: a hostile index takes up to 850 MB for some seconds (measured)."""
+
+
+class AudioReader(Protocol):
+    """An opened recording."""
+
+    @property
+    def duration_s(self) -> float | None:
+        """The length that the file claims, before anything is decoded."""
+
+    def blocks(self) -> Iterator[Samples]:
+        """(n,) float32 arrays, mono, 16 kHz."""
+
+
+OpenMedia = Callable[[BinaryIO], AbstractContextManager[AudioReader]]
+"""Opens a file; called and entered in a thread. Raises `BadAudio` for what is no audio."""
+
+
+class Recordings:
+    """Reads media files; one for all doors and jobs, so that together they open only a few."""
+
+    def __init__(self, open_media: OpenMedia) -> None:
+        self._open_media = open_media
+        self._opening = anyio.CapacityLimiter(FILES_OPENED_AT_ONCE)
+
+    async def transcript(
+        self,
+        file: BinaryIO,
+        transcriber: Transcriber,
+        plan: Callable[[float | None], FileRequest],
+        on_advance: OnAdvance,
+        memory: Memory = NO_MEMORY,
+    ) -> Transcript:
+        """Read a file to its end; `plan` is told the length that it claims, and says how.
+
+        Raises `BadAudio`, and what `Transcriber.transcript` raises.
+        """
+        with ExitStack() as opened:
+            audio = await anyio.to_thread.run_sync(
+                lambda: opened.enter_context(self._open_media(file)), limiter=self._opening
+            )
+            wish = plan(audio.duration_s)
+            transcript = await transcriber.transcript(audio.blocks(), wish, on_advance, memory)
+        if transcript.duration < SHORTEST_AUDIO_S:
+            raise BadAudio(
+                f"Audio file is too short. Minimum audio length is {SHORTEST_AUDIO_S} seconds.",
+                param="file",
+                code="audio_too_short",
+            )
+        return transcript

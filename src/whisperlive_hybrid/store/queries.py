@@ -1,0 +1,190 @@
+"""What is asked of the tables of jobs: each function is one transaction, or a part of one.
+
+All of it is SQL that PostgreSQL speaks as well. A job changes hands only through updates whose
+`where` names the state that they expect, so two servers could work on one database.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
+
+from whisperlive_hybrid.errors import Overloaded
+from whisperlive_hybrid.jobs.job import UNFINISHED, Job, JobRequest, NewSource, Source, Status
+from whisperlive_hybrid.store import rows
+from whisperlive_hybrid.store.schema import jobs, readings, sources
+
+FULL_RETRY_S = 60.0
+"""When to ask again where too many jobs wait: one of them may have ended."""
+
+_UNFINISHED = [status.value for status in UNFINISHED]
+_LISTED = [column for column in sources.c if column is not sources.c.result]
+
+
+def add(
+    connection: Connection,
+    job_id: str,
+    request: JobRequest,
+    files: Sequence[NewSource],
+    *,
+    now: float,
+    limit: int,
+) -> Job:
+    """Store a new job; raises `Overloaded` if `limit` jobs are unfinished already."""
+    waiting = select(func.count()).select_from(jobs).where(jobs.c.status.in_(_UNFINISHED))
+    if (connection.scalar(waiting) or 0) >= limit:
+        raise Overloaded(f"{limit} jobs wait already; try later.", retry_after_s=FULL_RETRY_S)
+    row = rows.new_job(job_id, request, now)
+    number = connection.scalars(insert(jobs).values(row).returning(jobs.c.number)).one()
+    new = [rows.new_source(number, position, file) for position, file in enumerate(files)]
+    connection.execute(insert(sources), new)
+    return one(connection, jobs.c.number == number)[0]
+
+
+def one(connection: Connection, where: ColumnElement[bool]) -> list[Job]:
+    """The job that a unique column names, in a list; an empty one if there is none."""
+    return _jobs(connection, where, limit=1)
+
+
+def page(
+    connection: Connection, *, limit: int, before: int | None, status: Status | None
+) -> list[Job]:
+    """The newest jobs whose number is below `before`."""
+    wanted = [] if before is None else [jobs.c.number < before]
+    wanted += [] if status is None else [jobs.c.status == status.value]
+    return _jobs(connection, and_(True, *wanted), limit=limit)
+
+
+def _jobs(connection: Connection, where: ColumnElement[bool], *, limit: int) -> list[Job]:
+    found = select(jobs).where(where).order_by(jobs.c.number.desc()).limit(limit)
+    job_rows = connection.execute(found).mappings().all()
+    numbers = [row["number"] for row in job_rows]
+    of_these = select(*_LISTED).where(sources.c.job.in_(numbers)).order_by(sources.c.position)
+    files: dict[int, list[Any]] = {number: [] for number in numbers}
+    for file in connection.execute(of_these).mappings():
+        files[file["job"]].append(file)
+    return [rows.job_of(row, files[row["number"]]) for row in job_rows]
+
+
+def take(
+    connection: Connection, owner: str, models: Collection[str], *, now: float, until: float
+) -> Job | None:
+    """Lease the oldest job that nobody runs and whose model is at hand; None if there is none."""
+    free = or_(
+        jobs.c.status == Status.QUEUED.value,
+        and_(
+            jobs.c.status == Status.RUNNING.value,
+            or_(jobs.c.leased_until.is_(None), jobs.c.leased_until < now),
+        ),
+    )
+    oldest = select(jobs.c.number, jobs.c.started_at).where(free, jobs.c.model.in_(models))
+    found = connection.execute(oldest.order_by(jobs.c.number).limit(1)).first()
+    if found is None:
+        return None
+    lease = update(jobs).where(jobs.c.number == found.number, free)
+    taken = connection.execute(
+        lease.values(
+            status=Status.RUNNING.value,
+            owner=owner,
+            leased_until=until,
+            started_at=now if found.started_at is None else found.started_at,
+        )
+    )
+    return one(connection, jobs.c.number == found.number)[0] if taken.rowcount else None
+
+
+def renew(connection: Connection, number: int, owner: str, *, until: float) -> bool:
+    """Keep a job for longer; False if it is no longer the owner's: cancelled, deleted, or taken."""
+    kept = update(jobs).where(_held(number, owner)).values(leased_until=until)
+    return connection.execute(kept).rowcount > 0
+
+
+def release(connection: Connection, number: int, owner: str) -> None:
+    """Give a job back unfinished: whoever comes next may go on with it at once."""
+    back = update(jobs).where(_held(number, owner)).values(owner=None, leased_until=None)
+    connection.execute(back)
+
+
+def release_all(connection: Connection) -> int:
+    """Give all jobs back, since whoever ran them is known to be dead; return how many."""
+    running = update(jobs).where(jobs.c.status == Status.RUNNING.value)
+    return connection.execute(running.values(owner=None, leased_until=None)).rowcount
+
+
+def cancel(connection: Connection, job: Job) -> bool:
+    """End a job that has not ended; False if it has."""
+    ended = update(jobs).where(jobs.c.number == job.number, jobs.c.status.in_(_UNFINISHED))
+    if not connection.execute(ended.values(_end_of(job))).rowcount:
+        return False
+    files = update(sources).where(sources.c.job == job.number, sources.c.status.in_(_UNFINISHED))
+    connection.execute(files.values(status=Status.CANCELLED.value))
+    of_job = select(sources.c.number).where(sources.c.job == job.number)
+    connection.execute(delete(readings).where(readings.c.source.in_(of_job)))
+    return True
+
+
+def set_source(connection: Connection, source: Source) -> None:
+    """Store where a file stands."""
+    connection.execute(update(sources).where(_open(source)).values(rows.state_of(source)))
+
+
+def end_source(connection: Connection, source: Source, result: str | None) -> None:
+    """Store what became of a file; the readings of its windows have served."""
+    state = rows.state_of(source) | {"result": result}
+    connection.execute(update(sources).where(_open(source)).values(state))
+    connection.execute(delete(readings).where(readings.c.source == source.number))
+
+
+def end_job(connection: Connection, job: Job, owner: str) -> bool:
+    """Store the end of a job; False if it is no longer the owner's."""
+    ended = update(jobs).where(_held(job.number, owner))
+    return connection.execute(ended.values(_end_of(job))).rowcount > 0
+
+
+def set_text(connection: Connection, number: int, text: str) -> None:
+    """Store the end of the text so far."""
+    connection.execute(update(jobs).where(jobs.c.number == number).values(text=text))
+
+
+def result(connection: Connection, source: int) -> str | None:
+    """What was said in a file; None while that is not known."""
+    return connection.scalar(select(sources.c.result).where(sources.c.number == source))
+
+
+def remove(connection: Connection, where: ColumnElement[bool]) -> list[str]:
+    """Delete jobs with all that belongs to them; return the names of their files in the spool."""
+    of_these = select(jobs.c.number).where(where)
+    spooled = select(sources.c.spooled).where(sources.c.job.in_(of_these))
+    names = list(connection.scalars(spooled))
+    connection.execute(delete(jobs).where(where))
+    return names
+
+
+def next_expiry(connection: Connection) -> float | None:
+    """When the next job is to be deleted."""
+    moment: float | None = connection.scalar(select(func.min(jobs.c.expires_at)))
+    return moment
+
+
+def spooled(connection: Connection) -> set[str]:
+    """The names of all files that are still to be read."""
+    needed = select(sources.c.spooled).where(sources.c.status.in_(_UNFINISHED))
+    return set(connection.scalars(needed))
+
+
+def _held(number: int, owner: str) -> ColumnElement[bool]:
+    return and_(
+        jobs.c.number == number,
+        jobs.c.owner == owner,
+        jobs.c.status == Status.RUNNING.value,
+    )
+
+
+def _open(source: Source) -> ColumnElement[bool]:
+    """The row of a file, unless it has ended: cancelled is cancelled."""
+    return and_(sources.c.number == source.number, sources.c.status.in_(_UNFINISHED))
+
+
+def _end_of(job: Job) -> dict[str, Any]:
+    """What changes of a job that ends, its lease included."""
+    return rows.end_of(job) | {"owner": None, "leased_until": None}

@@ -1,0 +1,152 @@
+"""Jobs on a disk of their own, around the fake backend and a network that is not there."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from wav_files import open_wav, write_wav
+
+from whisperlive_hybrid.backends.base import Backend
+from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend, pause, speak
+from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
+from whisperlive_hybrid.jobs.board import JobBoard
+from whisperlive_hybrid.jobs.desk import JobDesk, UploadedFile
+from whisperlive_hybrid.jobs.job import Job, JobRequest
+from whisperlive_hybrid.jobs.jobs import open_jobs
+from whisperlive_hybrid.jobs.run import Means
+from whisperlive_hybrid.model_pool import ModelPool, Room
+from whisperlive_hybrid.protocol.openai.request import AudioRequest
+from whisperlive_hybrid.recording import OpenMedia, Recordings
+from whisperlive_hybrid.store.store import JobStore, open_store
+from whisperlive_hybrid.types import DecodeOptions
+
+SECRET = "whsec_c2VjcmV0LW9mLXRoaXMtdGVzdA=="  # noqa: S105 (opens nothing)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file behind a URL."""
+
+    filename: str
+
+
+@dataclass
+class Network:
+    """Serves `files` by URL, and takes webhooks: each answers the next of `statuses`, then 200."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    statuses: list[int | WhisperLiveError] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    posted: list[tuple[str, bytes, Mapping[str, str]]] = field(default_factory=list)
+
+    def check(self, url: str) -> None:
+        """Refuse what is no URL."""
+        if not url.startswith("https://"):
+            raise BadRequest(f"{url!r} is no URL.", param="url")
+
+    async def download(self, url: str, into: BinaryIO) -> Found:
+        """Write the file."""
+        self.asked.append(url)
+        if url not in self.files:
+            raise BadRequest("The server at example answered 404.", param="url")
+        into.write(self.files[url])
+        return Found(url.rpartition("/")[2])
+
+    async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> int:
+        """Answer."""
+        self.posted.append((url, content, headers))
+        answer = self.statuses.pop(0) if self.statuses else 200
+        if isinstance(answer, WhisperLiveError):
+            raise answer
+        return answer
+
+
+class Clock:
+    """Unix seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        """Tell the time."""
+        return self.now
+
+
+@dataclass
+class Workshop:
+    """One life of a server, as far as jobs are concerned."""
+
+    desk: JobDesk
+    store: JobStore
+    directory: Path
+
+    @property
+    def spooled(self) -> list[str]:
+        """The files in the spool."""
+        return [file.name for file in (self.directory / "spool").iterdir()]
+
+    async def ended(self, job: Job) -> Job:
+        """Wait for the end of a job."""
+        async with self.desk.watch(job.id) as watch:
+            while news := await watch.next():
+                if news.is_last:
+                    return news.job
+        raise AssertionError("the server stopped before the job ended")
+
+
+@asynccontextmanager
+async def workshop(
+    directory: Path,
+    backend: Backend | None = None,
+    *,
+    media: OpenMedia = open_wav,
+    network: Network | None = None,
+    clock: Clock | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> AsyncIterator[Workshop]:
+    """Open it; leaving stops whatever runs, as a server that ends in an orderly way does."""
+    wanted = Settings.model_validate({"webhook_secret": SECRET, **(settings or {})})
+    with open_store(directory) as store:
+        async with (
+            Engine(backend or FakeBackend()) as engine,
+            ModelPool(engine, EnergyVad(), (), Room(0, 60)) as pool,
+        ):
+            means = Means(
+                store=store,
+                models=pool,
+                recordings=Recordings(media),
+                fetcher=network or Network(),
+                board=JobBoard(),
+                clock=clock or Clock(),
+            )
+            async with open_jobs(means, wanted) as desk:
+                yield Workshop(desk, store, directory)
+
+
+def talk(*words: int) -> bytes:
+    """A file in which each word is an utterance, hence a window, of its own."""
+    return write_wav(np.concatenate([part for n in words for part in (pause(1.0), speak([n]))]))
+
+
+def uploads(*files: bytes) -> list[UploadedFile]:
+    """Files as a door hands them in."""
+    return [UploadedFile(f"{n}.wav", BytesIO(file), len(file)) for n, file in enumerate(files)]
+
+
+def wish(
+    *urls: str, language: str | None = "en", words: bool = False, webhook: str | None = None
+) -> JobRequest:
+    """What is asked for."""
+    options = DecodeOptions(language=language, words=words)
+    return JobRequest(AudioRequest(options, model="fake"), urls, webhook)
+
+
+def told(words: Sequence[int]) -> str:
+    """The text of these words."""
+    return " ".join(f"w{n}" for n in words)
