@@ -183,6 +183,13 @@ async def test_listed_hosts_are_reached() -> None:
         assert wire.tried == [("10.0.0.1", None)]
 
 
+async def test_a_mapped_address_is_connected_to_as_what_it_is() -> None:
+    """The address that was judged is IPv4, so it is reached without IPv6."""
+    wire = Wire()
+    await network(Names([[f"::ffff:{PUBLIC}", PUBLIC]]), wire).connect_tcp("media.example", 80)
+    assert wire.tried == [(PUBLIC, None)]
+
+
 async def test_addresses_are_tried_one_after_another() -> None:
     """Each once, each with its share of the time, no more than a few."""
     addresses = [f"8.8.8.{n}" for n in range(9)]

@@ -157,6 +157,12 @@ def test_downloads_have_a_name_to_show(url: str, disposition: str, name: str | N
     assert name in (None, filename(parse(url), disposition))
 
 
+def test_no_more_of_a_disposition_is_read_than_a_name_needs() -> None:
+    """Its parser takes seconds for as much as a hostile header may hold."""
+    late = "attachment; x=" + "y" * 1024 + "; filename=late.wav"
+    assert filename(HTTPS, late) == "talk.mp3"
+
+
 @given(st.text() | st.text().map("a; filename*=".__add__) | st.text().map("a;filename=".__add__))
 def test_any_disposition_gives_a_label(disposition: str) -> None:
     """Printable, bounded, no path, never empty."""

@@ -26,6 +26,21 @@ def test_nonsense_is_refused() -> None:
         legacy.transcribe([("model", "base")], MODELS)
 
 
+def test_a_url_comes_with_the_same_options() -> None:
+    """It is required; blanks around it come from pasting."""
+    url, wish = legacy.transcribe_url([("language", "de"), ("url", " http://a/b.wav\n")], MODELS)
+    assert url == "http://a/b.wav"
+    assert wish == legacy.transcribe([("language", "de")], MODELS)
+    for missing in ([], [("url", " ")]):
+        with pytest.raises(BadRequest) as refusal:
+            legacy.transcribe_url(missing, MODELS)
+        assert refusal.value.code == "missing_required_parameter"
+    with pytest.raises(BadRequest, match="was given 2 times"):
+        legacy.transcribe_url([("url", "http://a/")] * 2, MODELS)
+    with pytest.raises(BadRequest, match="'sing'"):
+        legacy.transcribe_url([("url", "http://a/"), ("task", "sing")], MODELS)
+
+
 def test_the_documented_body() -> None:
     """Key by key what deployments rely on: text stripped, options as plain values."""
     segment = Segment(0.0, 2.5, " Hello, this is a test.", (), 0.0, -0.1, 1.0, 0.1)

@@ -7,8 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NoReturn
 
@@ -69,12 +73,31 @@ def start_server(**environment: str) -> Server:
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """One server with the demo model for all tests of this file."""
-    running = start_server()
+    running = start_server(WHISPERLIVE_FETCH_ALLOW="127.0.0.1")
     yield running
     running.process.send_signal(signal.SIGTERM)
     assert running.process.wait(30) == 0
     assert running.process.stdout is not None
     running.process.stdout.close()
+
+
+class QuietFiles(SimpleHTTPRequestHandler):
+    """Serves a directory without a line for each request."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base's signature)
+        """Say nothing."""
+
+
+@contextmanager
+def served_files(directory: Path) -> Iterator[str]:
+    """Serve a directory over HTTP while inside; gives the address."""
+    handler = partial(QuietFiles, directory=str(directory))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as files:
+        thread = threading.Thread(target=files.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{files.server_port}"
+        files.shutdown()
+        thread.join()
 
 
 def pcm(clip: Path) -> bytes:
@@ -146,6 +169,18 @@ def test_every_door_writes_the_same_text(server: Server, tmp_path: Path) -> None
         assert live_text(server, clip) == written
 
 
+def test_a_url_gives_the_answer_of_its_upload(server: Server) -> None:
+    """The same file through POST /transcribe/url and POST /transcribe, letter for letter."""
+    clip = CLIPS / SPOKEN[0]["file"]
+    with clip.open("rb") as media:
+        uploaded = httpx.post(f"{server.http_url}/transcribe", files={"file": media}).json()
+    with served_files(CLIPS) as address:
+        wish = {"url": f"{address}/{clip.name}"}
+        fetched = httpx.post(f"{server.http_url}/transcribe/url", json=wish).json()
+    assert fetched["success"]
+    assert fetched == uploaded
+
+
 def test_silence_and_noise_are_no_text_through_any_door(server: Server) -> None:
     """Where nobody speaks, nothing is written."""
     for name in ("silence.flac", "noise.flac"):
@@ -202,4 +237,19 @@ def test_a_port_in_use_is_one_line(server: Server) -> None:
     )
     assert done.returncode == 1
     assert f"Cannot listen on HTTP_PORT={port}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_mistyped_allow_list_is_one_line() -> None:
+    """The server does not start with a wall that has another shape than its operator meant."""
+    done = subprocess.run(
+        [sys.executable, "-m", "whisperlive_hybrid", "serve", "--live-port", "0"],
+        env={**os.environ, "HTTP_PORT": "0", "WHISPERLIVE_FETCH_ALLOW": "10.0.0.0/99"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "'10.0.0.0/99' is neither a host name, nor an address" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr

@@ -78,8 +78,6 @@ async def open_fetcher(
         # Reading the certificates takes 90 ms.
         ssl_context=tls or await anyio.to_thread.run_sync(httpcore.default_ssl_context),
         max_connections=MAX_CONNECTIONS,
-        # Each request resolves, judges and connects anew: hosts are many, and seldom the same.
-        max_keepalive_connections=0,
         network_backend=CheckedNetwork(allowed, resolve, httpcore.AnyIOBackend()),
     ) as pool:
         yield Fetcher(pool, allowed, settings)
@@ -164,7 +162,7 @@ class Fetcher:
         sent["host"] = url.netloc.decode("ascii")
         sent["user-agent"] = f"WhisperLive-Hybrid-Server/{__version__}"
         sent["accept-encoding"] = "identity"
-        sent["connection"] = "close"
+        sent["connection"] = "close"  # each request is resolved, judged and connected anew
         with _translated(host_of(url)):
             async with self._pool.stream(
                 method,

@@ -17,9 +17,11 @@ class FieldNames:
     """May be repeated, and may be written with `[]` behind the name."""
     harmless: tuple[str, ...] = ()
     """Accepted without effect, since they do not ask for anything."""
+    brings_file: bool = True
 
     def __str__(self) -> str:
-        return ", ".join(["file", *self.single, *(f"{name}[]" for name in self.lists)])
+        file = ["file"] if self.brings_file else []
+        return ", ".join([*file, *self.single, *(f"{name}[]" for name in self.lists)])
 
 
 @dataclass(slots=True)

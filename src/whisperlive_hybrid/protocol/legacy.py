@@ -1,9 +1,10 @@
-"""The older file request, POST /transcribe, as deployments before this server documented it."""
+"""The older requests under /transcribe, as deployments before this server documented them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.protocol.faults import message_of
 from whisperlive_hybrid.protocol.form import FieldNames, Form
 from whisperlive_hybrid.protocol.model_names import ModelNames
@@ -11,7 +12,11 @@ from whisperlive_hybrid.types import DecodeOptions, Language, Segment, Task
 
 Json = dict[str, object]
 
-TRANSCRIBE_FIELDS: Final = FieldNames(("language", "task", "model"))
+_OPTIONS: Final = ("language", "task", "model")
+
+TRANSCRIBE_FIELDS: Final = FieldNames(_OPTIONS)
+
+URL_FIELDS: Final = FieldNames(("url", *_OPTIONS), brings_file=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,25 @@ class Recording:
 
 def transcribe(given: Iterable[tuple[str, str]], models: ModelNames) -> LegacyRequest:
     """Read the fields; raises `NotFound` for an unknown model and `BadRequest` for nonsense."""
-    form = Form.of(given, TRANSCRIBE_FIELDS)
+    return _wish(Form.of(given, TRANSCRIBE_FIELDS), models)
+
+
+def transcribe_url(
+    given: Iterable[tuple[str, str]], models: ModelNames
+) -> tuple[str, LegacyRequest]:
+    """Read the fields of a request for the recording at a URL; raises as `transcribe` does."""
+    form = Form.of(given, URL_FIELDS)
+    url = form.one("url")
+    if url is None:
+        raise BadRequest(
+            "Give the URL of the recording in the field 'url'.",
+            param="url",
+            code="missing_required_parameter",
+        )
+    return url.strip(), _wish(form, models)
+
+
+def _wish(form: Form, models: ModelNames) -> LegacyRequest:
     model = models.resolve(form.one("model"))
     task = form.choice("task", [each.value for each in Task], Task.TRANSCRIBE.value)
     return LegacyRequest(model, DecodeOptions(language=form.language(), task=Task(task)))

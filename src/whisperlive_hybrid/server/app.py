@@ -18,6 +18,7 @@ from whisperlive_hybrid.backends.silero import SileroVad
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.fetch.fetcher import Fetcher, open_fetcher
 from whisperlive_hybrid.media import MediaLimits, open_audio
 from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
 from whisperlive_hybrid.models import find_model
@@ -52,8 +53,8 @@ async def serve(
     """Serve until SIGTERM or SIGINT comes, or `stop` is set; then drain and return.
 
     `backend` is loaded before any door opens, and closed at the end; `others` are the models that
-    requests for files may name besides it. Raises `BadRequest` if a port
-    cannot be had.
+    requests for files may name besides it. Raises `BadRequest` if a port cannot be had or the list
+    of hosts to fetch from makes no sense.
     """
     stop = stop or anyio.Event()
     detector = SileroVad()
@@ -61,9 +62,10 @@ async def serve(
     async with (
         Engine(backend, queue_limit=settings.queue_limit) as engine,
         ModelPool(engine, detector, others, room) as pool,
+        open_fetcher(settings) as fetcher,
     ):
         live = LiveDoor(engine, detector, settings)
-        http = _HttpDoor(engine, pool, live, settings)
+        http = _HttpDoor(engine, pool, fetcher, live, settings)
         http_port = http.bind(settings)
         async with _live_port(live, settings) as live_port, anyio.create_task_group() as tasks:
             tasks.start_soon(http.run)
@@ -100,13 +102,21 @@ async def _drain(engine: Engine, live: LiveDoor, http: "_HttpDoor", drain_s: flo
 class _HttpDoor:
     """uvicorn on a socket of ours, without signal handlers of its own."""
 
-    def __init__(self, engine: Engine, pool: ModelPool, live: LiveDoor, settings: Settings) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        pool: ModelPool,
+        fetcher: Fetcher,
+        live: LiveDoor,
+        settings: Settings,
+    ) -> None:
         limits = MediaLimits(max_duration_s=settings.max_audio_hours * 3600)
         app = build_http_app(
             engine,
             pool,
             settings,
             open_media=partial(open_audio, limits=limits),
+            fetcher=fetcher,
             live_clients=lambda: live.n_clients,
         )
         config = uvicorn.Config(

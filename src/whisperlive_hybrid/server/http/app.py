@@ -12,6 +12,7 @@ from whisperlive_hybrid import __version__
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import WhisperLiveError
+from whisperlive_hybrid.fetch.fetcher import Fetcher
 from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.recording import OpenMedia, Recordings
 from whisperlive_hybrid.server.http.audio import AudioRoutes
@@ -29,6 +30,7 @@ def build_http_app(
     *,
     live_clients: Callable[[], int],
     open_media: OpenMedia,
+    fetcher: Fetcher,
 ) -> FastAPI:
     """The application for an ASGI server; `live_clients` counts the streams of the live door."""
     app = FastAPI(
@@ -53,5 +55,5 @@ def build_http_app(
     listener = Listener(Recordings(open_media))
     OverviewRoutes(engine, pool, live_clients).mount(app)
     AudioRoutes(pool, listener).mount(app)
-    LegacyRoutes(pool, listener).mount(app)
+    LegacyRoutes(pool, listener, fetcher).mount(app)
     return app

@@ -1,37 +1,56 @@
-"""The older routes: /transcribe, as deployments before this server documented it."""
+"""The older routes: /transcribe and below, as deployments before this server documented them."""
 
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from whisperlive_hybrid.fetch.fetcher import Fetcher
 from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.protocol import legacy
-from whisperlive_hybrid.server.http.described import form_of
+from whisperlive_hybrid.server.http.described import fields_of, form_of
+from whisperlive_hybrid.server.http.downloads import downloaded
+from whisperlive_hybrid.server.http.fields import received_fields
 from whisperlive_hybrid.server.http.recording import Listener
 from whisperlive_hybrid.server.http.refusals import LEGACY_PATH
-from whisperlive_hybrid.server.http.upload import received
+from whisperlive_hybrid.server.http.upload import Upload, received
 from whisperlive_hybrid.speech.regions import VadOptions
 
 
 class LegacyRoutes:
-    """/transcribe: a file and few options in, segments out."""
+    """/transcribe: a file, or the URL of one, and few options in, segments out."""
 
-    def __init__(self, pool: ModelPool, listener: Listener) -> None:
+    def __init__(self, pool: ModelPool, listener: Listener, fetcher: Fetcher) -> None:
         self._pool = pool
         self._listener = listener
+        self._fetcher = fetcher
 
     def mount(self, app: FastAPI) -> None:
         """Add the routes."""
         app.post(LEGACY_PATH, openapi_extra=form_of(legacy.TRANSCRIBE_FIELDS))(self.transcribe)
+        app.post(f"{LEGACY_PATH}/url", openapi_extra=fields_of(legacy.URL_FIELDS, "url"))(
+            self.transcribe_url
+        )
 
     async def transcribe(self, request: Request) -> Response:
         """The older request for a file."""
         async with received(request) as upload:
             wish = legacy.transcribe(upload.fields, self._pool.names)
-            async with self._pool.lease(wish.model) as transcriber:
-                transcript = await self._listener.transcript(
-                    request, upload, transcriber, wish.options, VadOptions()
-                )
+            return await self._answer(request, upload, wish)
+
+    async def transcribe_url(self, request: Request) -> Response:
+        """The same for a file that lies elsewhere."""
+        fields = await received_fields(request)
+        url, wish = legacy.transcribe_url(fields, self._pool.names)
+        async with downloaded(request, self._fetcher, url) as upload:
+            return await self._answer(request, upload, wish)
+
+    async def _answer(
+        self, request: Request, upload: Upload, wish: legacy.LegacyRequest
+    ) -> Response:
+        async with self._pool.lease(wish.model) as transcriber:
+            transcript = await self._listener.transcript(
+                request, upload, transcriber, wish.options, VadOptions()
+            )
         recording = legacy.Recording(
             transcript.segments,
             transcript.language,

@@ -44,6 +44,7 @@ class OverviewRoutes:
                 "POST /v1/audio/transcriptions",
                 "POST /v1/audio/translations",
                 f"POST {LEGACY_PATH}",
+                f"POST {LEGACY_PATH}/url",
             ],
         }
 

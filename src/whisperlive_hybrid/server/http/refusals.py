@@ -15,7 +15,7 @@ from whisperlive_hybrid.protocol.openai import bodies
 log = structlog.get_logger(__name__)
 
 LEGACY_PATH: Final = "/transcribe"
-"""The one route whose errors have a shape of their own."""
+"""It and all below it have errors of their own shape."""
 
 _UNROUTABLE: Final = {
     404: "Invalid URL ({method} {path})",
@@ -29,8 +29,7 @@ async def refused(request: Request, error: Exception) -> Response:
     fault = fault_of(error)
     if isinstance(error, BackendFailed):  # defects reach the server's own log
         log.error("the model failed on a file", path=request.url.path, exc_info=error)
-    is_legacy = request.url.path == LEGACY_PATH
-    body = legacy.error_body(error) if is_legacy else bodies.error_body(error)
+    body = legacy.error_body(error) if _is_legacy(request) else bodies.error_body(error)
     return JSONResponse(body, fault.status, headers_of(error))
 
 
@@ -40,7 +39,7 @@ async def unroutable(request: Request, error: Exception) -> Response:
     message = _UNROUTABLE.get(error.status_code, "{detail}").format(
         method=request.method, path=request.url.path, detail=error.detail
     )
-    if request.url.path == LEGACY_PATH:
+    if _is_legacy(request):
         body = legacy.error_body(BadRequest(message))
     else:
         body = bodies.error_object(message)
@@ -51,3 +50,7 @@ async def hung_up(request: Request, error: Exception) -> Response:
     """The client has gone: nobody reads this reply, but its status is logged."""
     del request, error
     return Response(status_code=499)
+
+
+def _is_legacy(request: Request) -> bool:
+    return f"{request.url.path}/".startswith(f"{LEGACY_PATH}/")

@@ -1,0 +1,71 @@
+"""Requests that bring fields and no file: a JSON object or a form, read to the same pairs."""
+
+import json
+from typing import Final
+
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+
+from whisperlive_hybrid.errors import BadRequest, TooLarge
+
+MAX_JSON_BYTES: Final = 64 * 1024
+_MAX_FIELDS: Final = 32
+_MAX_FIELD_BYTES: Final = 16 * 1024
+
+_FORM_TYPES: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
+
+Fields = tuple[tuple[str, str], ...]
+"""Names and values in the order sent."""
+
+
+async def received_fields(request: Request) -> Fields:
+    """Read the whole body. Raises `BadRequest` for a type or a content that is something else."""
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type == "application/json":
+        return json_fields(await _bounded_body(request))
+    if content_type in _FORM_TYPES:
+        return await _form_fields(request)
+    raise BadRequest(
+        f"Content-Type must be application/json, {' or '.join(_FORM_TYPES)}, "
+        f"not {content_type[:80]!r}."
+    )
+
+
+def json_fields(body: bytes) -> Fields:
+    """The pairs of a JSON object whose values are strings; null counts as not given."""
+    try:
+        # Objects become tuples of pairs, so that a name given twice is seen, and lists stay lists.
+        members: object = json.loads(body, object_pairs_hook=tuple)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest("The body is not valid JSON.") from error
+    if not isinstance(members, tuple):
+        raise BadRequest("The body must be a JSON object.")
+    for name, value in members:
+        if value is not None and not isinstance(value, str):
+            raise BadRequest(
+                f"The value of {name[:80]!r} must be a string.",
+                param=name[:80],
+                code="invalid_type",
+            )
+    return tuple((name, value) for name, value in members if value is not None)
+
+
+async def _bounded_body(request: Request) -> bytes:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_JSON_BYTES:
+            raise TooLarge(f"A JSON body may hold at most {MAX_JSON_BYTES} bytes.")
+    return bytes(body)
+
+
+async def _form_fields(request: Request) -> Fields:
+    async with request.form(
+        max_files=1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES
+    ) as form:
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                raise BadRequest(
+                    f"Send no file here, but got one in the field {name[:80]!r}.", param=name[:80]
+                )
+        return tuple((name, v) for name, v in form.multi_items() if isinstance(v, str))

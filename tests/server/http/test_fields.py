@@ -1,0 +1,43 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.server.http.fields import json_fields
+
+
+def test_an_object_becomes_fields() -> None:
+    """In its order, a name given twice as twice, and null as not given."""
+    body = b'{"url": "x", "task": null, "language": "", "url": "y"}'
+    assert json_fields(body) == (("url", "x"), ("language", ""), ("url", "y"))
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"", "not valid JSON"),
+        (b"{", "not valid JSON"),
+        (b"\xff\xfe\x00", "not valid JSON"),
+        (b"[" * 60_000, "not valid JSON"),
+        (b'{"a":' * 10_000, "not valid JSON"),
+        (b"null", "must be a JSON object"),
+        (b'"url"', "must be a JSON object"),
+        (b'[["url", "x"]]', "must be a JSON object"),
+        (b'{"url": 1}', "'url' must be a string"),
+        (b'{"url": ["x"]}', "'url' must be a string"),
+        (b'{"url": {}}', "'url' must be a string"),
+        (b'{"task": true}', "'task' must be a string"),
+    ],
+)
+def test_what_is_no_object_of_strings_is_refused(body: bytes, told: str) -> None:
+    """In plain words, however deep it is nested."""
+    with pytest.raises(BadRequest, match=told):
+        json_fields(body)
+
+
+@given(st.dictionaries(st.text(), st.text()))
+def test_every_object_of_strings_is_read(members: dict[str, str]) -> None:
+    """Whatever the characters."""
+    assert json_fields(json.dumps(members).encode()) == tuple(members.items())
