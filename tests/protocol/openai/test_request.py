@@ -88,7 +88,6 @@ def test_words_are_measured_only_when_asked_for() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("stream", "true"),
         ("include[]", "logprobs"),
         ("response_format", "diarized_json"),
         ("known_speaker_names[]", "Ann"),
@@ -124,6 +123,17 @@ def test_nonsense_is_refused_with_what_is_allowed(field: str, value: str, allowe
     assert e.value.code == "invalid_value"
     assert (e.value.param or "").startswith(field.removesuffix("[]").split("[")[0])
     assert len(e.value.message) < 300
+
+
+def test_a_stream_is_text() -> None:
+    """Times have no place in its events, so formats that have them are refused, not ignored."""
+    assert not ask(("stream", "false")).stream
+    assert ask(("stream", "true")).stream
+    assert ask(("stream", "true"), ("response_format", "text")).stream
+    for timed in ("srt", "vtt", "verbose_json"):
+        with pytest.raises(Unsupported, match=f"'{timed}' is not compatible with stream") as e:
+            ask(("stream", "true"), ("response_format", timed))
+        assert e.value.param == "response_format"
 
 
 def test_granularities_need_verbose_json() -> None:

@@ -214,7 +214,10 @@ async def post_file(door: httpx.AsyncClient, audio: bytes = b"audio") -> httpx.R
         ({"language": "klingon"}, (400, "language", "invalid_value")),
         ({"language": "fr"}, (400, "language", "unsupported_value")),
         ({"response_format": "diarized_json"}, (400, "response_format", "unsupported_value")),
-        ({"stream": "true"}, (400, "stream", "unsupported_value")),
+        (
+            {"stream": "true", "response_format": "srt"},
+            (400, "response_format", "unsupported_value"),
+        ),
         ({"temperature": "3"}, (400, "temperature", "invalid_value")),
         ({"model": ["fake", "fake"]}, (400, "model", "invalid_value")),
         ({"speed": "2"}, (400, "speed", "unknown_parameter")),

@@ -7,7 +7,7 @@ import numpy as np
 import openai
 import pytest
 
-from whisperlive_hybrid.backends.fake import pause, speak
+from whisperlive_hybrid.backends.fake import Trouble, pause, speak
 from whisperlive_hybrid.types import Samples
 
 WriteWav = Callable[[Samples], bytes]
@@ -109,11 +109,36 @@ def test_refusals_keep_their_names(client: openai.OpenAI, audio: bytes) -> None:
     assert missing.value.request_id is not None
 
 
-def test_a_stream_is_refused_rather_than_empty(client: openai.OpenAI, audio: bytes) -> None:
-    """Read as a stream, a plain answer would be no events and no error."""
-    with pytest.raises(openai.BadRequestError) as e:
-        client.audio.transcriptions.create(file=audio, model="whisper-1", stream=True)
-    assert (e.value.code, e.value.param) == ("unsupported_value", "stream")
+def test_a_stream(client: openai.OpenAI, audio: bytes) -> None:
+    """Pieces, then the whole text with its usage; afterwards the connection goes on."""
+    with client.audio.transcriptions.create(file=audio, model="whisper-1", stream=True) as stream:
+        events = list(stream)
+    assert [event.type for event in events] == [
+        "transcript.text.delta",
+        "transcript.text.delta",
+        "transcript.text.done",
+    ]
+    assert "".join(each.delta for each in events if each.type == "transcript.text.delta") == (
+        "w1 w2 w3"
+    )
+    last = events[-1]
+    assert last.type == "transcript.text.done"
+    assert last.text == "w1 w2 w3"
+    assert last.usage is not None
+    assert last.usage.input_tokens == 104
+    assert client.audio.transcriptions.create(file=audio, model="whisper-1").text == last.text
+
+
+def test_a_stream_that_fails(client: openai.OpenAI, write_wav: WriteWav) -> None:
+    """What was read is delivered, then the client raises."""
+    audio = np.concatenate([speak([1]), pause(1.0), speak([Trouble.ITEM_FAILS])])
+    stream = client.audio.transcriptions.create(
+        file=write_wav(audio), model="whisper-1", stream=True
+    )
+    first = next(iter(stream))
+    assert first.type == "transcript.text.delta"
+    with pytest.raises(openai.APIError, match="The model failed on this audio"):
+        next(iter(stream))
 
 
 def test_models(client: openai.OpenAI) -> None:

@@ -56,6 +56,10 @@ class ResponseFormat(Enum):
     VTT = "vtt"
 
 
+STREAMED: Final = (ResponseFormat.JSON, ResponseFormat.TEXT)
+"""The formats of OpenAI's streaming models; a stream is the same events for both."""
+
+
 class Granularity(Enum):
     """What gets times in verbose_json."""
 
@@ -73,6 +77,8 @@ class AudioRequest:
     granularities: frozenset[Granularity] = frozenset({Granularity.SEGMENT})
     model: str = ""
     """Which of the server's models; empty where there is no choice."""
+    stream: bool = False
+    """Whether the text is sent while the file is being read."""
 
 
 def transcription(given: Iterable[tuple[str, str]], models: ModelNames) -> AudioRequest:
@@ -80,7 +86,9 @@ def transcription(given: Iterable[tuple[str, str]], models: ModelNames) -> Audio
     form = Form.of(given, TRANSCRIPTION_FIELDS)
     read = decoding(form, models, Task.TRANSCRIBE)
     _refuse_what_is_missing(form)
-    return replace(read, response_format=_response_format(form))
+    response_format = _response_format(form)
+    stream = _stream(form, response_format)
+    return replace(read, response_format=response_format, stream=stream)
 
 
 def translation(given: Iterable[tuple[str, str]], models: ModelNames) -> AudioRequest:
@@ -104,10 +112,7 @@ def decoding(form: Form, models: ModelNames, task: Task) -> AudioRequest:
 
 
 def _refuse_what_is_missing(form: Form) -> None:
-    """Streams, token probabilities and speakers are not there yet."""
-    if form.truth("stream"):
-        # OpenAI's Python client reads a whole answer to a stream request as no events at all.
-        raise Unsupported("stream=true is not supported; send stream=false.", param="stream")
+    """Token probabilities and speakers are not there yet."""
     for wish in form.many("include"):
         if wish != "logprobs":
             raise not_among("include", wish, ["logprobs"])
@@ -170,6 +175,19 @@ def _response_format(form: Form) -> ResponseFormat:
             code="invalid_value",
         )
     return chosen
+
+
+def _stream(form: Form, response_format: ResponseFormat) -> bool:
+    """Whether events are wanted; they carry text, and no format in which text has times."""
+    stream = form.truth("stream")
+    if stream and response_format not in STREAMED:
+        # Never ignored: OpenAI's Python client reads a whole answer as a stream without events.
+        raise Unsupported(
+            f"response_format {response_format.value!r} is not compatible with stream=true. "
+            "Use 'json' or 'text' instead.",
+            param="response_format",
+        )
+    return stream
 
 
 def _granularities(form: Form) -> frozenset[Granularity]:

@@ -27,11 +27,16 @@ _UNROUTABLE: Final = {
 async def refused(request: Request, error: Exception) -> Response:
     """The reply to an error of ours, or to a defect (any other exception)."""
     fault = fault_of(error)
-    if isinstance(error, BackendFailed):  # defects reach the server's own log
-        log.error("the model failed on a file", path=request.url.path, exc_info=error)
+    log_failure(request.url.path, error)
     is_legacy = request.url.path == LEGACY_PATH
     body = legacy.error_body(error) if is_legacy else bodies.error_body(error)
     return JSONResponse(body, fault.status, headers_of(error))
+
+
+def log_failure(path: str, error: Exception) -> None:
+    """Tell the operator what the client is told nothing about; defects reach the server's log."""
+    if isinstance(error, BackendFailed):
+        log.error("the model failed on a file", path=path, exc_info=error)
 
 
 async def unroutable(request: Request, error: Exception) -> Response:
