@@ -13,6 +13,11 @@ from whisperlive_hybrid.types import DecodeOptions, Task
         ({}, DecodeOptions(language="fr"), "language"),
         ({"tasks": frozenset({Task.TRANSCRIBE})}, DecodeOptions(task=Task.TRANSLATE), "task"),
         ({"word_times": False}, DecodeOptions(words=True), "timestamp_granularities"),
+        (
+            {"token_probabilities": False},
+            DecodeOptions(token_probabilities=True),
+            "include",
+        ),
         ({"prompts": False}, DecodeOptions(prompt="a"), "prompt"),
         ({"prompts": False}, DecodeOptions(hotwords="a"), "prompt"),
     ],

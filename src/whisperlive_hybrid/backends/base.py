@@ -50,6 +50,8 @@ class Capabilities:
     """Encoder lengths that are safe for it, ascending; the last is the full one."""
     context_tail_s: float = 2.0
     """Silence that must follow the speech inside a shortened context."""
+    token_probabilities: bool = False
+    """Whether it can say how probable each token of a text is."""
     note: str = ""
     """What people must know about it, from its card."""
 
@@ -78,6 +80,10 @@ class Capabilities:
             raise Unsupported(
                 f"Backend {self.backend!r} measures no word times.",
                 param="timestamp_granularities",
+            )
+        if options.token_probabilities and not self.token_probabilities:
+            raise Unsupported(
+                f"Backend {self.backend!r} gives no probabilities of tokens.", param="include"
             )
         if (options.prompt or options.hotwords) and not self.prompts:
             raise Unsupported(f"Backend {self.backend!r} takes no prompt.", param="prompt")
@@ -118,7 +124,10 @@ class Generate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Align:
-    """Ask when each of `tokens` (text only) was heard in the first `duration` seconds."""
+    """Ask when each of `tokens` (text only) was heard in the first `duration` seconds.
+
+    The answer also says how probable each was after those before it.
+    """
 
     encoded: Encoded
     language: Language

@@ -185,6 +185,7 @@ class Ct2Backend:
             languages=self._vocabulary.languages() if multilingual else frozenset({"en"}),
             tasks=frozenset(Task) if multilingual else frozenset({Task.TRANSCRIBE}),
             word_times=True,
+            token_probabilities=True,
             prompts=True,
             workers=workers,
             encode_batch=8 if on_gpu else 1,  # on the CPU a batched encode gains nothing (measured)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from whisperlive_hybrid.errors import BackendFailed
 from whisperlive_hybrid.protocol.openai.events import EventWriter, failed
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
-from whisperlive_hybrid.types import Segment, joined_text
+from whisperlive_hybrid.types import DecodeOptions, ScoredToken, Segment, joined_text
 
 
 def segment(text: str, *tokens: int) -> Segment:
@@ -50,6 +51,19 @@ def test_the_last_event_to_the_letter() -> None:
             "total_tokens": 55,
         },
     }
+
+
+def test_logprobs_are_with_the_text_they_belong_to() -> None:
+    """Each piece carries its own, the end all of them."""
+    writer = EventWriter(AudioRequest(DecodeOptions(token_probabilities=True)))
+    windows = [
+        replace(segment(f" {letter}"), scored=(ScoredToken(f" {letter}".encode(), 1.0),))
+        for letter in "ab"
+    ]
+    pieces = [events(writer.delta([window]))[0] for window in windows]
+    (done,) = events(writer.done(windows, 1.0))
+    assert [[each["token"] for each in piece["logprobs"]] for piece in pieces] == [[" a"], [" b"]]
+    assert done["logprobs"] == [*pieces[0]["logprobs"], *pieces[1]["logprobs"]]
 
 
 def test_a_failure_is_the_body_of_an_error() -> None:

@@ -88,7 +88,6 @@ def test_words_are_measured_only_when_asked_for() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("include[]", "logprobs"),
         ("response_format", "diarized_json"),
         ("known_speaker_names[]", "Ann"),
         ("known_speaker_references[]", "data:audio/wav;base64,AAAA"),
@@ -134,6 +133,17 @@ def test_a_stream_is_text() -> None:
         with pytest.raises(Unsupported, match=f"'{timed}' is not compatible with stream") as e:
             ask(("stream", "true"), ("response_format", timed))
         assert e.value.param == "response_format"
+
+
+def test_logprobs_need_json() -> None:
+    """No other format has a place for them, so the wish would be ignored."""
+    assert not ask().options.token_probabilities
+    assert ask(("include[]", "logprobs")).options.token_probabilities
+    assert ask(("include", "logprobs"), ("stream", "true")).options.token_probabilities
+    for other in ("verbose_json", "text", "srt"):
+        with pytest.raises(Unsupported, match=f"needs response_format 'json', not '{other}'") as e:
+            ask(("include[]", "logprobs"), ("response_format", other))
+        assert e.value.param == "include"
 
 
 def test_granularities_need_verbose_json() -> None:

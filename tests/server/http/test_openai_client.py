@@ -1,5 +1,6 @@
 """OpenAI's own Python client against a real port: the judge of the contract."""
 
+import math
 from collections.abc import Callable, Iterator
 
 import httpx
@@ -127,6 +128,19 @@ def test_a_stream(client: openai.OpenAI, audio: bytes) -> None:
     assert last.usage is not None
     assert last.usage.input_tokens == 104
     assert client.audio.transcriptions.create(file=audio, model="whisper-1").text == last.text
+
+
+def test_logprobs(client: openai.OpenAI, audio: bytes) -> None:
+    """One entry per token, whole and streamed alike."""
+    wish = {"file": audio, "model": "gpt-4o-transcribe", "include": ["logprobs"]}
+    made = client.audio.transcriptions.create(**wish)  # type: ignore[call-overload]
+    stream = client.audio.transcriptions.create(**wish, stream=True)  # type: ignore[call-overload]
+    assert [each.token for each in made.logprobs] == [" w1", " w2", " w3"]
+    assert [bytes(map(int, each.bytes)) for each in made.logprobs] == [b" w1", b" w2", b" w3"]
+    assert made.logprobs[0].logprob == pytest.approx(math.log(0.001))
+    *deltas, done = stream
+    assert [len(delta.logprobs) for delta in deltas] == [2, 1]
+    assert [each.logprob for each in done.logprobs] == [each.logprob for each in made.logprobs]
 
 
 def test_a_stream_that_fails(client: openai.OpenAI, write_wav: WriteWav) -> None:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from whisperlive_hybrid.protocol.openai.bodies import Json, error_body
+from whisperlive_hybrid.protocol.openai.bodies import Json, error_body, logprobs
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
 from whisperlive_hybrid.types import TIME_MARK_S, Segment, joined_text
 
@@ -31,12 +31,18 @@ class EventWriter:
         if not shown:
             return ""
         self._has_begun = True
-        return _frame({"type": "transcript.text.delta", "delta": shown})
+        return _frame({"type": "transcript.text.delta", "delta": shown} | self._scores(segments))
 
     def done(self, segments: Sequence[Segment], duration: float) -> str:
         """The last frame: the whole text of a recording of `duration` seconds, and its usage."""
         body: Json = {"type": "transcript.text.done", "text": joined_text(segments)}
-        return _frame(body | {"usage": _tokens(segments, duration)})
+        body |= self._scores(segments) | {"usage": _tokens(segments, duration)}
+        return _frame(body)
+
+    def _scores(self, segments: Sequence[Segment]) -> Json:
+        if not self._request.options.token_probabilities:
+            return {}
+        return {"logprobs": logprobs(segments)}
 
 
 def failed(error: Exception) -> str:

@@ -85,10 +85,11 @@ def transcription(given: Iterable[tuple[str, str]], models: ModelNames) -> Audio
     """Read the fields of /v1/audio/transcriptions, in any order; raises as `decoding` does."""
     form = Form.of(given, TRANSCRIPTION_FIELDS)
     read = decoding(form, models, Task.TRANSCRIBE)
-    _refuse_what_is_missing(form)
+    _refuse_speakers(form)
     response_format = _response_format(form)
+    options = replace(read.options, token_probabilities=_logprobs(form, response_format))
     stream = _stream(form, response_format)
-    return replace(read, response_format=response_format, stream=stream)
+    return replace(read, options=options, response_format=response_format, stream=stream)
 
 
 def translation(given: Iterable[tuple[str, str]], models: ModelNames) -> AudioRequest:
@@ -107,29 +108,38 @@ def decoding(form: Form, models: ModelNames, task: Task) -> AudioRequest:
     model = models.resolve(form.one("model"))
     granularities = _granularities(form)
     words = Granularity.WORD in granularities
-    options = _options(form, task, _language(form), words=words)
+    options = replace(_options(form, task, _language(form)), words=words)
     return AudioRequest(options, _vad(form), granularities=granularities, model=model)
 
 
-def _refuse_what_is_missing(form: Form) -> None:
-    """Token probabilities and speakers are not there yet."""
-    for wish in form.many("include"):
-        if wish != "logprobs":
-            raise not_among("include", wish, ["logprobs"])
-        raise Unsupported("include[]=logprobs is not supported.", param="include")
+def _refuse_speakers(form: Form) -> None:
+    """Nobody tells speakers apart yet."""
     for name in ("known_speaker_names", "known_speaker_references"):
         if form.many(name):
             raise Unsupported(f"{name} is not supported: speakers are not told apart.", param=name)
 
 
-def _options(form: Form, task: Task, language: str | None, *, words: bool = False) -> DecodeOptions:
+def _logprobs(form: Form, response_format: ResponseFormat) -> bool:
+    """Whether probabilities of tokens are wanted; json alone has a place for them."""
+    wishes = form.many("include")
+    for wish in wishes:
+        if wish != "logprobs":
+            raise not_among("include", wish, ["logprobs"])
+    if wishes and response_format is not ResponseFormat.JSON:
+        raise Unsupported(
+            f"include[]=logprobs needs response_format 'json', not {response_format.value!r}.",
+            param="include",
+        )
+    return bool(wishes)
+
+
+def _options(form: Form, task: Task, language: str | None) -> DecodeOptions:
     hotwords = form.one("hotwords")
     return DecodeOptions(
         language=language,
         task=task,
         prompt=form.one("prompt") or "",
         hotwords=", ".join([*([hotwords] if hotwords else []), *form.many("keywords")]),
-        words=words,
         temperatures=_temperatures(form.number("temperature", 0.0, 0.0, 1.0)),
     )
 
