@@ -166,6 +166,8 @@ class DecodeOptions:
     """An answer that is not believed is left out, rather than tried again at any price."""
     max_new_tokens: int | None = None
     """Bound on the length of the answer, against run-away; None for the model's own."""
+    candidates: tuple[str, ...] = ()
+    """The languages among which to detect; empty for all that the model knows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,14 @@ def test_an_unknown_language_is_detected_first() -> None:
     assert (work.language, work.encoded) == (Language("de", 0.7), ENCODED)
 
 
+def test_detection_keeps_to_the_candidates() -> None:
+    """The backend is told which languages are possible."""
+    job = ReadingJob(window(), DecodeOptions(candidates=("de", "en")), ABLE, VOCABULARY)
+    detect = job.encoded(Encode(window(), 5.0), ENCODED)
+    assert isinstance(detect, DetectLanguage)
+    assert detect.candidates == ("de", "en")
+
+
 def test_a_good_hypothesis_is_the_reading() -> None:
     """What is believed at once is answered at once."""
     job, work = begun()

@@ -154,9 +154,15 @@ class FakeBackend:
         return [FakeEncoded(_plateaus(work.window), work.context_s) for work in batch]
 
     def detect_language(self, batch: Sequence[DetectLanguage]) -> list[Language | Exception]:
-        """Always `language`."""
+        """Always `language`; where that is no candidate, the first one, on what is left to it."""
         self._note(batch)
-        return [self.language for _ in batch]
+        rest = 1 - self.language.probability
+        return [
+            self.language
+            if not work.candidates or self.language.code in work.candidates
+            else Language(work.candidates[0], rest)
+            for work in batch
+        ]
 
     def generate(self, batch: Sequence[Generate]) -> list[Hypothesis | Exception]:
         """One time mark before the first word and one after the last."""

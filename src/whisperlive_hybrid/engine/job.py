@@ -64,7 +64,7 @@ class ReadingJob:
     def encoded(self, _work: Encode, encoded: Encoded) -> Work | Reading:
         """The encoder output is there."""
         if self._language is None:
-            return DetectLanguage(encoded)
+            return DetectLanguage(encoded, self._options.candidates)
         return self._generate(encoded, self._language)
 
     def detected(self, work: DetectLanguage, language: Language) -> Work | Reading:

@@ -51,6 +51,15 @@ def test_logprobs_to_the_letter() -> None:
     ]
 
 
+def test_languages_are_told_to_those_who_asked_among_which() -> None:
+    """By code, and none where nobody spoke."""
+    request = AudioRequest(tells_languages=True)
+    assert body(request)["languages"] == [{"code": "de"}]
+    silence = answer(request, [], "en", 1.0)
+    assert isinstance(silence, dict)
+    assert silence["languages"] == []
+
+
 @pytest.mark.parametrize(("duration", "seconds"), [(0.0, 0), (8.0, 8), (8.0001, 8), (8.001, 9)])
 def test_usage_counts_begun_seconds(duration: float, seconds: int) -> None:
     """Rounded to milliseconds first, so that one sample too many is not a second."""

@@ -156,12 +156,27 @@ def test_granularities_need_verbose_json() -> None:
 
 
 def test_one_candidate_language_is_the_language() -> None:
-    """Several are refused, and so is one that contradicts `language`."""
-    assert ask(("languages[]", "en"), ("languages[]", "english")).options.language == "en"
-    with pytest.raises(Unsupported, match="more than one"):
-        ask(("languages[]", "en"), ("languages[]", "de"))
-    with pytest.raises(BadRequest, match="contradict"):
-        ask(("language", "en"), ("languages[]", "de"))
+    """There is nothing to detect; the answer still names it."""
+    asked = ask(("languages[]", "en"), ("languages[]", "english"))
+    assert (asked.options.language, asked.options.candidates) == ("en", ("en",))
+    assert asked.tells_languages
+
+
+def test_several_candidate_languages_are_detected_among() -> None:
+    """Each once; `language` may be one of them and then decides."""
+    asked = ask(("languages[]", "de"), ("languages[]", "english"), ("languages", "de-CH"))
+    assert (asked.options.language, asked.options.candidates) == (None, ("de", "en"))
+    assert asked.tells_languages
+    assert not ask(("language", "en")).tells_languages
+    told = ask(("language", "en"), ("languages[]", "de"), ("languages[]", "en"))
+    assert told.options.language == "en"
+
+
+def test_a_language_outside_the_candidates_is_refused() -> None:
+    """The two wishes contradict each other."""
+    with pytest.raises(BadRequest, match=r"'en' and languages\[\] de, es contradict") as e:
+        ask(("language", "en"), ("languages[]", "de"), ("languages[]", "es"))
+    assert (e.value.param, e.value.code) == ("languages", "invalid_value")
 
 
 STRATEGY = {"type": "server_vad", "threshold": 0.6, "prefix_padding_ms": 100}

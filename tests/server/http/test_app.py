@@ -213,6 +213,7 @@ async def post_file(door: httpx.AsyncClient, audio: bytes = b"audio") -> httpx.R
         ({"model": "large-v3"}, (404, None, "model_not_found")),
         ({"language": "klingon"}, (400, "language", "invalid_value")),
         ({"language": "fr"}, (400, "language", "unsupported_value")),
+        ({"languages[]": ["en", "fr"]}, (400, "languages", "unsupported_value")),
         ({"response_format": "diarized_json"}, (400, "response_format", "unsupported_value")),
         (
             {"stream": "true", "response_format": "srt"},

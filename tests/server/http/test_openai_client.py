@@ -143,6 +143,15 @@ def test_logprobs(client: openai.OpenAI, audio: bytes) -> None:
     assert [each.logprob for each in done.logprobs] == [each.logprob for each in made.logprobs]
 
 
+def test_languages(client: openai.OpenAI, audio: bytes) -> None:
+    """Who names candidates is told which of them was spoken, whole and streamed alike."""
+    wish = {"file": audio, "model": "gpt-transcribe", "languages": ["de", "en"]}
+    made = client.audio.transcriptions.create(**wish)  # type: ignore[call-overload]
+    *_, done = client.audio.transcriptions.create(**wish, stream=True)  # type: ignore[call-overload]
+    assert [each.code for each in made.languages] == ["en"]
+    assert [each.code for each in done.languages] == ["en"]
+
+
 def test_a_stream_that_fails(client: openai.OpenAI, write_wav: WriteWav) -> None:
     """What was read is delivered, then the client raises."""
     audio = np.concatenate([speak([1]), pause(1.0), speak([Trouble.ITEM_FAILS])])

@@ -39,6 +39,8 @@ def answer(
             body: Json = {"text": joined_text(segments)}
             if request.options.token_probabilities:
                 body["logprobs"] = logprobs(segments)
+            if request.tells_languages:
+                body["languages"] = languages(segments, language)
             return body | {"usage": _usage(duration)}
         case ResponseFormat.VERBOSE_JSON:
             return _verbose(request, segments, language, duration)
@@ -65,6 +67,11 @@ def logprobs(segments: Sequence[Segment]) -> list[Json]:
         for segment in segments
         for scored in segment.scored or ()
     ]
+
+
+def languages(segments: Sequence[Segment], language: str) -> list[Json]:
+    """Which languages were heard: one, or none where nobody spoke."""
+    return [{"code": language}] if segments else []
 
 
 def error_body(error: Exception) -> Json:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from whisperlive_hybrid.protocol.openai.bodies import Json, error_body, logprobs
+from whisperlive_hybrid.protocol.openai.bodies import Json, error_body, languages, logprobs
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
 from whisperlive_hybrid.types import TIME_MARK_S, Segment, joined_text
 
@@ -33,9 +33,14 @@ class EventWriter:
         self._has_begun = True
         return _frame({"type": "transcript.text.delta", "delta": shown} | self._scores(segments))
 
-    def done(self, segments: Sequence[Segment], duration: float) -> str:
-        """The last frame: the whole text of a recording of `duration` seconds, and its usage."""
+    def done(self, segments: Sequence[Segment], language: str, duration: float) -> str:
+        """The last frame: the whole text and its usage.
+
+        `language` is the code of the spoken language, `duration` the seconds of the recording.
+        """
         body: Json = {"type": "transcript.text.done", "text": joined_text(segments)}
+        if self._request.tells_languages:
+            body["languages"] = languages(segments, language)
         body |= self._scores(segments) | {"usage": _tokens(segments, duration)}
         return _frame(body)
 

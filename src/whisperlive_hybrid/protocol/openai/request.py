@@ -79,6 +79,8 @@ class AudioRequest:
     """Which of the server's models; empty where there is no choice."""
     stream: bool = False
     """Whether the text is sent while the file is being read."""
+    tells_languages: bool = False
+    """Whether the answer says which languages were heard."""
 
 
 def transcription(given: Iterable[tuple[str, str]], models: ModelNames) -> AudioRequest:
@@ -107,9 +109,16 @@ def decoding(form: Form, models: ModelNames, task: Task) -> AudioRequest:
     """
     model = models.resolve(form.one("model"))
     granularities = _granularities(form)
+    language, candidates = _languages(form)
     words = Granularity.WORD in granularities
-    options = replace(_options(form, task, _language(form)), words=words)
-    return AudioRequest(options, _vad(form), granularities=granularities, model=model)
+    options = replace(_options(form, task, language), candidates=candidates, words=words)
+    return AudioRequest(
+        options,
+        _vad(form),
+        granularities=granularities,
+        model=model,
+        tells_languages=bool(candidates),
+    )
 
 
 def _refuse_speakers(form: Form) -> None:
@@ -149,23 +158,18 @@ def _temperatures(first: float) -> tuple[float, ...]:
     return (first, *(hotter for hotter in TEMPERATURES if hotter > first))
 
 
-def _language(form: Form) -> str | None:
-    """The language of `language`, or of `languages[]` with a single entry."""
+def _languages(form: Form) -> tuple[str | None, tuple[str, ...]]:
+    """The language, None to detect it, and the entries of `languages[]` to detect it among."""
     code = form.language()
-    candidates = {known_language(each, "languages") for each in form.many("languages")}
-    if len(candidates) > 1:
-        raise Unsupported(
-            "languages[] with more than one language is not supported; give one, or none to "
-            "have it detected.",
-            param="languages",
-        )
-    if code and candidates and code not in candidates:
+    listed = dict.fromkeys(known_language(each, "languages") for each in form.many("languages"))
+    if code and listed and code not in listed:
         raise BadRequest(
-            f"language {code!r} and languages[] {min(candidates)!r} contradict each other.",
+            f"language {code!r} and languages[] {', '.join(listed)} contradict each other.",
             param="languages",
             code="invalid_value",
         )
-    return code or next(iter(candidates), None)
+    only = next(iter(listed)) if len(listed) == 1 else None
+    return code or only, tuple(listed)
 
 
 def _response_format(form: Form) -> ResponseFormat:

@@ -76,7 +76,8 @@ class AudioRoutes:
                 request, upload, transcriber, wish.options, wish.vad, advance
             )
         await emit(writer.delta(waiting))
-        await emit(writer.done(transcript.segments, transcript.duration))
+        language = transcript.language.code
+        await emit(writer.done(transcript.segments, language, transcript.duration))
 
     async def _answer(self, request: Request, upload: Upload, wish: AudioRequest) -> Response:
         async with self._pool.lease(wish.model) as transcriber:
