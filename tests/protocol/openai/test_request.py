@@ -1,5 +1,3 @@
-import json
-
 import pytest
 
 from whisperlive_hybrid.errors import BadRequest, NotFound, Unsupported
@@ -39,7 +37,9 @@ def test_every_wish_reaches_the_options() -> None:
         ("hotwords", "Zürich"),
         ("keywords[]", "Basel"),
         ("stream", "false"),
+        ("vad_filter", "false"),
     )
+    assert asked.vad == VadOptions(enabled=False)
     assert asked.options == DecodeOptions(
         language="de", prompt="Guten Tag.", hotwords="Zürich, Basel", words=True
     )
@@ -107,12 +107,6 @@ def test_what_is_not_there_yet_is_refused(field: str, value: str) -> None:
         ("include[]", "tokens", "logprobs"),
         ("temperature", "2", "from 0 to 1"),
         ("stream", "maybe", "true, false"),
-        ("chunking_strategy", "manual", "auto, server_vad"),
-        ("chunking_strategy[threshold]", "1.5", "from 0 to 1"),
-        ("chunking_strategy[silence_duration_ms]", "-1", "from 0 to 10000"),
-        ("chunking_strategy", '{"type":"server_vad","volume":1}', "threshold"),
-        ("chunking_strategy", '{"type":"server_vad","threshold":true}', "from 0 to 1"),
-        ("chunking_strategy", "[" * 60_000, "auto, server_vad"),
     ],
 )
 def test_nonsense_is_refused_with_what_is_allowed(field: str, value: str, allowed: str) -> None:
@@ -179,39 +173,11 @@ def test_a_language_outside_the_candidates_is_refused() -> None:
     assert (e.value.param, e.value.code) == ("languages", "invalid_value")
 
 
-STRATEGY = {"type": "server_vad", "threshold": 0.6, "prefix_padding_ms": 100}
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        [("chunking_strategy", json.dumps(STRATEGY))],
-        [(f"chunking_strategy[{name}]", str(value)) for name, value in STRATEGY.items()],
-    ],
-    ids=["JSON", "brackets"],
-)
-def test_server_vad_sets_the_cutting_of_silence(fields: list[tuple[str, str]]) -> None:
-    """Both spellings of real clients mean the same; what is left out is OpenAI's default."""
-    assert ask(*fields).vad == VadOptions(threshold=0.6, pre_roll_s=0.1, min_silence_s=0.2)
-
-
-@pytest.mark.parametrize("written", ["auto", '"auto"', '{"type": "auto"}', "null", ""])
-def test_auto_is_our_own_cutting(written: str) -> None:
-    """`auto` leaves it to the server, as does saying nothing."""
-    assert ask(("chunking_strategy", written)).vad == VadOptions()
-
-
-def test_a_strategy_is_given_once() -> None:
-    """A word and brackets at once may contradict each other, as does auto with settings."""
-    with pytest.raises(BadRequest, match="not both"):
-        ask(("chunking_strategy", "auto"), ("chunking_strategy[threshold]", "0.5"))
-    with pytest.raises(BadRequest, match="'auto'"):
-        ask(("chunking_strategy[type]", "auto"), ("chunking_strategy[threshold]", "0.5"))
-
-
 def test_a_translation_asks_for_english() -> None:
     """The language is that of the speech; fields that make no sense here are unknown."""
-    asked = translation([("language", "de"), ("response_format", "text")], MODELS)
+    fields = [("language", "de"), ("response_format", "text"), ("vad", "false")]
+    asked = translation(fields, MODELS)
+    assert asked.vad == VadOptions(enabled=False)
     assert asked.options == DecodeOptions(language="de", task=Task.TRANSLATE)
     assert asked.response_format is ResponseFormat.TEXT
     with pytest.raises(BadRequest, match="Unknown field 'stream'"):

@@ -99,6 +99,27 @@ def test_chunking_strategy_reaches_the_server(client: openai.OpenAI, audio: byte
     assert e.value.param == "chunking_strategy[threshold]"
 
 
+def test_extra_fields(client: openai.OpenAI, write_wav: WriteWav) -> None:
+    """What Whisper servers offer beyond OpenAI goes through `extra_body`, nested or not."""
+    audio = write_wav(np.concatenate([speak([1]), pause(1.0), speak([2])]))
+
+    def n_segments(extra: dict[str, object]) -> int:
+        made = client.audio.transcriptions.create(
+            file=audio, model="whisper-1", response_format="verbose_json", extra_body=extra
+        )
+        return len(made.segments or [])
+
+    assert n_segments({}) == 2
+    assert n_segments({"hotwords": "w1, w2", "vad": True}) == 2
+    assert n_segments({"vad_filter": False}) == 2
+    assert n_segments({"vad_parameters": {"min_silence_duration_ms": 1500}}) == 1
+    assert n_segments({"vad_parameters": '{"min_silence_duration_ms": 1500}'}) == 1
+    with pytest.raises(openai.BadRequestError) as e:
+        n_segments({"vad_parameters": {"max_speech_duration_s": 5}})
+    assert e.value.code == "unknown_parameter"
+    assert e.value.param == "vad_parameters[max_speech_duration_s]"
+
+
 def test_refusals_keep_their_names(client: openai.OpenAI, audio: bytes) -> None:
     """Programs branch on the class, the code and the param."""
     with pytest.raises(openai.BadRequestError) as bad:

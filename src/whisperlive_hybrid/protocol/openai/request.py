@@ -1,10 +1,9 @@
 """OpenAI's audio requests: form fields to decoding options.
 
-Everything that is asked for is honoured or refused with its name. `languages[]`, `keywords[]` and
-`chunking_strategy` are OpenAI's; `hotwords` is the older name of keywords among Whisper servers.
+Everything that is asked for is honoured or refused with its name. `languages[]` and `keywords[]`
+are OpenAI's; `hotwords` is the older name of keywords among Whisper servers.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -16,22 +15,17 @@ from whisperlive_hybrid.protocol.form import (
     Form,
     known_language,
     not_among,
-    number,
 )
 from whisperlive_hybrid.protocol.model_names import ModelNames
+from whisperlive_hybrid.protocol.openai.cutting import STRATEGY_FIELDS, VAD_FIELDS, cutting
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.types import TEMPERATURES, DecodeOptions, Task
 
 _GRANULARITIES: Final = "timestamp_granularities"
-_STRATEGY: Final = "chunking_strategy"
-_STRATEGY_PARTS: Final = ("type", "threshold", "prefix_padding_ms", "silence_duration_ms")
-_LONGEST_PADDING_MS: Final = 10_000
-"""Bound on paddings: audio before an onset has to be kept in memory while nobody speaks."""
-
-_COMMON: Final = ("model", "language", "prompt", "hotwords", "temperature")
+_COMMON: Final = ("model", "language", "prompt", "hotwords", "temperature", *VAD_FIELDS)
 _HARMLESS: Final = ("user",)
 DECODING_FIELDS: Final = FieldNames(
-    (*_COMMON, _STRATEGY, *(f"{_STRATEGY}[{part}]" for part in _STRATEGY_PARTS)),
+    (*_COMMON, *STRATEGY_FIELDS),
     (_GRANULARITIES, "languages", "keywords"),
     _HARMLESS,
 )
@@ -43,7 +37,7 @@ TRANSCRIPTION_FIELDS: Final = FieldNames(
     _HARMLESS,
 )
 TRANSLATION_FIELDS: Final = FieldNames((*_COMMON, "response_format"), ("keywords",), _HARMLESS)
-"""OpenAI's, and three more that mean the same as for a transcription."""
+"""OpenAI's, and more that mean the same as for a transcription."""
 
 
 class ResponseFormat(Enum):
@@ -114,7 +108,7 @@ def decoding(form: Form, models: ModelNames, task: Task) -> AudioRequest:
     options = replace(_options(form, task, language), candidates=candidates, words=words)
     return AudioRequest(
         options,
-        _vad(form),
+        cutting(form),
         granularities=granularities,
         model=model,
         tells_languages=bool(candidates),
@@ -211,52 +205,3 @@ def _granularities(form: Form) -> frozenset[Granularity]:
         if value not in known:
             raise not_among(name, value, known)
     return frozenset(map(Granularity, asked)) or frozenset({Granularity.SEGMENT})
-
-
-def _vad(form: Form) -> VadOptions:
-    """The cutting of silence: ours for `auto` and by default, OpenAI's numbers for server_vad."""
-    parts = _strategy(form)
-    kind = parts.pop("type", "server_vad" if parts else "auto")
-    if kind not in ("auto", "server_vad") or (kind == "auto" and parts):
-        raise not_among(_STRATEGY, f"{kind}", ["auto", "server_vad (with its settings)"])
-    if kind == "auto":
-        return VadOptions()
-
-    def part(name: str, default: float, high: float) -> float:
-        return number(f"{_STRATEGY}[{name}]", parts.get(name, default), 0, high)
-
-    return VadOptions(
-        threshold=part("threshold", 0.5, 1),
-        pre_roll_s=part("prefix_padding_ms", 300, _LONGEST_PADDING_MS) / 1000,
-        min_silence_s=part("silence_duration_ms", 200, _LONGEST_PADDING_MS) / 1000,
-    )
-
-
-def _strategy(form: Form) -> dict[str, object]:
-    """`chunking_strategy` from its three spellings: a word, a JSON object, bracketed fields."""
-    parts: dict[str, object] = {
-        part: value for part in _STRATEGY_PARTS if (value := form.one(f"{_STRATEGY}[{part}]"))
-    }
-    whole = form.one(_STRATEGY)
-    if whole is None:
-        return parts
-    if parts:
-        raise BadRequest(
-            f"Give {_STRATEGY} as one value or as bracketed fields, not both.", param=_STRATEGY
-        )
-    return _written_strategy(whole)
-
-
-def _written_strategy(whole: str) -> dict[str, object]:
-    try:
-        written = json.loads(whole)
-    except (ValueError, RecursionError):  # a bare word, or brackets without end
-        written = whole
-    if written is None:
-        return {}
-    if not isinstance(written, dict):
-        return {"type": written}
-    for name in written:
-        if name not in _STRATEGY_PARTS:
-            raise not_among(_STRATEGY, name, _STRATEGY_PARTS)
-    return {name: value for name, value in written.items() if value is not None}
