@@ -3,8 +3,13 @@
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
+from typing import Any, Protocol
 
 import anyio
 import pytest
@@ -31,6 +36,7 @@ class OpenDoor(Protocol):
         media: OpenMedia = open_wav,
         queue_limit: int = 256,
         others: Sequence[OnDemand] = (),
+        max_uploads: int = 64,
     ) -> AbstractAsyncContextManager[tuple[FastAPI, Engine]]:
         """Enter it for the application and its engine."""
 
@@ -42,6 +48,7 @@ async def open_door(
     media: OpenMedia = open_wav,
     queue_limit: int = 256,
     others: Sequence[OnDemand] = (),
+    max_uploads: int = 64,
 ) -> AsyncIterator[tuple[FastAPI, Engine]]:
     """Uploads of at most 1 MiB; 3 live clients; room for 1000 bytes of models on demand."""
     async with (
@@ -51,7 +58,7 @@ async def open_door(
         app = build_http_app(
             engine,
             pool,
-            Settings(max_upload_mb=1),
+            Settings(max_upload_mb=1, max_uploads=max_uploads),
             live_clients=lambda: 3,
             open_media=media,
         )
@@ -74,23 +81,51 @@ def _write_wav() -> Callable[[Samples], bytes]:
     return write_wav
 
 
-@pytest.fixture
-def served() -> Iterator[str]:
-    """The address of a real server."""
+class Serve(Protocol):
+    """Runs a server on a real port."""
+
+    def __call__(
+        self,
+        backend: FakeBackend | None = None,
+        *,
+        media: OpenMedia = open_wav,
+        queue_limit: int = 256,
+        max_uploads: int = 64,
+    ) -> AbstractContextManager[str]:
+        """Enter it for the address."""
+
+
+@contextmanager
+def serve(backend: FakeBackend | None = None, **options: Any) -> Iterator[str]:  # noqa: ANN401 (those of `open_door`)
+    """Run uvicorn in a thread of its own."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         servers: list[uvicorn.Server] = []
 
-        async def serve() -> None:
-            async with open_door() as (app, _):
+        async def run() -> None:
+            async with open_door(backend, **options) as (app, _):
                 config = uvicorn.Config(app, lifespan="off", ws="none", log_level="warning")
                 servers.append(uvicorn.Server(config))
                 is_made.set()
                 await servers[0].serve([listener])
 
         is_made = threading.Event()
-        thread = threading.Thread(target=anyio.run, args=[serve])
+        thread = threading.Thread(target=anyio.run, args=[run])
         thread.start()
         is_made.wait()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        servers[0].should_exit = True
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            servers[0].should_exit = True
+            thread.join()
+
+
+@pytest.fixture(name="serve")
+def _serve() -> Serve:
+    return serve
+
+
+@pytest.fixture
+def served() -> Iterator[str]:
+    """The address of a real server."""
+    with serve() as address:
+        yield address

@@ -3,6 +3,7 @@
 from typing import Final
 
 import structlog
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -50,6 +51,15 @@ async def unroutable(request: Request, error: Exception) -> Response:
     else:
         body = bodies.error_object(message)
     return JSONResponse(body, error.status_code, error.headers)
+
+
+async def invalid(request: Request, error: Exception) -> Response:
+    """The reply to parameters that the framework has checked: 400, and only the first fault."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 (as above)
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    fault = BadRequest(f"{' -> '.join(place)}: {first['msg']}", param=place[-1])
+    return await refused(request, fault)
 
 
 async def hung_up(request: Request, error: Exception) -> Response:
