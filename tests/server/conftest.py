@@ -17,10 +17,14 @@ import uvicorn
 from fastapi import FastAPI
 from wav_files import open_wav, write_wav
 
+from whisperlive_hybrid.backends.ct2 import Ct2Backend
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend
+from whisperlive_hybrid.backends.silero import SileroVad
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.media import open_audio
 from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
+from whisperlive_hybrid.models import DEMO, find_model
 from whisperlive_hybrid.recording import OpenMedia
 from whisperlive_hybrid.server.http.app import build_http_app
 from whisperlive_hybrid.types import Samples
@@ -96,13 +100,13 @@ class Serve(Protocol):
 
 
 @contextmanager
-def serve(backend: FakeBackend | None = None, **options: Any) -> Iterator[str]:  # noqa: ANN401 (those of `open_door`)
-    """Run uvicorn in a thread of its own."""
+def on_port(door: AbstractAsyncContextManager[tuple[FastAPI, Engine]]) -> Iterator[str]:
+    """Run uvicorn around a door in a thread of its own; the address that it serves."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         servers: list[uvicorn.Server] = []
 
         async def run() -> None:
-            async with open_door(backend, **options) as (app, _):
+            async with door as (app, _):
                 config = uvicorn.Config(app, lifespan="off", ws="none", log_level="warning")
                 servers.append(uvicorn.Server(config))
                 is_made.set()
@@ -117,6 +121,31 @@ def serve(backend: FakeBackend | None = None, **options: Any) -> Iterator[str]: 
         finally:
             servers[0].should_exit = True
             thread.join()
+
+
+def serve(backend: FakeBackend | None = None, **options: Any) -> AbstractContextManager[str]:  # noqa: ANN401 (those of `open_door`)
+    """Serve the fake backend."""
+    return on_port(open_door(backend, **options))
+
+
+@asynccontextmanager
+async def open_speech_door() -> AsyncIterator[tuple[FastAPI, Engine]]:
+    """Open the door of a server as it is started, with the demo model."""
+    async with (
+        Engine(Ct2Backend(find_model(DEMO), device="cpu", workers=2)) as engine,
+        ModelPool(engine, SileroVad(), (), Room(bytes=1000, idle_s=60)) as pool,
+    ):
+        app = build_http_app(
+            engine, pool, Settings(max_upload_mb=8), live_clients=lambda: 0, open_media=open_audio
+        )
+        yield app, engine
+
+
+@pytest.fixture(scope="package")
+def speech_server() -> Iterator[str]:
+    """The address of a real server with the demo model; uploads of at most 8 MiB."""
+    with on_port(open_speech_door()) as address:
+        yield address
 
 
 @pytest.fixture(name="serve")

@@ -19,6 +19,10 @@ _MAX_FILES: Final = 2
 """One more than is allowed, so that the refusal is in our own words."""
 _FORM_TYPES: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
 
+_NO_FILE: Final = "body -> file: file field required"
+_FILE_AS_TEXT: Final = "body -> file: Expected UploadFile, received: str"
+"""OpenAI's words, which clients look for."""
+
 T = TypeVar("T")
 
 
@@ -85,6 +89,12 @@ class _WholeForm(MultiPartParser):
         )
         self._is_whole = False
 
+    def on_headers_finished(self) -> None:
+        """A part begins: refuse a file without a name at once, it would be read as a long text."""
+        super().on_headers_finished()
+        if self._current_part.field_name == "file" and self._current_part.file is None:
+            raise MultiPartException(_FILE_AS_TEXT)
+
     def on_end(self) -> None:
         """The closing boundary has come."""
         self._is_whole = True
@@ -98,11 +108,11 @@ class _WholeForm(MultiPartParser):
 
 
 def _the_file(form: FormData) -> UploadFile:
-    """The upload; the first two messages hold OpenAI's words, which clients look for."""
+    """The one file of a form."""
     if "file" not in form:
-        raise BadRequest("body -> file: file field required")
+        raise BadRequest(_NO_FILE)
     if any(isinstance(value, str) for value in form.getlist("file")):
-        raise BadRequest("body -> file: Expected UploadFile, received: str")
+        raise BadRequest(_FILE_AS_TEXT)
     files = [(name, v) for name, v in form.multi_items() if isinstance(v, UploadFile)]
     if len(files) > 1:
         names = ", ".join(repr(name) for name, _ in files)
