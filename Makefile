@@ -6,6 +6,9 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint const
 # The real client of the WhisperLive protocol; its server dependencies (torch, …) stay out.
 WHISPER_LIVE_CLIENT := whisper-live==0.10.0
 
+# OpenAI's own Node client and the Vercel AI SDK, where there is a Node.
+NODE_CLIENTS := npm ci --prefix tests/node --ignore-scripts --no-audit --no-fund --loglevel=error
+
 .PHONY: help install install-test serve test check lint types clean
 
 help: ## list the targets
@@ -22,9 +25,10 @@ $(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable .
 	touch $@
 
-$(VENV)/.test: $(VENV)/.runtime
+$(VENV)/.test: $(VENV)/.runtime tests/node/package-lock.json
 	$(PIP) --editable '.[test]'
 	$(PIP) --no-deps $(WHISPER_LIVE_CLIENT)
+	$(NODE_CLIENTS) || echo "No Node clients: their tests will be skipped."
 	touch $@
 
 serve: install ## start both doors with the demo model (FASTERWHISPER_MODEL=small for a real one)
@@ -43,4 +47,4 @@ types: install-test ## mypy --strict
 check: lint types test ## everything that CI runs
 
 clean: ## remove the virtual environment and the caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) tests/node/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -2,6 +2,7 @@
 
 import random
 import re
+from dataclasses import replace
 
 import jiwer
 import numpy as np
@@ -99,3 +100,19 @@ async def test_reads_no_worse_than_faster_whisper(
     our_rate = error_rate(wanted, await ours(recordings))
     their_rate = error_rate(wanted, theirs(recordings))
     assert our_rate <= their_rate, f"{kind}: ours {our_rate:.2f} %, theirs {their_rate:.2f} %"
+
+
+@pytest.mark.anyio
+async def test_probabilities_of_tokens_change_nothing(clips: list[Clip]) -> None:
+    """Text, times and scores stay to the bit; the tokens spell the text of their segment."""
+    async with Engine(Ct2Backend(find_model(DEMO), device="cpu")) as engine:
+        transcriber = Transcriber(engine, SileroVad())
+        for clip in clips[6:12] + clips[-4:]:
+            plain = await transcriber.transcript([clip.samples], FileRequest())
+            wish = FileRequest(DecodeOptions(token_probabilities=True))
+            scored = await transcriber.transcript([clip.samples], wish)
+            assert tuple(replace(each, scored=None) for each in scored.segments) == plain.segments
+            for segment in scored.segments:
+                tokens = segment.scored or ()
+                assert b"".join(token.spelling for token in tokens).decode() == segment.text
+                assert all(0 < token.probability <= 1 for token in tokens)

@@ -163,6 +163,15 @@ async def test_a_sure_language_is_asked_once() -> None:
     assert joined_text(transcript.segments) == " ".join(f"w{n}" for n in range(1, 52))
 
 
+async def test_the_language_is_one_of_the_candidates() -> None:
+    """Whatever else the model would rather hear."""
+    backend = FakeBackend(language=Language("de", 0.9), languages=frozenset({"de", "en", "es"}))
+    wish = FileRequest(DecodeOptions(candidates=("es", "en")))
+    transcript = await transcribed([recording(STORY)], wish, backend)
+    assert transcript.language.code == "es"
+    assert joined_text(transcript.segments) == " ".join(f"w{n}" for n in range(1, 52))
+
+
 async def test_an_unsure_language_is_put_to_a_vote() -> None:
     """Four windows are heard, and no word of them is lost meanwhile."""
     backend = FakeBackend(language=Language("de", 0.3))

@@ -61,6 +61,8 @@ class Settings(BaseSettings):
 
     max_upload_mb: float = Field(default=100, gt=0)
     """Largest upload in MiB, enforced while reading."""
+    max_uploads: int = Field(default=64, ge=1)
+    """Requests with a body that are in work at once: each may hold an upload on the disk."""
     max_audio_hours: float = Field(default=6, gt=0)
     """Longest recording, counted while decoding: a small file can hold days of silence."""
     max_clients: int = Field(default=32, ge=1)

@@ -99,11 +99,20 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoredToken:
+    """A text token as the model spells it, and how probable it was after the text before it."""
+
+    spelling: bytes
+    """UTF-8, maybe only a part of a character."""
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A stretch of text as Whisper cut it; `text` keeps its leading space.
 
-    `words` is None where they were not asked for. `avg_logprob`, `compression_ratio` and
-    `no_speech_prob` judge the whole hypothesis that the segment came from.
+    `words` and `scored` are None where they were not asked for. `avg_logprob`, `compression_ratio`
+    and `no_speech_prob` judge the whole hypothesis that the segment came from.
     """
 
     start: float
@@ -115,6 +124,8 @@ class Segment:
     compression_ratio: float
     no_speech_prob: float
     words: tuple[Word, ...] | None = None
+    scored: tuple[ScoredToken, ...] | None = None
+    """The text tokens; their spellings put together are `text`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +157,8 @@ class DecodeOptions:
     """Words that are likely to occur."""
     words: bool = False
     """Whether to measure word times."""
+    token_probabilities: bool = False
+    """Whether to say how probable each token of the text is."""
     beam_size: int = 5
     temperatures: tuple[float, ...] = TEMPERATURES
     thresholds: Thresholds = field(default_factory=Thresholds)
@@ -153,6 +166,8 @@ class DecodeOptions:
     """An answer that is not believed is left out, rather than tried again at any price."""
     max_new_tokens: int | None = None
     """Bound on the length of the answer, against run-away; None for the model's own."""
+    candidates: tuple[str, ...] = ()
+    """The languages among which to detect; empty for all that the model knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +237,9 @@ class Vocabulary(Protocol):
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of text tokens; anything special is left out."""
+
+    def spelling(self, token: int) -> bytes:
+        """The bytes of one text token: UTF-8, maybe only a part of a character."""
 
     def split_words(self, tokens: Sequence[int], language: str) -> list[tuple[str, int]]:
         """Cut text tokens into words: each with its text and its number of tokens, in order."""

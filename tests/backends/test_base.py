@@ -11,8 +11,15 @@ from whisperlive_hybrid.types import DecodeOptions, Task
     ("able", "options", "param"),
     [
         ({}, DecodeOptions(language="fr"), "language"),
+        ({}, DecodeOptions(candidates=("en", "fr")), "languages"),
+        ({}, DecodeOptions(language="en", candidates=("en", "fr")), "languages"),
         ({"tasks": frozenset({Task.TRANSCRIBE})}, DecodeOptions(task=Task.TRANSLATE), "task"),
         ({"word_times": False}, DecodeOptions(words=True), "timestamp_granularities"),
+        (
+            {"token_probabilities": False},
+            DecodeOptions(token_probabilities=True),
+            "include",
+        ),
         ({"prompts": False}, DecodeOptions(prompt="a"), "prompt"),
         ({"prompts": False}, DecodeOptions(hotwords="a"), "prompt"),
     ],

@@ -100,6 +100,20 @@ def test_detects_the_language_of_every_sentence(demo: Ct2Backend, sentences: lis
     assert min(language.probability for language in heard) > 0.9
 
 
+def test_detects_among_candidates(demo: Ct2Backend, sentences: list[Clip]) -> None:
+    """The likeliest of those allowed, with its own small share; neighbours keep their own sets."""
+    german = encoded(demo, next(clip for clip in sentences if clip.language == "de"))
+    sets = [(), ("en", "de"), ("es", "en"), ("fr",)]
+    works = [DetectLanguage(german, candidates) for candidates in sets]
+    assert len({demo.batch_key(work) for work in works}) == 1
+    free, among, without, only = good(demo.detect_language(works))
+    assert free == among
+    assert free.code == "de"
+    assert without.code in {"es", "en"}
+    assert without.probability < 0.1
+    assert only.code == "fr"
+
+
 def aligned(demo: Ct2Backend, clip: Clip) -> tuple[Align, list[TokenTime]]:
     """The true tokens of a clip with the times at which the model heard them."""
     tokens = tuple(demo.vocabulary._encode(clip.text))

@@ -63,6 +63,20 @@ def test_words_are_the_text(language: str, text: str) -> None:
     assert sum(length for _, length in words) == len(tokens)
 
 
+@given(text=st.text(max_size=40))
+def test_spellings_are_the_bytes_of_the_text(text: str) -> None:
+    """Any character in any script, also where a token holds only a part of it."""
+    tokens = VOCABULARY._encode(text)
+    spelled = b"".join(VOCABULARY.spelling(token) for token in tokens)
+    assert spelled.decode() == VOCABULARY.decode(tokens)
+
+
+def test_every_token_has_a_spelling_of_its_own() -> None:
+    """None is lost and no two are alike, so bytes say which token it was."""
+    tokens = range(VOCABULARY.end_of_text)
+    assert len({VOCABULARY.spelling(token) for token in tokens}) == len(tokens)
+
+
 def test_words_begin_at_spaces() -> None:
     """Words keep their leading space; punctuation stands by itself."""
     tokens = VOCABULARY._encode("Oscar buys, the picture.")

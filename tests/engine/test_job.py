@@ -98,6 +98,14 @@ def test_an_unknown_language_is_detected_first() -> None:
     assert (work.language, work.encoded) == (Language("de", 0.7), ENCODED)
 
 
+def test_detection_keeps_to_the_candidates() -> None:
+    """The backend is told which languages are possible."""
+    job = ReadingJob(window(), DecodeOptions(candidates=("de", "en")), ABLE, VOCABULARY)
+    detect = job.encoded(Encode(window(), 5.0), ENCODED)
+    assert isinstance(detect, DetectLanguage)
+    assert detect.candidates == ("de", "en")
+
+
 def test_a_good_hypothesis_is_the_reading() -> None:
     """What is believed at once is answered at once."""
     job, work = begun()
@@ -203,6 +211,24 @@ def test_words_are_aligned_in_what_was_believed() -> None:
     assert read(reading) == [" w1", " w2 w3"]
     assert [(each.start, each.end) for each in reading.segments] == [(0.1, 0.2), (0.5, 1.1)]
     assert [len(each.words or ()) for each in reading.segments] == [1, 2]
+
+
+def test_probabilities_come_from_alignment_and_leave_the_times_alone() -> None:
+    """Without words a segment stays where its time marks put it."""
+    said = hypothesis(MARK, 1, MARK + 10, MARK + 20, 2, 3, MARK + 60)
+    job, work = begun(ENGLISH)
+    plain = job.generated(work, said)
+    job, work = begun(replace(ENGLISH, token_probabilities=True))
+    align = job.generated(work, said)
+    assert isinstance(align, Align)
+    times = [TokenTime(0.1, 0.2, 0.9), TokenTime(0.5, 0.7, 0.8), TokenTime(0.7, 1.1, 0.7)]
+    scored = job.aligned(align, times)
+    assert isinstance(plain, Reading)
+    assert [[each.probability for each in s.scored or ()] for s in scored.segments] == [
+        [0.9],
+        [0.8, 0.7],
+    ]
+    assert tuple(replace(each, scored=None) for each in scored.segments) == plain.segments
 
 
 def test_the_callers_thresholds_decide() -> None:

@@ -54,10 +54,19 @@ def test_a_result_comes_back_exactly(said: tuple[Segment, ...], language: str, s
 def test_a_request_comes_back_with_all_its_options() -> None:
     """What the client asked for still holds after a restart."""
     request = AudioRequest(
-        DecodeOptions("de", Task.TRANSLATE, "Dr. Ü", "Kassel", words=True, temperatures=(0.4, 1.0)),
+        DecodeOptions(
+            "de",
+            Task.TRANSLATE,
+            "Dr. Ü",
+            "Kassel",
+            words=True,
+            temperatures=(0.4, 1.0),
+            candidates=("de",),
+        ),
         VadOptions(threshold=0.7, pre_roll_s=0.1),
         granularities=frozenset(Granularity),
         model="small",
+        tells_languages=True,
     )
     assert audio_of_text(audio_to_text(request), "small") == request
 

@@ -4,8 +4,13 @@ import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
+from typing import Any, Protocol
 
 import anyio
 import pytest
@@ -13,11 +18,15 @@ import uvicorn
 from fastapi import FastAPI
 from wav_files import open_wav, write_wav
 
+from whisperlive_hybrid.backends.ct2 import Ct2Backend
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend
+from whisperlive_hybrid.backends.silero import SileroVad
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.fetch.fetcher import open_fetcher
+from whisperlive_hybrid.media import open_audio
 from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
+from whisperlive_hybrid.models import DEMO, find_model
 from whisperlive_hybrid.recording import OpenMedia
 from whisperlive_hybrid.server.http.app import build_http_app
 from whisperlive_hybrid.types import Samples
@@ -33,6 +42,7 @@ class OpenDoor(Protocol):
         media: OpenMedia = open_wav,
         queue_limit: int = 256,
         others: Sequence[OnDemand] = (),
+        max_uploads: int = 64,
     ) -> AbstractAsyncContextManager[tuple[FastAPI, Engine]]:
         """Enter it for the application and its engine."""
 
@@ -44,12 +54,13 @@ async def open_door(
     media: OpenMedia = open_wav,
     queue_limit: int = 256,
     others: Sequence[OnDemand] = (),
+    max_uploads: int = 64,
 ) -> AsyncIterator[tuple[FastAPI, Engine]]:
     """Uploads of at most 1 MiB; 3 live clients; room for 1000 bytes of models on demand.
 
     Recordings are fetched from 127.0.0.1, without TLS: reading authorities takes 90 ms.
     """
-    settings = Settings(max_upload_mb=1, fetch_allow="127.0.0.1")
+    settings = Settings(max_upload_mb=1, max_uploads=max_uploads, fetch_allow="127.0.0.1")
     async with (
         Engine(backend or FakeBackend(), queue_limit=queue_limit) as engine,
         ModelPool(engine, EnergyVad(), others, Room(bytes=1000, idle_s=60)) as pool,
@@ -82,23 +93,83 @@ def _write_wav() -> Callable[[Samples], bytes]:
     return write_wav
 
 
-@pytest.fixture
-def served() -> Iterator[str]:
-    """The address of a real server."""
+class Serve(Protocol):
+    """Runs a server on a real port."""
+
+    def __call__(
+        self,
+        backend: FakeBackend | None = None,
+        *,
+        media: OpenMedia = open_wav,
+        queue_limit: int = 256,
+        max_uploads: int = 64,
+    ) -> AbstractContextManager[str]:
+        """Enter it for the address."""
+
+
+@contextmanager
+def on_port(door: AbstractAsyncContextManager[tuple[FastAPI, Engine]]) -> Iterator[str]:
+    """Run uvicorn around a door in a thread of its own; the address that it serves."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         servers: list[uvicorn.Server] = []
 
-        async def serve() -> None:
-            async with open_door() as (app, _):
+        async def run() -> None:
+            async with door as (app, _):
                 config = uvicorn.Config(app, lifespan="off", ws="none", log_level="warning")
                 servers.append(uvicorn.Server(config))
                 is_made.set()
                 await servers[0].serve([listener])
 
         is_made = threading.Event()
-        thread = threading.Thread(target=anyio.run, args=[serve])
+        thread = threading.Thread(target=anyio.run, args=[run])
         thread.start()
         is_made.wait()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        servers[0].should_exit = True
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            servers[0].should_exit = True
+            thread.join()
+
+
+def serve(backend: FakeBackend | None = None, **options: Any) -> AbstractContextManager[str]:  # noqa: ANN401 (those of `open_door`)
+    """Serve the fake backend."""
+    return on_port(open_door(backend, **options))
+
+
+@asynccontextmanager
+async def open_speech_door() -> AsyncIterator[tuple[FastAPI, Engine]]:
+    """Open the door of a server as it is started, with the demo model."""
+    settings = Settings(max_upload_mb=8, fetch=False)
+    async with (
+        Engine(Ct2Backend(find_model(DEMO), device="cpu", workers=2)) as engine,
+        ModelPool(engine, SileroVad(), (), Room(bytes=1000, idle_s=60)) as pool,
+        open_fetcher(settings) as fetcher,
+    ):
+        app = build_http_app(
+            engine,
+            pool,
+            settings,
+            live_clients=lambda: 0,
+            open_media=open_audio,
+            fetcher=fetcher,
+        )
+        yield app, engine
+
+
+@pytest.fixture(scope="package")
+def speech_server() -> Iterator[str]:
+    """The address of a real server with the demo model; uploads of at most 8 MiB."""
+    with on_port(open_speech_door()) as address:
+        yield address
+
+
+@pytest.fixture(name="serve")
+def _serve() -> Serve:
+    return serve
+
+
+@pytest.fixture
+def served() -> Iterator[str]:
+    """The address of a real server."""
+    with serve() as address:
+        yield address

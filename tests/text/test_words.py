@@ -1,8 +1,8 @@
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from whisperlive_hybrid.text.words import text_tokens, with_words
-from whisperlive_hybrid.types import Segment, TokenTime, Word
+from whisperlive_hybrid.text.words import text_tokens, with_probabilities, with_words
+from whisperlive_hybrid.types import ScoredToken, Segment, TokenTime, Word
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,10 @@ class LiteralVocabulary:
     def decode(self, tokens: Sequence[int]) -> str:
         """The texts in a row."""
         return "".join(self.texts[token] for token in tokens if token < self.end_of_text)
+
+    def spelling(self, token: int) -> bytes:
+        """The text itself."""
+        return self.texts[token].encode()
 
     def split_words(self, tokens: Sequence[int], language: str) -> list[tuple[str, int]]:
         """One word per token; in German, pairs of tokens."""
@@ -86,6 +90,17 @@ def test_a_segment_without_text_keeps_its_times() -> None:
     """Where nothing is measured the marks stand."""
     (timed,) = with_words([segment(200, 250)], [], LiteralVocabulary(()), "en")
     assert (timed.start, timed.end, timed.words) == (7.0, 9.0, ())
+
+
+def test_probabilities_change_nothing_else() -> None:
+    """Each segment gets its own tokens, without the marks, and keeps its times."""
+    vocabulary = LiteralVocabulary((" a", " ü", "c"))
+    times = [TokenTime(0.5, 1.0, 0.5), TokenTime(1.0, 1.5, 0.75), TokenTime(3.0, 3.5, 0.0)]
+    plain = [segment(200, 0, 1, 250), segment(2)]
+    first, second = with_probabilities(plain, times, vocabulary)
+    assert first.scored == (ScoredToken(b" a", 0.5), ScoredToken(" ü".encode(), 0.75))
+    assert second.scored == (ScoredToken(b"c", 0.0),)
+    assert [replace(each, scored=None) for each in (first, second)] == plain
 
 
 def test_text_tokens_leave_out_marks() -> None:

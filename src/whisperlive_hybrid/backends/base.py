@@ -50,6 +50,8 @@ class Capabilities:
     """Encoder lengths that are safe for it, ascending; the last is the full one."""
     context_tail_s: float = 2.0
     """Silence that must follow the speech inside a shortened context."""
+    token_probabilities: bool = False
+    """Whether it can say how probable each token of a text is."""
     note: str = ""
     """What people must know about it, from its card."""
 
@@ -65,13 +67,10 @@ class Capabilities:
 
     def check(self, options: DecodeOptions) -> None:
         """Raise `Unsupported` if the model cannot honour `options`."""
-        if options.language is not None and options.language not in self.languages:
-            raise Unsupported(
-                f"Model {self.model!r} does not know the language {options.language!r}; "
-                f"it knows: {', '.join(sorted(self.languages))}.",
-                param="language",
-                code="unsupported_value",
-            )
+        for code in options.candidates:
+            self._check_language(code, "languages")
+        if options.language is not None:
+            self._check_language(options.language, "language")
         if options.task not in self.tasks:
             raise Unsupported(f"Model {self.model!r} cannot {options.task.value}.", param="task")
         if options.words and not self.word_times:
@@ -79,8 +78,21 @@ class Capabilities:
                 f"Backend {self.backend!r} measures no word times.",
                 param="timestamp_granularities",
             )
+        if options.token_probabilities and not self.token_probabilities:
+            raise Unsupported(
+                f"Backend {self.backend!r} gives no probabilities of tokens.", param="include"
+            )
         if (options.prompt or options.hotwords) and not self.prompts:
             raise Unsupported(f"Backend {self.backend!r} takes no prompt.", param="prompt")
+
+    def _check_language(self, code: str, param: str) -> None:
+        if code not in self.languages:
+            raise Unsupported(
+                f"Model {self.model!r} does not know the language {code!r}; "
+                f"it knows: {', '.join(sorted(self.languages))}.",
+                param=param,
+                code="unsupported_value",
+            )
 
 
 class Encoded(Protocol):
@@ -101,9 +113,10 @@ class Encode:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetectLanguage:
-    """Ask which language is spoken."""
+    """Ask which language is spoken, or which of `candidates` if there are any."""
 
     encoded: Encoded
+    candidates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,7 +131,10 @@ class Generate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Align:
-    """Ask when each of `tokens` (text only) was heard in the first `duration` seconds."""
+    """Ask when each of `tokens` (text only) was heard in the first `duration` seconds.
+
+    The answer also says how probable each was after those before it.
+    """
 
     encoded: Encoded
     language: Language
@@ -148,7 +164,7 @@ class Backend(Protocol):
         """Run the encoder."""
 
     def detect_language(self, batch: Sequence[DetectLanguage]) -> list[Language | Exception]:
-        """Name the most probable language of each."""
+        """Name the most probable language of each, with its probability among all languages."""
 
     def generate(self, batch: Sequence[Generate]) -> list[Hypothesis | Exception]:
         """Write a hypothesis for each."""

@@ -126,9 +126,9 @@ class Ct2Backend:
         return [Ct2Encoded(item[None], context_s) for item in np.asarray(output)]
 
     def detect_language(self, batch: Sequence[DetectLanguage]) -> list[Language | Exception]:
-        """The most probable language of each encoder output."""
+        """The most probable language of each encoder output, among its candidates."""
         ranked = self._model.detect_language(_stacked([work.encoded for work in batch]))
-        return [Language(best[0][0][_LANGUAGE_TOKEN], float(best[0][1])) for best in ranked]
+        return [_likeliest(ranking, work) for ranking, work in zip(ranked, batch, strict=True)]
 
     def generate(self, batch: Sequence[Generate]) -> list[Hypothesis | Exception]:
         """Beam search at temperature 0, else the best of five samples, as openai/whisper does."""
@@ -185,6 +185,7 @@ class Ct2Backend:
             languages=self._vocabulary.languages() if multilingual else frozenset({"en"}),
             tasks=frozenset(Task) if multilingual else frozenset({Task.TRANSCRIBE}),
             word_times=True,
+            token_probabilities=True,
             prompts=True,
             workers=workers,
             encode_batch=8 if on_gpu else 1,  # on the CPU a batched encode gains nothing (measured)
@@ -206,6 +207,13 @@ def _stacked(encoded: Sequence[Encoded]) -> ctranslate2.StorageView:
     outputs = [item.output for item in encoded if isinstance(item, Ct2Encoded)]
     batch = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
     return ctranslate2.StorageView.from_array(np.ascontiguousarray(batch))
+
+
+def _likeliest(ranking: Sequence[tuple[str, float]], work: DetectLanguage) -> Language:
+    """The first of a ranking that is a candidate; capabilities have checked that there is one."""
+    heard = ((token[_LANGUAGE_TOKEN], float(probability)) for token, probability in ranking)
+    allowed = work.candidates
+    return next(Language(code, p) for code, p in heard if not allowed or code in allowed)
 
 
 def _max_length(max_new_tokens: int | None, prompt_length: int) -> int:

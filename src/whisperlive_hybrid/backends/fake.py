@@ -80,6 +80,10 @@ class FakeVocabulary:
         """The words of the text tokens."""
         return "".join(f" w{token}" for token in tokens if token < _END_OF_TEXT)
 
+    def spelling(self, token: int) -> bytes:
+        """The word with its leading space."""
+        return f" w{token}".encode()
+
     def split_words(self, tokens: Sequence[int], language: str) -> list[tuple[str, int]]:
         """One word per token, in any language."""
         del language
@@ -120,6 +124,7 @@ class FakeBackend:
             languages=self.languages,
             tasks=frozenset(Task),
             word_times=True,
+            token_probabilities=True,
             prompts=True,
             workers=self.workers,
             encode_batch=1,
@@ -149,9 +154,15 @@ class FakeBackend:
         return [FakeEncoded(_plateaus(work.window), work.context_s) for work in batch]
 
     def detect_language(self, batch: Sequence[DetectLanguage]) -> list[Language | Exception]:
-        """Always `language`."""
+        """Always `language`; where that is no candidate, the first one, on what is left to it."""
         self._note(batch)
-        return [self.language for _ in batch]
+        rest = 1 - self.language.probability
+        return [
+            self.language
+            if not work.candidates or self.language.code in work.candidates
+            else Language(work.candidates[0], rest)
+            for work in batch
+        ]
 
     def generate(self, batch: Sequence[Generate]) -> list[Hypothesis | Exception]:
         """One time mark before the first word and one after the last."""
@@ -161,9 +172,9 @@ class FakeBackend:
         return [_hypothesis(work) for work in batch]
 
     def align(self, batch: Sequence[Align]) -> list[list[TokenTime] | Exception]:
-        """The exact times of the plateaus."""
+        """The exact times of the plateaus; word wn is probable to n thousandths."""
         self._note(batch)
-        return [[TokenTime(a, b, 1.0) for _, a, b in _words(work)] for work in batch]
+        return [[TokenTime(a, b, n / 1000) for n, a, b in _words(work)] for work in batch]
 
     def close(self) -> None:
         """Remember it."""

@@ -26,6 +26,7 @@ class WhisperVocabulary:
             self._tokenizer = HfTokenizer.from_file(str(tokenizer_file))
         except Exception as error:  # the library raises nothing narrower
             raise ModelUnavailable("The model's tokenizer.json cannot be read.") from error
+        self._byte_of = _byte_alphabet()
         self._is_multilingual = is_multilingual
         self._longest_prompt = longest_text // 2 - 1
         whisper = self._whisper("en", Task.TRANSCRIBE)
@@ -37,6 +38,10 @@ class WhisperVocabulary:
         """The text of text tokens; anything special is left out."""
         text = [token for token in tokens if token < self.end_of_text]
         return self._tokenizer.decode(text)
+
+    def spelling(self, token: int) -> bytes:
+        """The bytes of one text token, from the alphabet in which the vocabulary writes bytes."""
+        return bytes(self._byte_of[letter] for letter in self._tokenizer.id_to_token(token) or "")
 
     def split_words(self, tokens: Sequence[int], language: str) -> list[tuple[str, int]]:
         """Words by spaces, or by code points in languages that write without them."""
@@ -89,3 +94,14 @@ class WhisperVocabulary:
 
     def _whisper(self, language: str, task: Task) -> Tokenizer:
         return Tokenizer(self._tokenizer, self._is_multilingual, task=task.value, language=language)
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """Letter to byte in a byte-level vocabulary (GPT-2's `bytes_to_unicode`, the other way round).
+
+    Bytes that are visible in Latin-1 are their own letters, the others follow from U+0100 on.
+    """
+    visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = sorted(set(range(0x100)) - set(visible))
+    letters = [*map(chr, visible), *(chr(0x100 + n) for n in range(len(hidden)))]
+    return dict(zip(letters, [*visible, *hidden], strict=True))

@@ -1,9 +1,10 @@
 """The way of one window through the model, as a state machine without a model.
 
-Encode, detect the language if it is unknown, generate, judge, align if words are wanted. What is
-not believed is first read again with the full context, if a shorter one was used, since a model may
-lose its footing in it; then hotter and hotter from the same encoder output. Each method takes the
-result of the work asked for last and answers with the next work, or with the reading.
+Encode, detect the language if it is unknown, generate, judge, align if words or probabilities are
+wanted. What is not believed is first read again with the full context, if a shorter one was used,
+since a model may lose its footing in it; then hotter and hotter from the same encoder output. Each
+method takes the result of the work asked for last and answers with the next work, or with the
+reading.
 """
 
 from whisperlive_hybrid.backends.base import (
@@ -17,7 +18,7 @@ from whisperlive_hybrid.backends.base import (
 )
 from whisperlive_hybrid.text.decoding import Candidate, Verdict, judge, least_bad, segments
 from whisperlive_hybrid.text.language import told_language
-from whisperlive_hybrid.text.words import text_tokens, with_words
+from whisperlive_hybrid.text.words import text_tokens, with_probabilities, with_words
 from whisperlive_hybrid.types import (
     DecodeOptions,
     Hypothesis,
@@ -63,7 +64,7 @@ class ReadingJob:
     def encoded(self, _work: Encode, encoded: Encoded) -> Work | Reading:
         """The encoder output is there."""
         if self._language is None:
-            return DetectLanguage(encoded)
+            return DetectLanguage(encoded, self._options.candidates)
         return self._generate(encoded, self._language)
 
     def detected(self, work: DetectLanguage, language: Language) -> Work | Reading:
@@ -84,9 +85,13 @@ class ReadingJob:
                 return self._retry(work)
 
     def aligned(self, work: Align, times: list[TokenTime]) -> Reading:
-        """The words have their times."""
-        timed = with_words(self._segments, times, self._vocabulary, work.language.code)
-        return self._reading(timed, work.language)
+        """The tokens have their times and probabilities."""
+        found, vocabulary = self._segments, self._vocabulary
+        if self._options.token_probabilities:
+            found = with_probabilities(found, times, vocabulary)
+        if self._options.words:
+            found = with_words(found, times, vocabulary, work.language.code)
+        return self._reading(found, work.language)
 
     def _retry(self, failed: Generate) -> Work | Reading:
         self._is_doubted = True
@@ -115,7 +120,7 @@ class ReadingJob:
             for segment in self._segments
             for token in text_tokens(segment.tokens, self._vocabulary)
         )
-        if not (self._options.words and tokens):
+        if not (tokens and (self._options.words or self._options.token_probabilities)):
             return self._reading(self._segments, work.language)
         return Align(work.encoded, work.language, self._options.task, tokens, self._window.duration)
 

@@ -53,7 +53,14 @@ def audio_to_text(audio: AudioRequest) -> str:
     """How to read; without the model, and without a format, which is chosen with the result."""
     options = asdict(audio.options) | {"task": audio.options.task.value}
     granularities = sorted(each.value for each in audio.granularities)
-    return _dumped({"options": options, "vad": asdict(audio.vad), "granularities": granularities})
+    return _dumped(
+        {
+            "options": options,
+            "vad": asdict(audio.vad),
+            "granularities": granularities,
+            "tells_languages": audio.tells_languages,
+        }
+    )
 
 
 def audio_of_text(text: str, model: str) -> AudioRequest:
@@ -62,12 +69,14 @@ def audio_of_text(text: str, model: str) -> AudioRequest:
     options: Written = written["options"]
     options["task"] = Task(options["task"])
     options["temperatures"] = tuple(options["temperatures"])
+    options["candidates"] = tuple(options["candidates"])
     options["thresholds"] = Thresholds(**options["thresholds"])
     return AudioRequest(
         options=DecodeOptions(**options),
         vad=VadOptions(**written["vad"]),
         granularities=frozenset(map(Granularity, written["granularities"])),
         model=model,
+        tells_languages=written["tells_languages"],
     )
 
 

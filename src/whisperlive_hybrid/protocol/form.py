@@ -78,8 +78,13 @@ class Form:
         return default if value is None else number(name, value, low, high)
 
     def truth(self, name: str, *, default: bool = False) -> bool:
-        """Whether a switch is on."""
-        return self.choice(name, ("true", "false"), "true" if default else "false") == "true"
+        """Whether a switch is on; Python programs without an SDK write "True"."""
+        value = self.one(name)
+        if value is None:
+            return default
+        if value.lower() not in ("true", "false"):
+            raise not_among(name, value, ("true", "false"))
+        return value.lower() == "true"
 
     def language(self, name: str = "language") -> str | None:
         """Whisper's code of a language given by code, region or English name; None to detect it."""

@@ -18,12 +18,14 @@ These rules are forced by clients in the field; each is quoted where it forces a
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from reprlib import repr as short_repr
 from typing import Any, Final
 
 from whisperlive_hybrid.audio.pcm import PcmFormat
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.languages import language_code
+from whisperlive_hybrid.protocol.vad_parameters import vad_options
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.types import Language, Segment, Task, Word
 
@@ -304,15 +306,8 @@ def _vad(message: Mapping[str, Any]) -> VadOptions:
     wanted = message.get("vad_parameters") or {}
     if not isinstance(wanted, dict):
         raise BadRequest("vad_parameters is not an object.")
-    defaults = VadOptions()
-    pad_s = _number(wanted, "speech_pad_ms", defaults.pre_roll_s * 1000, 0, 2000) / 1000
-    silence_s = defaults.min_silence_s * 1000
-    return VadOptions(
-        enabled=_flag(message, "use_vad", default=True),
-        threshold=_number(wanted, "threshold", defaults.threshold, 0.01, 0.99),
-        min_silence_s=_number(wanted, "min_silence_duration_ms", silence_s, 100, 5000) / 1000,
-        pre_roll_s=pad_s,
-    )
+    enabled = _flag(message, "use_vad", default=True)
+    return vad_options(partial(_number, wanted), enabled=enabled)
 
 
 def _text(message: Mapping[str, Any], key: str) -> str:

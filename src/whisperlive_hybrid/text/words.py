@@ -1,9 +1,9 @@
-"""Token times to word times, and words to the segments they belong to."""
+"""What alignment says of tokens, dealt out to segments: times of words, probabilities of tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from whisperlive_hybrid.types import Segment, TokenTime, Vocabulary, Word
+from whisperlive_hybrid.types import ScoredToken, Segment, TokenTime, Vocabulary, Word
 
 _PREPENDED = "\"'“¿([{-"
 _APPENDED = "\"'.。,，!！?？:：”)]}、"  # noqa: RUF001 (full-width marks are meant)
@@ -22,20 +22,46 @@ def with_words(
     with words starts and ends with them: they are measured, its time marks were guessed.
     """
     timed: list[Segment] = []
-    first = 0
-    for segment in segments:
-        tokens = text_tokens(segment.tokens, vocabulary)
-        own = times[first : first + len(tokens)]
-        first += len(tokens)
+    for segment, tokens, own in _dealt_out(segments, times, vocabulary):
         words = _words(vocabulary.split_words(tokens, language), own)
         start, end = (words[0].start, words[-1].end) if words else (segment.start, segment.end)
         timed.append(replace(segment, start=start, end=end, words=words))
     return tuple(timed)
 
 
+def with_probabilities(
+    segments: Sequence[Segment], times: Sequence[TokenTime], vocabulary: Vocabulary
+) -> tuple[Segment, ...]:
+    """Give each segment its tokens with their probabilities, and change nothing else.
+
+    `times` belong to the text tokens of all the segments in order.
+    """
+    return tuple(
+        replace(
+            segment,
+            scored=tuple(
+                ScoredToken(vocabulary.spelling(token), time.probability)
+                for token, time in zip(tokens, own, strict=True)
+            ),
+        )
+        for segment, tokens, own in _dealt_out(segments, times, vocabulary)
+    )
+
+
 def text_tokens(tokens: Sequence[int], vocabulary: Vocabulary) -> tuple[int, ...]:
     """The tokens that are text, without time marks."""
     return tuple(token for token in tokens if token < vocabulary.end_of_text)
+
+
+def _dealt_out(
+    segments: Sequence[Segment], times: Sequence[TokenTime], vocabulary: Vocabulary
+) -> Iterator[tuple[Segment, tuple[int, ...], Sequence[TokenTime]]]:
+    """Each segment with its text tokens and what was measured of them."""
+    first = 0
+    for segment in segments:
+        tokens = text_tokens(segment.tokens, vocabulary)
+        yield segment, tokens, times[first : first + len(tokens)]
+        first += len(tokens)
 
 
 def _words(pieces: Sequence[tuple[str, int]], times: Sequence[TokenTime]) -> tuple[Word, ...]:

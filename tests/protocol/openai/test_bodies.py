@@ -1,10 +1,12 @@
+import math
+
 import pytest
 
 from whisperlive_hybrid.errors import BadAudio, TooLarge, Unsupported
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.openai.bodies import answer, error_body, model_list
 from whisperlive_hybrid.protocol.openai.request import AudioRequest, Granularity, ResponseFormat
-from whisperlive_hybrid.types import DecodeOptions, Segment, Task, Word
+from whisperlive_hybrid.types import DecodeOptions, ScoredToken, Segment, Task, Word
 
 WORDS = (Word(" “Don't", 0.1234567, 0.5, 0.9), Word(" stop!”", 0.5, 1.0, 0.9))
 SEGMENT = Segment(0.1234567, 1.0, " “Don't stop!”", (50364, 7, 9), 0.2, -0.3, 0.8, 0.01, WORDS)
@@ -32,6 +34,30 @@ def test_json_is_the_text_and_its_usage() -> None:
         "text": "“Don't stop!”",
         "usage": {"type": "duration", "seconds": 9},
     }
+
+
+def test_logprobs_to_the_letter() -> None:
+    """The bytes of a token are true where its text cannot be; nothing is minus infinity."""
+    tokens = (ScoredToken(b" Hi", 1.0), ScoredToken(b"\xf0\x9f", 0.25), ScoredToken(b"\x98", 0.0))
+    segment = Segment(0, 1, "", (), 0, 0, 0, 0, scored=tokens)
+    request = AudioRequest(DecodeOptions(token_probabilities=True))
+    made = answer(request, [segment], "en", 1.0)
+    assert isinstance(made, dict)
+    assert list(made) == ["text", "logprobs", "usage"]
+    assert made["logprobs"] == [
+        {"token": " Hi", "logprob": 0.0, "bytes": [32, 72, 105]},
+        {"token": "\ufffd", "logprob": math.log(0.25), "bytes": [240, 159]},
+        {"token": "\ufffd", "logprob": -9999.0, "bytes": [152]},
+    ]
+
+
+def test_languages_are_told_to_those_who_asked_among_which() -> None:
+    """By code, and none where nobody spoke."""
+    request = AudioRequest(tells_languages=True)
+    assert body(request)["languages"] == [{"code": "de"}]
+    silence = answer(request, [], "en", 1.0)
+    assert isinstance(silence, dict)
+    assert silence["languages"] == []
 
 
 @pytest.mark.parametrize(("duration", "seconds"), [(0.0, 0), (8.0, 8), (8.0001, 8), (8.001, 9)])

@@ -1,5 +1,3 @@
-import json
-
 import pytest
 
 from whisperlive_hybrid.errors import BadRequest, NotFound, Unsupported
@@ -39,7 +37,9 @@ def test_every_wish_reaches_the_options() -> None:
         ("hotwords", "Zürich"),
         ("keywords[]", "Basel"),
         ("stream", "false"),
+        ("vad_filter", "false"),
     )
+    assert asked.vad == VadOptions(enabled=False)
     assert asked.options == DecodeOptions(
         language="de", prompt="Guten Tag.", hotwords="Zürich, Basel", words=True
     )
@@ -88,8 +88,6 @@ def test_words_are_measured_only_when_asked_for() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("stream", "true"),
-        ("include[]", "logprobs"),
         ("response_format", "diarized_json"),
         ("known_speaker_names[]", "Ann"),
         ("known_speaker_references[]", "data:audio/wav;base64,AAAA"),
@@ -109,12 +107,6 @@ def test_what_is_not_there_yet_is_refused(field: str, value: str) -> None:
         ("include[]", "tokens", "logprobs"),
         ("temperature", "2", "from 0 to 1"),
         ("stream", "maybe", "true, false"),
-        ("chunking_strategy", "manual", "auto, server_vad"),
-        ("chunking_strategy[threshold]", "1.5", "from 0 to 1"),
-        ("chunking_strategy[silence_duration_ms]", "-1", "from 0 to 10000"),
-        ("chunking_strategy", '{"type":"server_vad","volume":1}', "threshold"),
-        ("chunking_strategy", '{"type":"server_vad","threshold":true}', "from 0 to 1"),
-        ("chunking_strategy", "[" * 60_000, "auto, server_vad"),
     ],
 )
 def test_nonsense_is_refused_with_what_is_allowed(field: str, value: str, allowed: str) -> None:
@@ -124,6 +116,28 @@ def test_nonsense_is_refused_with_what_is_allowed(field: str, value: str, allowe
     assert e.value.code == "invalid_value"
     assert (e.value.param or "").startswith(field.removesuffix("[]").split("[")[0])
     assert len(e.value.message) < 300
+
+
+def test_a_stream_is_text() -> None:
+    """Times have no place in its events, so formats that have them are refused, not ignored."""
+    assert not ask(("stream", "false")).stream
+    assert ask(("stream", "true")).stream
+    assert ask(("stream", "true"), ("response_format", "text")).stream
+    for timed in ("srt", "vtt", "verbose_json"):
+        with pytest.raises(Unsupported, match=f"'{timed}' is not compatible with stream") as e:
+            ask(("stream", "true"), ("response_format", timed))
+        assert e.value.param == "response_format"
+
+
+def test_logprobs_need_json() -> None:
+    """No other format has a place for them, so the wish would be ignored."""
+    assert not ask().options.token_probabilities
+    assert ask(("include[]", "logprobs")).options.token_probabilities
+    assert ask(("include", "logprobs"), ("stream", "true")).options.token_probabilities
+    for other in ("verbose_json", "text", "srt"):
+        with pytest.raises(Unsupported, match=f"needs response_format 'json', not '{other}'") as e:
+            ask(("include[]", "logprobs"), ("response_format", other))
+        assert e.value.param == "include"
 
 
 def test_granularities_need_verbose_json() -> None:
@@ -136,47 +150,34 @@ def test_granularities_need_verbose_json() -> None:
 
 
 def test_one_candidate_language_is_the_language() -> None:
-    """Several are refused, and so is one that contradicts `language`."""
-    assert ask(("languages[]", "en"), ("languages[]", "english")).options.language == "en"
-    with pytest.raises(Unsupported, match="more than one"):
-        ask(("languages[]", "en"), ("languages[]", "de"))
-    with pytest.raises(BadRequest, match="contradict"):
-        ask(("language", "en"), ("languages[]", "de"))
+    """There is nothing to detect; the answer still names it."""
+    asked = ask(("languages[]", "en"), ("languages[]", "english"))
+    assert (asked.options.language, asked.options.candidates) == ("en", ("en",))
+    assert asked.tells_languages
 
 
-STRATEGY = {"type": "server_vad", "threshold": 0.6, "prefix_padding_ms": 100}
+def test_several_candidate_languages_are_detected_among() -> None:
+    """Each once; `language` may be one of them and then decides."""
+    asked = ask(("languages[]", "de"), ("languages[]", "english"), ("languages", "de-CH"))
+    assert (asked.options.language, asked.options.candidates) == (None, ("de", "en"))
+    assert asked.tells_languages
+    assert not ask(("language", "en")).tells_languages
+    told = ask(("language", "en"), ("languages[]", "de"), ("languages[]", "en"))
+    assert told.options.language == "en"
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        [("chunking_strategy", json.dumps(STRATEGY))],
-        [(f"chunking_strategy[{name}]", str(value)) for name, value in STRATEGY.items()],
-    ],
-    ids=["JSON", "brackets"],
-)
-def test_server_vad_sets_the_cutting_of_silence(fields: list[tuple[str, str]]) -> None:
-    """Both spellings of real clients mean the same; what is left out is OpenAI's default."""
-    assert ask(*fields).vad == VadOptions(threshold=0.6, pre_roll_s=0.1, min_silence_s=0.2)
-
-
-@pytest.mark.parametrize("written", ["auto", '"auto"', '{"type": "auto"}', "null", ""])
-def test_auto_is_our_own_cutting(written: str) -> None:
-    """`auto` leaves it to the server, as does saying nothing."""
-    assert ask(("chunking_strategy", written)).vad == VadOptions()
-
-
-def test_a_strategy_is_given_once() -> None:
-    """A word and brackets at once may contradict each other, as does auto with settings."""
-    with pytest.raises(BadRequest, match="not both"):
-        ask(("chunking_strategy", "auto"), ("chunking_strategy[threshold]", "0.5"))
-    with pytest.raises(BadRequest, match="'auto'"):
-        ask(("chunking_strategy[type]", "auto"), ("chunking_strategy[threshold]", "0.5"))
+def test_a_language_outside_the_candidates_is_refused() -> None:
+    """The two wishes contradict each other."""
+    with pytest.raises(BadRequest, match=r"'en' and languages\[\] de, es contradict") as e:
+        ask(("language", "en"), ("languages[]", "de"), ("languages[]", "es"))
+    assert (e.value.param, e.value.code) == ("languages", "invalid_value")
 
 
 def test_a_translation_asks_for_english() -> None:
     """The language is that of the speech; fields that make no sense here are unknown."""
-    asked = translation([("language", "de"), ("response_format", "text")], MODELS)
+    fields = [("language", "de"), ("response_format", "text"), ("vad", "false")]
+    asked = translation(fields, MODELS)
+    assert asked.vad == VadOptions(enabled=False)
     assert asked.options == DecodeOptions(language="de", task=Task.TRANSLATE)
     assert asked.response_format is ResponseFormat.TEXT
     with pytest.raises(BadRequest, match="Unknown field 'stream'"):

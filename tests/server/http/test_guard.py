@@ -1,12 +1,13 @@
 from collections.abc import AsyncIterator, Iterator
 
+import anyio
 import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from whisperlive_hybrid.errors import TooLarge
-from whisperlive_hybrid.server.http.guard import BodyLimit, Stamp
+from whisperlive_hybrid.errors import Overloaded, TooLarge
+from whisperlive_hybrid.server.http.guard import BodyLimit, Stamp, UploadSlots
 
 pytestmark = pytest.mark.anyio
 
@@ -85,6 +86,55 @@ async def test_a_lying_length_is_counted() -> None:
         assert statuses[0]["status"] == 413
 
 
+async def upload_and_wait(
+    scope: Scope, receive: Receive, send: Send, gate: anyio.Event, entered: anyio.Event
+) -> None:
+    """Take a body, then hold on to it."""
+    await receive()
+    entered.set()
+    await gate.wait()
+    await PlainTextResponse("done")(scope, receive, send)
+
+
+async def test_uploads_in_work_are_bounded() -> None:
+    """One too many is refused unread, until another one has ended; requests without are not."""
+    gate, entered = anyio.Event(), anyio.Event()
+
+    async def hold(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "GET":
+            await receive()
+            await PlainTextResponse("here")(scope, receive, send)
+        else:
+            await upload_and_wait(scope, receive, send, gate, entered)
+
+    async with client(UploadSlots(hold, limit=1)) as door, anyio.create_task_group() as tasks:
+        tasks.start_soon(door.post, "/")
+        await entered.wait()
+        for _ in range(2):  # a refusal takes no slot
+            with pytest.raises(Overloaded, match="1 uploads are in work") as e:
+                await door.post("/", content=b"never read")
+        assert e.value.retry_after_s > 0
+        assert (await door.get("/")).text == "here"
+        gate.set()
+    async with client(UploadSlots(hold, limit=1)) as door:
+        for _ in range(3):
+            assert (await door.post("/")).text == "done"
+
+
+async def test_a_failed_upload_gives_its_slot_back() -> None:
+    """Whatever became of it."""
+
+    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, send
+        await receive()
+        raise TooLarge("no")
+
+    async with client(UploadSlots(fail, limit=1)) as door:
+        for _ in range(3):
+            with pytest.raises(TooLarge):
+                await door.post("/")
+
+
 async def test_every_reply_is_stamped() -> None:
     """An id of its own, the milliseconds it took, and the API's version."""
     ticks = iter([1.0, 1.25, 2.0, 2.5])
@@ -97,7 +147,9 @@ async def test_every_reply_is_stamped() -> None:
     assert first.headers["x-request-id"] != second.headers["x-request-id"]
 
 
-@pytest.mark.parametrize("guard", [lambda app: BodyLimit(app, limit=0), Stamp])
+@pytest.mark.parametrize(
+    "guard", [lambda a: BodyLimit(a, limit=0), lambda a: UploadSlots(a, limit=0), Stamp]
+)
 async def test_only_requests_are_guarded(guard: type[Stamp]) -> None:
     """The start and stop of the server pass unseen."""
     seen: list[object] = []

@@ -23,6 +23,10 @@ _SPOKEN_MARKS: Final = "%‰&@#*§"
 """Unicode calls them punctuation, but they are said aloud."""
 
 
+_IMPOSSIBLE: Final = -9999.0
+"""OpenAI's logarithm of a probability too small to tell; JSON has no infinity."""
+
+
 def answer(
     request: AudioRequest, segments: Sequence[Segment], language: str, duration: float
 ) -> Json | str:
@@ -32,7 +36,12 @@ def answer(
     """
     match request.response_format:
         case ResponseFormat.JSON:
-            return {"text": joined_text(segments), "usage": _usage(duration)}
+            body: Json = {"text": joined_text(segments)}
+            if request.options.token_probabilities:
+                body["logprobs"] = logprobs(segments)
+            if request.tells_languages:
+                body["languages"] = languages(segments, language)
+            return body | {"usage": _usage(duration)}
         case ResponseFormat.VERBOSE_JSON:
             return _verbose(request, segments, language, duration)
         case ResponseFormat.TEXT:
@@ -41,6 +50,28 @@ def answer(
             return srt(segments)
         case ResponseFormat.VTT:
             return vtt(segments)
+
+
+def logprobs(segments: Sequence[Segment]) -> list[Json]:
+    """Every token of the text with the logarithm of its probability.
+
+    The bytes are those of the token alone; where they end inside a character, `token` shows that as
+    U+FFFD.
+    """
+    return [
+        {
+            "token": scored.spelling.decode(errors="replace"),
+            "logprob": _logarithm(scored.probability),
+            "bytes": list(scored.spelling),
+        }
+        for segment in segments
+        for scored in segment.scored or ()
+    ]
+
+
+def languages(segments: Sequence[Segment], language: str) -> list[Json]:
+    """Which languages were heard: one, or none where nobody spoke."""
+    return [{"code": language}] if segments else []
 
 
 def error_body(error: Exception) -> Json:
@@ -115,6 +146,10 @@ def _segment(number: int, segment: Segment) -> Json:
         "compression_ratio": segment.compression_ratio,
         "no_speech_prob": segment.no_speech_prob,
     }
+
+
+def _logarithm(probability: float) -> float:
+    return max(math.log(probability), _IMPOSSIBLE) if probability > 0 else _IMPOSSIBLE
 
 
 def _words(segment: Segment) -> Iterator[Json]:

@@ -1,10 +1,9 @@
 """OpenAI's audio requests: form fields to decoding options.
 
-Everything that is asked for is honoured or refused with its name. `languages[]`, `keywords[]` and
-`chunking_strategy` are OpenAI's; `hotwords` is the older name of keywords among Whisper servers.
+Everything that is asked for is honoured or refused with its name. `languages[]` and `keywords[]`
+are OpenAI's; `hotwords` is the older name of keywords among Whisper servers.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -16,22 +15,17 @@ from whisperlive_hybrid.protocol.form import (
     Form,
     known_language,
     not_among,
-    number,
 )
 from whisperlive_hybrid.protocol.model_names import ModelNames
+from whisperlive_hybrid.protocol.openai.cutting import STRATEGY_FIELDS, VAD_FIELDS, cutting
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.types import TEMPERATURES, DecodeOptions, Task
 
 _GRANULARITIES: Final = "timestamp_granularities"
-_STRATEGY: Final = "chunking_strategy"
-_STRATEGY_PARTS: Final = ("type", "threshold", "prefix_padding_ms", "silence_duration_ms")
-_LONGEST_PADDING_MS: Final = 10_000
-"""Bound on paddings: audio before an onset has to be kept in memory while nobody speaks."""
-
-_COMMON: Final = ("model", "language", "prompt", "hotwords", "temperature")
+_COMMON: Final = ("model", "language", "prompt", "hotwords", "temperature", *VAD_FIELDS)
 _HARMLESS: Final = ("user",)
 DECODING_FIELDS: Final = FieldNames(
-    (*_COMMON, _STRATEGY, *(f"{_STRATEGY}[{part}]" for part in _STRATEGY_PARTS)),
+    (*_COMMON, *STRATEGY_FIELDS),
     (_GRANULARITIES, "languages", "keywords"),
     _HARMLESS,
 )
@@ -43,7 +37,7 @@ TRANSCRIPTION_FIELDS: Final = FieldNames(
     _HARMLESS,
 )
 TRANSLATION_FIELDS: Final = FieldNames((*_COMMON, "response_format"), ("keywords",), _HARMLESS)
-"""OpenAI's, and three more that mean the same as for a transcription."""
+"""OpenAI's, and more that mean the same as for a transcription."""
 
 
 class ResponseFormat(Enum):
@@ -54,6 +48,10 @@ class ResponseFormat(Enum):
     SRT = "srt"
     VERBOSE_JSON = "verbose_json"
     VTT = "vtt"
+
+
+STREAMED: Final = (ResponseFormat.JSON, ResponseFormat.TEXT)
+"""The formats of OpenAI's streaming models; a stream is the same events for both."""
 
 
 class Granularity(Enum):
@@ -73,14 +71,21 @@ class AudioRequest:
     granularities: frozenset[Granularity] = frozenset({Granularity.SEGMENT})
     model: str = ""
     """Which of the server's models; empty where there is no choice."""
+    stream: bool = False
+    """Whether the text is sent while the file is being read."""
+    tells_languages: bool = False
+    """Whether the answer says which languages were heard."""
 
 
 def transcription(given: Iterable[tuple[str, str]], models: ModelNames) -> AudioRequest:
     """Read the fields of /v1/audio/transcriptions, in any order; raises as `decoding` does."""
     form = Form.of(given, TRANSCRIPTION_FIELDS)
     read = decoding(form, models, Task.TRANSCRIBE)
-    _refuse_what_is_missing(form)
-    return replace(read, response_format=_response_format(form))
+    _refuse_speakers(form)
+    response_format = _response_format(form)
+    options = replace(read.options, token_probabilities=_logprobs(form, response_format))
+    stream = _stream(form, response_format)
+    return replace(read, options=options, response_format=response_format, stream=stream)
 
 
 def translation(given: Iterable[tuple[str, str]], models: ModelNames) -> AudioRequest:
@@ -98,33 +103,46 @@ def decoding(form: Form, models: ModelNames, task: Task) -> AudioRequest:
     """
     model = models.resolve(form.one("model"))
     granularities = _granularities(form)
+    language, candidates = _languages(form)
     words = Granularity.WORD in granularities
-    options = _options(form, task, _language(form), words=words)
-    return AudioRequest(options, _vad(form), granularities=granularities, model=model)
+    options = replace(_options(form, task, language), candidates=candidates, words=words)
+    return AudioRequest(
+        options,
+        cutting(form),
+        granularities=granularities,
+        model=model,
+        tells_languages=bool(candidates),
+    )
 
 
-def _refuse_what_is_missing(form: Form) -> None:
-    """Streams, token probabilities and speakers are not there yet."""
-    if form.truth("stream"):
-        # OpenAI's Python client reads a whole answer to a stream request as no events at all.
-        raise Unsupported("stream=true is not supported; send stream=false.", param="stream")
-    for wish in form.many("include"):
-        if wish != "logprobs":
-            raise not_among("include", wish, ["logprobs"])
-        raise Unsupported("include[]=logprobs is not supported.", param="include")
+def _refuse_speakers(form: Form) -> None:
+    """Nobody tells speakers apart yet."""
     for name in ("known_speaker_names", "known_speaker_references"):
         if form.many(name):
             raise Unsupported(f"{name} is not supported: speakers are not told apart.", param=name)
 
 
-def _options(form: Form, task: Task, language: str | None, *, words: bool = False) -> DecodeOptions:
+def _logprobs(form: Form, response_format: ResponseFormat) -> bool:
+    """Whether probabilities of tokens are wanted; json alone has a place for them."""
+    wishes = form.many("include")
+    for wish in wishes:
+        if wish != "logprobs":
+            raise not_among("include", wish, ["logprobs"])
+    if wishes and response_format is not ResponseFormat.JSON:
+        raise Unsupported(
+            f"include[]=logprobs needs response_format 'json', not {response_format.value!r}.",
+            param="include",
+        )
+    return bool(wishes)
+
+
+def _options(form: Form, task: Task, language: str | None) -> DecodeOptions:
     hotwords = form.one("hotwords")
     return DecodeOptions(
         language=language,
         task=task,
         prompt=form.one("prompt") or "",
         hotwords=", ".join([*([hotwords] if hotwords else []), *form.many("keywords")]),
-        words=words,
         temperatures=_temperatures(form.number("temperature", 0.0, 0.0, 1.0)),
     )
 
@@ -134,23 +152,18 @@ def _temperatures(first: float) -> tuple[float, ...]:
     return (first, *(hotter for hotter in TEMPERATURES if hotter > first))
 
 
-def _language(form: Form) -> str | None:
-    """The language of `language`, or of `languages[]` with a single entry."""
+def _languages(form: Form) -> tuple[str | None, tuple[str, ...]]:
+    """The language, None to detect it, and the entries of `languages[]` to detect it among."""
     code = form.language()
-    candidates = {known_language(each, "languages") for each in form.many("languages")}
-    if len(candidates) > 1:
-        raise Unsupported(
-            "languages[] with more than one language is not supported; give one, or none to "
-            "have it detected.",
-            param="languages",
-        )
-    if code and candidates and code not in candidates:
+    listed = dict.fromkeys(known_language(each, "languages") for each in form.many("languages"))
+    if code and listed and code not in listed:
         raise BadRequest(
-            f"language {code!r} and languages[] {min(candidates)!r} contradict each other.",
+            f"language {code!r} and languages[] {', '.join(listed)} contradict each other.",
             param="languages",
             code="invalid_value",
         )
-    return code or next(iter(candidates), None)
+    only = next(iter(listed)) if len(listed) == 1 else None
+    return code or only, tuple(listed)
 
 
 def _response_format(form: Form) -> ResponseFormat:
@@ -172,6 +185,19 @@ def _response_format(form: Form) -> ResponseFormat:
     return chosen
 
 
+def _stream(form: Form, response_format: ResponseFormat) -> bool:
+    """Whether events are wanted; they carry text, and no format in which text has times."""
+    stream = form.truth("stream")
+    if stream and response_format not in STREAMED:
+        # Never ignored: OpenAI's Python client reads a whole answer as a stream without events.
+        raise Unsupported(
+            f"response_format {response_format.value!r} is not compatible with stream=true. "
+            "Use 'json' or 'text' instead.",
+            param="response_format",
+        )
+    return stream
+
+
 def _granularities(form: Form) -> frozenset[Granularity]:
     name, known = _GRANULARITIES, [each.value for each in Granularity]
     asked = form.many(name)
@@ -179,52 +205,3 @@ def _granularities(form: Form) -> frozenset[Granularity]:
         if value not in known:
             raise not_among(name, value, known)
     return frozenset(map(Granularity, asked)) or frozenset({Granularity.SEGMENT})
-
-
-def _vad(form: Form) -> VadOptions:
-    """The cutting of silence: ours for `auto` and by default, OpenAI's numbers for server_vad."""
-    parts = _strategy(form)
-    kind = parts.pop("type", "server_vad" if parts else "auto")
-    if kind not in ("auto", "server_vad") or (kind == "auto" and parts):
-        raise not_among(_STRATEGY, f"{kind}", ["auto", "server_vad (with its settings)"])
-    if kind == "auto":
-        return VadOptions()
-
-    def part(name: str, default: float, high: float) -> float:
-        return number(f"{_STRATEGY}[{name}]", parts.get(name, default), 0, high)
-
-    return VadOptions(
-        threshold=part("threshold", 0.5, 1),
-        pre_roll_s=part("prefix_padding_ms", 300, _LONGEST_PADDING_MS) / 1000,
-        min_silence_s=part("silence_duration_ms", 200, _LONGEST_PADDING_MS) / 1000,
-    )
-
-
-def _strategy(form: Form) -> dict[str, object]:
-    """`chunking_strategy` from its three spellings: a word, a JSON object, bracketed fields."""
-    parts: dict[str, object] = {
-        part: value for part in _STRATEGY_PARTS if (value := form.one(f"{_STRATEGY}[{part}]"))
-    }
-    whole = form.one(_STRATEGY)
-    if whole is None:
-        return parts
-    if parts:
-        raise BadRequest(
-            f"Give {_STRATEGY} as one value or as bracketed fields, not both.", param=_STRATEGY
-        )
-    return _written_strategy(whole)
-
-
-def _written_strategy(whole: str) -> dict[str, object]:
-    try:
-        written = json.loads(whole)
-    except (ValueError, RecursionError):  # a bare word, or brackets without end
-        written = whole
-    if written is None:
-        return {}
-    if not isinstance(written, dict):
-        return {"type": written}
-    for name in written:
-        if name not in _STRATEGY_PARTS:
-            raise not_among(_STRATEGY, name, _STRATEGY_PARTS)
-    return {name: value for name, value in written.items() if value is not None}

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.errors import ServerErrorMiddleware
@@ -16,11 +17,11 @@ from whisperlive_hybrid.fetch.fetcher import Fetcher
 from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.recording import OpenMedia, Recordings
 from whisperlive_hybrid.server.http.audio import AudioRoutes
-from whisperlive_hybrid.server.http.guard import BodyLimit, Stamp
+from whisperlive_hybrid.server.http.guard import BodyLimit, Stamp, UploadSlots
 from whisperlive_hybrid.server.http.legacy import LegacyRoutes
 from whisperlive_hybrid.server.http.overview import SERVICE, OverviewRoutes
 from whisperlive_hybrid.server.http.recording import Listener
-from whisperlive_hybrid.server.http.refusals import hung_up, refused, unroutable
+from whisperlive_hybrid.server.http.refusals import hung_up, invalid, refused, unroutable
 
 
 def build_http_app(
@@ -44,11 +45,13 @@ def build_http_app(
         middleware=[
             Middleware(Stamp),
             Middleware(ServerErrorMiddleware, handler=refused),
+            Middleware(UploadSlots, limit=settings.max_uploads),
             Middleware(BodyLimit, limit=settings.max_upload_bytes),
         ],
         exception_handlers={
             WhisperLiveError: refused,
             HTTPException: unroutable,
+            RequestValidationError: invalid,
             ClientDisconnect: hung_up,
         },
     )

@@ -1,11 +1,15 @@
 """The routes of OpenAI's audio API."""
 
+from contextlib import AsyncExitStack
+from functools import partial
+
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.protocol.openai import bodies
+from whisperlive_hybrid.protocol.openai.events import EventWriter
 from whisperlive_hybrid.protocol.openai.request import (
     TRANSCRIPTION_FIELDS,
     TRANSLATION_FIELDS,
@@ -13,9 +17,13 @@ from whisperlive_hybrid.protocol.openai.request import (
     transcription,
     translation,
 )
+from whisperlive_hybrid.recording import SHORTEST_AUDIO_S
 from whisperlive_hybrid.server.http.described import form_of
 from whisperlive_hybrid.server.http.recording import Listener
+from whisperlive_hybrid.server.http.streaming import Emit, EventStream
 from whisperlive_hybrid.server.http.upload import Upload, received
+from whisperlive_hybrid.transcribe import Advance
+from whisperlive_hybrid.types import Segment
 
 
 class AudioRoutes:
@@ -36,15 +44,40 @@ class AudioRoutes:
 
     async def transcriptions(self, request: Request) -> Response:
         """What was said, in the language it was said in."""
-        async with received(request) as upload:
+        async with AsyncExitStack() as held:
+            upload = await held.enter_async_context(received(request))
             wish = transcription(upload.fields, self._pool.names)
-            return await self._answer(request, upload, wish)
+            if not wish.stream:
+                return await self._answer(request, upload, wish)
+            # The reply is made after this function has returned, from the file that it still holds.
+            return EventStream(partial(self._stream, request, upload, wish), held.pop_all())
 
     async def translations(self, request: Request) -> Response:
         """What was said, in English."""
         async with received(request) as upload:
             wish = translation(upload.fields, self._pool.names)
             return await self._answer(request, upload, wish)
+
+    async def _stream(
+        self, request: Request, upload: Upload, wish: AudioRequest, emit: Emit
+    ) -> None:
+        """Emit the events of a transcription while it is made."""
+        writer = EventWriter(wish)
+        waiting: list[Segment] = []
+
+        async def advance(news: Advance) -> None:
+            waiting.extend(news.segments)
+            if news.done >= SHORTEST_AUDIO_S:  # less may still prove to be all, and is refused
+                await emit(writer.delta(waiting))
+                waiting.clear()
+
+        async with self._pool.lease(wish.model) as transcriber:
+            transcript = await self._listener.transcript(
+                request, upload, transcriber, wish.options, wish.vad, advance
+            )
+        await emit(writer.delta(waiting))
+        language = transcript.language.code
+        await emit(writer.done(transcript.segments, language, transcript.duration))
 
     async def _answer(self, request: Request, upload: Upload, wish: AudioRequest) -> Response:
         async with self._pool.lease(wish.model) as transcriber:

@@ -8,10 +8,15 @@ from typing import Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from whisperlive_hybrid.errors import TooLarge
+from whisperlive_hybrid.errors import Overloaded, TooLarge
 
 OPENAI_VERSION: Final = "2020-10-01"
 """The version of its API that OpenAI has announced ever since."""
+
+
+_METHODS_WITH_BODY: Final = ("POST", "PUT", "PATCH")
+_RETRY_AFTER_S: Final = 2.0
+"""Uploads are short where they are many."""
 
 
 class BodyLimit:
@@ -48,6 +53,42 @@ class BodyLimit:
 
     def _too_large(self, seen: str) -> TooLarge:
         return TooLarge(f"Maximum content size limit ({self._limit}) exceeded ({seen})")
+
+
+class UploadSlots:
+    """Bounds how many requests with a body are in work at once: each may fill a file on the disk.
+
+    One too many is refused before a byte of its body is read, by an `Overloaded` raised out of
+    `receive`. A request keeps its slot to its end, as it keeps its upload.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+        self._taken = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; it takes a slot when its body is asked for."""
+        if scope["type"] != "http" or scope["method"] not in _METHODS_WITH_BODY:
+            await self._app(scope, receive, send)
+            return
+        has_slot = False
+
+        async def admitted() -> Message:
+            nonlocal has_slot
+            if not has_slot and self._taken >= self._limit:
+                raise Overloaded(
+                    f"The server is busy: {self._taken} uploads are in work.",
+                    retry_after_s=_RETRY_AFTER_S,
+                )
+            self._taken += not has_slot
+            has_slot = True
+            return await receive()
+
+        try:
+            await self._app(scope, admitted, send)
+        finally:
+            self._taken -= has_slot
 
 
 class Stamp:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from whisperlive_hybrid.recording import Recordings
 from whisperlive_hybrid.server.http.upload import Upload, while_connected
 from whisperlive_hybrid.speech.regions import VadOptions
-from whisperlive_hybrid.transcribe import FileRequest, Transcriber, Transcript, ignore
+from whisperlive_hybrid.transcribe import FileRequest, OnAdvance, Transcriber, Transcript, ignore
 from whisperlive_hybrid.types import DecodeOptions, Urgency
 
 SHORT_FILE_S: Final = 60.0
@@ -31,6 +31,7 @@ class Listener:
         transcriber: Transcriber,
         options: DecodeOptions,
         vad: VadOptions,
+        on_advance: OnAdvance = ignore,
     ) -> Transcript:
         """Read an upload to its end.
 
@@ -43,7 +44,8 @@ class Listener:
             return FileRequest(options, vad, _urgency(claimed_s, upload.size))
 
         return await while_connected(
-            request, partial(self._recordings.transcript, upload.file, transcriber, plan, ignore)
+            request,
+            partial(self._recordings.transcript, upload.file, transcriber, plan, on_advance),
         )
 
 

@@ -3,6 +3,7 @@
 from typing import Final
 
 import structlog
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -27,10 +28,15 @@ _UNROUTABLE: Final = {
 async def refused(request: Request, error: Exception) -> Response:
     """The reply to an error of ours, or to a defect (any other exception)."""
     fault = fault_of(error)
-    if isinstance(error, BackendFailed):  # defects reach the server's own log
-        log.error("the model failed on a file", path=request.url.path, exc_info=error)
+    log_failure(request.url.path, error)
     body = legacy.error_body(error) if _is_legacy(request) else bodies.error_body(error)
     return JSONResponse(body, fault.status, headers_of(error))
+
+
+def log_failure(path: str, error: Exception) -> None:
+    """Tell the operator what the client is told nothing about; defects reach the server's log."""
+    if isinstance(error, BackendFailed):
+        log.error("the model failed on a file", path=path, exc_info=error)
 
 
 async def unroutable(request: Request, error: Exception) -> Response:
@@ -44,6 +50,15 @@ async def unroutable(request: Request, error: Exception) -> Response:
     else:
         body = bodies.error_object(message)
     return JSONResponse(body, error.status_code, error.headers)
+
+
+async def invalid(request: Request, error: Exception) -> Response:
+    """The reply to parameters that the framework has checked: 400, and only the first fault."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 (as above)
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    fault = BadRequest(f"{' -> '.join(place)}: {first['msg']}", param=place[-1])
+    return await refused(request, fault)
 
 
 async def hung_up(request: Request, error: Exception) -> Response:

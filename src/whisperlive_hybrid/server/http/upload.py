@@ -1,12 +1,13 @@
 """Uploads: the form of a request, its one file, and work that ends when its client has gone."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Final, TypeVar
 
 import anyio
 from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from whisperlive_hybrid.errors import BadRequest
@@ -17,6 +18,10 @@ _MAX_FIELD_BYTES: Final = 64 * 1024
 _MAX_FILES: Final = 2
 """One more than is allowed, so that the refusal is in our own words."""
 _FORM_TYPES: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
+
+_NO_FILE: Final = "body -> file: file field required"
+_FILE_AS_TEXT: Final = "body -> file: Expected UploadFile, received: str"
+"""OpenAI's words, which clients look for."""
 
 T = TypeVar("T")
 
@@ -46,20 +51,68 @@ async def received(request: Request) -> AsyncIterator[Upload]:
             "Content-Type must be multipart/form-data with a field 'file', "
             f"not {content_type[:80]!r}."
         )
-    async with request.form(
-        max_files=_MAX_FILES, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES
-    ) as form:
+    form = await _form(request, content_type)
+    try:
         file = _the_file(form)
         fields = tuple((name, v) for name, v in form.multi_items() if isinstance(v, str))
         yield Upload(fields, file.file, file.filename or "", file.size or 0)
+    finally:
+        await form.close()
+
+
+async def _form(request: Request, content_type: str) -> FormData:
+    is_multipart = content_type.lower().startswith(_FORM_TYPES[0])
+    try:
+        if is_multipart:
+            return await _WholeForm(request).parse()
+        return await request.form(max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES)
+    except MultiPartException as error:
+        raise BadRequest(error.message) from error
+    except UnicodeError as error:  # from a charset that only some bytes can be read in
+        raise BadRequest("The form's fields cannot be read in the charset it names.") from error
+
+
+class _WholeForm(MultiPartParser):
+    """A multipart form that must come to its end; a part of a file is no file.
+
+    Starlette drops a last part without a boundary behind it, and the client would be told that it
+    has sent no file.
+    """
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(
+            request.headers,
+            self._checked(request.stream()),
+            max_files=_MAX_FILES,
+            max_fields=_MAX_FIELDS,
+            max_part_size=_MAX_FIELD_BYTES,
+        )
+        self._is_whole = False
+
+    def on_headers_finished(self) -> None:
+        """A part begins: refuse a file without a name at once, it would be read as a long text."""
+        super().on_headers_finished()
+        if self._current_part.field_name == "file" and self._current_part.file is None:
+            raise MultiPartException(_FILE_AS_TEXT)
+
+    def on_end(self) -> None:
+        """The closing boundary has come."""
+        self._is_whole = True
+
+    async def _checked(self, chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+        if not self._is_whole:  # raised into the parser, which deletes what it has written so far
+            raise MultiPartException("The upload was cut off before its closing boundary.")
 
 
 def _the_file(form: FormData) -> UploadFile:
-    """The upload; the first two messages hold OpenAI's words, which clients look for."""
+    """The one file of a form."""
     if "file" not in form:
-        raise BadRequest("body -> file: file field required")
+        raise BadRequest(_NO_FILE)
     if any(isinstance(value, str) for value in form.getlist("file")):
-        raise BadRequest("body -> file: Expected UploadFile, received: str")
+        raise BadRequest(_FILE_AS_TEXT)
     files = [(name, v) for name, v in form.multi_items() if isinstance(v, UploadFile)]
     if len(files) > 1:
         names = ", ".join(repr(name) for name, _ in files)
