@@ -12,7 +12,7 @@ from whisperlive_hybrid.bench.metrics import Quality, Spread
 
 GOOD = Spread(100, 1.0, 1.0, 1.2, 1.4, 1.5)
 SLOW = Spread(100, 2.0, 2.0, 2.5, 3.5, 4.0)
-QUALITY = Quality(0.02, 0.98, GOOD, GOOD, GOOD, GOOD, 0.0, 0, 0)
+QUALITY = Quality(0.02, 0.98, GOOD, GOOD, None, GOOD, GOOD, 0.0, 0, 0)
 ALONE = LoadResult(1, QUALITY, (2,), (100,), 0, 0, (), 5, 0.0, None, None, 0, 0, None)
 LOAD = LoadResult(2, QUALITY, (2, 2), (100, 100), 0, 0, (), 10, 0.0, None, None, 0, 0, None)
 

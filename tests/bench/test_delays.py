@@ -21,8 +21,8 @@ def _line(start: float, end: float, text: str) -> Line:
     return Line(round(start * 1000), round(end * 1000), text, words_in(text))
 
 
-def _event(at: float, committed: list[Line], tentative: str = "") -> Event:
-    return Event(at, tuple(committed), words_in(tentative))
+def _event(at: float, committed: list[Line], tentative: str = "", promised: int = 0) -> Event:
+    return Event(at, tuple(committed), words_in(tentative), promised)
 
 
 def test_a_word_is_guessed_lost_found_and_completed() -> None:
@@ -106,3 +106,35 @@ def test_words_in_a_long_silence_are_invented(end: float, invented: int) -> None
     score = score_stream(THE_DOOR_IS_OLD, [_event(7.0, lines)])
     assert score.invented_words == invented
     assert score.edits == 2
+
+
+def test_a_word_is_promised_when_the_server_calls_it_stable() -> None:
+    """Not before, although it was shown; and a completed word needs no promise any more."""
+    score = score_stream(
+        THE_DOOR_IS_OLD,
+        [
+            _event(2.25, [], "The door"),
+            _event(2.75, [], "The door is", promised=1),
+            _event(3.25, [], "The door is old", promised=3),
+            _event(4.0, [_line(0.5, 3.0, "The door is old.")]),
+        ],
+    )
+    assert [delay.promise for delay in score.delays] == [1.75, 1.25, 0.75, 1.0]
+
+
+def test_a_wrong_word_may_be_called_stable() -> None:
+    """It counts for nothing: the right one is promised when it is completed."""
+    score = score_stream(
+        THE_DOOR_IS_OLD,
+        [
+            _event(3.25, [], "The dog is", promised=2),
+            _event(4.0, [_line(0.5, 3.0, "The door is old.")]),
+        ],
+    )
+    assert [delay.promise for delay in score.delays] == [2.25, 2.0, 1.5, 1.0]
+
+
+def test_who_calls_nothing_stable_has_no_such_delay() -> None:
+    """Other servers are measured without it."""
+    score = score_stream(THE_DOOR_IS_OLD, [_event(4.0, [_line(0.5, 3.0, "The door is old.")])])
+    assert {delay.promise for delay in score.delays} == {None}

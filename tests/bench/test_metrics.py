@@ -1,5 +1,7 @@
 """Figures pooled over streams."""
 
+from dataclasses import replace
+
 import pytest
 
 from whisperlive_hybrid.bench.delays import StreamScore, WordDelay
@@ -54,3 +56,14 @@ def test_one_word_has_no_slope() -> None:
 def test_silence_has_no_error_rate() -> None:
     """Where nothing was said there is nothing to divide by."""
     assert quality([_score({})], revisions=0).wer is None
+
+
+def test_promises_are_pooled_over_servers_that_make_any() -> None:
+    """A stream without promises adds nothing; where nobody promises there is no figure."""
+    word = WordDelay(1.0, 0.5, 1.0, 2.0, ends_speech=True)
+    silent = StreamScore((word,), 1, 0, 0)
+    telling = StreamScore((replace(word, promise=1.5),), 1, 0, 0)
+    assert quality([silent], revisions=0).promise is None
+    promise = quality([silent, telling], revisions=0).promise
+    assert promise
+    assert (promise.count, promise.p50) == (1, 1.5)

@@ -90,3 +90,13 @@ def test_without_the_key_every_segment_but_the_last_is_completed() -> None:
     transcript.receive(1.0, [first, last])
     assert _texts(transcript) == ["One."]
     assert transcript.events[-1].tentative == ("two",)
+
+
+def test_a_server_may_say_what_is_stable() -> None:
+    """`stable` is the beginning of the open text; it may grow while the text stays, as news."""
+    transcript = Transcript()
+    for stable in ({}, {"stable": " The"}, {"stable": " The door,"}, {"stable": " The door,"}):
+        transcript.receive(1.0, [_segment(0, "The door, is", completed=False) | stable])
+    assert [event.promised for event in transcript.events] == [0, 1, 2]
+    transcript.receive(2.0, [_segment(0, "The door is.")])
+    assert transcript.events[-1].promised == 0

@@ -34,7 +34,7 @@ segments = st.builds(
     words=st.none() | st.lists(words).map(tuple),
 )
 readings = st.builds(
-    Reading, st.lists(segments).map(tuple), st.builds(Language, st.text(), numbers)
+    Reading, st.lists(segments).map(tuple), st.builds(Language, st.text(), numbers), st.booleans()
 )
 
 

@@ -44,6 +44,9 @@ class WordDelay:
     commit: float
     """Until it stood in a completed segment."""
     ends_speech: bool
+    promise: float | None = None
+    """Until it stood in what the server calls stable, or was completed; None where it never says
+    what is stable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ def score_stream(reference: Reference, events: Sequence[Event]) -> StreamScore:
     lines = events[-1].committed if events else ()
     alignment = align([word.text for word in said], _words(lines))
     displays = list(_displays(said, events, dict(alignment.matches)))
+    promises = any(event.promised for event in events)
     delays = tuple(
         WordDelay(
             end=said[word].end,
@@ -76,6 +80,7 @@ def score_stream(reference: Reference, events: Sequence[Event]) -> StreamScore:
             stable_display=_stable(displays, word) - said[word].end,
             commit=_committed_at(displays, place) - said[word].end,
             ends_speech=said[word].ends_speech,
+            promise=_promised_at(displays, word) - said[word].end if promises else None,
         )
         for word, place in alignment.matches
     )
@@ -89,6 +94,8 @@ class _Display:
 
     at: float
     shown: frozenset[int]
+    promised: frozenset[int]
+    """Those of them that the server calls stable, or has completed."""
     completed: int
 
 
@@ -105,12 +112,19 @@ def _displays(
     for event in events:
         words = _words(event.committed)
         agreed = _common_prefix(words, final)
-        shown = {word for word, place in matches.items() if place < agreed}
-        first = max(shown, default=-1) + 1
+        completed = {word for word, place in matches.items() if place < agreed}
+        first = max(completed, default=-1) + 1
         begun = min(len(said), bisect_right(ends, event.at) + 1)
         open_words = [word.text for word in said[first:begun]]
-        shown |= {first + word for word, _ in align(open_words, event.tentative).matches}
-        yield _Display(event.at, frozenset(shown), agreed)
+        guessed = align(open_words, event.tentative).matches
+        yield _Display(
+            event.at,
+            shown=frozenset(completed | {first + word for word, _ in guessed}),
+            promised=frozenset(
+                completed | {first + word for word, place in guessed if place < event.promised}
+            ),
+            completed=agreed,
+        )
 
 
 def _common_prefix(words: Sequence[str], others: Sequence[str]) -> int:
@@ -127,6 +141,10 @@ def _stable(displays: Sequence[_Display], word: int) -> float:
     """When the last unbroken run of events that show the word began."""
     run = list(takewhile(lambda display: word in display.shown, reversed(displays)))
     return run[-1].at
+
+
+def _promised_at(displays: Sequence[_Display], word: int) -> float:
+    return next(display.at for display in displays if word in display.promised)
 
 
 def _committed_at(displays: Sequence[_Display], place: int) -> float:

@@ -38,6 +38,8 @@ class Quality:
     """Share of the words that were recognised exactly, over which the delays are taken."""
     first_display: Spread | None
     stable_display: Spread | None
+    promise: Spread | None
+    """Until a word stood in the text that the server calls stable; None where it calls none so."""
     commit: Spread | None
     final: Spread | None
     """Commit delay of the words that end speech: the time to final."""
@@ -58,6 +60,7 @@ def quality(scores: Sequence[StreamScore], revisions: int) -> Quality:
         match_rate=len(delays) / words if words else None,
         first_display=spread([delay.first_display for delay in delays]),
         stable_display=spread([delay.stable_display for delay in delays]),
+        promise=spread([delay.promise for delay in delays if delay.promise is not None]),
         commit=spread([delay.commit for delay in delays]),
         final=spread([delay.commit for delay in delays if delay.ends_speech]),
         slope=_slope(delays),

@@ -82,6 +82,7 @@ _ROWS: Sequence[tuple[str, Callable[[LoadResult], str]]] = (
     ("words matched", lambda load: _share(load.quality.match_rate)),
     ("first display p50 / p95", lambda load: _p50_p95(load.quality.first_display)),
     ("stable display p50 / p95", lambda load: _p50_p95(load.quality.stable_display)),
+    ("in stable text p50 / p95", lambda load: _p50_p95(load.quality.promise)),
     ("commit p50 / p95", lambda load: _p50_p95(load.quality.commit)),
     ("time to final p50 / p95", lambda load: _p50_p95(load.quality.final)),
     ("commit delay growth, s/s", lambda load: _number(load.quality.slope, 4)),

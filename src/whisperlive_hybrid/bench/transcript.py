@@ -7,7 +7,7 @@ again, and before 0.6 no `completed`, where every segment but the last counts as
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from whisperlive_hybrid.bench.words import words_in
@@ -33,6 +33,8 @@ class Event:
     """All segments completed so far, also those that have left the window."""
     tentative: tuple[str, ...]
     """Words that may still change, normalised."""
+    promised: int = 0
+    """How many of them, from the first, the server calls stable: a key of ours that few send."""
 
 
 class Transcript:
@@ -54,8 +56,12 @@ class Transcript:
         ]
         pairs = list(zip(segments, is_completed, strict=True))
         self._commit([_line(segment) for segment, completed in pairs if completed])
-        open_text = " ".join(str(segment["text"]) for segment, completed in pairs if not completed)
-        event = Event(at, tuple(self._committed), words_in(open_text))
+        still_open = [segment for segment, completed in pairs if not completed]
+        text, stable = (
+            words_in(" ".join(str(segment.get(key, "")) for segment in still_open))
+            for key in ("text", "stable")
+        )
+        event = Event(at, tuple(self._committed), text, promised=len(stable))
         if not self.events or self._is_news(event):
             self.events.append(event)
 
@@ -70,8 +76,7 @@ class Transcript:
         self._committed[first:] = window
 
     def _is_news(self, event: Event) -> bool:
-        before = self.events[-1]
-        return (before.committed, before.tentative) != (event.committed, event.tentative)
+        return replace(self.events[-1], at=event.at) != event
 
 
 def _line(segment: Mapping[str, Any]) -> Line:

@@ -29,13 +29,23 @@ Written = dict[str, Any]
 
 def reading_to_text(reading: Reading) -> str:
     """What the model answered for one window."""
-    return _dumped({"segments": _segments(reading.segments), "language": asdict(reading.language)})
+    return _dumped(
+        {
+            "segments": _segments(reading.segments),
+            "language": asdict(reading.language),
+            "was_doubted": reading.was_doubted,
+        }
+    )
 
 
 def reading_of_text(text: str) -> Reading:
     """The inverse of `reading_to_text`."""
     written = json.loads(text)
-    return Reading(_segments_of(written["segments"]), Language(**written["language"]))
+    return Reading(
+        _segments_of(written["segments"]),
+        Language(**written["language"]),
+        was_doubted=written["was_doubted"],
+    )
 
 
 def result_to_text(result: Result) -> str:
