@@ -1,4 +1,4 @@
-"""The command line of the file door's benchmark: `whisperlive bench files`."""
+"""The command line of the file door's benchmark: `whisperlive bench files | profile`."""
 
 import shlex
 import sys
@@ -9,6 +9,7 @@ import anyio
 import typer
 from rich.console import Console
 
+from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.errors import BadRequest
 
 out = Console()
@@ -77,6 +78,22 @@ def files(
         _say(clip_line(report))
     if json_file is not None:
         json_file.write_text(as_json(report), encoding="utf-8")
+
+
+def profile(
+    clips: Annotated[Path, typer.Option(help="Folder of clips with manifest.json.")],
+    model: Annotated[str, typer.Option(help="As for serve.")] = "demo",
+    minutes: Annotated[float, typer.Option(min=0.1, help="Length of the recording.")] = 5,
+    language: Annotated[str, typer.Option(help="Of the clips.")] = "en",
+    seed: Annotated[int, typer.Option(help="Draws sentences and pauses.")] = 0,
+) -> None:
+    """Read a long recording in this process, and say where the CPU time goes."""
+    from whisperlive_hybrid.bench.profile import profile_file, profile_lines  # noqa: PLC0415
+
+    settings = load_settings(model=model)
+    found = anyio.run(profile_file, settings, clips, language, minutes * 60, seed)
+    for line in profile_lines(found):
+        _say(line)
 
 
 def _say(line: str) -> None:

@@ -1,8 +1,8 @@
 """faster-whisper by itself, as a script: a program that reads one recording and prints figures.
 
-Its arguments are MODEL FILE LANGUAGE CHUNK_LENGTH; the last is that of `BatchedInferencePipeline` in
-s, or 0 for `WhisperModel.transcribe`. It runs in a process of its own, without this server's tuning,
-and uses nothing of this server.
+Its arguments are MODEL FILE LANGUAGE CHUNK_LENGTH; the last is that of `BatchedInferencePipeline`
+in s, or 0 for `WhisperModel.transcribe`. It runs in a process of its own, without this server's
+tuning, and uses nothing of this server.
 """
 
 import json
