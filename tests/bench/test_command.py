@@ -32,3 +32,11 @@ def test_the_command_loads_nothing_heavy() -> None:
         "sys.exit(bool({'av', 'websockets', 'ctranslate2'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_files_need_one_server(clip_folder: Path) -> None:
+    """Neither none nor two: --serve or --http-url."""
+    for options in ([], ["--serve", "--http-url", "http://127.0.0.1:1"]):
+        result = CliRunner().invoke(bench_app, ["files", "--clips", str(clip_folder), *options])
+        assert isinstance(result.exception, BadRequest)
+        assert "or use --serve" in result.exception.message

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperlive_hybrid.bench.words import align, words_in
+from whisperlive_hybrid.bench.words import align, edits, words_in
 
 WORDS = st.lists(st.sampled_from(["the", "cat", "sat", "on"]), max_size=9)
 
@@ -62,3 +62,9 @@ def test_edits_are_those_of_jiwer(reference: list[str], hypothesis: list[str]) -
     """The word error rate is the one that everybody else reports."""
     theirs = jiwer.wer(" ".join(reference), " ".join(hypothesis))
     assert align(reference, hypothesis).edits / len(reference) == pytest.approx(theirs)
+
+
+@given(WORDS, WORDS)
+def test_counting_edits_needs_no_alignment(reference: list[str], hypothesis: list[str]) -> None:
+    """The short way gives the same number as the long one."""
+    assert edits(reference, hypothesis) == align(reference, hypothesis).edits

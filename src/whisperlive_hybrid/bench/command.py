@@ -1,4 +1,4 @@
-"""The command line of the benchmark: `whisperlive bench live | make-clips`."""
+"""The command line of the benchmark: `whisperlive bench live | files | profile | make-clips`."""
 
 import shlex
 import sys
@@ -9,10 +9,14 @@ import anyio
 import typer
 from rich.console import Console
 
+from whisperlive_hybrid.bench.files_command import files, profile
+
 bench_app = typer.Typer(
-    help="Measure a live server: delays, errors and how many streams it holds.",
+    help="Measure a server: live delays and streams held, speed and memory with long files.",
     no_args_is_help=True,
 )
+files_command = bench_app.command()(files)
+profile_command = bench_app.command()(profile)
 out = Console()
 
 ClipsOption = Annotated[

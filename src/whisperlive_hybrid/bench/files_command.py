@@ -1,0 +1,100 @@
+"""The command line of the file door's benchmark: `whisperlive bench files | profile`."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+import typer
+from rich.console import Console
+
+from whisperlive_hybrid.config import load_settings
+from whisperlive_hybrid.errors import BadRequest
+
+out = Console()
+
+
+def files(
+    clips: Annotated[Path, typer.Option(help="Folder of clips with manifest.json.")],
+    minutes: Annotated[float, typer.Option(min=0.1, help="Length of the recording.")] = 30,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Start our own server for the benchmark.")
+    ] = False,
+    model: Annotated[str, typer.Option(help="The model of --serve and of --compare.")] = "demo",
+    http_url: Annotated[str, typer.Option(help="File door of a server that runs, http://…")] = "",
+    server_pid: Annotated[
+        int | None, typer.Option(help="Its process, whose CPU time and memory to count.")
+    ] = None,
+    compare: Annotated[
+        str,
+        typer.Option(
+            help="Let these read the same audio in turn: batched-10, batched-30, sequential "
+            "(several with commas), or faster-whisper for all three."
+        ),
+    ] = "",
+    rounds: Annotated[int, typer.Option(min=1, help="How often each reads it, in turn.")] = 1,
+    short_clip: Annotated[
+        bool,
+        typer.Option("--short-clip", help="Time a 3 s clip, idle and while the file is read."),
+    ] = False,
+    language: Annotated[str, typer.Option(help="Of the clips.")] = "en",
+    seed: Annotated[int, typer.Option(help="Draws sentences and pauses.")] = 0,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file as well.")
+    ] = None,
+) -> None:
+    """Upload a long recording to the file door, and compare with faster-whisper by itself."""
+    # Not above: `whisperlive --help` is to load neither PyAV nor numpy.
+    from whisperlive_hybrid.bench.files_benchmark import (  # noqa: PLC0415
+        FilesBenchmark,
+        run_files_benchmark,
+    )
+    from whisperlive_hybrid.bench.files_report import (  # noqa: PLC0415
+        as_json,
+        as_table,
+        clip_line,
+    )
+    from whisperlive_hybrid.bench.peers import peers_named  # noqa: PLC0415
+
+    if serve == bool(http_url):
+        raise BadRequest("Name a server with --http-url http://host:port, or use --serve.")
+    benchmark = FilesBenchmark(
+        clips=clips,
+        language=language,
+        minutes=minutes,
+        seed=seed,
+        model=model,
+        http_url=http_url,
+        server_pid=server_pid,
+        peers=peers_named([name.strip() for name in compare.split(",") if name.strip()]),
+        rounds=rounds,
+        with_clip=short_clip,
+    )
+    command = shlex.join(["whisperlive", *sys.argv[1:]])
+    report = anyio.run(run_files_benchmark, benchmark, command, _say)
+    out.print(as_table(report))
+    if report.clip is not None:
+        _say(clip_line(report))
+    if json_file is not None:
+        json_file.write_text(as_json(report), encoding="utf-8")
+
+
+def profile(
+    clips: Annotated[Path, typer.Option(help="Folder of clips with manifest.json.")],
+    model: Annotated[str, typer.Option(help="As for serve.")] = "demo",
+    minutes: Annotated[float, typer.Option(min=0.1, help="Length of the recording.")] = 5,
+    language: Annotated[str, typer.Option(help="Of the clips.")] = "en",
+    seed: Annotated[int, typer.Option(help="Draws sentences and pauses.")] = 0,
+) -> None:
+    """Read a long recording in this process, and say where the CPU time goes."""
+    from whisperlive_hybrid.bench.profile import profile_file, profile_lines  # noqa: PLC0415
+
+    settings = load_settings(model=model)
+    found = anyio.run(profile_file, settings, clips, language, minutes * 60, seed)
+    for line in profile_lines(found):
+        _say(line)
+
+
+def _say(line: str) -> None:
+    out.print(line, highlight=False, markup=False, soft_wrap=True)

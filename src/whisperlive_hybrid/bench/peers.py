@@ -1,0 +1,76 @@
+"""The programs that our file door is compared with: faster-whisper, called three ways."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+
+from whisperlive_hybrid.bench.file_run import FileRun, word_error_rate
+from whisperlive_hybrid.bench.recording import Recording
+from whisperlive_hybrid.errors import BadRequest
+
+_PROGRAM: Final = (
+    sys.executable,
+    "-c",
+    "from whisperlive_hybrid.bench.peer_program import main; main()",
+)
+
+_OUR_TUNING: Final = ("OPENBLAS_NUM_THREADS",)
+"""What our own command puts into its environment (backends/tuning.py): not for others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One way to call faster-whisper."""
+
+    name: str
+    """As the reports call it."""
+    chunk_length: int
+    """Of its batched pipeline, in s; 0 for the sequential `WhisperModel.transcribe`."""
+
+
+PEERS: Final = {
+    "batched-10": Peer("faster-whisper batched, 10 s", 10),
+    "batched-30": Peer("faster-whisper batched, 30 s", 30),
+    "sequential": Peer("faster-whisper transcribe", 0),
+}
+
+ALL_PEERS: Final = "faster-whisper"
+"""Stands for all of them."""
+
+
+def peers_named(names: Sequence[str]) -> list[Peer]:
+    """The peers to compare with. Raises `BadRequest` for one that is not known."""
+    wanted = [each for name in names for each in (PEERS if name == ALL_PEERS else [name])]
+    for name in wanted:
+        if name not in PEERS:
+            known = ", ".join([ALL_PEERS, *PEERS])
+            raise BadRequest(f"--compare knows no {name!r}; it knows: {known}.")
+    return [PEERS[name] for name in dict.fromkeys(wanted)]
+
+
+async def read_by_peer(peer: Peer, model: Path, recording: Recording) -> FileRun:
+    """Let a peer read a recording in a process of its own; loading the model does not count.
+
+    Raises `BadRequest` if it fails; why, it says itself on standard error.
+    """
+    arguments = [str(model), str(recording.file), recording.language, str(peer.chunk_length)]
+    environment = {name: value for name, value in os.environ.items() if name not in _OUR_TUNING}
+    try:
+        done = await anyio.run_process([*_PROGRAM, *arguments], env=environment, stderr=None)
+    except subprocess.CalledProcessError as error:
+        raise BadRequest(f"{peer.name} ended with exit code {error.returncode}.") from error
+    figures: dict[str, Any] = json.loads(done.stdout)
+    text = figures.pop("text")
+    return FileRun(
+        reader=peer.name,
+        audio_s=recording.duration,
+        wer=word_error_rate(recording, text),
+        **figures,
+    )

@@ -1,0 +1,56 @@
+"""Long recordings on disk."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from whisperlive_hybrid.bench import recording
+from whisperlive_hybrid.bench.clips import read_samples
+from whisperlive_hybrid.bench.material import Library
+from whisperlive_hybrid.bench.recording import record, record_clip
+from whisperlive_hybrid.bench.words import words_in
+from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.types import SAMPLE_RATE
+
+
+@pytest.fixture(scope="module")
+def library(clip_folder: Path) -> Library:
+    """What can be said in English."""
+    return Library.read(clip_folder, ["en"])
+
+
+def test_a_recording_holds_what_it_says(library: Library, tmp_path: Path) -> None:
+    """The file is as long as asked, and piece by piece it is the library's material."""
+    made = record(library, 125, 3, tmp_path / "long")
+    samples = read_samples(made.file)
+    pieces = [library.material(0, 60, 3), library.material(1, 65, 3)]
+    assert made.duration == len(samples) / SAMPLE_RATE == 125
+    assert np.allclose(samples, np.concatenate([p.samples for p in pieces]), atol=1e-4)
+    said = " ".join(word.text for piece in pieces for word in piece.reference.words)
+    assert made.words == words_in(said)
+
+
+def test_a_very_long_recording_is_compressed_further(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four hours must fit the upload limit of 100 MiB: Opus, under 5 kB a second."""
+    monkeypatch.setattr(recording, "LONGEST_FLAC_S", 20)
+    made = record(library, 30, 0, tmp_path / "long")
+    assert made.file.suffix == ".opus"
+    assert made.file.stat().st_size < 5000 * 30
+    assert len(read_samples(made.file)) / SAMPLE_RATE == pytest.approx(30, abs=0.1)
+
+
+def test_the_clip_says_something(library: Library, tmp_path: Path) -> None:
+    """Three seconds of pause would measure nothing."""
+    for seed in range(5):
+        clip = record_clip(library, seed, tmp_path / "clip")
+        assert clip.words
+        assert len(read_samples(clip.file)) == 3 * SAMPLE_RATE
+
+
+def test_too_short_a_recording_is_refused(library: Library, tmp_path: Path) -> None:
+    """There would be no word in it."""
+    with pytest.raises(BadRequest, match="--minutes must be at least"):
+        record(library, 5, 0, tmp_path / "long")

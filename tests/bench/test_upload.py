@@ -1,0 +1,68 @@
+"""One upload against a scripted door."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from whisperlive_hybrid.bench.recording import Recording
+from whisperlive_hybrid.bench.upload import transcribed
+from whisperlive_hybrid.errors import BadRequest
+
+
+@contextmanager
+def _door(status: int, answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
+    """A door that gives the same answer to everybody; its address, and the bodies that came."""
+    bodies: list[bytes] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name there)
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", bodies
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Recording:
+    """A file that is longer than one chunk of the upload."""
+    file = tmp_path / "long.flac"
+    file.write_bytes(b"audio " * 100_000)
+    return Recording(file, "en", ("hello",), 1.0)
+
+
+def test_the_whole_file_arrives_with_its_language(recording: Recording) -> None:
+    """The form is complete to its last boundary, and the text comes back."""
+    with _door(200, b'{"text": "Hello."}') as (url, bodies):
+        answer = transcribed(url, recording)
+    assert answer.text == "Hello."
+    assert answer.seconds > 0
+    assert recording.file.read_bytes() in bodies[0]
+    assert b'name="language"\r\n\r\nen\r\n' in bodies[0]
+    assert bodies[0].endswith(b"--\r\n")
+
+
+def test_a_refusal_is_told(recording: Recording) -> None:
+    """A busy server gives no figure."""
+    with _door(429, b"later") as (url, _), pytest.raises(BadRequest, match="answered 429: later"):
+        transcribed(url, recording)
+
+
+def test_a_server_that_is_not_there_is_told(recording: Recording) -> None:
+    """Nobody listens: one line, no stack."""
+    with pytest.raises(BadRequest, match="gave no answer"):
+        transcribed("http://127.0.0.1:1", recording)
