@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -135,6 +136,21 @@ class OpenDoor:
         if handlers := list(self.server.handler_tasks):
             _, staying = await asyncio.wait(handlers, timeout=PATIENCE_S)
             assert not staying
+
+    def narrow(self) -> None:
+        """Make the sockets that are accepted from now on hold little: they inherit it."""
+        for listener in self.server.sockets:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+    def small_socket(self) -> socket.socket:
+        """A connected socket that holds little, so that a slow reader is felt at once."""
+        small = socket.socket()
+        small.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        small.connect(("127.0.0.1", self.port))
+        small.setblocking(False)
+        return small
 
 
 @asynccontextmanager

@@ -1,14 +1,12 @@
 """The live door over real sockets, with the fake backend behind it."""
 
 import gc
-import itertools
 import json
 import os
 import re
-import socket
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -18,12 +16,11 @@ import pytest
 from held_backend import HeldBackend
 from live_clients import PATIENCE_S, UID, LiveClient, OpenDoor, open_door
 from websockets.exceptions import ConnectionClosed
-from websockets.frames import Frame, Opcode
 from websockets.typing import Subprotocol
 
 from whisperlive_hybrid.backends.fake import Trouble, pause, speak
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.server import ws
+from whisperlive_hybrid.server import connection, ws
 from whisperlive_hybrid.session import BACKLOG
 from whisperlive_hybrid.types import Samples
 
@@ -161,6 +158,7 @@ class TestAdmission:
     ) -> None:
         """A client that leaves its socket open after the close, as Python's does, holds no slot."""
         monkeypatch.setattr(ws, "CLOSE_S", 2 * PATIENCE_S)
+        monkeypatch.setattr(connection, "CLOSE_S", 2 * PATIENCE_S)
         async with open_door(max_clients=1) as door, door.admitted() as first:
             first.socket.transport.pause_reading()  # it never sees the close
             await first.end()
@@ -399,71 +397,6 @@ class TestTrouble:
             await other.rest()
             assert other.text == TEXT
 
-    async def test_client_that_vanished_without_a_word_loses_its_slot(self) -> None:
-        """A client that sends nothing and answers no ping is gone; the next one is admitted."""
-        async with open_door(max_clients=1, ping_s=0.05) as door, _vanished(door) as gone:
-            with anyio.fail_after(PATIENCE_S):
-                await gone.wait()
-            async with door.admitted():
-                assert door.live.n_clients == 1
-
-    async def test_client_that_is_silent_but_alive_stays(self) -> None:
-        """Whoever answers the pings may be silent for longer than one who does not."""
-        async with open_door(ping_s=0.1) as door, door.admitted() as muted:
-            async with _vanished(door) as gone:
-                with anyio.fail_after(PATIENCE_S):
-                    await gone.wait()
-            await muted.say(*SAID)
-            await muted.end()
-            await muted.rest()
-            assert muted.text == TEXT
-
-    async def test_slowed_down_client_is_not_taken_for_dead(self) -> None:
-        """While the model is busy nobody reads a client's answers; it stays and loses nothing."""
-        held = HeldBackend()
-        n_said = BACKLOG + 4  # more than is heard ahead of the model
-        async with open_door(held, ping_s=0.1) as door, door.admitted() as busy:
-            for _ in range(n_said):
-                await busy.say(*SAID, pause(0.8))
-            await anyio.to_thread.run_sync(held.reached.wait, PATIENCE_S)
-            async with _vanished(door) as gone:
-                with anyio.fail_after(PATIENCE_S):
-                    await gone.wait()
-            held.gate.set()
-            await busy.end()
-            await busy.rest()
-            assert busy.text == " ".join([TEXT] * n_said)
-
-    async def test_client_that_never_reads_loses_its_slot(self) -> None:
-        """Text that nobody takes is not kept for ever, and no other client waits meanwhile."""
-        async with open_door(ping_s=0.2) as door:
-            _narrow(door)
-            async with (
-                door.client(max_queue=1, sock=_small_socket(door)) as deaf,
-                anyio.create_task_group() as tasks,
-            ):
-                await deaf.greet(send_last_n_segments=0)
-                tasks.start_soon(_speak_on, deaf)
-                for _ in range(3):
-                    assert (await door.heard(*SAID)).text == TEXT
-                await door.is_empty()
-                tasks.cancel_scope.cancel()
-            await door.is_deserted()
-            assert door.engine.queue_depth == door.live.n_clients == 0
-
-    async def test_close_is_bounded_where_nobody_reads(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """A socket without room for the close is cut off, rather than kept for ever."""
-        monkeypatch.setattr(ws, "CLOSE_S", 0.05)
-        async with open_door() as door, door.admitted() as deaf:
-            deaf.socket.transport.pause_reading()
-            (its_end,) = door.server.connections
-            its_end.transport.write(bytes(2**24))  # more than the kernel takes
-            await deaf.end()
-            await door.is_deserted()
-            deaf.socket.transport.abort()
-
     async def test_failing_model_ends_no_stream(self) -> None:
         """An utterance that the model can't read is missing; the others are there."""
         said = (speak([1]), pause(0.8), speak([int(Trouble.CALL_DIES)]), pause(0.8), speak([3]))
@@ -476,9 +409,9 @@ class TestTrouble:
         """A client that does not read is no longer heard; others are, and it loses nothing."""
         words = [1 + n % 900 for n in range(150)]
         async with open_door() as door:
-            _narrow(door)
+            door.narrow()
             async with (
-                door.client(max_queue=1, sock=_small_socket(door)) as slow,
+                door.client(max_queue=1, sock=door.small_socket()) as slow,
                 anyio.create_task_group() as sending,
             ):
                 await slow.greet(send_last_n_segments=0)
@@ -557,48 +490,6 @@ async def _cancel_after(event: anyio.Event, scope: anyio.CancelScope) -> None:
     """Wait for the first of several events."""
     await event.wait()
     scope.cancel()
-
-
-@asynccontextmanager
-async def _vanished(door: OpenDoor) -> AsyncIterator[anyio.Event]:
-    """A client that was admitted and will never say or answer anything; set when it is let go."""
-    others = set(door.live._clients)
-    async with await anyio.connect_tcp("127.0.0.1", door.port) as stream:
-        await stream.send(
-            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
-        handshake = Frame(Opcode.TEXT, json.dumps({"uid": UID, "language": "en"}).encode())
-        await stream.send(handshake.serialize(mask=True))
-        heard = b""
-        while b"SERVER_READY" not in heard:
-            heard += await stream.receive()
-        (known,) = door.live._clients - others
-        yield known.gone
-
-
-async def _speak_on(client: LiveClient) -> None:
-    """Speak until the connection ends."""
-    with suppress(ConnectionClosed):
-        for word in itertools.cycle(range(1, 900)):
-            await client.say(speak([word]), pause(0.8))
-
-
-def _narrow(door: OpenDoor) -> None:
-    """Make the sockets that are accepted from now on hold little."""
-    for listener in door.server.sockets:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-
-
-def _small_socket(door: OpenDoor) -> socket.socket:
-    """A connected socket that holds little, so that a slow reader is felt at once."""
-    narrow = socket.socket()
-    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    narrow.connect(("127.0.0.1", door.port))
-    narrow.setblocking(False)
-    return narrow
 
 
 def _with_negatives(samples: Samples) -> Samples:

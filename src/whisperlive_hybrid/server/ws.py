@@ -1,10 +1,9 @@
 """The live door: the WhisperLive protocol on the websockets library's own listener."""
 
-import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import Final, TypeVar
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
 
 import anyio
 import structlog
@@ -18,6 +17,7 @@ from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
 from whisperlive_hybrid.protocol import whisperlive as wire
+from whisperlive_hybrid.server.connection import CLOSE_S, Client, close, taken
 from whisperlive_hybrid.session import LiveOptions, LiveSession
 from whisperlive_hybrid.transcribe import VoiceDetector
 from whisperlive_hybrid.types import DecodeOptions, Thresholds
@@ -31,9 +31,6 @@ MAX_QUEUED_FRAMES: Final = 4
 HANDSHAKE_S: Final = 10.0
 """For the HTTP upgrade, and again for the first message (the reference's and the library's)."""
 
-CLOSE_S: Final = 2.0
-"""For the client's part of a close; the websocket-client package never closes its socket."""
-
 TOO_LATE_S: Final = 1.0
 """Lateness of the finals of others at which nobody more is admitted."""
 
@@ -46,53 +43,7 @@ SERVICE_RESTART: Final = 1012
 
 _BEARER: Final = Subprotocol("bearer")
 
-T = TypeVar("T")
-
 log = structlog.get_logger(__name__)
-
-
-class _Client:
-    """An admitted connection: when its time is up, and how to make it stop listening."""
-
-    def __init__(self, seconds: float, ping_s: float) -> None:
-        self.until = anyio.current_time() + seconds
-        self.gone = anyio.Event()
-        self.is_told_to_stop = False
-        self.is_out_of_time = False
-        self._ping_s = ping_s
-        self._listening = anyio.CancelScope()
-
-    def stop(self) -> None:
-        """Make it finish what it has heard, and leave."""
-        self.is_told_to_stop = True
-        self._listening.cancel()
-
-    async def next_frame(self, socket: ServerConnection) -> str | bytes | None:
-        """The next message; None when the client is to stop or its time is up.
-
-        A client that sends nothing for long is pinged and must answer.
-        """
-        pong: asyncio.Future[float] | None = None
-        # A message that already waits is received without a pause, and without a look at the time.
-        while self._may_speak():
-            patience = min(self.until, anyio.current_time() + self._ping_s)
-            with anyio.CancelScope(deadline=patience) as self._listening:
-                return await socket.recv()
-            if self._may_speak():
-                pong = await self._pinged(socket, pong)
-        self.is_out_of_time = not self.is_told_to_stop
-        return None
-
-    def _may_speak(self) -> bool:
-        return not self.is_told_to_stop and anyio.current_time() < self.until
-
-    async def _pinged(
-        self, socket: ServerConnection, pong: "asyncio.Future[float] | None"
-    ) -> "asyncio.Future[float]":
-        """Send a ping, unless the one before is unanswered: then the client has gone."""
-        if pong is not None and not pong.done():
-            raise await _cut_off(socket, "it answers no ping")
-        return asyncio.ensure_future(await _taken(socket, socket.ping(), self._ping_s))
 
 
 class LiveDoor:
@@ -102,7 +53,7 @@ class LiveDoor:
         self._engine = engine
         self._detector = detector
         self._settings = settings
-        self._clients: set[_Client] = set()
+        self._clients: set[Client] = set()
         self._is_draining = False
 
     @property
@@ -123,9 +74,7 @@ class LiveDoor:
             max_queue=MAX_QUEUED_FRAMES,
             open_timeout=HANDSHAKE_S,
             close_timeout=CLOSE_S,
-            # The library's own pings see no life in audio: while a session cannot hear more, the
-            # answer lies unread behind it. And a client that reads nothing holds them up for ever.
-            ping_interval=None,
+            ping_interval=None,  # pings are ours, see `connection`
             select_subprotocol=_select_subprotocol,
         ) as server:
             yield server
@@ -149,7 +98,7 @@ class LiveDoor:
                 log.info("client left without END_OF_AUDIO")
             except* Exception:
                 log.exception("connection failed")
-                await _close(socket, INTERNAL_ERROR)
+                await close(socket, INTERNAL_ERROR)
 
     async def _admit(self, socket: ServerConnection) -> None:
         try:
@@ -170,28 +119,28 @@ class LiveDoor:
             message = wire.wait(handshake.uid, max(0.0, soonest_s) / 60)
             await self._refuse(socket, message, "the server is full")
             return
-        client = _Client(self._settings.max_connection_s, self._settings.ping_s)
+        client = Client(self._settings.max_connection_s, self._settings.ping_s)
         self._clients.add(client)
         try:
             code = await self._serve(socket, handshake, client)
         finally:
             self._clients.remove(client)
             client.gone.set()
-        await _close(socket, code)
+        await close(socket, code)
 
     async def _refuse(
         self, socket: ServerConnection, message: str, reason: str, code: int = NORMAL_CLOSURE
     ) -> None:
         log.info("client refused", reason=reason)
         await self._send(socket, message)
-        await _close(socket, code)
+        await close(socket, code)
 
     async def _send(self, socket: ServerConnection, message: str) -> None:
         """Send a message; a client that takes nothing for as long as a ping may take is cut off."""
-        await _taken(socket, socket.send(message), 2 * self._settings.ping_s)
+        await taken(socket, socket.send(message), 2 * self._settings.ping_s)
 
     async def _serve(
-        self, socket: ServerConnection, handshake: wire.Handshake, client: _Client
+        self, socket: ServerConnection, handshake: wire.Handshake, client: Client
     ) -> int:
         """Run a session to its end; return the code to close with."""
         log.info("client admitted", language=handshake.language, task=handshake.task.value)
@@ -210,7 +159,7 @@ class LiveDoor:
         return NORMAL_CLOSURE
 
     async def _stream(
-        self, socket: ServerConnection, handshake: wire.Handshake, client: _Client
+        self, socket: ServerConnection, handshake: wire.Handshake, client: Client
     ) -> None:
         writer = wire.SegmentWriter(handshake.uid, handshake.window)
 
@@ -235,7 +184,7 @@ class LiveDoor:
         self,
         socket: ServerConnection,
         handshake: wire.Handshake,
-        client: _Client,
+        client: Client,
         session: LiveSession,
     ) -> None:
         """Feed the session until the client has said everything, or may not say more."""
@@ -269,40 +218,6 @@ async def _first_message(socket: ServerConnection) -> wire.Handshake:
     with anyio.move_on_after(HANDSHAKE_S):
         return wire.parse_handshake(await socket.recv())
     raise wire.BadHandshake(f"No handshake came in {HANDSHAKE_S:g} s.", uid=None)
-
-
-async def _taken(socket: ServerConnection, sending: Awaitable[T], seconds: float) -> T:
-    """The result of `sending`; a client that takes nothing for so long is cut off."""
-    with anyio.move_on_after(seconds):
-        return await sending
-    raise await _cut_off(socket, "it reads nothing")
-
-
-async def _cut_off(socket: ServerConnection, reason: str) -> ConnectionClosed:
-    """End a connection without a word, since nobody would read it; the exception is to raise."""
-    log.info("client is cut off", reason=reason)
-    socket.transport.abort()
-    await socket.wait_closed()
-    return socket.protocol.close_exc
-
-
-async def _close(socket: ServerConnection, code: int) -> None:
-    """Close, and read on meanwhile: behind unread frames the client's answer would not be seen.
-
-    The library bounds the wait for the answer, but not that for room to send the close.
-    """
-    with anyio.move_on_after(2 * CLOSE_S) as patience:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_discard, socket)
-            await socket.close(code)
-    if patience.cancelled_caught:
-        socket.transport.abort()
-
-
-async def _discard(socket: ServerConnection) -> None:
-    with suppress(ConnectionClosed):
-        while True:
-            await socket.recv()
 
 
 def _live_options(handshake: wire.Handshake) -> LiveOptions:

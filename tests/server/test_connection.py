@@ -1,0 +1,116 @@
+"""Clients that vanish, never read, or are only slow, over real sockets."""
+
+import itertools
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import anyio
+import anyio.to_thread
+import pytest
+from held_backend import HeldBackend
+from live_clients import PATIENCE_S, UID, LiveClient, OpenDoor, open_door
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
+
+from whisperlive_hybrid.backends.fake import pause, speak
+from whisperlive_hybrid.server import connection
+from whisperlive_hybrid.session import BACKLOG
+
+pytestmark = pytest.mark.anyio
+
+SAID = (speak([100, 200]), pause(0.8), speak([300]))
+TEXT = "w100 w200 w300"
+
+
+async def test_client_that_vanished_without_a_word_loses_its_slot() -> None:
+    """A client that sends nothing and answers no ping is gone; the next one is admitted."""
+    async with open_door(max_clients=1, ping_s=0.05) as door, _vanished(door) as gone:
+        with anyio.fail_after(PATIENCE_S):
+            await gone.wait()
+        async with door.admitted():
+            assert door.live.n_clients == 1
+
+
+async def test_client_that_is_silent_but_alive_stays() -> None:
+    """Whoever answers the pings may be silent for longer than one who does not."""
+    async with open_door(ping_s=0.5) as door, door.admitted() as muted:
+        async with _vanished(door) as gone:
+            with anyio.fail_after(PATIENCE_S):
+                await gone.wait()
+        await muted.say(*SAID)
+        await muted.end()
+        await muted.rest()
+        assert muted.text == TEXT
+
+
+async def test_slowed_down_client_is_not_taken_for_dead() -> None:
+    """While the model is busy nobody reads a client's answers; it stays and loses nothing."""
+    held = HeldBackend()
+    n_said = BACKLOG + 4  # more than is heard ahead of the model
+    async with open_door(held, ping_s=0.5) as door, door.admitted() as busy:
+        for _ in range(n_said):
+            await busy.say(*SAID, pause(0.8))
+        await anyio.to_thread.run_sync(held.reached.wait, PATIENCE_S)
+        async with _vanished(door) as gone:
+            with anyio.fail_after(PATIENCE_S):
+                await gone.wait()
+        held.gate.set()
+        await busy.end()
+        await busy.rest()
+        assert busy.text == " ".join([TEXT] * n_said)
+
+
+async def test_client_that_never_reads_loses_its_slot() -> None:
+    """Text that nobody takes is not kept for ever, and no other client waits meanwhile."""
+    async with open_door(ping_s=0.2) as door:
+        door.narrow()
+        async with (
+            door.client(max_queue=1, sock=door.small_socket()) as deaf,
+            anyio.create_task_group() as tasks,
+        ):
+            await deaf.greet(send_last_n_segments=0)
+            tasks.start_soon(_speak_on, deaf)
+            for _ in range(3):
+                assert (await door.heard(*SAID)).text == TEXT
+            await door.is_empty()
+            tasks.cancel_scope.cancel()
+        await door.is_deserted()
+        assert door.engine.queue_depth == door.live.n_clients == 0
+
+
+async def test_close_is_bounded_where_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket without room for the close is cut off, rather than kept for ever."""
+    monkeypatch.setattr(connection, "CLOSE_S", 0.05)
+    async with open_door() as door, door.admitted() as deaf:
+        deaf.socket.transport.pause_reading()
+        (its_end,) = door.server.connections
+        its_end.transport.write(bytes(2**24))  # more than the kernel takes
+        await deaf.end()
+        await door.is_deserted()
+        deaf.socket.transport.abort()
+
+
+@asynccontextmanager
+async def _vanished(door: OpenDoor) -> AsyncIterator[anyio.Event]:
+    """A client that was admitted and will never say or answer anything; set when it is let go."""
+    others = set(door.live._clients)
+    async with await anyio.connect_tcp("127.0.0.1", door.port) as stream:
+        await stream.send(
+            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        handshake = Frame(Opcode.TEXT, json.dumps({"uid": UID, "language": "en"}).encode())
+        await stream.send(handshake.serialize(mask=True))
+        heard = b""
+        while b"SERVER_READY" not in heard:
+            heard += await stream.receive()
+        (known,) = door.live._clients - others
+        yield known.gone
+
+
+async def _speak_on(client: LiveClient) -> None:
+    """Speak until the connection ends."""
+    with suppress(ConnectionClosed):
+        for word in itertools.cycle(range(1, 900)):
+            await client.say(speak([word]), pause(0.8))
