@@ -5,33 +5,32 @@ import sys
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress as RichProgress
-from rich.progress import TaskID
 from rich.table import Table
 
 from whisperlive_hybrid import __version__
 from whisperlive_hybrid.backends.registry import load_backend
+from whisperlive_hybrid.batch.command import transcribe
 from whisperlive_hybrid.bench.command import bench_app
 from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
-from whisperlive_hybrid.languages import language_code
-from whisperlive_hybrid.local import (
-    Outcome,
-    OutputFormat,
-    Progress,
-    output_names,
-    transcribe_files,
-    written,
-)
 from whisperlive_hybrid.models import DEMO, MODELS_DIRECTORY, model_sizes
 from whisperlive_hybrid.telemetry import configure_logging
-from whisperlive_hybrid.types import DecodeOptions, Task
+from whisperlive_hybrid.terminal import (
+    FAILED,
+    BackendOption,
+    ModelOption,
+    ThreadsOption,
+    complain,
+    known_language,
+    note,
+    out,
+)
+from whisperlive_hybrid.types import DecodeOptions
 
 if TYPE_CHECKING:
     from whisperlive_hybrid.server.app import OpenDoors  # slow to load, and only `serve` needs it
@@ -42,37 +41,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console()
-err = Console(stderr=True)
-
-FAILED: Final = 1
-
-ModelOption = Annotated[
-    str | None,
-    typer.Option(
-        help="demo, a size name, a Hugging Face id, an absolute path, or a directory under "
-        f"{MODELS_DIRECTORY}. [env: FASTERWHISPER_MODEL]",
-        show_default=False,
-    ),
-]
-BackendOption = Annotated[
-    str | None, typer.Option(help="faster_whisper (the default).", show_default=False)
-]
-ThreadsOption = Annotated[
-    int | None,
-    typer.Option(
-        help="Cores for the model. [env: OMP_NUM_THREADS; all of them]", show_default=False
-    ),
-]
 
 
 def main() -> None:
     """Run the command line; a fault that we know is one line and exit code 1."""
+    app.command()(transcribe)
     app.add_typer(bench_app, name="bench")
     try:
         app()
     except WhisperLiveError as error:
-        _complain(error.message)
+        complain(error.message)
         sys.exit(FAILED)
 
 
@@ -115,54 +93,6 @@ def serve(
 
 
 @app.command()
-def transcribe(
-    files: Annotated[list[Path], typer.Argument(help="Audio or video files.", exists=True)],
-    formats: Annotated[
-        str, typer.Option("--format", help="txt, srt, vtt, json; several with commas.")
-    ] = OutputFormat.TXT.value,
-    output_dir: Annotated[
-        Path | None,
-        typer.Option(help="Write NAME.FORMAT files here; without it, print.", file_okay=False),
-    ] = None,
-    language: Annotated[
-        str | None, typer.Option(help="A code such as en; detected if absent.")
-    ] = None,
-    task: Annotated[Task, typer.Option(help="translate is into English.")] = Task.TRANSCRIBE,
-    words: Annotated[bool, typer.Option("--words", help="Measure word times (json).")] = False,
-    model: ModelOption = None,
-    backend: BackendOption = None,
-    threads: ThreadsOption = None,
-) -> None:
-    """Transcribe files on this machine, without a server."""
-    wanted = _formats(formats)
-    names = output_names(files)
-    settings = load_settings(model=model, backend=backend, threads=threads)
-    configure_logging(form=settings.log_format, level="warning")
-    options = DecodeOptions(language=_language(language), task=task, words=words)
-    failed: list[Path] = []
-
-    def deliver(outcome: Outcome) -> None:
-        if isinstance(outcome.result, WhisperLiveError):
-            failed.append(outcome.file)
-            _complain(f"{outcome.file}: {outcome.result.message}")
-            return
-        for each in wanted:
-            text = written(outcome.result, each, options)
-            if output_dir is None:
-                sys.stdout.write(text)
-            else:
-                output_dir.mkdir(parents=True, exist_ok=True)
-                target = output_dir / f"{names[outcome.file]}.{each.value}"
-                target.write_text(text, encoding="utf-8")
-
-    loaded = load_backend(settings)
-    with _ProgressBars() as bars:
-        anyio.run(transcribe_files, loaded, settings, files, options, bars.update, deliver)
-    if failed:
-        sys.exit(FAILED)
-
-
-@app.command()
 def calibrate(
     audio: Annotated[
         list[Path], typer.Argument(help="Speech of yours: files, or directories.", exists=True)
@@ -193,18 +123,18 @@ def calibrate(
     configure_logging(form=settings.log_format, level="error")
     files = trials.recordings_in(audio)
     subject = trials.subject(settings, card, will_write=not dry_run)
-    options = DecodeOptions(language=_language(language))
-    done = anyio.run(trials.calibrate, subject.backend, settings, files, options, _note)
+    options = DecodeOptions(language=known_language(language))
+    done = anyio.run(trials.calibrate, subject.backend, settings, files, options, note)
     out.print(report.as_table(done))
-    _note(f"Shortest context that loses nothing: {done.shortest_safe_s:g} s.")
+    note(f"Shortest context that loses nothing: {done.shortest_safe_s:g} s.")
     missing = report.what_is_missing(done)
     if missing and dry_run:
-        _note(missing)
+        note(missing)
     elif missing and not force:
         raise BadRequest(missing)
     elif not dry_run:
         subject.write(done.shortest_safe_s)
-        _note(f"Written to {subject.file}.")
+        note(f"Written to {subject.file}.")
 
 
 @app.command()
@@ -225,53 +155,6 @@ def models() -> None:
 def version() -> None:
     """Print the version."""
     out.print(__version__)
-
-
-class _ProgressBars:
-    """One bar per file on standard error, with the share that is done."""
-
-    def __init__(self) -> None:
-        self._bars = RichProgress(console=err, transient=True)
-        self._tasks: dict[Path, TaskID] = {}
-
-    def __enter__(self) -> "_ProgressBars":
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
-
-    def update(self, news: Progress) -> None:
-        """Move the bar of a file."""
-        if news.file not in self._tasks:
-            self._tasks[news.file] = self._bars.add_task(escape(news.file.name), total=None)
-        self._bars.update(self._tasks[news.file], completed=news.done, total=news.total)
-
-
-def _formats(written_formats: str) -> list[OutputFormat]:
-    known = {each.value: each for each in OutputFormat}
-    asked = [part.strip().lower() for part in written_formats.split(",") if part.strip()]
-    for name in asked:
-        if name not in known:
-            raise BadRequest(f"Unknown format {name!r}; use one of: {', '.join(known)}.")
-    return [known[name] for name in dict.fromkeys(asked)] or [OutputFormat.TXT]
-
-
-def _language(given: str | None) -> str | None:
-    if given is None:
-        return None
-    code = language_code(given)
-    if code is None:
-        raise BadRequest(f"Unknown language {given!r}; use a code such as 'en'.")
-    return code
-
-
-def _note(line: str) -> None:
-    err.print(line, soft_wrap=True, highlight=False, markup=False)
-
-
-def _complain(message: str) -> None:
-    err.print(f"[red]Error:[/red] {escape(message)}", soft_wrap=True, highlight=False)
 
 
 def sample_clip() -> Path:

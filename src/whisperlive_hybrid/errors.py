@@ -73,3 +73,7 @@ class BackendFailed(WhisperLiveError):
 
 class ModelUnavailable(WhisperLiveError):
     """The model cannot be loaded; the message is one line that says what to do."""
+
+
+class ServerUnusable(WhisperLiveError):
+    """The server whose client we are cannot be reached, or refuses us whatever we ask."""

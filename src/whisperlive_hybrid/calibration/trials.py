@@ -4,19 +4,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 from whisperlive_hybrid.backends.base import Backend, Capabilities
 from whisperlive_hybrid.backends.recast import Recast
 from whisperlive_hybrid.backends.registry import load_backend
 from whisperlive_hybrid.backends.silero import SileroVad
+from whisperlive_hybrid.batch.local import opened
 from whisperlive_hybrid.calibration.verdict import Finding, Trial, findings, shortest_safe
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.decoder import Decoder
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadAudio, BadRequest
-from whisperlive_hybrid.local import opened
 from whisperlive_hybrid.media import MediaLimits
+from whisperlive_hybrid.media.suffixes import MEDIA_SUFFIXES
 from whisperlive_hybrid.models import (
     CARD_FILE,
     CONTEXTS_S,
@@ -27,12 +27,6 @@ from whisperlive_hybrid.models import (
 )
 from whisperlive_hybrid.transcribe import FileRequest, Transcriber, Transcript, VoiceDetector
 from whisperlive_hybrid.types import DecodeOptions, Reading, Samples, Urgency, Window, joined_text
-
-SUFFIXES: Final = (
-    *(".aac", ".aiff", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma"),
-    *(".mkv", ".mov", ".mp4", ".webm"),
-)
-"""What is taken for audio in a directory; a file that is named is always taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,4 +189,4 @@ def _clock(able: Capabilities) -> float:
 
 
 def _audio_below(directory: Path) -> list[Path]:
-    return sorted(file for file in directory.rglob("*") if file.suffix.lower() in SUFFIXES)
+    return sorted(file for file in directory.rglob("*") if file.suffix.lower() in MEDIA_SUFFIXES)

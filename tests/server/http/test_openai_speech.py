@@ -1,5 +1,6 @@
 """OpenAI's Python client, real speech, the demo model: the same letters as without a server."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ import openai
 import pytest
 
 from whisperlive_hybrid.backends.ct2 import Ct2Backend
+from whisperlive_hybrid.batch.formats import OutputFormat, Texts, Wish
+from whisperlive_hybrid.batch.local import transcribe_here
+from whisperlive_hybrid.batch.outcome import Outcome
+from whisperlive_hybrid.batch.plan import planned
 from whisperlive_hybrid.config import Settings
-from whisperlive_hybrid.local import OutputFormat, transcribe_files, written
 from whisperlive_hybrid.models import DEMO, find_model
-from whisperlive_hybrid.transcribe import Transcript
 from whisperlive_hybrid.types import DecodeOptions, Task
 
 CLIPS = Path(__file__).parents[2] / "clips"
@@ -26,45 +29,36 @@ def client(speech_server: str) -> Iterator[openai.OpenAI]:
         yield connected
 
 
-def local(options: DecodeOptions) -> dict[str, Transcript]:
+def local(options: DecodeOptions) -> dict[str, Texts]:
     """What `whisperlive transcribe` makes of the clips."""
-    made: dict[str, Transcript] = {}
+    made: dict[str, Texts] = {}
 
-    async def run() -> None:
-        files = [CLIPS / name for name in NAMES]
-        backend = Ct2Backend(find_model(DEMO), device="cpu")
-        await transcribe_files(
-            backend,
-            Settings(),
-            files,
-            options,
-            lambda _: None,
-            lambda outcome: made.update({outcome.file.name: transcript(outcome.result)}),
-        )
+    def take(outcome: Outcome) -> bool:
+        assert isinstance(outcome.result, Texts)
+        made[outcome.item.name] = outcome.result
+        return True
 
-    anyio.run(run)
-    return made
-
-
-def transcript(result: object) -> Transcript:
-    """A result that is no error."""
-    assert isinstance(result, Transcript)
-    return result
+    items = planned([str(CLIPS / name) for name in NAMES], takes_urls=False)
+    wish = Wish(options, tuple(OutputFormat))
+    backend = Ct2Backend(find_model(DEMO), device="cpu")
+    anyio.run(transcribe_here, backend, Settings(), items, wish, lambda _: None, take)
+    return {name: made[Path(name).stem] for name in NAMES}
 
 
 @pytest.fixture(scope="module")
-def transcripts() -> dict[str, Transcript]:
+def transcripts() -> dict[str, Texts]:
     """Read with the defaults."""
     return local(DecodeOptions())
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_format_has_the_letters_of_the_local_path(
-    client: openai.OpenAI, transcripts: dict[str, Transcript], name: str
+    client: openai.OpenAI, transcripts: dict[str, Texts], name: str
 ) -> None:
     """json, verbose_json, text, srt, vtt, a stream, and a text whose tokens are scored."""
-    expected = transcripts[name]
-    text = written(expected, OutputFormat.TXT, DecodeOptions())
+    expected = transcripts[name].by_format
+    text = expected[OutputFormat.TXT]
+    body = json.loads(expected[OutputFormat.JSON])
 
     def ask(**wish: Any) -> Any:  # noqa: ANN401 (any field, any answer)
         return client.audio.transcriptions.create(file=CLIPS / name, model="whisper-1", **wish)
@@ -72,10 +66,10 @@ def test_every_format_has_the_letters_of_the_local_path(
     assert ask(response_format="text") == text
     assert ask().text == text.strip()
     verbose = ask(response_format="verbose_json")
-    assert (verbose.text, verbose.duration) == (text.strip(), round(expected.duration, 3))
-    assert [each.text for each in verbose.segments] == [each.text for each in expected.segments]
-    assert ask(response_format="srt") == written(expected, OutputFormat.SRT, DecodeOptions())
-    assert ask(response_format="vtt") == written(expected, OutputFormat.VTT, DecodeOptions())
+    assert (verbose.text, verbose.duration) == (text.strip(), body["duration"])
+    assert [each.text for each in verbose.segments] == [each["text"] for each in body["segments"]]
+    assert ask(response_format="srt") == expected[OutputFormat.SRT]
+    assert ask(response_format="vtt") == expected[OutputFormat.VTT]
     *deltas, done = ask(stream=True)
     assert "".join(event.delta for event in deltas) == done.text == text.strip()
     scored = ask(include=["logprobs"])
@@ -91,7 +85,7 @@ def test_translations_have_the_letters_of_the_local_path(client: openai.OpenAI) 
         made = client.audio.translations.create(
             file=CLIPS / "de-long-0.flac", model="whisper-1", response_format="text"
         )
-    assert str(made) == written(expected, OutputFormat.TXT, DecodeOptions())
+    assert str(made) == expected.by_format[OutputFormat.TXT]
 
 
 def test_the_language_is_detected_among_candidates(client: openai.OpenAI) -> None:

@@ -1,0 +1,164 @@
+"""A directory of transcripts: whole files only, and the memory of how each was made.
+
+Several commands may write into one directory. Each change holds its lock, starts from the manifest
+as it lies there, and replaces files by renaming, so a process may be killed at any moment.
+"""
+
+import errno
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from whisperlive_hybrid.batch.formats import OutputFormat
+from whisperlive_hybrid.batch.manifest import (
+    Manifest,
+    Origin,
+    PendingJob,
+    Stamp,
+    dumped,
+    loaded,
+)
+from whisperlive_hybrid.batch.plan import Item
+from whisperlive_hybrid.batch.sources import printable
+from whisperlive_hybrid.errors import BadAudio, BadRequest, OutOfSpace
+
+MANIFEST: Final = ".whisperlive-batch.json"
+_LOCK: Final = ".whisperlive-batch.lock"
+_PART: Final = ".whisperlive-batch.part"
+"""Hidden, and of one fixed name in each directory: what a killed process leaves is used again."""
+
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputDirectory:
+    """Where the outputs of one way of transcribing go; others may share the directory."""
+
+    path: Path
+    formats: tuple[OutputFormat, ...]
+    options: str
+    """Digest of everything that a text depends on."""
+
+    def prepare(self) -> None:
+        """Make it, and see that it can be written: before the work, not after it.
+
+        Raises `BadRequest` and `OutOfSpace`.
+        """
+        with _writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        self._change(lambda manifest: manifest)
+
+    def undone(self, items: Sequence[Item]) -> list[Item]:
+        """Those of `items` of which some output is missing, or was made in another way.
+
+        What counts is the state of the recording, not which file is newer: clocks differ.
+        """
+        known = self._manifest().outputs
+        return [item for item in items if not self._is_done(item, known)]
+
+    def _is_done(self, item: Item, known: Mapping[str, Origin]) -> bool:
+        origin = self._origin(_stamp_if_any(item))
+        names = self._names(item).values()
+        return origin is not None and all(
+            known.get(name) == origin and (self.path / name).is_file() for name in names
+        )
+
+    def put(self, item: Item, stamp: Stamp | None, texts: Mapping[OutputFormat, str]) -> None:
+        """Write the outputs of a recording, each as a whole, and remember how they were made.
+
+        Raises `OutOfSpace`, and `BadRequest` if only this one cannot be written.
+        """
+        names = self._names(item)
+        with self._locked():
+            for each, name in names.items():
+                _write(self.path / name, texts[each])
+            if origin := self._origin(stamp):
+                self._store(self._manifest().with_outputs(dict.fromkeys(names.values(), origin)))
+
+    def job_of(self, item: Item, stamp: Stamp | None) -> str | None:
+        """The job that was asked for these very outputs, and not forgotten."""
+        job = self._manifest().jobs.get(item.name)
+        return job.id if job and job.origin == self._origin(stamp) else None
+
+    def keep_job(self, item: Item, stamp: Stamp | None, job_id: str) -> bool:
+        """Remember a job, so that the next command finds it; False for what nobody knows again."""
+        if origin := self._origin(stamp):
+            self._change(lambda known: known.with_job(item.name, PendingJob(job_id, origin)))
+        return origin is not None
+
+    def forget_job(self, item: Item) -> None:
+        """Forget the job of a recording."""
+        self._change(lambda known: known.without_job(item.name))
+
+    def _names(self, item: Item) -> dict[OutputFormat, str]:
+        return {each: f"{item.name}.{each.value}" for each in self.formats}
+
+    def _origin(self, stamp: Stamp | None) -> Origin | None:
+        return None if stamp is None else Origin(stamp, self.options)
+
+    def _change(self, change: Callable[[Manifest], Manifest]) -> None:
+        with self._locked():
+            self._store(change(self._manifest()))
+
+    def _store(self, manifest: Manifest) -> None:
+        _write(self.path / MANIFEST, dumped(manifest))
+
+    def _manifest(self) -> Manifest:
+        """What is known; nothing, if somebody has spoilt it: then work is done again."""
+        try:
+            return loaded((self.path / MANIFEST).read_text(encoding="ascii"))
+        except (FileNotFoundError, ValueError):
+            return Manifest()
+        except OSError as error:
+            raise _not_written(self.path / MANIFEST, error) from error
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other commands from changing anything; given back even by a killed process."""
+        lock = self.path / _LOCK
+        with _writing(lock):
+            descriptor = os.open(lock, os.O_CREAT | os.O_RDWR, 0o666)
+        try:
+            with _writing(lock):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _stamp_if_any(item: Item) -> Stamp | None:
+    """None also for a recording that has gone: whoever reads it will say so."""
+    try:
+        return item.source.stamp()
+    except BadAudio:
+        return None
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a file so that at any moment the old one or the new one is there, and whole."""
+    part = file.parent / _PART
+    with _writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("w", encoding="utf-8", newline="") as opened:
+            opened.write(text)
+            opened.flush()
+            os.fsync(opened.fileno())
+        part.replace(file)
+
+
+@contextmanager
+def _writing(file: Path) -> Iterator[None]:
+    """Errors of the file system as ours."""
+    try:
+        yield
+    except OSError as error:
+        raise _not_written(file, error) from error
+
+
+def _not_written(file: Path, error: OSError) -> OutOfSpace | BadRequest:
+    message = f"{printable(str(file))} cannot be written: {error.strerror}."
+    return OutOfSpace(message) if error.errno in _NO_ROOM else BadRequest(message)

@@ -1,0 +1,84 @@
+"""What a transcript is written as: the same text, byte for byte, whoever made it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from whisperlive_hybrid.protocol.openai.bodies import answer
+from whisperlive_hybrid.protocol.openai.request import AudioRequest, Granularity, ResponseFormat
+from whisperlive_hybrid.transcribe import Transcript
+from whisperlive_hybrid.types import DecodeOptions
+
+
+class OutputFormat(Enum):
+    """The value is the suffix of the file."""
+
+    TXT = "txt"
+    SRT = "srt"
+    VTT = "vtt"
+    JSON = "json"
+
+
+BODIES: Final = {
+    OutputFormat.TXT: ResponseFormat.TEXT,
+    OutputFormat.SRT: ResponseFormat.SRT,
+    OutputFormat.VTT: ResponseFormat.VTT,
+    OutputFormat.JSON: ResponseFormat.VERBOSE_JSON,
+}
+"""What the HTTP API calls them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is wanted of every recording of a batch."""
+
+    options: DecodeOptions
+    formats: tuple[OutputFormat, ...]
+
+    @property
+    def granularities(self) -> tuple[Granularity, ...]:
+        """What gets times in JSON."""
+        return (Granularity.SEGMENT, *((Granularity.WORD,) if self.options.words else ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What one recording became: a text for each format, and its seconds of audio."""
+
+    by_format: Mapping[OutputFormat, str]
+    duration: float
+
+
+def texts_of(transcript: Transcript, wish: Wish) -> Texts:
+    """A transcript in all formats that are wanted."""
+    return Texts(
+        {each: written(transcript, each, wish) for each in wish.formats}, transcript.duration
+    )
+
+
+def written(transcript: Transcript, wanted: OutputFormat, wish: Wish) -> str:
+    """A transcript as the text of a file of that format."""
+    request = AudioRequest(
+        options=wish.options,
+        response_format=BODIES[wanted],
+        granularities=frozenset(wish.granularities),
+    )
+    body = answer(request, transcript.segments, transcript.language.code, transcript.duration)
+    return body if isinstance(body, str) else pretty(body)
+
+
+def pretty(body: object) -> str:
+    """A JSON answer as it is written to a file: keys in their order, letters as they are."""
+    return json.dumps(body, ensure_ascii=False, indent=2) + "\n"
+
+
+def named_formats(names: str) -> tuple[OutputFormat, ...]:
+    """Formats from their names with commas between; raises `ValueError` with the unknown one."""
+    asked = [part.strip().lower() for part in names.split(",") if part.strip()]
+    return _each_once([OutputFormat(name) for name in asked]) or (OutputFormat.TXT,)
+
+
+def _each_once(formats: Sequence[OutputFormat]) -> tuple[OutputFormat, ...]:
+    return tuple(dict.fromkeys(formats))

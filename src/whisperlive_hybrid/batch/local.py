@@ -1,0 +1,96 @@
+"""Transcribing recordings of this machine without a server."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import anyio.to_thread
+
+from whisperlive_hybrid.backends.base import Backend
+from whisperlive_hybrid.backends.silero import SileroVad
+from whisperlive_hybrid.batch.formats import Texts, Wish, texts_of
+from whisperlive_hybrid.batch.outcome import OnOutcome, OnProgress, Outcome, Progress
+from whisperlive_hybrid.batch.plan import Item
+from whisperlive_hybrid.batch.sources import FileSource, UrlSource
+from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
+from whisperlive_hybrid.media import AudioReader, MediaLimits, open_audio
+from whisperlive_hybrid.recording import Recordings
+from whisperlive_hybrid.transcribe import Advance, FileRequest, Transcriber
+from whisperlive_hybrid.types import Urgency
+
+
+async def transcribe_here(
+    backend: Backend,
+    settings: Settings,
+    items: Sequence[Item],
+    wish: Wish,
+    on_progress: OnProgress,
+    on_outcome: OnOutcome,
+) -> None:
+    """Read `items` one after another; one that fails does not stop the others.
+
+    Raises `Unsupported` if the model cannot do what is wished.
+    """
+    recordings = Recordings(partial(open_audio, limits=_limits(settings)))
+    async with Engine(backend, queue_limit=settings.queue_limit) as engine:
+        reader = _Reader(recordings, Transcriber(engine, SileroVad()), wish, on_progress)
+        for item in items:
+            on_outcome(await reader.outcome(item))
+
+
+@contextmanager
+def opened(file: Path, limits: MediaLimits) -> Iterator[AudioReader]:
+    """The audio of a file; opened by us and not by name, as every upload. Raises `BadAudio`."""
+    source = FileSource(file, below=PurePosixPath(file.name), parent="")
+    with source.open() as media, open_audio(media, limits) as audio:
+        yield audio
+
+
+class _Reader:
+    """Reads recordings as jobs of the server do."""
+
+    def __init__(
+        self,
+        recordings: Recordings,
+        transcriber: Transcriber,
+        wish: Wish,
+        on_progress: OnProgress,
+    ) -> None:
+        transcriber.capabilities.check(wish.options)
+        self._recordings = recordings
+        self._transcriber = transcriber
+        self._wish = wish
+        self._on_progress = on_progress
+
+    async def outcome(self, item: Item) -> Outcome:
+        """One recording, and what became of it."""
+        stamp = None
+        try:
+            stamp = item.source.stamp()
+            return Outcome(item, stamp, await self._texts(item))
+        except WhisperLiveError as error:
+            return Outcome(item, stamp, error)
+
+    async def _texts(self, item: Item) -> Texts:
+        if isinstance(item.source, UrlSource):
+            raise BadRequest("Only a server fetches URLs.")
+        total: float | None = None
+
+        def plan(claimed_s: float | None) -> FileRequest:
+            nonlocal total
+            total = claimed_s
+            return FileRequest(self._wish.options, urgency=Urgency.BULK)
+
+        async def advance(news: Advance) -> None:
+            self._on_progress(Progress(item, news.done, total))
+
+        with await anyio.to_thread.run_sync(item.source.open) as media:
+            transcript = await self._recordings.transcript(media, self._transcriber, plan, advance)
+        return texts_of(transcript, self._wish)
+
+
+def _limits(settings: Settings) -> MediaLimits:
+    return MediaLimits(max_duration_s=settings.max_audio_hours * 3600)
