@@ -88,7 +88,7 @@ def _open_door() -> OpenDoor:
     return open_door
 
 
-@pytest.fixture(name="write_wav")
+@pytest.fixture(name="write_wav", scope="session")
 def _write_wav() -> Callable[[Samples], bytes]:
     return write_wav
 
@@ -163,7 +163,7 @@ def speech_server() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(name="serve")
+@pytest.fixture(name="serve", scope="session")
 def _serve() -> Serve:
     return serve
 

@@ -22,6 +22,7 @@ from whisperlive_hybrid.server.http.legacy import LegacyRoutes
 from whisperlive_hybrid.server.http.overview import SERVICE, OverviewRoutes
 from whisperlive_hybrid.server.http.recording import Listener
 from whisperlive_hybrid.server.http.refusals import hung_up, invalid, refused, unroutable
+from whisperlive_hybrid.server.http.schemas import FAILURES
 
 
 def build_http_app(
@@ -40,6 +41,7 @@ def build_http_app(
         docs_url=None,  # these pages load their scripts from the internet
         redoc_url=None,
         redirect_slashes=False,
+        responses=FAILURES,  # on every route, so that FastAPI documents no 422 of its own
         # Outermost first. The second answers defects inside the stamp; Starlette's own, which
         # wraps all of these, then only passes the exception on to the server's log.
         middleware=[

@@ -20,6 +20,7 @@ from whisperlive_hybrid.protocol.openai.request import (
 from whisperlive_hybrid.recording import SHORTEST_AUDIO_S
 from whisperlive_hybrid.server.http.described import form_of
 from whisperlive_hybrid.server.http.recording import Listener
+from whisperlive_hybrid.server.http.schemas import TRANSCRIBED, TRANSLATED
 from whisperlive_hybrid.server.http.streaming import Emit, EventStream
 from whisperlive_hybrid.server.http.upload import Upload, received
 from whisperlive_hybrid.transcribe import Advance
@@ -35,12 +36,16 @@ class AudioRoutes:
 
     def mount(self, app: FastAPI) -> None:
         """Add the routes."""
-        app.post("/v1/audio/transcriptions", openapi_extra=form_of(TRANSCRIPTION_FIELDS))(
-            self.transcriptions
-        )
-        app.post("/v1/audio/translations", openapi_extra=form_of(TRANSLATION_FIELDS))(
-            self.translations
-        )
+        app.post(
+            "/v1/audio/transcriptions",
+            openapi_extra=form_of(TRANSCRIPTION_FIELDS),
+            responses=TRANSCRIBED,
+        )(self.transcriptions)
+        app.post(
+            "/v1/audio/translations",
+            openapi_extra=form_of(TRANSLATION_FIELDS),
+            responses=TRANSLATED,
+        )(self.translations)
 
     async def transcriptions(self, request: Request) -> Response:
         """What was said, in the language it was said in."""

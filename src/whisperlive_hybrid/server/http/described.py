@@ -1,25 +1,141 @@
 """Forms in the OpenAPI document, described by the tables that read them."""
 
+from typing import Final
+
+from whisperlive_hybrid.languages import LANGUAGES
 from whisperlive_hybrid.protocol.form import FieldNames
+from whisperlive_hybrid.protocol.openai.request import Granularity, ResponseFormat
+from whisperlive_hybrid.types import Task
+
+Schema = dict[str, object]
+
+
+def _text(description: str) -> Schema:
+    return {"type": "string", "description": description}
+
+
+def _number(low: float, high: float, default: float, description: str) -> Schema:
+    return {
+        "type": "number",
+        "minimum": low,
+        "maximum": high,
+        "default": default,
+        "description": description,
+    }
+
+
+def _object(description: str, **properties: Schema) -> Schema:
+    return {
+        "type": "object",
+        "description": description,
+        "properties": properties,
+        "additionalProperties": False,
+    }
+
+
+def _switch(*, default: bool, description: str) -> Schema:
+    return {"type": "boolean", "default": default, "description": description}
+
+
+_FILTER: Final = _switch(default=True, description="Whether silence is cut out before decoding.")
+
+_FIELDS: Final[dict[str, Schema]] = {
+    "model": _text("One of /v1/models; the first one if it is not given."),
+    "language": {
+        "type": "string",
+        "enum": list(LANGUAGES),
+        "description": "Of the speech; detected if it is not given. English names do too.",
+    },
+    "url": {"type": "string", "format": "uri", "description": "Where the recording lies."},
+    "prompt": _text("Text that the speech might continue; steers spelling and style."),
+    "hotwords": _text("Words that are likely to occur."),
+    "temperature": _number(0, 1, 0, "Where decoding begins; what is not believed is read hotter."),
+    "response_format": {
+        "type": "string",
+        "enum": [each.value for each in ResponseFormat],
+        "default": ResponseFormat.JSON.value,
+    },
+    "stream": _switch(default=False, description="Send the text as events while it is read."),
+    "task": {"type": "string", "enum": [each.value for each in Task]},
+    "vad_filter": _FILTER,
+    "vad": _FILTER,
+    "vad_parameters": _object(
+        "How silence is cut out.",
+        threshold=_number(0.01, 0.99, 0.5, "Probability from which a frame is speech."),
+        min_silence_duration_ms=_number(100, 5000, 400, "Silence that ends an utterance."),
+        speech_pad_ms=_number(0, 2000, 400, "Audio kept before speech."),
+    ),
+    "chunking_strategy": {
+        "oneOf": [
+            {"type": "string", "enum": ["auto"]},
+            _object(
+                "OpenAI's way to say how silence is cut out.",
+                type={"type": "string", "enum": ["server_vad"]},
+                threshold=_number(0, 1, 0.5, "Probability from which a frame is speech."),
+                prefix_padding_ms=_number(0, 10_000, 300, "Audio kept before speech."),
+                silence_duration_ms=_number(0, 10_000, 200, "Silence that ends an utterance."),
+            ),
+        ]
+    },
+}
+
+_LISTS: Final[dict[str, Schema]] = {
+    "timestamp_granularities": {
+        "type": "string",
+        "enum": [each.value for each in Granularity],
+        "description": "What gets times; needs response_format verbose_json.",
+    },
+    "include": {
+        "type": "string",
+        "enum": ["logprobs"],
+        "description": "Needs response_format json.",
+    },
+    "languages": {
+        "type": "string",
+        "enum": list(LANGUAGES),
+        "description": "Candidates among which the language is detected.",
+    },
+    "keywords": _text("Words that are likely to occur."),
+}
+"""The entries of lists. What is not here is read only to be refused."""
+
+
+_NESTED: Final = ("vad_parameters", "chunking_strategy")
 
 
 def form_of(names: FieldNames) -> dict[str, object]:
     """The `openapi_extra` of a route that takes a file and these fields."""
-    properties: dict[str, object] = {"file": {"type": "string", "format": "binary"}}
-    properties |= {name: {"type": "string"} for name in names.single}
-    properties |= {
-        f"{name}[]": {"type": "array", "items": {"type": "string"}} for name in names.lists
+    properties: Schema = {"file": {"type": "string", "format": "binary"}} | _properties(names)
+    nested = [name for name in _NESTED if name in properties]
+    content = {
+        "schema": _form(properties, "file"),
+        "encoding": {name: {"contentType": "application/json"} for name in nested},
     }
-    schema = {"type": "object", "required": ["file"], "properties": properties}
-    return {
-        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
-    }
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": content}}}
 
 
 def fields_of(names: FieldNames, required: str) -> dict[str, object]:
     """The `openapi_extra` of a route that takes these fields, as JSON or as a form."""
-    properties = {name: {"type": "string"} for name in names.single}
-    schema = {"type": "object", "required": [required], "properties": properties}
+    schema = _form(_properties(names), required)
     types = ("application/json", "multipart/form-data", "application/x-www-form-urlencoded")
     content = {each: {"schema": schema} for each in types}
     return {"requestBody": {"required": True, "content": content}}
+
+
+def _form(properties: Schema, required: str) -> Schema:
+    return {
+        "type": "object",
+        "required": [required],
+        "properties": properties,
+        "additionalProperties": False,
+    }
+
+
+def _properties(names: FieldNames) -> Schema:
+    single = {name: _FIELDS[name] for name in names.single if name in _FIELDS}
+    lists = {
+        f"{name}[]": {"type": "array", "items": _LISTS[name]}
+        for name in names.lists
+        if name in _LISTS
+    }
+    return {**single, **lists}

@@ -12,6 +12,7 @@ from whisperlive_hybrid.server.http.downloads import downloaded
 from whisperlive_hybrid.server.http.fields import received_fields
 from whisperlive_hybrid.server.http.recording import Listener
 from whisperlive_hybrid.server.http.refusals import LEGACY_PATH
+from whisperlive_hybrid.server.http.schemas import LEGACY_FAILURES
 from whisperlive_hybrid.server.http.upload import Upload, received
 from whisperlive_hybrid.speech.regions import VadOptions
 
@@ -26,10 +27,16 @@ class LegacyRoutes:
 
     def mount(self, app: FastAPI) -> None:
         """Add the routes."""
-        app.post(LEGACY_PATH, openapi_extra=form_of(legacy.TRANSCRIBE_FIELDS))(self.transcribe)
-        app.post(f"{LEGACY_PATH}/url", openapi_extra=fields_of(legacy.URL_FIELDS, "url"))(
-            self.transcribe_url
-        )
+        app.post(
+            LEGACY_PATH,
+            openapi_extra=form_of(legacy.TRANSCRIBE_FIELDS),
+            responses=LEGACY_FAILURES,
+        )(self.transcribe)
+        app.post(
+            f"{LEGACY_PATH}/url",
+            openapi_extra=fields_of(legacy.URL_FIELDS, "url"),
+            responses=LEGACY_FAILURES,
+        )(self.transcribe_url)
 
     async def transcribe(self, request: Request) -> Response:
         """The older request for a file."""

@@ -11,6 +11,7 @@ from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.protocol.openai import bodies
 from whisperlive_hybrid.server.http.refusals import LEGACY_PATH
+from whisperlive_hybrid.server.http.schemas import ModelCard, ModelList
 
 SERVICE: Final = "WhisperLive Hybrid Server"
 
@@ -29,8 +30,8 @@ class OverviewRoutes:
         """Add the routes."""
         app.get("/")(self.index)
         app.get("/health")(self.health)
-        app.get("/v1/models")(self.models)
-        app.get("/v1/models/{model:path}")(self.model)
+        app.get("/v1/models", responses={200: {"model": ModelList}})(self.models)
+        app.get("/v1/models/{model:path}", responses={200: {"model": ModelCard}})(self.model)
 
     async def index(self) -> bodies.Json:
         """What there is to ask for."""

@@ -1,0 +1,94 @@
+"""Damaged files through the whole server: real decoders, real voice detection, the demo model."""
+
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from media_samples import encoded
+from speech_clips import Clip
+from watched_files import WatchedFile, watch_uploads
+
+KINDS = [
+    ("wav", "pcm_s16le"),
+    ("mp3", "libmp3lame"),
+    ("flac", "flac"),
+    ("ogg", "libopus"),
+    ("mp4", "aac"),
+    ("mov", "alac"),
+    ("webm", "libopus"),
+    ("mpeg", "mp2"),
+    ("mpegts", "aac"),
+    ("aiff", "pcm_s16be"),
+    ("avi", "libmp3lame"),
+    ("adts", "aac"),
+]
+
+
+@pytest.fixture
+def temporary_files(monkeypatch: pytest.MonkeyPatch) -> list[WatchedFile]:
+    """Those of all uploads of the test."""
+    return watch_uploads(monkeypatch)
+
+
+@pytest.fixture
+def client(speech_server: str) -> Iterator[httpx.Client]:
+    """A client without an SDK: what it asks is asked once."""
+    with httpx.Client(base_url=speech_server, timeout=60) as connected:
+        yield connected
+
+
+def damaged(media: bytes) -> Iterator[bytes]:
+    """A good file cut off, with bits flipped, and with holes; the same ones in every run."""
+    dice = random.Random(len(media))
+    for share in (0.02, 0.5, 0.97):
+        yield media[: round(len(media) * share)]
+    for reach in (200, len(media)):
+        wounded = bytearray(media)
+        for _ in range(20):
+            wounded[dice.randrange(min(reach, len(media)))] ^= 1 << dice.randrange(8)
+        yield bytes(wounded)
+    middle = len(media) // 2
+    yield media[: middle - 300] + bytes(600) + media[middle + 300 :]
+
+
+def answer(client: httpx.Client, name: str, media: bytes, *, stream: bool) -> dict[str, Any]:
+    """The last thing that is said about a file: a text, or an error with all its keys."""
+    data = {"stream": "true", "language": "en"} if stream else {"language": "en"}
+    reply = client.post("/v1/audio/transcriptions", files={"file": (name, media)}, data=data)
+    assert reply.status_code in (200, 400), reply.text
+    if reply.headers["content-type"].startswith("text/event-stream"):
+        told = json.loads(reply.text.split("data: ")[-1])
+    else:
+        told = reply.json()
+    made: dict[str, Any] = told
+    if "error" in made:
+        assert list(made["error"]) == ["message", "type", "param", "code"]
+        assert made["error"]["type"] == "invalid_request_error"
+    else:
+        assert isinstance(made["text"], str)
+    return made
+
+
+@pytest.mark.parametrize(("container", "codec"), KINDS, ids=[kind for kind, _ in KINDS])
+def test_damaged_files(
+    client: httpx.Client,
+    sentences: list[Clip],
+    temporary_files: list[WatchedFile],
+    container: str,
+    codec: str,
+) -> None:
+    """Each is read or refused, whole or as a stream; the good file is read before and after."""
+    good = encoded(container, codec, samples=np.repeat(sentences[0].samples, 3))
+    text = answer(client, "a.wav", good, stream=False)["text"]  # whatever its name says
+    assert text == sentences[0].text
+    for media in damaged(good):
+        for stream in (False, True):
+            answer(client, f"a.{container}", media, stream=stream)
+    assert answer(client, "no name at all", good, stream=True)["text"] == text
+    assert len(temporary_files) == 14
+    assert all(file.closed for file in temporary_files)
+    assert client.get("/health").json()["queue_depth"] == 0

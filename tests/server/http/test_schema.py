@@ -1,0 +1,145 @@
+"""Replies against the OpenAPI document, with requests that schemathesis makes of it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any, Final
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import Case
+from schemathesis.checks import not_a_server_error
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from whisperlive_hybrid.backends.fake import FakeBackend, speak
+from whisperlive_hybrid.languages import LANGUAGES
+from whisperlive_hybrid.types import Samples
+
+CHECKS: Final = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+"""All but those that ask which requests are accepted: a document cannot say that a file must hold
+audio, or that two fields contradict each other."""
+
+PAGES: Final = ["/", "/health", "/v1/models", "/v1/models/{model}"]
+FORMS: Final = [
+    "/v1/audio/transcriptions",
+    "/v1/audio/translations",
+    "/transcribe",
+    "/transcribe/url",
+]
+
+steady = settings(
+    max_examples=100,
+    derandomize=True,  # the same requests in every run
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture(scope="module")
+def address(serve: Callable[..., AbstractContextManager[str]]) -> Iterator[str]:
+    """A server whose model knows every language of the document."""
+    with serve(FakeBackend(languages=frozenset(LANGUAGES))) as served:
+        yield served
+
+
+def asked(address: str, method: str, path: str, mode: GenerationMode, audio: bytes) -> set[int]:
+    """Ask with what the document allows or forbids; the statuses of the replies."""
+    operation = schemathesis.openapi.from_url(f"{address}/openapi.json")[path][method]
+    statuses: set[int] = set()
+
+    @steady
+    @given(case=operation.as_strategy(generation_mode=mode), is_audio=st.booleans())
+    def ask(case: Case[Any], *, is_audio: bool) -> None:
+        body: Any = case.body
+        if isinstance(body, dict) and path.endswith("/url"):
+            body["url"] = f"{address}/health"  # made-up ones would be looked up
+        elif isinstance(body, dict) and is_audio:
+            body["file"] = audio
+            body.pop("model", None)  # a made-up name is never found
+        reply = case.call()
+        case.validate_response(reply, checks=CHECKS)
+        statuses.add(reply.status_code)
+
+    ask()
+    return statuses
+
+
+def test_every_route_is_asked(address: str) -> None:
+    """A new route is put into the table by somebody who thought about it."""
+    paths = httpx.get(f"{address}/openapi.json").json()["paths"]
+    listed = {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    assert listed == {("POST", path) for path in FORMS} | {("GET", path) for path in PAGES}
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_pages(address: str, path: str) -> None:
+    """What is read only is as the document says."""
+    assert asked(address, "GET", path, GenerationMode.POSITIVE, b"")
+
+
+@pytest.mark.parametrize("path", FORMS)
+@pytest.mark.parametrize("mode", list(GenerationMode))
+def test_forms(
+    address: str, write_wav: Callable[[Samples], bytes], path: str, mode: GenerationMode
+) -> None:
+    """Whatever is asked in whatever way, the reply is documented, and no fault of ours."""
+    statuses = asked(address, "POST", path, mode, write_wav(speak([1, 2])))
+    assert statuses <= {200, 400, 404}
+
+
+@pytest.mark.parametrize(
+    ("fields", "content_type"),
+    [
+        ({}, "application/json"),
+        ({"response_format": "json", "include[]": ["logprobs"]}, "application/json"),
+        ({"response_format": "json", "languages[]": ["de", "en"]}, "application/json"),
+        (
+            {"response_format": "verbose_json", "timestamp_granularities[]": ["word", "segment"]},
+            "application/json",
+        ),
+        (
+            {"response_format": "verbose_json", "timestamp_granularities[]": ["word"]},
+            "application/json",
+        ),
+        ({"response_format": "text"}, "text/plain"),
+        ({"response_format": "srt"}, "text/plain"),
+        ({"response_format": "vtt"}, "text/plain"),
+        ({"stream": True}, "text/event-stream"),
+        ({"stream": True, "include[]": ["logprobs"]}, "text/event-stream"),
+    ],
+)
+def test_good_replies(
+    address: str,
+    write_wav: Callable[[Samples], bytes],
+    fields: dict[str, Any],
+    content_type: str,
+) -> None:
+    """Each shape of a transcript is as the document says."""
+    operation = schemathesis.openapi.from_url(f"{address}/openapi.json")[FORMS[0]]["POST"]
+    body = {"file": write_wav(speak([1, 2])), **fields}
+    reply = operation.Case(body=body, media_type="multipart/form-data").call_and_validate(
+        checks=CHECKS
+    )
+    assert reply.status_code == 200
+    assert reply.headers["content-type"][0].partition(";")[0] == content_type
+
+
+def test_no_422_is_documented(address: str) -> None:
+    """FastAPI would promise its own `detail` for every route with a parameter."""
+    document = httpx.get(f"{address}/openapi.json").text
+    assert '"422"' not in document
+    assert "HTTPValidationError" not in document
