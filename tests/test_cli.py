@@ -1,63 +1,12 @@
 """The command line, run as a user runs it: a process of its own."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command_line import ENGLISH, whisperlive
 
 from whisperlive_hybrid.cli import sample_clip
-
-ENGLISH = (
-    "Bring me the house. Please wait one hundred days. "
-    "Peter learns in the garden. Maria wants soup."
-)
-
-
-def whisperlive(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command with a bare environment and no network for models."""
-    return subprocess.run(
-        [sys.executable, "-m", "whisperlive_hybrid", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-        env={"PATH": "/usr/bin:/bin", "HF_HUB_OFFLINE": "1", "HOME": "/nonexistent", **environment},
-    )
-
-
-def test_a_file_is_printed_as_text() -> None:
-    """Without options, the text and nothing else is on standard output."""
-    done = whisperlive("transcribe", str(sample_clip()))
-    assert (done.returncode, done.stdout) == (0, ENGLISH + "\n")
-
-
-def test_files_are_written_in_every_format_asked_for(tmp_path: Path) -> None:
-    """--output-dir gets one file per input and format, and is made if it is not there."""
-    target = tmp_path / "new" / "texts"
-    clip = str(sample_clip())
-    done = whisperlive(
-        "transcribe", clip, "--format", "srt,vtt,json", "--words", "--output-dir", str(target)
-    )
-    assert done.returncode == 0, done.stderr
-    assert (target / "en.srt").read_text().startswith("1\n00:00:0")
-    assert (target / "en.vtt").read_text().startswith("WEBVTT\n\n")
-    body = json.loads((target / "en.json").read_text())
-    assert body["text"] == ENGLISH
-    assert body["language"] == "english"
-    assert [word["word"] for word in body["words"]][:3] == ["Bring", "me", "the"]
-
-
-def test_one_bad_file_does_not_stop_the_others(tmp_path: Path) -> None:
-    """The bad file is named on standard error, the good one is transcribed, the exit code is 1."""
-    bad = tmp_path / "notes.wav"
-    bad.write_text("this is no audio")
-    done = whisperlive("transcribe", str(bad), str(sample_clip()))
-    assert done.returncode == 1
-    assert done.stdout == f"==> {sample_clip()} <==\n{ENGLISH}\n"
-    assert "notes.wav: The audio file could not be decoded" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -84,13 +33,6 @@ def test_a_wrong_setting_is_one_line() -> None:
     assert done.returncode == 1
     assert "HTTP_PORT='eighty'" in done.stderr
     assert done.stderr.count("\n") == 1
-
-
-def test_an_unknown_format_is_refused() -> None:
-    """The allowed formats are named."""
-    done = whisperlive("transcribe", str(sample_clip()), "--format", "docx")
-    assert done.returncode == 2
-    assert "Unknown format in 'docx'; use one of: txt, srt, vtt, json." in done.stderr
 
 
 def test_models_lists_demo_and_sizes() -> None:

@@ -23,6 +23,10 @@ _MISSING: Final = (404, 405)
 _GATEWAY: Final = (502, 504)
 """A proxy that does not reach the server, maybe while it restarts."""
 
+_CONNECT_S: Final = 10.0
+_ANSWER_S: Final = 300.0
+"""A server stores an upload before it answers, and takes in large ones at its own pace."""
+
 Fields = Sequence[tuple[str, str]]
 Send = Callable[[], Awaitable[httpx.Response]]
 
@@ -93,7 +97,7 @@ class JobsClient:
 
     async def events(self, job_id: str) -> AsyncGenerator[RemoteJob]:
         """Its states as the server tells them; ends when the server or the connection ends it."""
-        timeout = httpx.Timeout(self._http.timeout, read=self.patience.silence_s)
+        timeout = httpx.Timeout(_ANSWER_S, connect=_CONNECT_S, read=self.patience.silence_s)
         parser = EventParser()
         try:
             async with self._http.stream(
@@ -166,8 +170,7 @@ async def open_client(
     headers = {"user-agent": f"whisperlive-hybrid/{__version__}"}
     if api_key:
         headers["authorization"] = f"Bearer {api_key}"
-    # A server reads an upload at its own pace, and stores it before it answers.
-    timeout = httpx.Timeout(300, connect=10)
+    timeout = httpx.Timeout(_ANSWER_S, connect=_CONNECT_S)
     async with httpx.AsyncClient(
         base_url=url, headers=headers, timeout=timeout, limits=httpx.Limits(max_connections=None)
     ) as http:

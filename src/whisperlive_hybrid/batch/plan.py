@@ -31,8 +31,11 @@ def planned(inputs: Sequence[str], *, takes_urls: bool) -> list[Item]:
     Raises `BadRequest` for an input that names none, for a URL where nobody fetches it, and where
     two outputs would have the same name.
     """
-    found = [source for each in inputs for source in _sources(each, takes_urls=takes_urls)]
-    sources = list({source.identity: source for source in reversed(found)}.values())[::-1]
+    first: dict[str, Source] = {}
+    for each in inputs:
+        for source in _sources(each, takes_urls=takes_urls):
+            first.setdefault(source.identity, source)
+    sources = list(first.values())
     return [Item(source, name) for source, name in zip(sources, named(sources), strict=True)]
 
 

@@ -36,19 +36,19 @@ def carry_out(order: Order) -> int:
     """
     tally = Tally()
     if order.output_dir is None:
+        screen = Screen(len(order.items), names_files=False)
         printer = Printer(has_headers=len(order.items) > 1)
-        with Screen(len(order.items), names_files=False) as screen:
-            delivery = Delivery(printer, tally, screen.done, screen.failed)
-            in_order = InOrder(order.items, delivery.take)
-            return _worked(order, order.items, NoJobMemory(), screen, in_order.take, tally)
+        delivery = Delivery(printer, tally, screen.done, screen.failed)
+        in_order = InOrder(order.items, delivery.take)
+        return _worked(order, order.items, NoJobMemory(), screen, in_order.take, tally)
     directory = _directory(order, order.output_dir)
     todo = order.items if order.overwrites else directory.undone(order.items)
     tally.before = len(order.items) - len(todo)
     if tally.before:
         note(f"{tally.before} of {len(order.items)} done before.")
-    with Screen(len(todo), names_files=True) as screen:
-        delivery = Delivery(directory, tally, screen.done, screen.failed)
-        return _worked(order, todo, directory, screen, delivery.take, tally)
+    screen = Screen(len(todo), names_files=True)
+    delivery = Delivery(directory, tally, screen.done, screen.failed)
+    return _worked(order, todo, directory, screen, delivery.take, tally)
 
 
 def _directory(order: Order, path: Path) -> OutputDirectory:
@@ -73,12 +73,13 @@ def _worked(
         if todo:  # else there is no reason to load a model
             run = order.way.ready(order.wish)
             began = time.monotonic()
-            run(todo, memory, screen.update, take)
+            with screen:
+                run(todo, memory, screen.update, take)
         code = FAILED if tally.failed else 0
     except KeyboardInterrupt:
         note("Interrupted.")
         code = INTERRUPTED
-    finally:
+    finally:  # after a fault of the whole batch too, if there is anything to tell
         if code is not None or tally.done or tally.failed:
             note(tally.summary(len(order.items), time.monotonic() - began))
     return code

@@ -26,11 +26,13 @@ class Screen:
         self._all = self._bars.add_task("all", total=n_items, visible=n_items > 1)
 
     def __enter__(self) -> Self:
-        self._bars.start()
+        if err.is_terminal:
+            self._bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bars.stop()
+        if err.is_terminal:
+            self._bars.stop()
 
     def update(self, news: Progress) -> None:
         """Move the bar of a recording."""

@@ -1,0 +1,46 @@
+"""`whisperlive` as a user runs it: a process of its own."""
+
+import subprocess
+import sys
+
+ENGLISH = (
+    "Bring me the house. Please wait one hundred days. "
+    "Peter learns in the garden. Maria wants soup."
+)
+
+
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HF_HUB_OFFLINE": "1", "HOME": "/nonexistent"}
+"""Bare, and without a network for models."""
+
+
+def whisperlive(
+    *arguments: str, stdin: bytes = b"", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    done = subprocess.run(
+        command(*arguments),
+        capture_output=True,
+        input=stdin,
+        timeout=90,
+        check=False,
+        env={**ENVIRONMENT, **environment},
+    )
+    texts = [printed.decode("utf-8") for printed in (done.stdout, done.stderr)]
+    return subprocess.CompletedProcess(done.args, done.returncode, *texts)
+
+
+def started(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """Start the command; its standard error can be read line by line."""
+    return subprocess.Popen(
+        command(*arguments),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**ENVIRONMENT, **environment},
+    )
+
+
+def command(*arguments: str) -> list[str]:
+    """The command line."""
+    return [sys.executable, "-m", "whisperlive_hybrid", *arguments]
