@@ -216,17 +216,22 @@ class Engine:
         return not unfinished
 
     def _item(self, number: int, urgency: Urgency, deadline: float, work: Work) -> Item:
-        able = self.capabilities
         return Item(
             job=number,
             urgency=urgency,
             deadline=deadline,
             key=self._backend.batch_key(work),
-            batch_limit=able.encode_batch if isinstance(work, Encode) else able.generate_batch,
+            batch_limit=self._batch_limit(work, urgency),
             gathers_until=(
                 time.monotonic() + GATHERING_S[urgency] if isinstance(work, Generate) else None
             ),
         )
+
+    def _batch_limit(self, work: Work, urgency: Urgency) -> int:
+        able = self.capabilities
+        if isinstance(work, Encode):
+            return able.encode_batch
+        return able.generate_limit(is_live=urgency.is_live)
 
     def _close(self) -> None:
         """Wait for the calls that run, then free the weights."""
