@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import anyio
 import anyio.to_thread
@@ -117,6 +118,23 @@ async def test_work_that_may_share_a_call_does() -> None:
         (Generate, 1),
         (Generate, 8),
     ]
+
+
+@pytest.mark.parametrize(
+    ("urgency", "sizes"), [(Urgency.BULK, [1, 4, 4]), (Urgency.UPDATE, [1, 8])]
+)
+async def test_calls_for_files_may_hold_less(urgency: Urgency, sizes: list[int]) -> None:
+    """Eight windows of files need two calls where the backend says four; live ones need one."""
+    backend = HeldBackend(FakeBackend(file_batch=4))
+    async with Engine(backend) as engine, anyio.create_task_group() as tasks:
+        answers = Answers(engine)
+        tasks.start_soon(partial(answers.ask, 1, urgency=urgency))
+        await reached(backend)
+        for n in range(2, 10):
+            tasks.start_soon(partial(answers.ask, n, urgency=urgency))
+        await anyio.wait_all_tasks_blocked()
+        backend.gate.set()
+    assert [size for kind, size in backend.fake.calls if kind is Generate] == sizes
 
 
 async def test_a_reading_knows_words_and_language() -> None:

@@ -85,7 +85,19 @@ def test_companions_share_the_key() -> None:
 def test_companions_are_on_the_same_side() -> None:
     """A live call never grows by a file's work; a final may take updates along."""
     scheduler = filled(item(1, FINAL), item(2, UPDATE), item(3, SHORT_FILE), item(4, BULK))
-    assert list(order(scheduler)) == [[1, 2], [3, 4]]
+    assert list(order(scheduler)) == [[1, 2], [3], [4]]
+
+
+def test_a_long_file_does_not_ride_with_a_short_one() -> None:
+    """Each window more makes the call longer, and somebody waits for the short one."""
+    scheduler = filled(item(1, SHORT_FILE), item(2, BULK, deadline=1), item(3, SHORT_FILE))
+    assert list(order(scheduler)) == [[1, 3], [2]]
+
+
+def test_a_short_file_may_ride_with_a_long_one_that_is_due() -> None:
+    """The call of a long file that was overtaken long enough takes it along."""
+    scheduler = filled(item(1, BULK, deadline=0), item(2, SHORT_FILE, deadline=1))
+    assert list(order(scheduler)) == [[1, 2]]
 
 
 def test_a_batch_takes_the_most_urgent_up_to_its_limit() -> None:

@@ -54,6 +54,15 @@ class Capabilities:
     """Whether it can say how probable each token of a text is."""
     note: str = ""
     """What people must know about it, from its card."""
+    file_batch: int | None = None
+    """Windows of files per generate call, where more cost memory and time; None for as many
+    as live ones."""
+
+    def generate_limit(self, *, is_live: bool) -> int:
+        """How many windows one generate call may hold."""
+        if is_live or self.file_batch is None:
+            return self.generate_batch
+        return min(self.generate_batch, self.file_batch)
 
     @property
     def full_context_s(self) -> float:

@@ -105,6 +105,7 @@ class FakeBackend:
     name: str = "fake"
     workers: int = 1
     generate_batch: int = 8
+    file_batch: int | None = None
     contexts_s: tuple[float, ...] = (5.0, 10.0, 30.0)
     longest_window_s: float = 30.0
     languages: frozenset[str] = frozenset({"en", "de"})
@@ -129,6 +130,7 @@ class FakeBackend:
             workers=self.workers,
             encode_batch=1,
             generate_batch=self.generate_batch,
+            file_batch=self.file_batch,
             longest_window_s=self.longest_window_s,
             contexts_s=self.contexts_s,
             context_tail_s=0.5,

@@ -2,8 +2,9 @@
 
 An item is one quantum of model work, an encode or a generate, not a whole window: after each the
 engine hands in the next one. A batch is the most urgent item with whatever else may share its call.
-Live work goes first, finals before updates, then the earliest deadline. Files fill the gaps, by
-deadline alone, so that a short file overtakes a long one but no file waits for ever:
+Live work goes first, finals before updates, then the earliest deadline. A call for a short file
+takes no window of a long one along, which would make it last three times as long. Files fill the
+gaps, by deadline alone, so that a short file overtakes a long one but no file waits for ever:
 
 - while a live stream is open, files leave one worker free, if there is more than one, and their
   calls are kept short by what such calls have taken before;
@@ -175,7 +176,7 @@ class Scheduler:
             for item in self._waiting.values()
             if item is not head
             and item.key == head.key
-            and item.urgency.is_live == head.urgency.is_live
+            and _may_accompany(item.urgency, head.urgency)
             and not item.alone
         ]
         return sorted(fitting, key=_order)[: self._batch_size(head) - 1]
@@ -204,6 +205,11 @@ def _most_urgent(items: list[Item], now: float) -> Item:
         )
 
     return min((i for i in items if not gathers(i)), key=_order)
+
+
+def _may_accompany(item: Urgency, head: Urgency) -> bool:
+    """Live work keeps to itself, and nothing rides along that would make a short file wait."""
+    return item.is_live == head.is_live and not (head is Urgency.SHORT_FILE and item > head)
 
 
 def _order(item: Item) -> tuple[int, float, int]:

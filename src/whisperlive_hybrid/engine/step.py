@@ -92,7 +92,11 @@ def step(
         urgency=urgency,
         deadline=deadline,
         key=(able.model, backend.batch_key(work)),
-        batch_limit=able.encode_batch if isinstance(work, Encode) else able.generate_batch,
+        batch_limit=(
+            able.encode_batch
+            if isinstance(work, Encode)
+            else able.generate_limit(is_live=urgency.is_live)
+        ),
         gathers_until=(
             time.monotonic() + GATHERING_S[urgency] if isinstance(work, Generate) else None
         ),
