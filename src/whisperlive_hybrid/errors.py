@@ -32,6 +32,10 @@ class TooLarge(BadRequest):
     """The upload exceeds the size limit."""
 
 
+class Stalled(BadRequest):
+    """The upload stopped halfway; it may be sent again."""
+
+
 class NotFound(BadRequest):
     """The named thing (a model, a job) does not exist or may not be used."""
 

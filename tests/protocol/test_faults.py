@@ -8,6 +8,7 @@ from whisperlive_hybrid.errors import (
     NotFound,
     Overloaded,
     RemoteFailed,
+    Stalled,
     TooLarge,
     Unsupported,
 )
@@ -23,6 +24,7 @@ from whisperlive_hybrid.protocol.faults import fault_of, headers_of, message_of
         (NotFound("where"), 404),
         (TooLarge("big"), 413),
         (Overloaded("busy", retry_after_s=1), 429),
+        (Stalled("idle"), 408),
         (BackendFailed("oops"), 500),
         (KeyError("defect"), 500),
         (Draining("bye", retry_after_s=1), 503),

@@ -13,6 +13,7 @@ from whisperlive_hybrid.errors import (
     NotFound,
     OutOfSpace,
     Overloaded,
+    Stalled,
     TooLarge,
     Unsupported,
     WhisperLiveError,
@@ -36,6 +37,7 @@ FAULTS: Final[dict[type[Exception], Fault]] = {
     Unsupported: Fault(400, code="unsupported_value"),
     NotFound: Fault(404),
     Conflict: Fault(409, may_retry=False),
+    Stalled: Fault(408),
     TooLarge: Fault(413, "server_error"),  # OpenAI's own type for it
     Overloaded: Fault(429, "requests", "rate_limit_exceeded"),
     Draining: Fault(503, "server_error", "server_draining"),

@@ -6,7 +6,8 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from whisperlive_hybrid.errors import Overloaded, TooLarge
+from whisperlive_hybrid.errors import Overloaded, Stalled, TooLarge
+from whisperlive_hybrid.server.http import guard
 from whisperlive_hybrid.server.http.guard import BodyLimit, Stamp, UploadSlots
 
 pytestmark = pytest.mark.anyio
@@ -133,6 +134,35 @@ async def test_a_failed_upload_gives_its_slot_back() -> None:
         for _ in range(3):
             with pytest.raises(TooLarge):
                 await door.post("/")
+
+
+async def test_an_upload_that_stalls_gives_its_slot_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Idle connections could keep everybody else away; who waits for an answer is not idle."""
+    monkeypatch.setattr(guard, "STALLED_S", 0.01)
+    parts: list[Message] = [{"type": "http.request", "body": b"x", "more_body": True}]
+
+    async def receive() -> Message:
+        if not parts:
+            await anyio.sleep_forever()
+        return parts.pop()
+
+    async def send(_: Message) -> None:
+        pytest.fail("nothing is to be sent")
+
+    async def read(scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, send
+        while (await receive()).get("more_body"):
+            pass
+        with anyio.move_on_after(0.05) as patience:
+            await receive()
+        assert patience.cancelled_caught
+
+    door = UploadSlots(read, limit=1)
+    for _ in range(2):
+        with pytest.raises(Stalled, match="Nothing of the request"):
+            await door({"type": "http", "method": "POST"}, receive, send)
+    parts.append({"type": "http.request", "body": b"x", "more_body": False})
+    await door({"type": "http", "method": "POST"}, receive, send)
 
 
 async def test_every_reply_is_stamped() -> None:

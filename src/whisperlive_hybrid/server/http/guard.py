@@ -5,10 +5,11 @@ import uuid
 from collections.abc import Callable
 from typing import Final
 
+import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from whisperlive_hybrid.errors import Overloaded, TooLarge
+from whisperlive_hybrid.errors import Overloaded, Stalled, TooLarge
 
 OPENAI_VERSION: Final = "2020-10-01"
 """The version of its API that OpenAI has announced ever since."""
@@ -17,6 +18,9 @@ OPENAI_VERSION: Final = "2020-10-01"
 _METHODS_WITH_BODY: Final = ("POST", "PUT", "PATCH")
 _RETRY_AFTER_S: Final = 2.0
 """Uploads are short where they are many."""
+
+STALLED_S: Final = 60.0
+"""A body of which nothing comes for so long is given up."""
 
 
 class BodyLimit:
@@ -59,7 +63,8 @@ class UploadSlots:
     """Bounds how many requests with a body are in work at once: each may fill a file on the disk.
 
     One too many is refused before a byte of its body is read, by an `Overloaded` raised out of
-    `receive`. A request keeps its slot to its end, as it keeps its upload.
+    `receive`. A request keeps its slot to its end, as it keeps its upload; one whose body stalls
+    loses it by a `Stalled`.
     """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
@@ -72,23 +77,30 @@ class UploadSlots:
         if scope["type"] != "http" or scope["method"] not in _METHODS_WITH_BODY:
             await self._app(scope, receive, send)
             return
-        has_slot = False
+        has_slot = is_whole = False
 
         async def admitted() -> Message:
-            nonlocal has_slot
-            if not has_slot and self._taken >= self._limit:
-                raise Overloaded(
-                    f"The server is busy: {self._taken} uploads are in work.",
-                    retry_after_s=_RETRY_AFTER_S,
-                )
-            self._taken += not has_slot
-            has_slot = True
-            return await receive()
+            nonlocal has_slot, is_whole
+            if not has_slot:
+                self._take()
+                has_slot = True
+            # After the body only the end of the connection can come, and that may take long.
+            message = await receive() if is_whole else await _in_time(receive)
+            is_whole = not message.get("more_body", False)
+            return message
 
         try:
             await self._app(scope, admitted, send)
         finally:
             self._taken -= has_slot
+
+    def _take(self) -> None:
+        if self._taken >= self._limit:
+            raise Overloaded(
+                f"The server is busy: {self._taken} uploads are in work.",
+                retry_after_s=_RETRY_AFTER_S,
+            )
+        self._taken += 1
 
 
 class Stamp:
@@ -114,6 +126,13 @@ class Stamp:
             await send(message)
 
         await self._app(scope, receive, stamped)
+
+
+async def _in_time(receive: Receive) -> Message:
+    """The next part of a body, if it comes in time."""
+    with anyio.move_on_after(STALLED_S):
+        return await receive()
+    raise Stalled(f"Nothing of the request's body has come for {STALLED_S:g} seconds.")
 
 
 def _declared_length(scope: Scope) -> int:
