@@ -142,13 +142,18 @@ def test_a_good_form_is_read_byte_by_byte(form: Form) -> None:
 def test_a_damaged_form_is_read_or_refused(
     form: Form, wounds: list[tuple[float, int, bytes]], end: float, places: list[float]
 ) -> None:
-    """Nothing else is raised, and nothing depends on how the body was cut."""
+    """Nothing else is raised; how the body was cut decides at most the words of a refusal."""
     body = bytearray(form.body)
     for where, n_lost, gained in wounds:
         place = round(where * len(body))
         body[place : place + n_lost] = gained
     damaged = bytes(body[: round(end * len(body))])
-    assert outcome(form.boundary, cut(damaged, places)) == outcome(form.boundary, [damaged])
+    in_pieces, whole = (
+        outcome(form.boundary, cut(damaged, places)),
+        outcome(form.boundary, [damaged]),
+    )
+    both_refused = isinstance(in_pieces, str) and isinstance(whole, str)
+    assert both_refused or in_pieces == whole
 
 
 @quick
