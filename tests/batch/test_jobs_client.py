@@ -106,6 +106,15 @@ async def test_some_refusals_concern_every_recording(
             await client.submit_file(io.BytesIO(b"sound"), "a.mp3", [])
 
 
+async def test_a_model_that_the_server_has_not_is_told_in_its_words(server: StandIn) -> None:
+    """It is missing for every recording, and the route is not."""
+    body = b'{"error": {"message": "No model \'x\'.", "type": "", "code": "model_not_found"}}'
+    server.refusals = [(404, {"content-type": "application/json"}, body)]
+    async with connected(server) as client:
+        with pytest.raises(ServerUnusable, match="No model 'x'"):
+            await client.submit_file(io.BytesIO(b"sound"), "a.mp3", [("model", "x")])
+
+
 async def test_a_gateway_that_lost_its_server_is_asked_again(server: StandIn) -> None:
     """While the server restarts, its proxy answers 502: as if nobody had answered."""
     gateway = (502, {"content-type": "text/html"}, b"<h1>Bad Gateway</h1>")

@@ -126,8 +126,9 @@ class JobsClient:
     async def _submitted(self, send: Send) -> RemoteJob:
         try:
             return _job(_json(await self._asked(send)))
-        except NotFound as error:
-            raise ServerUnusable(f"{self._http.base_url} offers no jobs (/v1/jobs).") from error
+        except NotFound as error:  # a model, or the route: so it is for every recording
+            no_route = f"{self._http.base_url} offers no jobs (/v1/jobs)."
+            raise ServerUnusable(error.message if error.code else no_route) from error
 
     async def _asked(self, send: Send) -> httpx.Response:
         """Ask until there is an answer that is not "later", as long as patience lasts."""
@@ -179,6 +180,7 @@ async def open_client(
 
 class _Failure(BaseModel):
     message: str
+    code: str | None = None
 
 
 class _Progress(BaseModel):
@@ -254,20 +256,21 @@ def _later(reply: httpx.Response) -> float | None:
 def _check(reply: httpx.Response) -> None:
     if reply.is_success:
         return
-    message = _message(reply)
+    message, code = _told(reply)
     if reply.status_code in _NOT_OURS:
         raise ServerUnusable(f"{reply.request.url.host} refuses us: {message}")
     if reply.status_code in _MISSING:
-        raise NotFound(message)
+        raise NotFound(message, code=code)
     raise RemoteFailed(message)
 
 
-def _message(reply: httpx.Response) -> str:
-    """The server's own words if it has any."""
+def _told(reply: httpx.Response) -> tuple[str, str | None]:
+    """The server's own words if it has any, and its code for what is wrong."""
     try:
-        return _Refusal.model_validate_json(reply.content).error.message
+        failure = _Refusal.model_validate_json(reply.content).error
     except ValidationError:
-        return f"The server answered with status {reply.status_code}."
+        return f"The server answered with status {reply.status_code}.", None
+    return failure.message, failure.code
 
 
 def _json(reply: httpx.Response) -> object:
