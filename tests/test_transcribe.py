@@ -234,7 +234,7 @@ async def test_progress_is_in_order_and_complete(request_: FileRequest) -> None:
 
 
 async def test_audio_is_pulled_only_as_fast_as_windows_are_read() -> None:
-    """A recording is read no further ahead than two batches and the window that is being cut."""
+    """One worker: a batch that runs, one that gathers, and the window that is being cut."""
     backend = HeldBackend(FakeBackend(generate_batch=2))
     fifth = threading.Event()
     n_read = [0]

@@ -41,8 +41,8 @@ from whisperlive_hybrid.types import (
     Window,
 )
 
-BATCHES_AHEAD: Final = 2
-"""Full batches of windows that one file keeps in the engine: one runs, one gathers."""
+MOST_WINDOWS_AHEAD: Final = 32
+"""Windows of one file in the engine at once, whatever its size: others want to get in as well."""
 
 
 class VoiceStream(Protocol):
@@ -232,7 +232,7 @@ class _Run:
         self._tasks = tasks
         self._memory = memory
         self._has_begun = False  # whether a window was handed to the engine
-        self._ahead = BATCHES_AHEAD * decoder.capabilities.generate_batch
+        self._ahead = _windows_ahead(decoder.capabilities)
 
     async def read(self, emit: OnAdvance) -> Language:
         """Read all windows, emit their segments in order, and say which language it was."""
@@ -279,6 +279,14 @@ class _Run:
 
     async def _next_window(self) -> Window | None:
         return await anyio.to_thread.run_sync(self._cuts.next, limiter=self._threads)
+
+
+def _windows_ahead(able: Capabilities) -> int:
+    """Windows that one file keeps in the engine: each worker runs a full batch, and one gathers.
+
+    More would only cost memory: each holds its samples and its encoder output.
+    """
+    return min(MOST_WINDOWS_AHEAD, (able.workers + 1) * able.generate_limit(is_live=False))
 
 
 class _Pending:

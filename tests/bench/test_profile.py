@@ -6,6 +6,7 @@ import pytest
 
 from whisperlive_hybrid.bench.profile import RUNTIME, Profile, profile_file, profile_lines
 from whisperlive_hybrid.config import load_settings
+from whisperlive_hybrid.types import DecodeOptions
 
 pytestmark = pytest.mark.anyio
 
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.anyio
 async def test_every_second_has_a_kind(clip_folder: Path) -> None:
     """The kinds are told apart and add up to the whole process; CTranslate2 has the most."""
     settings = load_settings(model="demo", threads=2)
-    profile = await profile_file(settings, clip_folder, "en", 20, 0)
+    profile = await profile_file(settings, clip_folder, DecodeOptions(), "en", 20, 0)
     assert profile.audio_s == 20
     assert sum(profile.by_kind.values()) == pytest.approx(profile.cpu_s)
     assert set(profile.by_kind) >= {RUNTIME, "voice detection", "media decoding", "mel features"}

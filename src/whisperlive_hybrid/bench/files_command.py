@@ -11,6 +11,7 @@ from rich.console import Console
 
 from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.types import DecodeOptions
 
 out = Console()
 
@@ -45,7 +46,7 @@ def files(
     ] = None,
 ) -> None:
     """Upload a long recording to the file door, and compare with faster-whisper by itself."""
-    # Not above: `whisperlive --help` is to load neither PyAV nor numpy.
+    # Not above: `whisperlive --help` is to load no PyAV.
     from whisperlive_hybrid.bench.files_benchmark import (  # noqa: PLC0415
         FilesBenchmark,
         run_files_benchmark,
@@ -84,6 +85,10 @@ def profile(
     clips: Annotated[Path, typer.Option(help="Folder of clips with manifest.json.")],
     model: Annotated[str, typer.Option(help="As for serve.")] = "demo",
     minutes: Annotated[float, typer.Option(min=0.1, help="Length of the recording.")] = 5,
+    no_retry: Annotated[
+        bool,
+        typer.Option("--no-retry", help="Keep what is not believed, as batched peers do."),
+    ] = False,
     language: Annotated[str, typer.Option(help="Of the clips.")] = "en",
     seed: Annotated[int, typer.Option(help="Draws sentences and pauses.")] = 0,
 ) -> None:
@@ -91,7 +96,8 @@ def profile(
     from whisperlive_hybrid.bench.profile import profile_file, profile_lines  # noqa: PLC0415
 
     settings = load_settings(model=model)
-    found = anyio.run(profile_file, settings, clips, language, minutes * 60, seed)
+    options = DecodeOptions(temperatures=(0.0,)) if no_retry else DecodeOptions()
+    found = anyio.run(profile_file, settings, clips, options, language, minutes * 60, seed)
     for line in profile_lines(found):
         _say(line)
 

@@ -7,7 +7,7 @@ backend, engine, detector and transcriber; only the doors are missing.
 import tempfile
 import time
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -72,15 +72,20 @@ class Profile:
 
 
 async def profile_file(
-    settings: Settings, clips: Path, language: str, seconds: float, seed: int
+    settings: Settings,
+    clips: Path,
+    options: DecodeOptions,
+    language: str,
+    seconds: float,
+    seed: int,
 ) -> Profile:
-    """Read one recording, composed of clips, and book what it costs."""
+    """Read one recording, composed of clips in `language`, and book what it costs."""
     ledger = Ledger()
     with tempfile.TemporaryDirectory(prefix="whisperlive-bench-") as folder:
         made = record(Library.read(clips, [language]), seconds, seed, Path(folder) / "long")
         async with Engine(_Booked(load_backend(settings), ledger)) as engine:
             transcriber = Transcriber(engine, _BookedDetector(ledger))
-            request = FileRequest(DecodeOptions(language=language), urgency=Urgency.BULK)
+            request = FileRequest(replace(options, language=language), urgency=Urgency.BULK)
             began, cpu_began, foreign_began = _clocks()
             with made.file.open("rb") as file, open_audio(file) as audio:
                 await transcriber.transcript(_booked(audio.blocks(), ledger), request)

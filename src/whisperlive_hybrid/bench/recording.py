@@ -32,6 +32,8 @@ LONGEST_FLAC_S: Final = 60 * 60.0
 """Up to it FLAC, 1 MB a minute, loses nothing; beyond it Opus keeps below the upload limit."""
 
 _OPUS_BITS_PER_S: Final = 32_000
+_OPUS_OPTIONS: Final[dict[str, object]] = {"compression_level": "0"}
+"""The least effort of the encoder: four hours are written in a fifth of the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ def _stream(container: OutputContainer, *, is_long: bool) -> AudioStream:
         return container.add_stream("flac", rate=SAMPLE_RATE, layout="mono")
     stream = container.add_stream("libopus", rate=SAMPLE_RATE, layout="mono")
     stream.bit_rate = _OPUS_BITS_PER_S
+    stream.options = _OPUS_OPTIONS
     return stream
 
 
