@@ -453,7 +453,7 @@ async def test_watchers_are_let_go_when_the_server_stops(tmp_path: Path) -> None
         tasks.start_soon(look_on, shop.desk, job)
         await reached(backend)
         backend.gate.set()
-        shop.desk.close()
+        shop.close()
     assert True not in told_last
 
 

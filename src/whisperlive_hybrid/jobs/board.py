@@ -49,11 +49,16 @@ Look = Callable[[str], Coroutine[Any, Any, Job | None]]
 
 
 class JobBoard:
-    """What runs here, by job id, and the bells of those who watch."""
+    """What runs here, by job id, and the bells of those who wait for something."""
 
     def __init__(self) -> None:
         self.running: dict[str, LiveJob] = {}
-        self.is_closed = False
+        self.arrived = Bell()
+        """Rings for every new job."""
+        self.ended = Bell()
+        """Rings at the end of every job."""
+        self.closed = anyio.Event()
+        """Set when the server stops."""
         self._bells: dict[str, list[Bell]] = {}
 
     def ring(self, job_id: str) -> None:
@@ -62,8 +67,8 @@ class JobBoard:
             bell.ring()
 
     def close(self) -> None:
-        """The server stops: every watcher has seen its last news."""
-        self.is_closed = True
+        """The server stops: what runs is to stop, and every watcher has seen its last news."""
+        self.closed.set()
         for job_id in list(self._bells):
             self.ring(job_id)
 
@@ -96,7 +101,7 @@ class JobWatch:
 
     async def next(self) -> JobNews | None:
         """The current state at first, then whatever is new; None after the last. Safe to cancel."""
-        while not (self._is_over or self._board.is_closed):
+        while not (self._is_over or self._board.closed.is_set()):
             rung = self._bell.next_ring()
             self._latest = await self._newest()
             if news := self._news(self._latest):
