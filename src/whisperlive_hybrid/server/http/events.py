@@ -10,11 +10,13 @@ from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import anyio
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from whisperlive_hybrid.errors import NotFound, WhisperLiveError
+from whisperlive_hybrid.server.http.streaming import STALLED_S
 
 PACE_S: Final = 0.25
 """Between two events to one reader: nobody reads faster."""
@@ -62,10 +64,13 @@ class FeedStream(Response):
         async with self._open_feed() as (first, feed):
             start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
             await send(start)
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_until_gone, receive, tasks.cancel_scope)
-                await _write(first, feed, send)
-                tasks.cancel_scope.cancel()
+            try:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(_until_gone, receive, tasks.cancel_scope)
+                    await _write(first, feed, send)
+                    tasks.cancel_scope.cancel()
+            except* ClientDisconnect:
+                pass  # the reader has stalled, and nobody else wanted to know
 
 
 async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:
@@ -93,7 +98,11 @@ async def _paced(feed: Feed, send: Send) -> Json | None:
 
 
 async def _send_part(send: Send, body: bytes) -> None:
-    await send({"type": "http.response.body", "body": body, "more_body": True})
+    """Wait while the reader is slow, within reason; raises `ClientDisconnect`."""
+    with anyio.move_on_after(STALLED_S):
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        return
+    raise ClientDisconnect
 
 
 async def stream_to(socket: WebSocket, open_feed: OpenFeed) -> None:
@@ -143,7 +152,7 @@ def is_at_home(origin: str | None, host: str | None, allowed: frozenset[str]) ->
     """
     if origin is None or origin.lower() in allowed:
         return True
-    return host is not None and urlsplit(origin).netloc.lower() == host.lower()
+    return bool(host) and urlsplit(origin).netloc.lower() == (host or "").lower()
 
 
 def _dumped(event: Json) -> str:

@@ -30,7 +30,7 @@ from whisperlive_hybrid.protocol.jobs import (
 )
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.openai.request import ResponseFormat
-from whisperlive_hybrid.server.http.described import form_of
+from whisperlive_hybrid.server.http.described import submission_of
 from whisperlive_hybrid.server.http.events import FeedStream, is_at_home, stream_to
 from whisperlive_hybrid.server.http.feeds import Feeds
 from whisperlive_hybrid.server.http.upload import opened_form
@@ -65,7 +65,7 @@ class JobRoutes:
     def mount(self, app: FastAPI) -> None:
         """Add the routes."""
         one = f"{JOBS_PATH}/{{job_id}}"
-        app.post(JOBS_PATH, status_code=202, openapi_extra=form_of(JOB_FIELDS))(self.submit)
+        app.post(JOBS_PATH, status_code=202, openapi_extra=submission_of(JOB_FIELDS))(self.submit)
         app.get(JOBS_PATH)(self.page)
         app.get(one)(self.job)
         app.delete(one)(self.delete)
