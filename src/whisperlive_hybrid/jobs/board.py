@@ -22,14 +22,23 @@ class LiveJob:
         self.scope = anyio.CancelScope()
         self.left = anyio.Event()
         """Set when nothing of it runs any more."""
+        self._is_new_line = False
 
     def show(self, source: Source) -> None:
         """Take the new state of a file."""
         self.job = self.job.with_source(source)
 
+    def begin_file(self) -> None:
+        """What comes next is said in another file: on a line of its own."""
+        self._is_new_line = bool(self.parts)
+
     def say(self, text: str) -> None:
-        """Take new text."""
+        """Take new text; the first of a file has no space before it."""
+        if self._is_new_line or not self.parts:
+            text = text.lstrip()
         if text:
+            text = f"\n{text}" if self._is_new_line else text
+            self._is_new_line = False
             self.parts.append(text)
             self.job = replace(self.job, text=tail(self.job.text + text))
 

@@ -195,4 +195,5 @@ class JobDesk:
 
 
 def _to_fetch(url: str) -> NewSource:
-    return NewSource(url[:LONGEST_NAME], Origin.URL, new_name(), url)
+    label = url.partition("?")[0]  # behind it may be a signature, which is nobody else's business
+    return NewSource(label[:LONGEST_NAME], Origin.URL, new_name(), url)
