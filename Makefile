@@ -9,7 +9,7 @@ WHISPER_LIVE_CLIENT := whisper-live==0.10.0
 # OpenAI's own Node client and the Vercel AI SDK, where there is a Node.
 NODE_CLIENTS := npm ci --prefix tests/node --ignore-scripts --no-audit --no-fund --loglevel=error
 
-.PHONY: help install install-test serve test check lint types clean
+.PHONY: help install install-test serve test test-crash check lint types clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -37,6 +37,9 @@ serve: install ## start both doors with the demo model (FASTERWHISPER_MODEL=smal
 test: install-test ## run every test
 	$(BIN)/pytest
 
+test-crash: install-test ## kill a server twenty times in the middle of a job
+	$(BIN)/pytest -m crash
+
 lint: install-test ## format and lint
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -44,7 +47,7 @@ lint: install-test ## format and lint
 types: install-test ## mypy --strict
 	$(BIN)/mypy
 
-check: lint types test ## everything that CI runs
+check: lint types test test-crash ## everything that CI runs
 
 clean: ## remove the virtual environment and the caches
 	rm -rf $(VENV) tests/node/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -114,3 +115,26 @@ def test_worker_threads_default_to_the_cores_there_are() -> None:
     """As many workers as the process may use, unless the operator says otherwise."""
     assert load_settings().worker_threads >= 1
     assert load_settings(threads=7).worker_threads == 7
+
+
+def test_jobs_are_kept_where_programs_keep_what_is_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the XDG specification has it: a relative path in its variable is ignored."""
+    assert load_settings().data_dir == Path("~/.local/share/whisperlive-hybrid")
+    monkeypatch.setenv("XDG_DATA_HOME", "/srv/data")
+    assert load_settings().data_dir == Path("/srv/data/whisperlive-hybrid")
+    monkeypatch.setenv("XDG_DATA_HOME", "relative")
+    assert load_settings().data_dir == Path("~/.local/share/whisperlive-hybrid")
+    monkeypatch.setenv("WHISPERLIVE_DATA_DIR", "/srv/jobs")
+    assert load_settings().data_dir == Path("/srv/jobs")
+
+
+def test_origins_are_compared_as_browsers_send_them() -> None:
+    """Without a slash at the end, in lower case."""
+    settings = load_settings(allowed_origins="https://A.example/, http://b.example:8000,")
+    assert settings.origins == {"https://a.example", "http://b.example:8000"}
+    assert load_settings().origins == frozenset()
+
+
+def test_the_secret_is_not_shown() -> None:
+    """Settings may be logged."""
+    assert "hush" not in repr(load_settings(webhook_secret="hush"))  # noqa: S106 (opens nothing)

@@ -1,12 +1,13 @@
 """Jobs on a disk of their own, around the fake backend and a network that is not there."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+import anyio
 import numpy as np
 from wav_files import open_wav, write_wav
 
@@ -83,6 +84,7 @@ class Workshop:
     """One life of a server, as far as jobs are concerned."""
 
     desk: JobDesk
+    close: Callable[[], None]
     store: JobStore
     directory: Path
 
@@ -125,8 +127,11 @@ async def workshop(
                 board=JobBoard(),
                 clock=clock or Clock(),
             )
-            async with open_jobs(means, wanted) as desk:
-                yield Workshop(desk, store, directory)
+            jobs = await open_jobs(means, wanted)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(jobs.run)
+                yield Workshop(jobs.desk, jobs.close, store, directory)
+                jobs.close()
 
 
 def talk(*words: int) -> bytes:

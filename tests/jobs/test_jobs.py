@@ -12,11 +12,11 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 from held_backend import PATIENCE_S, HeldBackend
-from wav_files import WavReader, open_wav
+from wav_files import WavReader, open_wav, write_wav
 from workshop import SECRET, Clock, Network, Workshop, talk, told, uploads, wish, workshop
 
 from whisperlive_hybrid.backends.base import Encode
-from whisperlive_hybrid.backends.fake import FakeBackend, Trouble
+from whisperlive_hybrid.backends.fake import FakeBackend, Trouble, pause
 from whisperlive_hybrid.errors import (
     BadRequest,
     Conflict,
@@ -400,7 +400,8 @@ async def test_a_watcher_reads_every_word_once(tmp_path: Path) -> None:
     """Whenever it comes, it gets the current state at once and, piece by piece, the whole text."""
     backend = HeldBackend()
     async with workshop(tmp_path, backend) as shop:
-        job = await shop.desk.submit(wish(), uploads(talk(1, 2), TALK))
+        files = uploads(talk(1, 2), write_wav(pause(1.0)), b"no audio", TALK)
+        job = await shop.desk.submit(wish(), files)
         await reached(backend)
         async with shop.desk.watch(job.id) as watch, shop.desk.watch(job.id) as late:
             first = await watch.next()
@@ -453,7 +454,7 @@ async def test_watchers_are_let_go_when_the_server_stops(tmp_path: Path) -> None
         tasks.start_soon(look_on, shop.desk, job)
         await reached(backend)
         backend.gate.set()
-        shop.desk.close()
+        shop.close()
     assert True not in told_last
 
 
@@ -464,7 +465,7 @@ async def test_urls_are_fetched(tmp_path: Path) -> None:
     """As files of the job, behind its uploads, with the names that their servers tell."""
     network = Network({"https://example/a.wav": talk(1)})
     async with workshop(tmp_path, network=network) as shop:
-        request = wish("https://example/a.wav", "https://example/gone.wav")
+        request = wish("https://example/a.wav", "https://example/gone.wav?signature=hush")
         ended = await shop.ended(await shop.desk.submit(request, uploads(talk(2))))
         assert ended.text == "w2\nw1"
         assert [source.name for source in ended.sources] == [

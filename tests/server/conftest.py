@@ -3,13 +3,15 @@
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
     asynccontextmanager,
     contextmanager,
 )
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import anyio
@@ -17,18 +19,25 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from wav_files import open_wav, write_wav
+from workshop import Network
 
+from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.backends.ct2 import Ct2Backend
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend
 from whisperlive_hybrid.backends.silero import SileroVad
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.fetch.fetcher import open_fetcher
+from whisperlive_hybrid.jobs.board import JobBoard
+from whisperlive_hybrid.jobs.desk import JobDesk
+from whisperlive_hybrid.jobs.jobs import open_jobs
+from whisperlive_hybrid.jobs.run import Means
 from whisperlive_hybrid.media import open_audio
 from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
 from whisperlive_hybrid.models import DEMO, find_model
-from whisperlive_hybrid.recording import OpenMedia
+from whisperlive_hybrid.recording import OpenMedia, Recordings
 from whisperlive_hybrid.server.http.app import build_http_app
+from whisperlive_hybrid.store.store import open_store
 from whisperlive_hybrid.types import Samples
 
 
@@ -37,42 +46,61 @@ class OpenDoor(Protocol):
 
     def __call__(
         self,
-        backend: FakeBackend | None = None,
+        backend: Backend | None = None,
         *,
         media: OpenMedia = open_wav,
         queue_limit: int = 256,
         others: Sequence[OnDemand] = (),
         max_uploads: int = 64,
+        settings: Mapping[str, object] | None = None,
     ) -> AbstractAsyncContextManager[tuple[FastAPI, Engine]]:
         """Enter it for the application and its engine."""
 
 
 @asynccontextmanager
+async def running_jobs(
+    pool: ModelPool, recordings: Recordings, settings: Settings
+) -> AsyncIterator[tuple[Recordings, JobDesk]]:
+    """Jobs in a directory of their own."""
+    with TemporaryDirectory() as directory, open_store(Path(directory)) as store:
+        jobs = await open_jobs(Means(store, pool, recordings, Network(), JobBoard()), settings)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(jobs.run)
+            yield recordings, jobs.desk
+            jobs.close()
+
+
+@asynccontextmanager
 async def open_door(
-    backend: FakeBackend | None = None,
+    backend: Backend | None = None,
     *,
     media: OpenMedia = open_wav,
     queue_limit: int = 256,
     others: Sequence[OnDemand] = (),
     max_uploads: int = 64,
+    settings: Mapping[str, object] | None = None,
 ) -> AsyncIterator[tuple[FastAPI, Engine]]:
     """Uploads of at most 1 MiB; 3 live clients; room for 1000 bytes of models on demand.
 
-    Recordings are fetched from 127.0.0.1, without TLS: reading authorities takes 90 ms.
+    Recordings are fetched from 127.0.0.1, without TLS: reading authorities takes 90 ms. Jobs have
+    a network that is not there.
     """
-    settings = Settings(max_upload_mb=1, max_uploads=max_uploads, fetch_allow="127.0.0.1")
+    given = {"max_upload_mb": 1, "max_uploads": max_uploads, "fetch_allow": "127.0.0.1"}
+    wanted = Settings.model_validate({**given, **(settings or {})})
     async with (
         Engine(backend or FakeBackend(), queue_limit=queue_limit) as engine,
         ModelPool(engine, EnergyVad(), others, Room(bytes=1000, idle_s=60)) as pool,
-        open_fetcher(settings, tls=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)) as fetcher,
+        open_fetcher(wanted, tls=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)) as fetcher,
+        running_jobs(pool, Recordings(media), wanted) as (recordings, desk),
     ):
         app = build_http_app(
             engine,
             pool,
-            settings,
+            wanted,
             live_clients=lambda: 3,
-            open_media=media,
+            recordings=recordings,
             fetcher=fetcher,
+            desk=desk,
         )
         yield app, engine
 
@@ -115,7 +143,9 @@ def on_port(door: AbstractAsyncContextManager[tuple[FastAPI, Engine]]) -> Iterat
 
         async def run() -> None:
             async with door as (app, _):
-                config = uvicorn.Config(app, lifespan="off", ws="none", log_level="warning")
+                config = uvicorn.Config(
+                    app, lifespan="off", ws="websockets-sansio", log_level="warning"
+                )
                 servers.append(uvicorn.Server(config))
                 is_made.set()
                 await servers[0].serve([listener])
@@ -144,14 +174,16 @@ async def open_speech_door() -> AsyncIterator[tuple[FastAPI, Engine]]:
         Engine(Ct2Backend(find_model(DEMO), device="cpu", workers=2)) as engine,
         ModelPool(engine, SileroVad(), (), Room(bytes=1000, idle_s=60)) as pool,
         open_fetcher(settings) as fetcher,
+        running_jobs(pool, Recordings(open_audio), settings) as (recordings, desk),
     ):
         app = build_http_app(
             engine,
             pool,
             settings,
             live_clients=lambda: 0,
-            open_media=open_audio,
+            recordings=recordings,
             fetcher=fetcher,
+            desk=desk,
         )
         yield app, engine
 

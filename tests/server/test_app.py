@@ -1,23 +1,24 @@
 """The whole server as a process: both doors, one text, an orderly end."""
 
+import base64
+import hmac
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NoReturn
 
 import httpx
 import pytest
+from running_server import Server, ended, start_server
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -30,55 +31,17 @@ FRAME = 4096 * 4
 """Bytes of a frame of the Python client."""
 
 
-@dataclass
-class Server:
-    """A running `whisperlive serve`."""
-
-    process: subprocess.Popen[str]
-    announcement: str
-    live_url: str
-    http_url: str
-
-
-def start_server(**environment: str) -> Server:
-    """Start it on free ports and read what it prints, up to the line to paste."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "whisperlive_hybrid", "serve"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={
-            **os.environ,
-            "PORT_WHISPERLIVE": "0",
-            "HTTP_PORT": "0",
-            "HF_HUB_OFFLINE": "1",
-            "WHISPERLIVE_HOST": "127.0.0.1",
-            **environment,
-        },
-    )
-    assert process.stdout is not None
-    lines: list[str] = []
-    for line in process.stdout:
-        lines.append(line)
-        if "curl" in line:
-            break
-    printed = "".join(lines)
-    live, http = re.search(r"ws://\S+", printed), re.search(r"http://\S+", printed)
-    assert live, printed
-    assert http, printed
-    urls = [found[0].replace("localhost", "127.0.0.1") for found in (live, http)]
-    return Server(process, printed, *urls)
-
-
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server with the demo model for all tests of this file."""
-    running = start_server(WHISPERLIVE_FETCH_ALLOW="127.0.0.1")
+    running = start_server(
+        tmp_path_factory.mktemp("data"),
+        WHISPERLIVE_FETCH_ALLOW="127.0.0.1",
+        WHISPERLIVE_WEBHOOK_SECRET="whsec_c2VjcmV0",  # noqa: S106 (opens nothing)
+    )
     yield running
     running.process.send_signal(signal.SIGTERM)
-    assert running.process.wait(30) == 0
-    assert running.process.stdout is not None
-    running.process.stdout.close()
+    assert ended(running) == 0
 
 
 class QuietFiles(SimpleHTTPRequestHandler):
@@ -150,8 +113,17 @@ def file_text(server: Server, clip: Path) -> str:
     return text
 
 
+def job_texts(server: Server, clips: Sequence[Path]) -> list[str]:
+    """What a job writes for each of the clips."""
+    parts = [("files[]", (clip.name, clip.read_bytes())) for clip in clips]
+    job = httpx.post(f"{server.http_url}/v1/jobs", files=parts).json()
+    httpx.get(f"{server.http_url}/v1/jobs/{job['id']}/events", timeout=90)
+    results = httpx.get(f"{server.http_url}/v1/jobs/{job['id']}/result").json()
+    return [result["text"] for result in results["data"]]
+
+
 def test_every_door_writes_the_same_text(server: Server, tmp_path: Path) -> None:
-    """The same audio through HTTP, WebSocket and the CLI gives the same text, letter for letter."""
+    """The same audio through HTTP, WebSocket, jobs and CLI gives the same text, every letter."""
     clips = [CLIPS / clip["file"] for clip in SPOKEN]
     command = [
         sys.executable,
@@ -162,11 +134,13 @@ def test_every_door_writes_the_same_text(server: Server, tmp_path: Path) -> None
         str(tmp_path),
     ]
     subprocess.run([*command, *map(str, clips)], check=True, timeout=90, capture_output=True)
-    for clip in clips:
+    of_jobs = job_texts(server, clips)
+    for clip, of_job in zip(clips, of_jobs, strict=True):
         written = (tmp_path / f"{clip.stem}.txt").read_text().strip()
         assert written
         assert file_text(server, clip) == written
         assert live_text(server, clip) == written
+        assert of_job == written
 
 
 def test_a_url_gives_the_answer_of_its_upload(server: Server) -> None:
@@ -179,6 +153,69 @@ def test_a_url_gives_the_answer_of_its_upload(server: Server) -> None:
         fetched = httpx.post(f"{server.http_url}/transcribe/url", json=wish).json()
     assert fetched["success"]
     assert fetched == uploaded
+
+
+def test_a_url_in_a_job_gives_the_text_of_its_upload(server: Server) -> None:
+    """Fetched, named and read as if it had been sent."""
+    clip = CLIPS / SPOKEN[0]["file"]
+    with served_files(CLIPS) as address:
+        wish = {"urls": [f"{address}/{clip.name}", f"{address}/missing.flac"]}
+        job = httpx.post(f"{server.http_url}/v1/jobs", json=wish).json()
+        httpx.get(f"{server.http_url}/v1/jobs/{job['id']}/events", timeout=60)
+    ended_job = httpx.get(f"{server.http_url}/v1/jobs/{job['id']}").json()
+    assert [file["status"] for file in ended_job["files"]] == ["completed", "failed"]
+    assert ended_job["files"][0]["name"] == clip.name
+    assert "404" in ended_job["files"][1]["error"]["message"]
+    assert ended_job["text"] == file_text(server, clip)
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Takes webhooks, but not the first."""
+
+    def do_POST(self) -> None:
+        """Keep it, and answer."""
+        told = self.server
+        assert isinstance(told, Hooks)
+        body = self.rfile.read(int(self.headers["content-length"]))
+        told.received.append((dict(self.headers), body))
+        self.send_response(503 if len(told.received) == 1 else 204)
+        self.end_headers()
+        if len(told.received) == 2:
+            told.complete.set()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base's signature)
+        """Say nothing."""
+
+
+class Hooks(ThreadingHTTPServer):
+    """A receiver of webhooks on this machine."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Receiver)
+        self.received: list[tuple[dict[str, str], bytes]] = []
+        self.complete = threading.Event()
+
+
+def test_a_webhook_arrives_signed_at_the_second_try(server: Server) -> None:
+    """A receiver that was down for a moment gets the same message again, and can verify it."""
+    with Hooks() as hooks:
+        thread = threading.Thread(target=hooks.serve_forever)
+        thread.start()
+        form = {"webhook_url": f"http://127.0.0.1:{hooks.server_port}/done"}
+        files = {"file": (CLIPS / SPOKEN[0]["file"]).read_bytes()}
+        job = httpx.post(f"{server.http_url}/v1/jobs", files=files, data=form).json()
+        assert hooks.complete.wait(60)
+        hooks.shutdown()
+        thread.join()
+    [(first, body), (second, again)] = hooks.received
+    assert body == again
+    assert first["webhook-id"] == second["webhook-id"]
+    message = json.loads(body)
+    assert (message["type"], message["job"]["id"]) == ("job.completed", job["id"])
+    for headers in (first, second):
+        signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+        signature = base64.b64encode(hmac.digest(b"secret", signed, "sha256")).decode()
+        assert headers["webhook-signature"] == f"v1,{signature}"
 
 
 def test_silence_and_noise_are_no_text_through_any_door(server: Server) -> None:
@@ -205,9 +242,9 @@ def test_the_printed_curl_line_works_when_pasted(server: Server) -> None:
     assert json.loads(done.stdout)["text"].startswith("Bring me the house.")
 
 
-def test_sigterm_completes_live_text_and_exits_cleanly() -> None:
+def test_sigterm_completes_live_text_and_exits_cleanly(tmp_path: Path) -> None:
     """A client in mid-sentence gets its words and close code 1012; the exit code is 0."""
-    server = start_server()
+    server = start_server(tmp_path)
     audio, messages = pcm(sample_clip()), []
     with connect(server.live_url, compression=None) as socket:
         handshake(socket, language="en")
@@ -219,37 +256,45 @@ def test_sigterm_completes_live_text_and_exits_cleanly() -> None:
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1012
     assert completed_text(messages).endswith("Maria wants soup.")
-    assert server.process.wait(30) == 0
-    assert server.process.stdout is not None
-    server.process.stdout.close()
+    assert ended(server) == 0
 
 
-def test_a_port_in_use_is_one_line(server: Server) -> None:
+def refused_start(**environment: str) -> str:
+    """What a server that ends at once says on standard error."""
+    done = subprocess.run(
+        [sys.executable, "-m", "whisperlive_hybrid", "serve", "--live-port", "0"],
+        env={**os.environ, "WHISPERLIVE_HOST": "127.0.0.1", "HTTP_PORT": "0", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    return " ".join(done.stderr.split())
+
+
+def test_a_port_in_use_is_one_line(server: Server, tmp_path: Path) -> None:
     """A second server on the same port says which setting to change, and ends."""
     port = server.http_url.rpartition(":")[2]
-    done = subprocess.run(
-        [sys.executable, "-m", "whisperlive_hybrid", "serve", "--live-port", "0"],
-        env={**os.environ, "HTTP_PORT": port, "WHISPERLIVE_HOST": "127.0.0.1"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert f"Cannot listen on HTTP_PORT={port}" in done.stderr
-    assert "Traceback" not in done.stderr
+    said = refused_start(HTTP_PORT=port, WHISPERLIVE_DATA_DIR=str(tmp_path))
+    assert f"Cannot listen on HTTP_PORT={port}" in said
 
 
-def test_a_mistyped_allow_list_is_one_line() -> None:
+def test_a_mistyped_allow_list_is_one_line(tmp_path: Path) -> None:
     """The server does not start with a wall that has another shape than its operator meant."""
-    done = subprocess.run(
-        [sys.executable, "-m", "whisperlive_hybrid", "serve", "--live-port", "0"],
-        env={**os.environ, "HTTP_PORT": "0", "WHISPERLIVE_FETCH_ALLOW": "10.0.0.0/99"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "'10.0.0.0/99' is neither a host name, nor an address" in " ".join(done.stderr.split())
-    assert "Traceback" not in done.stderr
+    said = refused_start(WHISPERLIVE_FETCH_ALLOW="10.0.0.0/99", WHISPERLIVE_DATA_DIR=str(tmp_path))
+    assert "'10.0.0.0/99' is neither a host name, nor an address" in said
+
+
+def test_a_data_directory_in_use_is_one_line(server: Server) -> None:
+    """A second server on the same jobs says which setting to change, and ends."""
+    directory = str(server.data_dir)
+    said = refused_start(WHISPERLIVE_DATA_DIR=directory)
+    assert f"Another server works in WHISPERLIVE_DATA_DIR={directory!r}" in said
+
+
+def test_a_broken_webhook_secret_is_one_line(tmp_path: Path) -> None:
+    """The setting is named, and its value is not."""
+    said = refused_start(WHISPERLIVE_WEBHOOK_SECRET="whsec_*", WHISPERLIVE_DATA_DIR=str(tmp_path))  # noqa: S106 (opens nothing)
+    assert "WHISPERLIVE_WEBHOOK_SECRET is not base64 after whsec_." in said

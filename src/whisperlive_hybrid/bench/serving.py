@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import anyio
@@ -39,14 +40,17 @@ async def serving(model: str) -> AsyncIterator[ChildServer]:
     command = [*_PROGRAM, "serve", "--model", model]
     ports = ["--host", "127.0.0.1", "--live-port", "0", "--http-port", "0"]
     environment = {"WHISPERLIVE_LOG_LEVEL": "warning", "WHISPERLIVE_MAX_CLIENTS": "10000"}
-    async with await anyio.open_process(
-        command + ports, stderr=None, env={**os.environ, **environment, "COLUMNS": "200"}
-    ) as process:
-        try:
-            yield await _announced(process)
-        finally:
-            with suppress(ProcessLookupError):  # it has ended by itself
-                process.terminate()
+    # Its own directory: the user's server may be running, and has jobs in the usual one.
+    with TemporaryDirectory(ignore_cleanup_errors=True) as data:
+        environment |= {"WHISPERLIVE_DATA_DIR": data, "COLUMNS": "200"}
+        async with await anyio.open_process(
+            command + ports, stderr=None, env={**os.environ, **environment}
+        ) as process:
+            try:
+                yield await _announced(process)
+            finally:
+                with suppress(ProcessLookupError):  # it has ended by itself
+                    process.terminate()
 
 
 async def _announced(process: anyio.abc.Process) -> ChildServer:

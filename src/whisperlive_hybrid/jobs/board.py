@@ -22,14 +22,23 @@ class LiveJob:
         self.scope = anyio.CancelScope()
         self.left = anyio.Event()
         """Set when nothing of it runs any more."""
+        self._is_new_line = False
 
     def show(self, source: Source) -> None:
         """Take the new state of a file."""
         self.job = self.job.with_source(source)
 
+    def begin_file(self) -> None:
+        """What comes next is said in another file: on a line of its own."""
+        self._is_new_line = bool(self.parts)
+
     def say(self, text: str) -> None:
-        """Take new text."""
+        """Take new text; the first of a file has no space before it."""
+        if self._is_new_line or not self.parts:
+            text = text.lstrip()
         if text:
+            text = f"\n{text}" if self._is_new_line else text
+            self._is_new_line = False
             self.parts.append(text)
             self.job = replace(self.job, text=tail(self.job.text + text))
 
@@ -49,11 +58,16 @@ Look = Callable[[str], Coroutine[Any, Any, Job | None]]
 
 
 class JobBoard:
-    """What runs here, by job id, and the bells of those who watch."""
+    """What runs here, by job id, and the bells of those who wait for something."""
 
     def __init__(self) -> None:
         self.running: dict[str, LiveJob] = {}
-        self.is_closed = False
+        self.arrived = Bell()
+        """Rings for every new job."""
+        self.ended = Bell()
+        """Rings at the end of every job."""
+        self.closed = anyio.Event()
+        """Set when the server stops."""
         self._bells: dict[str, list[Bell]] = {}
 
     def ring(self, job_id: str) -> None:
@@ -62,8 +76,8 @@ class JobBoard:
             bell.ring()
 
     def close(self) -> None:
-        """The server stops: every watcher has seen its last news."""
-        self.is_closed = True
+        """The server stops: what runs is to stop, and every watcher has seen its last news."""
+        self.closed.set()
         for job_id in list(self._bells):
             self.ring(job_id)
 
@@ -96,7 +110,7 @@ class JobWatch:
 
     async def next(self) -> JobNews | None:
         """The current state at first, then whatever is new; None after the last. Safe to cancel."""
-        while not (self._is_over or self._board.is_closed):
+        while not (self._is_over or self._board.closed.is_set()):
             rung = self._bell.next_ring()
             self._latest = await self._newest()
             if news := self._news(self._latest):

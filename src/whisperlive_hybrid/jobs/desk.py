@@ -13,7 +13,6 @@ from whisperlive_hybrid.jobs.board import JobWatch
 from whisperlive_hybrid.jobs.job import Job, JobRequest, NewSource, Origin, Result, Source, Status
 from whisperlive_hybrid.jobs.run import Means
 from whisperlive_hybrid.jobs.webhooks import webhook_of
-from whisperlive_hybrid.progress import Bell
 from whisperlive_hybrid.store.spool import new_name
 
 LONGEST_NAME: Final = 200
@@ -46,14 +45,11 @@ class UploadedFile:
 class JobDesk:
     """What the doors know of jobs."""
 
-    def __init__(self, means: Means, limits: JobLimits, arrived: Bell, ended: Bell) -> None:
-        """`arrived` is rung for every new job, `ended` for every one that was cancelled."""
+    def __init__(self, means: Means, limits: JobLimits) -> None:
         self._means = means
         self._store = means.store
         self._board = means.board
         self._limits = limits
-        self._arrived = arrived
-        self._ended = ended
 
     async def submit(self, request: JobRequest, uploads: Sequence[UploadedFile]) -> Job:
         """Take a job in; when this returns, not even a power cut loses it.
@@ -72,7 +68,7 @@ class JobDesk:
                     self._means.clock(),
                     self._limits.unfinished,
                 )
-        self._arrived.ring()
+        self._board.arrived.ring()
         return job
 
     async def job(self, job_id: str) -> Job:
@@ -98,10 +94,6 @@ class JobDesk:
         """Watch a job while inside; raises `NotFound`."""
         with self._board.bell(job_id) as bell:
             yield JobWatch(self._board, bell, self._store.job, await self.job(job_id))
-
-    def close(self) -> None:
-        """The server stops: all who watch have seen their last news."""
-        self._board.close()
 
     async def cancel(self, job_id: str) -> Job:
         """End a job; once more does no harm. Raises `Conflict` for one that ended by itself."""
@@ -160,7 +152,7 @@ class JobDesk:
         now = self._means.clock()
         ended = job.cancelled(now, now + self._limits.kept_s)
         if await self._store.cancel(ended, webhook_of(ended, now) if tell else None):
-            self._ended.ring()
+            self._board.ended.ring()
 
     def _check(self, request: JobRequest, n_uploads: int) -> None:
         n_files = n_uploads + len(request.urls)
@@ -180,7 +172,10 @@ class JobDesk:
                 "to sign with.",
                 param="webhook_url",
             )
-        self._means.fetcher.check(request.webhook_url)
+        try:
+            self._means.fetcher.check(request.webhook_url)
+        except BadRequest as error:
+            raise BadRequest(error.message, param="webhook_url", code=error.code) from error
 
     @asynccontextmanager
     async def _spooled(self, uploads: Sequence[UploadedFile]) -> AsyncIterator[list[NewSource]]:
@@ -200,4 +195,5 @@ class JobDesk:
 
 
 def _to_fetch(url: str) -> NewSource:
-    return NewSource(url[:LONGEST_NAME], Origin.URL, new_name(), url)
+    label = url.partition("?")[0]  # behind it may be a signature, which is nobody else's business
+    return NewSource(label[:LONGEST_NAME], Origin.URL, new_name(), url)

@@ -1,7 +1,6 @@
 """Jobs in one piece: the desk where they are handed in, and what works behind it."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -13,7 +12,6 @@ from whisperlive_hybrid.jobs.desk import JobDesk, JobLimits
 from whisperlive_hybrid.jobs.run import Means
 from whisperlive_hybrid.jobs.runner import Runner
 from whisperlive_hybrid.jobs.webhooks import Webhooks
-from whisperlive_hybrid.progress import Bell
 from whisperlive_hybrid.protocol.webhook import key_of
 
 PAUSE_S: Final = 10.0
@@ -22,36 +20,56 @@ PAUSE_S: Final = 10.0
 log = structlog.get_logger(__name__)
 
 
-@asynccontextmanager
-async def open_jobs(means: Means, settings: Settings) -> AsyncIterator[JobDesk]:
-    """Run jobs while inside, those first that an earlier process had begun.
+Work = Callable[[], Coroutine[Any, Any, None]]
+"""Something that has no end, to be run as a task."""
 
-    On leaving, whatever runs stops at once and waits in the store. Raises `BadRequest` for a
-    webhook secret that is none.
+
+class Jobs:
+    """The desk for the doors, and what works behind it."""
+
+    def __init__(self, means: Means, desk: JobDesk, works: Sequence[Work]) -> None:
+        self.desk = desk
+        self._means = means
+        self._works = works
+
+    async def run(self) -> None:
+        """Run jobs until `close`; those first that an earlier process had begun."""
+        async with anyio.create_task_group() as tasks:
+            for work in self._works:
+                tasks.start_soon(_kept_up, work)
+            await self._means.board.closed.wait()
+            tasks.cancel_scope.cancel()
+
+    def close(self) -> None:
+        """Stop what runs, which waits in the store, and let go who watches.
+
+        Jobs are still taken in, for the next start.
+        """
+        self._means.board.close()
+
+
+async def open_jobs(means: Means, settings: Settings) -> Jobs:
+    """Put in order what an earlier process has left, before anything new comes.
+
+    Raises `BadRequest` for a webhook secret that is none.
     """
     secret = settings.webhook_secret
     key = key_of(secret.get_secret_value()) if secret else None
     kept_s = settings.job_result_hours * 3600
     limits = JobLimits(settings.job_files, settings.max_jobs, kept_s, webhooks=key is not None)
-    arrived, ended = Bell(), Bell()
     resumed, orphans = await means.store.tidy()
     if resumed or orphans:
         log.info("jobs of an earlier run", resumed=resumed, files_deleted=len(orphans))
-    runner = Runner(means, kept_s, arrived, ended)
-    async with anyio.create_task_group() as tasks:
-        for _ in range(settings.jobs_at_once):
-            tasks.start_soon(_kept_up, runner.run)
-        tasks.start_soon(_kept_up, partial(_expire, means, ended))
-        if key is not None:
-            webhooks = Webhooks(means.store, means.fetcher, key, ended, means.clock)
-            tasks.start_soon(_kept_up, webhooks.run)
-        yield JobDesk(means, limits, arrived, ended)
-        means.board.close()
-        tasks.cancel_scope.cancel()
+    works: list[Work] = [Runner(means, kept_s).run] * settings.jobs_at_once
+    works.append(partial(_expire, means))
+    if key is not None:
+        ended = means.board.ended
+        works.append(Webhooks(means.store, means.fetcher, key, ended, means.clock).run)
+    return Jobs(means, JobDesk(means, limits), works)
 
 
-async def _kept_up(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Do work that has no end, and begin anew if it fails: a full disk ends no server."""
+async def _kept_up(work: Work) -> None:
+    """Begin anew whatever fails: a full disk ends no server."""
     while True:
         try:
             await work()
@@ -60,10 +78,10 @@ async def _kept_up(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
             await anyio.sleep(PAUSE_S)
 
 
-async def _expire(means: Means, ended: Bell) -> None:
+async def _expire(means: Means) -> None:
     """Delete jobs when their time has come; to be run as a task, and cancelled."""
     while True:
-        rung = ended.next_ring()
+        rung = means.board.ended.next_ring()
         next_expiry = await means.store.expire(means.clock())
         wait_s = None if next_expiry is None else max(0.0, next_expiry - means.clock())
         with anyio.move_on_after(wait_s):

@@ -1,9 +1,7 @@
 """Other servers, as jobs need them: where URLs are fetched, and webhooks are sent."""
 
 from collections.abc import Mapping
-from typing import BinaryIO, NoReturn, Protocol
-
-from whisperlive_hybrid.errors import Unsupported
+from typing import BinaryIO, Protocol
 
 
 class Download(Protocol):
@@ -25,22 +23,3 @@ class Fetcher(Protocol):
 
     async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> int:
         """Send `content`; return the status that is answered. Raises as `download`."""
-
-
-class NoFetcher:
-    """Refuses: for a server that reaches nobody."""
-
-    def check(self, url: str) -> NoReturn:
-        """Say so."""
-        del url
-        raise Unsupported("This server fetches nothing from URLs.", param="url")
-
-    async def download(self, url: str, into: BinaryIO) -> NoReturn:
-        """Say so."""
-        del into
-        self.check(url)
-
-    async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> NoReturn:
-        """Say so."""
-        del content, headers
-        self.check(url)

@@ -66,7 +66,7 @@ class JobRun:
         languages: list[str] = []
         texts: list[str] = []
         for number in range(len(self._live.job.sources)):
-            self._live.say("\n" if texts and texts[-1] else "")
+            self._live.begin_file()
             if result := await self._ended(self._live.job.sources[number]):
                 languages.append(result.language)
                 texts.append(joined_text(result.segments))
@@ -75,7 +75,7 @@ class JobRun:
             job,
             status=job.outcome,
             language=job.language or next(iter(languages), None),
-            text="\n".join(texts),
+            text="\n".join(text for text in texts if text),
         )
 
     async def _ended(self, source: Source) -> Result | None:
@@ -107,7 +107,6 @@ class _SourceRun:
         self._live = live
         self._means = means
         self._n_shown = 0  # advances: after a pause for a crowded engine, all of them come again
-        self._has_spoken = False
         self._stored_at = means.clock()
 
     def show(self, source: Source) -> None:
@@ -170,10 +169,7 @@ class _SourceRun:
         return hear
 
     async def _advance(self, news: Advance) -> None:
-        text = "".join(segment.text for segment in news.segments)
-        text = text if self._has_spoken else text.lstrip()
-        self._has_spoken = self._has_spoken or bool(text)
-        self._live.say(text)
+        self._live.say("".join(segment.text for segment in news.segments))
         self.show(replace(self._source, done=max(self._source.done, news.done)))
         if self._means.clock() - self._stored_at >= PROGRESS_STORED_S:
             self._stored_at = self._means.clock()

@@ -11,7 +11,6 @@ from whisperlive_hybrid.jobs.board import LiveJob
 from whisperlive_hybrid.jobs.job import Job
 from whisperlive_hybrid.jobs.run import JobRun, Means
 from whisperlive_hybrid.jobs.webhooks import webhook_of
-from whisperlive_hybrid.progress import Bell
 
 LEASE_S: Final = 60.0
 """How long a job stays ours without a sign of life."""
@@ -25,12 +24,10 @@ log = structlog.get_logger(__name__)
 class Runner:
     """Takes jobs from the store and sees them to their end."""
 
-    def __init__(self, means: Means, kept_s: float, arrived: Bell, ended: Bell) -> None:
-        """Jobs are kept `kept_s` after their end; `ended` is rung at every end."""
+    def __init__(self, means: Means, kept_s: float) -> None:
+        """Jobs are kept `kept_s` after their end."""
         self._means = means
         self._kept_s = kept_s
-        self._arrived = arrived
-        self._ended = ended
         self._owner = uuid.uuid4().hex
 
     async def run(self) -> None:
@@ -40,7 +37,7 @@ class Runner:
         it does when this raises, for a defect or a disk that is full; its lease must run out first.
         """
         while True:
-            rung = self._arrived.next_ring()
+            rung = self._means.board.arrived.next_ring()
             job = await self._take()
             if job is not None:
                 await self._watched(job)
@@ -73,7 +70,7 @@ class Runner:
         if await self._means.store.end_job(ended, self._owner, webhook_of(ended, now)):
             live.job = ended
             log.info("job ended", job=job.id, status=ended.status.value)
-            self._ended.ring()
+            self._means.board.ended.ring()
 
     async def _keep(self, live: LiveJob) -> None:
         """Renew the lease; a job that is lost (cancelled elsewhere, or taken) is stopped."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Final
 
-from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.errors import BadRequest, Conflict
 from whisperlive_hybrid.jobs.job import Job, JobRequest, Result, Source
 from whisperlive_hybrid.protocol.failure import Failure
 from whisperlive_hybrid.protocol.form import FieldNames, Form
@@ -79,10 +79,23 @@ def page_size(written: str | None) -> int:
     """How many jobs a list shall have; raises `BadRequest`."""
     if written is None:
         return _LISTED
-    if not written.isdecimal() or not 1 <= int(written[:9]) <= LONGEST_LIST:
+    if not (written.isascii() and written.isdecimal() and 1 <= int(written[:9]) <= LONGEST_LIST):
         raise BadRequest(
             f"Invalid limit {written[:80]!r}: it must be a whole number from 1 to {LONGEST_LIST}.",
             param="limit",
+            code="invalid_value",
+        )
+    return int(written)
+
+
+def file_index(written: str | None) -> int | None:
+    """Which file of a job is meant, counted from 0; raises `BadRequest`."""
+    if written is None:
+        return None
+    if not (written.isascii() and written.isdecimal() and len(written) < 10):
+        raise BadRequest(
+            f"Invalid file {written[:80]!r}: it must be a whole number, counted from 0.",
+            param="file",
             code="invalid_value",
         )
     return int(written)
@@ -135,8 +148,17 @@ def job_end(job: Job) -> Json:
     return {"type": f"job.{job.status.value}", "job": job_object(job)}
 
 
-def result_body(job: Job, result: Result, wanted: ResponseFormat) -> Json | str:
-    """One file, exactly as /v1/audio would have answered."""
+def result_body(
+    job: Job, source: Source, result: Result | None, wanted: ResponseFormat
+) -> Json | str:
+    """One file, exactly as /v1/audio would have answered; raises `Conflict` if it has failed."""
+    if result is None:
+        why = source.failure.message if source.failure else "It was given up."
+        raise Conflict(
+            f"File {source.index} ({source.name!r}) has no result: {why}",
+            param="file",
+            code="file_failed",
+        )
     request = replace(job.request.audio, response_format=wanted)
     return bodies.answer(request, result.segments, result.language, result.duration)
 
@@ -158,8 +180,10 @@ def result_list(
 
 def _listed_result(job: Job, source: Source, result: Result | None, wanted: ResponseFormat) -> Json:
     head: Json = {"index": source.index, "name": source.name, "status": source.status.value}
-    body = None if result is None else result_body(job, result, wanted)
-    return head | (body if isinstance(body, dict) else {"error": _error(source.failure)})
+    if result is None:
+        return head | {"error": _error(source.failure)}
+    body = result_body(job, source, result, wanted)
+    return head | (body if isinstance(body, dict) else {"text": body})
 
 
 def _file(source: Source) -> Json:

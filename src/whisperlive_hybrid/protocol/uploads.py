@@ -14,7 +14,8 @@ PROGRESS_ID: Final = "X-Progress-Id"
 """The header that asks for progress to be shown."""
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{8,128}")
-_JOB_ID: Final = re.compile(r"job_[0-9a-f]{32}")
+_OF_JOBS: Final = "job_"
+"""How the ids begin that the server gives."""
 
 
 class Stage(Enum):
@@ -40,20 +41,20 @@ class UploadNews:
 
 
 def progress_id(written: str) -> str:
-    """Check an id; raises `BadRequest` for one that is none, or that a job could have."""
-    if not _ID.fullmatch(written) or is_job_id(written):
+    """Check an id; raises `BadRequest` for one that is none."""
+    if not is_progress_id(written):
         raise BadRequest(
             f"Invalid {PROGRESS_ID} {written[:140]!r}: it must be 8 to 128 characters of "
-            "A-Z, a-z, 0-9, _ and -, and not the id of a job.",
+            f"A-Z, a-z, 0-9, _ and -, and not begin with {_OF_JOBS}.",
             param=PROGRESS_ID,
             code="invalid_value",
         )
     return written
 
 
-def is_job_id(written: str) -> bool:
-    """Whether it has the form of the ids that the server gives to jobs."""
-    return _JOB_ID.fullmatch(written) is not None
+def is_progress_id(written: str) -> bool:
+    """Whether a client may choose it; no job has such an id."""
+    return _ID.fullmatch(written) is not None and not written.startswith(_OF_JOBS)
 
 
 def upload_event(news: UploadNews) -> Json:

@@ -11,6 +11,7 @@ from typing import Final
 import anyio
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from whisperlive_hybrid.backends.base import Backend, Capabilities
 from whisperlive_hybrid.backends.registry import load_backend
@@ -18,17 +19,25 @@ from whisperlive_hybrid.backends.silero import SileroVad
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.fetch.fetcher import Fetcher, open_fetcher
+from whisperlive_hybrid.fetch.fetcher import open_fetcher
+from whisperlive_hybrid.jobs.board import JobBoard
+from whisperlive_hybrid.jobs.jobs import open_jobs
+from whisperlive_hybrid.jobs.run import Means
 from whisperlive_hybrid.media import MediaLimits, open_audio
 from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
 from whisperlive_hybrid.models import find_model
+from whisperlive_hybrid.recording import Recordings
 from whisperlive_hybrid.server.http.app import build_http_app
 from whisperlive_hybrid.server.ws import LiveDoor
+from whisperlive_hybrid.store.store import open_store
 
 BACKLOG: Final = 128
 """Connections that the kernel keeps for the HTTP door."""
 
 KEEP_ALIVE_S: Final = 30
+
+WATCHER_MESSAGE_BYTES: Final = 4096
+"""Those who watch over a WebSocket have nothing to say."""
 
 log = structlog.get_logger(__name__)
 
@@ -59,20 +68,36 @@ async def serve(
     stop = stop or anyio.Event()
     detector = SileroVad()
     room = Room(settings.models_bytes, settings.model_idle_s)
-    async with (
-        Engine(backend, queue_limit=settings.queue_limit) as engine,
-        ModelPool(engine, detector, others, room) as pool,
-        open_fetcher(settings) as fetcher,
-    ):
+    limits = MediaLimits(max_duration_s=settings.max_audio_hours * 3600)
+    recordings = Recordings(partial(open_audio, limits=limits))
+    async with AsyncExitStack() as stack:
+        # First, since it may refuse, and last to go, when nothing writes to it any more.
+        store = stack.enter_context(open_store(settings.data_dir))
+        engine = await stack.enter_async_context(Engine(backend, queue_limit=settings.queue_limit))
+        pool = await stack.enter_async_context(ModelPool(engine, detector, others, room))
+        fetcher = await stack.enter_async_context(open_fetcher(settings))
+        means = Means(store, pool, recordings, fetcher, JobBoard())
         live = LiveDoor(engine, detector, settings)
-        http = _HttpDoor(engine, pool, fetcher, live, settings)
+        jobs = await open_jobs(means, settings)
+        app = build_http_app(
+            engine,
+            pool,
+            settings,
+            live_clients=lambda: live.n_clients,
+            fetcher=fetcher,
+            recordings=recordings,
+            desk=jobs.desk,
+        )
+        http = _HttpDoor(app, settings)
         http_port = http.bind(settings)
         async with _live_port(live, settings) as live_port, anyio.create_task_group() as tasks:
             tasks.start_soon(http.run)
             tasks.start_soon(pool.run)
+            tasks.start_soon(jobs.run)
             tasks.start_soon(_stop_on_signal, stop)
             on_open(OpenDoors(live_port, http_port, engine.capabilities))
             await stop.wait()
+            jobs.close()
             await _drain(engine, live, http, settings.drain_s)
             tasks.cancel_scope.cancel()
 
@@ -102,29 +127,15 @@ async def _drain(engine: Engine, live: LiveDoor, http: "_HttpDoor", drain_s: flo
 class _HttpDoor:
     """uvicorn on a socket of ours, without signal handlers of its own."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        pool: ModelPool,
-        fetcher: Fetcher,
-        live: LiveDoor,
-        settings: Settings,
-    ) -> None:
-        limits = MediaLimits(max_duration_s=settings.max_audio_hours * 3600)
-        app = build_http_app(
-            engine,
-            pool,
-            settings,
-            open_media=partial(open_audio, limits=limits),
-            fetcher=fetcher,
-            live_clients=lambda: live.n_clients,
-        )
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
         config = uvicorn.Config(
             app,
             log_config=None,
             access_log=False,
             lifespan="off",
-            ws="none",
+            ws="websockets-sansio",  # of uvicorn's three, the one that websockets maintains
+            ws_max_size=WATCHER_MESSAGE_BYTES,
+            ws_per_message_deflate=False,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=max(1, round(settings.drain_s)),
         )

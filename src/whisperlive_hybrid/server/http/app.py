@@ -14,10 +14,14 @@ from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import WhisperLiveError
 from whisperlive_hybrid.fetch.fetcher import Fetcher
+from whisperlive_hybrid.jobs.desk import JobDesk
 from whisperlive_hybrid.model_pool import ModelPool
-from whisperlive_hybrid.recording import OpenMedia, Recordings
+from whisperlive_hybrid.progress import UploadBoard
+from whisperlive_hybrid.recording import Recordings
 from whisperlive_hybrid.server.http.audio import AudioRoutes
+from whisperlive_hybrid.server.http.feeds import Feeds
 from whisperlive_hybrid.server.http.guard import BodyLimit, Stamp, UploadSlots
+from whisperlive_hybrid.server.http.jobs import JobRoutes
 from whisperlive_hybrid.server.http.legacy import LegacyRoutes
 from whisperlive_hybrid.server.http.overview import SERVICE, OverviewRoutes
 from whisperlive_hybrid.server.http.recording import Listener
@@ -31,8 +35,9 @@ def build_http_app(
     settings: Settings,
     *,
     live_clients: Callable[[], int],
-    open_media: OpenMedia,
+    recordings: Recordings,
     fetcher: Fetcher,
+    desk: JobDesk,
 ) -> FastAPI:
     """The application for an ASGI server; `live_clients` counts the streams of the live door."""
     app = FastAPI(
@@ -57,8 +62,16 @@ def build_http_app(
             ClientDisconnect: hung_up,
         },
     )
-    listener = Listener(Recordings(open_media))
+    uploads = UploadBoard()
+    listener = Listener(recordings, uploads)
     OverviewRoutes(engine, pool, live_clients).mount(app)
     AudioRoutes(pool, listener).mount(app)
     LegacyRoutes(pool, listener, fetcher).mount(app)
+    JobRoutes(
+        desk,
+        Feeds(desk, uploads),
+        pool.names,
+        most_files=settings.job_files,
+        origins=settings.origins,
+    ).mount(app)
     return app

@@ -22,7 +22,7 @@ from whisperlive_hybrid.server.http.described import form_of
 from whisperlive_hybrid.server.http.recording import Listener
 from whisperlive_hybrid.server.http.schemas import TRANSCRIBED, TRANSLATED
 from whisperlive_hybrid.server.http.streaming import Emit, EventStream
-from whisperlive_hybrid.server.http.upload import Upload, received
+from whisperlive_hybrid.server.http.upload import Upload
 from whisperlive_hybrid.transcribe import Advance
 from whisperlive_hybrid.types import Segment
 
@@ -50,7 +50,7 @@ class AudioRoutes:
     async def transcriptions(self, request: Request) -> Response:
         """What was said, in the language it was said in."""
         async with AsyncExitStack() as held:
-            upload = await held.enter_async_context(received(request))
+            upload = await held.enter_async_context(self._listener.received(request))
             wish = transcription(upload.fields, self._pool.names)
             if not wish.stream:
                 return await self._answer(request, upload, wish)
@@ -59,7 +59,7 @@ class AudioRoutes:
 
     async def translations(self, request: Request) -> Response:
         """What was said, in English."""
-        async with received(request) as upload:
+        async with self._listener.received(request) as upload:
             wish = translation(upload.fields, self._pool.names)
             return await self._answer(request, upload, wish)
 

@@ -114,6 +114,21 @@ def form_of(names: FieldNames) -> dict[str, object]:
     return {"requestBody": {"required": True, "content": {"multipart/form-data": content}}}
 
 
+def submission_of(names: FieldNames) -> dict[str, object]:
+    """The `openapi_extra` of a route that takes files, or these fields alone as JSON."""
+    text = {"type": "string"}
+    properties: dict[str, object] = dict.fromkeys(names.single, text)
+    listed = {name: {"type": "array", "items": text} for name in names.lists}
+    files = {"file[]": {"type": "array", "items": {"type": "string", "format": "binary"}}}
+    in_form = {f"{name}[]": each for name, each in listed.items()}
+    form = {"type": "object", "properties": files | properties | in_form}
+    content = {
+        "multipart/form-data": {"schema": form},
+        "application/json": {"schema": {"type": "object", "properties": properties | listed}},
+    }
+    return {"requestBody": {"required": True, "content": content}}
+
+
 def fields_of(names: FieldNames, required: str) -> dict[str, object]:
     """The `openapi_extra` of a route that takes these fields, as JSON or as a form."""
     schema = _form(_properties(names), required)

@@ -1,5 +1,7 @@
 """The older routes: /transcribe and below, as deployments before this server documented them."""
 
+from dataclasses import replace
+
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -13,7 +15,7 @@ from whisperlive_hybrid.server.http.fields import received_fields
 from whisperlive_hybrid.server.http.recording import Listener
 from whisperlive_hybrid.server.http.refusals import LEGACY_PATH
 from whisperlive_hybrid.server.http.schemas import LEGACY_FAILURES
-from whisperlive_hybrid.server.http.upload import Upload, received
+from whisperlive_hybrid.server.http.upload import Upload
 from whisperlive_hybrid.speech.regions import VadOptions
 
 
@@ -40,16 +42,17 @@ class LegacyRoutes:
 
     async def transcribe(self, request: Request) -> Response:
         """The older request for a file."""
-        async with received(request) as upload:
+        async with self._listener.received(request) as upload:
             wish = legacy.transcribe(upload.fields, self._pool.names)
             return await self._answer(request, upload, wish)
 
     async def transcribe_url(self, request: Request) -> Response:
         """The same for a file that lies elsewhere."""
-        fields = await received_fields(request)
-        url, wish = legacy.transcribe_url(fields, self._pool.names)
-        async with downloaded(request, self._fetcher, url) as upload:
-            return await self._answer(request, upload, wish)
+        with self._listener.shown(request) as progress:
+            fields = await received_fields(request)
+            url, wish = legacy.transcribe_url(fields, self._pool.names)
+            async with downloaded(request, self._fetcher, url) as upload:
+                return await self._answer(request, replace(upload, progress=progress), wish)
 
     async def _answer(
         self, request: Request, upload: Upload, wish: legacy.LegacyRequest

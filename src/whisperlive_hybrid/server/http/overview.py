@@ -46,6 +46,8 @@ class OverviewRoutes:
                 "POST /v1/audio/translations",
                 f"POST {LEGACY_PATH}",
                 f"POST {LEGACY_PATH}/url",
+                "POST /v1/jobs",
+                "GET /v1/jobs",
             ],
         }
 

@@ -1,14 +1,26 @@
 """Recordings of requests: read by a model, and given up when their client has gone."""
 
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from starlette.requests import Request
 
+from whisperlive_hybrid.progress import UploadBoard, UploadProgress
+from whisperlive_hybrid.protocol.uploads import PROGRESS_ID, progress_id
 from whisperlive_hybrid.recording import Recordings
-from whisperlive_hybrid.server.http.upload import Upload, while_connected
+from whisperlive_hybrid.server.http.upload import Upload, received, while_connected
 from whisperlive_hybrid.speech.regions import VadOptions
-from whisperlive_hybrid.transcribe import FileRequest, OnAdvance, Transcriber, Transcript, ignore
+from whisperlive_hybrid.transcribe import (
+    Advance,
+    FileRequest,
+    OnAdvance,
+    Transcriber,
+    Transcript,
+    ignore,
+)
 from whisperlive_hybrid.types import DecodeOptions, Urgency
 
 SHORT_FILE_S: Final = 60.0
@@ -21,8 +33,29 @@ SHORT_FILE_BYTES: Final = 512 * 1024
 class Listener:
     """Turns the upload of a request into a transcript."""
 
-    def __init__(self, recordings: Recordings) -> None:
+    def __init__(self, recordings: Recordings, board: UploadBoard) -> None:
         self._recordings = recordings
+        self._board = board
+
+    @asynccontextmanager
+    async def received(self, request: Request) -> AsyncIterator[Upload]:
+        """Read the form of a request, and show its progress if the client has given it an id.
+
+        Raises `Conflict` for an id that another upload has, and `BadRequest`.
+        """
+        with self.shown(request) as progress:
+            async with received(request) as upload:
+                yield replace(upload, progress=progress)
+
+    @contextmanager
+    def shown(self, request: Request) -> Iterator[UploadProgress | None]:
+        """While inside, a request with X-Progress-Id can be watched."""
+        written = request.headers.get(PROGRESS_ID)
+        if written is None:
+            yield None
+            return
+        with self._board.upload(progress_id(written)) as progress:
+            yield progress
 
     async def transcript(
         self,
@@ -41,12 +74,21 @@ class Listener:
         transcriber.capabilities.check(options)  # before any decoding
 
         def plan(claimed_s: float | None) -> FileRequest:
+            if upload.progress:
+                upload.progress.expect(claimed_s)
             return FileRequest(options, vad, _urgency(claimed_s, upload.size))
 
-        return await while_connected(
-            request,
-            partial(self._recordings.transcript, upload.file, transcriber, plan, on_advance),
-        )
+        read = partial(self._recordings.transcript, upload.file, transcriber, plan)
+        hear = _showing(upload.progress, on_advance) if upload.progress else on_advance
+        return await while_connected(request, partial(read, hear))
+
+
+def _showing(progress: UploadProgress, on_advance: OnAdvance) -> OnAdvance:
+    async def hear(news: Advance) -> None:
+        progress.advance(news.done, "".join(segment.text for segment in news.segments))
+        await on_advance(news)
+
+    return hear
 
 
 def _urgency(claimed_s: float | None, size: int) -> Urgency:

@@ -11,6 +11,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.progress import UploadProgress
 
 _MAX_FIELDS: Final = 256
 _MAX_FIELD_BYTES: Final = 64 * 1024
@@ -37,6 +38,8 @@ class Upload:
     """As the client calls it: a label, no path and no promise of a format."""
     size: int
     """Bytes of the file."""
+    progress: UploadProgress | None = None
+    """Where to show how far it is read, if anybody asked."""
 
 
 @asynccontextmanager
@@ -45,26 +48,33 @@ async def received(request: Request) -> AsyncIterator[Upload]:
 
     Raises `BadRequest` unless there is exactly one file, named `file`.
     """
+    async with opened_form(request, max_files=_MAX_FILES) as form:
+        file = _the_file(form)
+        fields = tuple((name, v) for name, v in form.multi_items() if isinstance(v, str))
+        yield Upload(fields, file.file, file.filename or "", file.size or 0)
+
+
+@asynccontextmanager
+async def opened_form(request: Request, *, max_files: int) -> AsyncIterator[FormData]:
+    """Read the whole form; its files are deleted on leaving. Raises `BadRequest` for no form."""
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() not in _FORM_TYPES:
         raise BadRequest(
             "Content-Type must be multipart/form-data with a field 'file', "
             f"not {content_type[:80]!r}."
         )
-    form = await _form(request, content_type)
+    form = await _form(request, content_type, max_files)
     try:
-        file = _the_file(form)
-        fields = tuple((name, v) for name, v in form.multi_items() if isinstance(v, str))
-        yield Upload(fields, file.file, file.filename or "", file.size or 0)
+        yield form
     finally:
         await form.close()
 
 
-async def _form(request: Request, content_type: str) -> FormData:
+async def _form(request: Request, content_type: str, max_files: int) -> FormData:
     is_multipart = content_type.lower().startswith(_FORM_TYPES[0])
     try:
         if is_multipart:
-            return await _WholeForm(request).parse()
+            return await _WholeForm(request, max_files).parse()
         return await request.form(max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES)
     except MultiPartException as error:
         raise BadRequest(error.message) from error
@@ -79,11 +89,11 @@ class _WholeForm(MultiPartParser):
     has sent no file.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, max_files: int) -> None:
         super().__init__(
             request.headers,
             self._checked(request.stream()),
-            max_files=_MAX_FILES,
+            max_files=max_files,
             max_fields=_MAX_FIELDS,
             max_part_size=_MAX_FIELD_BYTES,
         )

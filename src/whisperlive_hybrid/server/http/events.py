@@ -1,0 +1,159 @@
+"""Streams of events: the same JSON as server-sent events and over a WebSocket.
+
+A feed always gives its newest state, so what waits for a slow reader is one event, never a queue.
+"""
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+import anyio
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from whisperlive_hybrid.errors import NotFound, WhisperLiveError
+from whisperlive_hybrid.server.http.streaming import STALLED_S
+
+PACE_S: Final = 0.25
+"""Between two events to one reader: nobody reads faster."""
+
+PING_S: Final = 15.0
+"""Silence after which a comment shows proxies that the stream is alive."""
+
+_PING: Final = b": ping\n\n"
+_NORMAL, _RESTARTING, _UNKNOWN, _REFUSED = 1000, 1012, 4404, 4400
+"""Close codes: two of RFC 6455's, then ours, after the statuses of HTTP."""
+
+Json = dict[str, object]
+
+
+class Feed(Protocol):
+    """Where events come from."""
+
+    async def next(self) -> Json | None:
+        """The newest event; None after the last. Safe to cancel."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last event was the end of what is watched, and not of the server."""
+
+
+OpenFeed = Callable[[], AbstractAsyncContextManager[tuple[Json, Feed]]]
+"""Enters a feed and waits for its first event; raises `NotFound` and the like."""
+
+
+class FeedStream(Response):
+    """`data:` lines until the feed ends or the client has gone."""
+
+    def __init__(self, open_feed: OpenFeed) -> None:
+        super().__init__(
+            media_type="text/event-stream",
+            # Proxies must neither keep nor gather what is meant for one reader, now.
+            headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+        )
+        del self.headers["content-length"]
+        self._open_feed = open_feed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, after the first event: until then, an error is a plain reply."""
+        del scope
+        async with self._open_feed() as (first, feed):
+            start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+            await send(start)
+            try:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(_until_gone, receive, tasks.cancel_scope)
+                    await _write(first, feed, send)
+                    tasks.cancel_scope.cancel()
+            except* ClientDisconnect:
+                pass  # the reader has stalled, and nobody else wanted to know
+
+
+async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+async def _write(first: Json, feed: Feed, send: Send) -> None:
+    event: Json | None = first
+    while event is not None:
+        await _send_part(send, f"data: {_dumped(event)}\n\n".encode())
+        event = await _paced(feed, send)
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _paced(feed: Feed, send: Send) -> Json | None:
+    """The next event, not too soon after the last one, with pings while there is none."""
+    if not feed.is_over:
+        await anyio.sleep(PACE_S)
+    while True:
+        with anyio.move_on_after(PING_S):
+            return await feed.next()
+        await _send_part(send, _PING)
+
+
+async def _send_part(send: Send, body: bytes) -> None:
+    """Wait while the reader is slow, within reason; raises `ClientDisconnect`."""
+    with anyio.move_on_after(STALLED_S):
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        return
+    raise ClientDisconnect
+
+
+async def stream_to(socket: WebSocket, open_feed: OpenFeed) -> None:
+    """Send the events as text frames, then close; what the client sends is thrown away."""
+    await socket.accept()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_until_closed, socket, tasks.cancel_scope)
+            code, reason = await _sent(socket, open_feed)
+            await socket.close(code, reason)
+            tasks.cancel_scope.cancel()
+    except* WebSocketDisconnect:
+        pass  # the reader has gone, and nobody else wanted to know
+
+
+async def _sent(socket: WebSocket, open_feed: OpenFeed) -> tuple[int, str]:
+    """Send all events; how to close."""
+    try:
+        async with open_feed() as (first, feed):
+            event: Json | None = first
+            while event is not None:
+                await socket.send_text(_dumped(event))
+                if not feed.is_over:
+                    await anyio.sleep(PACE_S)
+                event = await feed.next()
+            return (_NORMAL, "") if feed.is_over else (_RESTARTING, "The server stops.")
+    except WhisperLiveError as error:
+        # A reason has at most 123 bytes (RFC 6455, 5.5).
+        return _close_code(error), error.message.encode()[:120].decode(errors="ignore")
+
+
+def _close_code(error: WhisperLiveError) -> int:
+    return _UNKNOWN if isinstance(error, NotFound) else _REFUSED
+
+
+async def _until_closed(socket: WebSocket, scope: anyio.CancelScope) -> None:
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass
+    scope.cancel()
+
+
+def is_at_home(origin: str | None, host: str | None, allowed: frozenset[str]) -> bool:
+    """Whether a WebSocket may be opened from a page of `origin`.
+
+    Browsers let any page open a WebSocket to any server, with its cookies and from inside its
+    network, and say no more than where the page came from. Other clients send no origin.
+    """
+    if origin is None or origin.lower() in allowed:
+        return True
+    return bool(host) and urlsplit(origin).netloc.lower() == (host or "").lower()
+
+
+def _dumped(event: Json) -> str:
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":"))

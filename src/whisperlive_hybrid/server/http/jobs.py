@@ -1,0 +1,188 @@
+"""The routes of jobs: hand in, look at, watch, cancel, throw away, and read what became of them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.websockets import WebSocket
+
+from whisperlive_hybrid.errors import BadRequest, TooLarge
+from whisperlive_hybrid.jobs.desk import JobDesk, UploadedFile
+from whisperlive_hybrid.jobs.job import Status
+from whisperlive_hybrid.protocol.form import not_among
+from whisperlive_hybrid.protocol.jobs import (
+    FILE_FIELDS,
+    JOB_FIELDS,
+    deleted,
+    file_index,
+    job_list,
+    job_object,
+    job_request,
+    json_fields,
+    page_size,
+    result_body,
+    result_list,
+)
+from whisperlive_hybrid.protocol.model_names import ModelNames
+from whisperlive_hybrid.protocol.openai.request import ResponseFormat
+from whisperlive_hybrid.server.http.described import submission_of
+from whisperlive_hybrid.server.http.events import FeedStream, is_at_home, stream_to
+from whisperlive_hybrid.server.http.feeds import Feeds
+from whisperlive_hybrid.server.http.upload import opened_form
+
+JOBS_PATH: Final = "/v1/jobs"
+
+LONGEST_JSON: Final = 1024 * 1024
+"""Bytes of a submission in JSON: it holds no audio."""
+
+Fields = list[tuple[str, str]]
+
+
+class JobRoutes:
+    """/v1/jobs."""
+
+    def __init__(
+        self,
+        desk: JobDesk,
+        feeds: Feeds,
+        models: ModelNames,
+        *,
+        most_files: int,
+        origins: frozenset[str],
+    ) -> None:
+        """`origins` are those of pages that may watch besides our own."""
+        self._desk = desk
+        self._feeds = feeds
+        self._models = models
+        self._most_files = most_files
+        self._origins = origins
+
+    def mount(self, app: FastAPI) -> None:
+        """Add the routes."""
+        one = f"{JOBS_PATH}/{{job_id}}"
+        app.post(JOBS_PATH, status_code=202, openapi_extra=submission_of(JOB_FIELDS))(self.submit)
+        app.get(JOBS_PATH)(self.page)
+        app.get(one)(self.job)
+        app.delete(one)(self.delete)
+        app.post(f"{one}/cancel")(self.cancel)
+        app.get(f"{one}/result")(self.result)
+        app.get(f"{one}/events")(self.events)
+        app.websocket(f"{one}/ws")(self.watch)
+
+    async def submit(self, request: Request) -> Response:
+        """Take a job in; the answer comes before it is read."""
+        async with self._submission(request) as (fields, uploads):
+            job = await self._desk.submit(job_request(fields, self._models), uploads)
+        return JSONResponse(job_object(job), 202, {"location": f"{JOBS_PATH}/{job.id}"})
+
+    async def page(self, request: Request) -> Response:
+        """The newest jobs."""
+        asked = _query(request, ("limit", "after", "status"))
+        known = [each.value for each in Status]
+        status = asked.get("status")
+        if status is not None and status not in known:
+            raise not_among("status", status, known)
+        found, has_more = await self._desk.page(
+            page_size(asked.get("limit")), asked.get("after"), Status(status) if status else None
+        )
+        return JSONResponse(job_list(found, has_more=has_more))
+
+    async def job(self, job_id: str) -> Response:
+        """One job, as it stands."""
+        return JSONResponse(job_object(await self._desk.job(job_id)))
+
+    async def cancel(self, job_id: str) -> Response:
+        """End a job."""
+        return JSONResponse(job_object(await self._desk.cancel(job_id)))
+
+    async def delete(self, job_id: str) -> Response:
+        """Throw a job away."""
+        await self._desk.delete(job_id)
+        return JSONResponse(deleted(job_id))
+
+    async def result(self, request: Request, job_id: str) -> Response:
+        """What was said: as /v1/audio answers for one file, a list for several."""
+        asked = _query(request, ("format", "file"))
+        formats = [each.value for each in ResponseFormat]
+        written = asked.get("format", ResponseFormat.JSON.value)
+        if written not in formats:
+            raise not_among("format", written, formats)
+        wanted = ResponseFormat(written)
+        job, results = await self._desk.results(job_id, file_index(asked.get("file")))
+        if len(results) > 1:
+            return JSONResponse(result_list(job, results, wanted))
+        [(source, result)] = results
+        body = result_body(job, source, result, wanted)
+        return PlainTextResponse(body) if isinstance(body, str) else JSONResponse(body)
+
+    async def events(self, job_id: str) -> Response:
+        """A job, or an upload by its X-Progress-Id, as server-sent events."""
+        return FeedStream(partial(self._feeds.open, job_id))
+
+    async def watch(self, socket: WebSocket, job_id: str) -> None:
+        """The same over a WebSocket."""
+        headers = socket.headers
+        if not is_at_home(headers.get("origin"), headers.get("host"), self._origins):
+            await socket.close()  # before it is accepted: the handshake is answered with 403
+            return
+        await stream_to(socket, partial(self._feeds.open, job_id))
+
+    @asynccontextmanager
+    async def _submission(
+        self, request: Request
+    ) -> AsyncIterator[tuple[Fields, list[UploadedFile]]]:
+        """The fields and files of a form, or the fields of a JSON object."""
+        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if content_type == "application/json":
+            yield json_fields(await _small_body(request)), []
+            return
+        async with opened_form(request, max_files=self._most_files + 1) as form:
+            fields: Fields = []
+            files: list[UploadedFile] = []
+            for name, value in form.multi_items():
+                if isinstance(value, UploadFile):
+                    files.append(_uploaded(name, value))
+                elif name in FILE_FIELDS:
+                    raise BadRequest(f"body -> {name}: Expected UploadFile, received: str")
+                else:
+                    fields.append((name, value))
+            yield fields, files
+
+
+def _uploaded(name: str, file: UploadFile) -> UploadedFile:
+    if name not in FILE_FIELDS:
+        raise BadRequest(
+            f"A file was sent as {name[:80]!r}; send files as 'file' or 'files[]'.",
+            param=name[:80],
+            code="unknown_parameter",
+        )
+    return UploadedFile(file.filename or "", file.file, file.size or 0)
+
+
+async def _small_body(request: Request) -> bytes:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > LONGEST_JSON:
+            raise TooLarge(f"Maximum size of a JSON body ({LONGEST_JSON}) exceeded.")
+    return bytes(body)
+
+
+def _query(request: Request, names: tuple[str, ...]) -> dict[str, str]:
+    """The parameters behind the path; raises `BadRequest` for unknown and repeated ones."""
+    asked: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in names or name in asked:
+            raise BadRequest(
+                f"Unknown or repeated parameter {name[:80]!r}; give each at most once of: "
+                f"{', '.join(names)}.",
+                param=name[:80],
+                code="unknown_parameter",
+            )
+        asked[name] = value
+    return asked

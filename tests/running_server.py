@@ -1,0 +1,59 @@
+"""`whisperlive serve` as a process of its own, on free ports."""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class Server:
+    """A running server."""
+
+    process: subprocess.Popen[str]
+    announcement: str
+    live_url: str
+    http_url: str
+    data_dir: Path
+
+
+def start_server(data_dir: Path, log: Path | None = None, **environment: str) -> Server:
+    """Start it and read what it prints, up to the line to paste; its log is added to `log`."""
+    with (log or Path(os.devnull)).open("a") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "whisperlive_hybrid", "serve"],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={
+                **os.environ,
+                "PORT_WHISPERLIVE": "0",
+                "HTTP_PORT": "0",
+                "HF_HUB_OFFLINE": "1",
+                "WHISPERLIVE_HOST": "127.0.0.1",
+                "WHISPERLIVE_DATA_DIR": str(data_dir),
+                **environment,
+            },
+        )
+    assert process.stdout is not None
+    lines: list[str] = []
+    for line in process.stdout:
+        lines.append(line)
+        if "curl" in line:
+            break
+    printed = "".join(lines)
+    live, http = re.search(r"ws://\S+", printed), re.search(r"http://\S+", printed)
+    assert live, printed
+    assert http, printed
+    urls = [found[0].replace("localhost", "127.0.0.1") for found in (live, http)]
+    return Server(process, printed, urls[0], urls[1], data_dir)
+
+
+def ended(server: Server, patience_s: float = 30) -> int:
+    """Wait for its end, close the pipe, and return the exit code."""
+    code = server.process.wait(patience_s)
+    assert server.process.stdout is not None
+    server.process.stdout.close()
+    return code
