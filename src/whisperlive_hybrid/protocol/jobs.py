@@ -31,8 +31,8 @@ JOB_FIELDS: Final = FieldNames(
 )
 
 LONGEST_LIST: Final = 100
-_LISTED: Final = 20
-"""Jobs on a page unless the client says otherwise, and at most."""
+DEFAULT_LIST: Final = 20
+"""Jobs on a page at most, and unless the client says otherwise."""
 
 
 def job_request(given: Iterable[tuple[str, str]], models: ModelNames) -> JobRequest:
@@ -78,7 +78,7 @@ def _encodable(name: str, text: str) -> str:
 def page_size(written: str | None) -> int:
     """How many jobs a list shall have; raises `BadRequest`."""
     if written is None:
-        return _LISTED
+        return DEFAULT_LIST
     if not (written.isascii() and written.isdecimal() and 1 <= int(written[:9]) <= LONGEST_LIST):
         raise BadRequest(
             f"Invalid limit {written[:80]!r}: it must be a whole number from 1 to {LONGEST_LIST}.",

@@ -9,7 +9,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from schemathesis import Case
+from schemathesis import Case, Response
 from schemathesis.checks import not_a_server_error
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import (
@@ -33,13 +33,26 @@ CHECKS: Final = [
 """All but those that ask which requests are accepted: a document cannot say that a file must hold
 audio, or that two fields contradict each other."""
 
-PAGES: Final = ["/", "/health", "/v1/models", "/v1/models/{model}"]
+JOB: Final = "/v1/jobs/{job_id}"
+PAGES: Final = [
+    "/",
+    "/health",
+    "/v1/models",
+    "/v1/models/{model}",
+    "/v1/jobs",
+    JOB,
+    f"{JOB}/result",
+]
 FORMS: Final = [
     "/v1/audio/transcriptions",
     "/v1/audio/translations",
     "/transcribe",
     "/transcribe/url",
+    "/v1/jobs",
 ]
+MULTIPART: Final = "multipart/form-data"
+OF_ONE_JOB: Final = [("DELETE", JOB), ("POST", f"{JOB}/cancel"), ("GET", f"{JOB}/events")]
+"""Asked with jobs that there are."""
 
 steady = settings(
     max_examples=100,
@@ -67,7 +80,7 @@ def asked(address: str, method: str, path: str, mode: GenerationMode, audio: byt
         body: Any = case.body
         if isinstance(body, dict) and path.endswith("/url"):
             body["url"] = f"{address}/health"  # made-up ones would be looked up
-        elif isinstance(body, dict) and is_audio:
+        elif isinstance(body, dict) and is_audio and case.media_type == MULTIPART:
             body["file"] = audio
             body.pop("model", None)  # a made-up name is never found
         reply = case.call()
@@ -82,7 +95,11 @@ def test_every_route_is_asked(address: str) -> None:
     """A new route is put into the table by somebody who thought about it."""
     paths = httpx.get(f"{address}/openapi.json").json()["paths"]
     listed = {(method.upper(), path) for path, methods in paths.items() for method in methods}
-    assert listed == {("POST", path) for path in FORMS} | {("GET", path) for path in PAGES}
+    assert listed == {
+        *(("POST", path) for path in FORMS),
+        *(("GET", path) for path in PAGES),
+        *OF_ONE_JOB,
+    }
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -98,7 +115,7 @@ def test_forms(
 ) -> None:
     """Whatever is asked in whatever way, the reply is documented, and no fault of ours."""
     statuses = asked(address, "POST", path, mode, write_wav(speak([1, 2])))
-    assert statuses <= {200, 400, 404}
+    assert statuses <= {200, 202, 400, 404}
 
 
 @pytest.mark.parametrize(
@@ -136,6 +153,40 @@ def test_good_replies(
     )
     assert reply.status_code == 200
     assert reply.headers["content-type"][0].partition(";")[0] == content_type
+
+
+def test_replies_about_a_job(address: str, write_wav: Callable[[Samples], bytes]) -> None:
+    """From its submission to its end, each is as the document says, in every format."""
+    document = schemathesis.openapi.from_url(f"{address}/openapi.json")
+
+    def ask(method: str, path: str, **given: Any) -> Response:  # noqa: ANN401 (those of `Case`)
+        case = document[path][method].Case(**given)
+        reply = case.call()
+        case.validate_response(reply, checks=CHECKS)
+        return reply
+
+    body = {
+        "file": write_wav(speak([1, 2])),
+        "urls[]": ["https://example/gone"],
+        "timestamp_granularities[]": ["word", "segment"],
+    }
+    job = ask("POST", "/v1/jobs", body=body, media_type="multipart/form-data").json()
+    one = {"path_parameters": {"job_id": job["id"]}}
+    assert ask("GET", f"{JOB}/events", **one).headers["content-type"] == [
+        "text/event-stream; charset=utf-8"
+    ]
+    assert ask("GET", JOB, **one).json()["status"] == "completed"
+    assert ask("GET", "/v1/jobs", query={"limit": 1}).json()["has_more"] in {True, False}
+    for wanted in ("json", "verbose_json"):
+        whole = ask("GET", f"{JOB}/result", **one, query={"format": wanted}).json()
+        assert [entry["status"] for entry in whole["data"]] == ["completed", "failed"]
+    for wanted in ("json", "verbose_json", "text", "srt", "vtt"):
+        query = {"format": wanted, "file": 0}
+        assert ask("GET", f"{JOB}/result", **one, query=query).status_code == 200
+    assert ask("POST", f"{JOB}/cancel", **one).status_code == 409
+    assert ask("DELETE", JOB, **one).json()["deleted"]
+    for method, path in OF_ONE_JOB:
+        assert ask(method, path, **one).status_code == 404
 
 
 def test_no_422_is_documented(address: str) -> None:

@@ -65,6 +65,7 @@ _FIELDS: Final[dict[str, Schema]] = {
         min_silence_duration_ms=_number(100, 5000, 400, "Silence that ends an utterance."),
         speech_pad_ms=_number(0, 2000, 400, "Audio kept before speech."),
     ),
+    "webhook_url": _text("Is told of the end of the job."),
     "chunking_strategy": {
         "oneOf": [
             {"type": "string", "enum": ["auto"]},
@@ -96,6 +97,7 @@ _LISTS: Final[dict[str, Schema]] = {
         "description": "Candidates among which the language is detected.",
     },
     "keywords": _text("Words that are likely to occur."),
+    "urls": _text("Where recordings lie, http or https."),
 }
 """The entries of lists. What is not here is read only to be refused."""
 
@@ -106,27 +108,36 @@ _NESTED: Final = ("vad_parameters", "chunking_strategy")
 def form_of(names: FieldNames) -> dict[str, object]:
     """The `openapi_extra` of a route that takes a file and these fields."""
     properties: Schema = {"file": {"type": "string", "format": "binary"}} | _properties(names)
-    nested = [name for name in _NESTED if name in properties]
-    content = {
-        "schema": _form(properties, "file"),
-        "encoding": {name: {"contentType": "application/json"} for name in nested},
-    }
+    content = _multipart(_form(properties, "file"), properties)
     return {"requestBody": {"required": True, "content": {"multipart/form-data": content}}}
+
+
+def _multipart(schema: Schema, properties: Schema) -> Schema:
+    nested = [name for name in _NESTED if name in properties]
+    encoding = {name: {"contentType": "application/json"} for name in nested}
+    return {"schema": schema, "encoding": encoding}
 
 
 def submission_of(names: FieldNames) -> dict[str, object]:
     """The `openapi_extra` of a route that takes files, or these fields alone as JSON."""
-    text = {"type": "string"}
-    properties: dict[str, object] = dict.fromkeys(names.single, text)
-    listed = {name: {"type": "array", "items": text} for name in names.lists}
-    files = {"file[]": {"type": "array", "items": {"type": "string", "format": "binary"}}}
-    in_form = {f"{name}[]": each for name, each in listed.items()}
-    form = {"type": "object", "properties": files | properties | in_form}
+    properties = _properties(names)
+    described = "May be sent several times, also as file[], files or files[]."
+    file: Schema = {"file": {"type": "string", "format": "binary", "description": described}}
     content = {
-        "multipart/form-data": {"schema": form},
-        "application/json": {"schema": {"type": "object", "properties": properties | listed}},
+        "multipart/form-data": _multipart(_closed(file | properties), properties),
+        # A list is named without brackets there, but both ways are read.
+        "application/json": {"schema": _closed(properties)},
     }
     return {"requestBody": {"required": True, "content": content}}
+
+
+def query_of(**parameters: Schema) -> dict[str, object]:
+    """The `openapi_extra` of a route with these optional parameters behind its path."""
+    listed = [
+        {"name": name, "in": "query", "required": False, "schema": schema}
+        for name, schema in parameters.items()
+    ]
+    return {"parameters": listed}
 
 
 def fields_of(names: FieldNames, required: str) -> dict[str, object]:
@@ -138,12 +149,11 @@ def fields_of(names: FieldNames, required: str) -> dict[str, object]:
 
 
 def _form(properties: Schema, required: str) -> Schema:
-    return {
-        "type": "object",
-        "required": [required],
-        "properties": properties,
-        "additionalProperties": False,
-    }
+    return _closed(properties) | {"required": [required]}
+
+
+def _closed(properties: Schema) -> Schema:
+    return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
 def _properties(names: FieldNames) -> Schema:

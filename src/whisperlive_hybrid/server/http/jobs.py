@@ -16,8 +16,10 @@ from whisperlive_hybrid.jobs.desk import JobDesk, UploadedFile
 from whisperlive_hybrid.jobs.job import Status
 from whisperlive_hybrid.protocol.form import not_among
 from whisperlive_hybrid.protocol.jobs import (
+    DEFAULT_LIST,
     FILE_FIELDS,
     JOB_FIELDS,
+    LONGEST_LIST,
     deleted,
     file_index,
     job_list,
@@ -30,7 +32,8 @@ from whisperlive_hybrid.protocol.jobs import (
 )
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.openai.request import ResponseFormat
-from whisperlive_hybrid.server.http.described import submission_of
+from whisperlive_hybrid.server.http import job_schemas as schemas
+from whisperlive_hybrid.server.http.described import Schema, query_of, submission_of
 from whisperlive_hybrid.server.http.events import FeedStream, is_at_home, stream_to
 from whisperlive_hybrid.server.http.feeds import Feeds
 from whisperlive_hybrid.server.http.upload import opened_form
@@ -41,6 +44,17 @@ LONGEST_JSON: Final = 1024 * 1024
 """Bytes of a submission in JSON: it holds no audio."""
 
 Fields = list[tuple[str, str]]
+
+_PAGE: Final[dict[str, Schema]] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": LONGEST_LIST, "default": DEFAULT_LIST},
+    "after": {"type": "string", "description": "The id of the job before."},
+    "status": {"type": "string", "enum": [each.value for each in Status]},
+}
+_RESULT: Final[dict[str, Schema]] = {
+    "format": {"type": "string", "enum": [each.value for each in ResponseFormat]},
+    "file": {"type": "integer", "minimum": 0, "description": "Counted from 0."},
+}
+"""The parameters behind the paths."""
 
 
 class JobRoutes:
@@ -65,13 +79,20 @@ class JobRoutes:
     def mount(self, app: FastAPI) -> None:
         """Add the routes."""
         one = f"{JOBS_PATH}/{{job_id}}"
-        app.post(JOBS_PATH, status_code=202, openapi_extra=submission_of(JOB_FIELDS))(self.submit)
-        app.get(JOBS_PATH)(self.page)
-        app.get(one)(self.job)
-        app.delete(one)(self.delete)
-        app.post(f"{one}/cancel")(self.cancel)
-        app.get(f"{one}/result")(self.result)
-        app.get(f"{one}/events")(self.events)
+        app.post(
+            JOBS_PATH,
+            status_code=202,
+            openapi_extra=submission_of(JOB_FIELDS),
+            responses=schemas.SUBMITTED,
+        )(self.submit)
+        app.get(JOBS_PATH, openapi_extra=query_of(**_PAGE), responses=schemas.JOBS)(self.page)
+        app.get(one, responses=schemas.JOB)(self.job)
+        app.delete(one, responses=schemas.DELETED)(self.delete)
+        app.post(f"{one}/cancel", responses=schemas.JOB)(self.cancel)
+        app.get(f"{one}/result", openapi_extra=query_of(**_RESULT), responses=schemas.RESULT)(
+            self.result
+        )
+        app.get(f"{one}/events", response_class=Response, responses=schemas.EVENTS)(self.events)
         app.websocket(f"{one}/ws")(self.watch)
 
     async def submit(self, request: Request) -> Response:
@@ -82,7 +103,7 @@ class JobRoutes:
 
     async def page(self, request: Request) -> Response:
         """The newest jobs."""
-        asked = _query(request, ("limit", "after", "status"))
+        asked = _query(request, tuple(_PAGE))
         known = [each.value for each in Status]
         status = asked.get("status")
         if status is not None and status not in known:
@@ -107,7 +128,7 @@ class JobRoutes:
 
     async def result(self, request: Request, job_id: str) -> Response:
         """What was said: as /v1/audio answers for one file, a list for several."""
-        asked = _query(request, ("format", "file"))
+        asked = _query(request, tuple(_RESULT))
         formats = [each.value for each in ResponseFormat]
         written = asked.get("format", ResponseFormat.JSON.value)
         if written not in formats:

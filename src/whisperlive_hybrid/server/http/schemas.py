@@ -7,20 +7,20 @@ from pydantic import BaseModel, ConfigDict
 Responses = dict[int | str, dict[str, Any]]
 
 
-class _Exact(BaseModel):
+class Exact(BaseModel):
     """Has these keys and no others."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class DurationUsage(_Exact):
+class DurationUsage(Exact):
     """Begun seconds of audio."""
 
     type: Literal["duration"]
     seconds: int
 
 
-class ErrorFields(_Exact):
+class ErrorFields(Exact):
     """What went wrong; all four keys are always there."""
 
     message: str
@@ -29,21 +29,21 @@ class ErrorFields(_Exact):
     code: str | None
 
 
-class ErrorBody(_Exact):
+class ErrorBody(Exact):
     """Every refusal and failure; `usage` is there for an upload that is too large."""
 
     error: ErrorFields
     usage: DurationUsage | None = None
 
 
-class LegacyErrorBody(_Exact):
+class LegacyErrorBody(Exact):
     """The same on the older routes."""
 
     success: Literal[False]
     error: str
 
 
-class TokenLogprob(_Exact):
+class TokenLogprob(Exact):
     """One token of the text."""
 
     token: str
@@ -51,13 +51,13 @@ class TokenLogprob(_Exact):
     bytes: list[int]
 
 
-class LanguageCode(_Exact):
+class LanguageCode(Exact):
     """A language that was heard."""
 
     code: str
 
 
-class TranscriptionBody(_Exact):
+class TranscriptionBody(Exact):
     """`json`."""
 
     text: str
@@ -66,7 +66,7 @@ class TranscriptionBody(_Exact):
     usage: DurationUsage
 
 
-class SegmentBody(_Exact):
+class SegmentBody(Exact):
     """A stretch of text."""
 
     id: int
@@ -81,7 +81,7 @@ class SegmentBody(_Exact):
     no_speech_prob: float
 
 
-class WordBody(_Exact):
+class WordBody(Exact):
     """A word with its measured place."""
 
     word: str
@@ -89,7 +89,7 @@ class WordBody(_Exact):
     end: float
 
 
-class VerboseBody(_Exact):
+class VerboseBody(Exact):
     """`verbose_json`."""
 
     task: Literal["transcribe", "translate"]
@@ -101,7 +101,7 @@ class VerboseBody(_Exact):
     usage: DurationUsage
 
 
-class ModelCard(_Exact):
+class ModelCard(Exact):
     """A name that requests may use as `model`."""
 
     id: str
@@ -111,7 +111,7 @@ class ModelCard(_Exact):
     shutdown_date: str | None
 
 
-class ModelList(_Exact):
+class ModelList(Exact):
     """All of them."""
 
     object: Literal["list"]
