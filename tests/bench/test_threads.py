@@ -36,9 +36,10 @@ def test_a_failure_is_booked_too() -> None:
 
 
 def test_threads_of_python_are_not_foreign() -> None:
-    """However much they compute."""
+    """However much they compute; libraries of other tests may have threads that spin meanwhile."""
+    burnt_s = 1.0
     before = foreign_cpu_s()
-    thread = threading.Thread(target=_burn, args=[0.2])
+    thread = threading.Thread(target=_burn, args=[burnt_s])
     thread.start()
     thread.join()
-    assert foreign_cpu_s() - before < 0.1
+    assert foreign_cpu_s() - before < burnt_s / 2
