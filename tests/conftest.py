@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from demo_model.to_openvino import write_demo
 from hypothesis import settings
 from speech_clips import Clip, read_clips
 
@@ -38,3 +39,11 @@ def sentences(clips: list[Clip]) -> list[Clip]:
 def demo() -> Ct2Backend:
     """The demo model, loaded once."""
     return Ct2Backend(find_model(DEMO), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def openvino_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo model as OpenVINO files, written anew from its numbers; not to be changed."""
+    directory = tmp_path_factory.mktemp("openvino") / DEMO
+    write_demo(directory)
+    return directory
