@@ -9,6 +9,8 @@ from hypothesis import settings
 from speech_clips import Clip, read_clips
 
 from whisperlive_hybrid.backends.ct2 import Ct2Backend
+from whisperlive_hybrid.backends.ov import OpenVinoBackend
+from whisperlive_hybrid.model_formats import OPENVINO
 from whisperlive_hybrid.models import DEMO, find_model
 
 # A shared machine keeps no steady pace. CI judges a change, not its luck: it makes the same
@@ -47,3 +49,9 @@ def openvino_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("openvino") / DEMO
     write_demo(directory)
     return directory
+
+
+@pytest.fixture(scope="session")
+def demo_openvino(openvino_directory: Path) -> OpenVinoBackend:
+    """The demo model on OpenVINO, loaded once."""
+    return OpenVinoBackend(find_model(str(openvino_directory), form=OPENVINO), device="cpu")
