@@ -4,10 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from demo_model.to_openvino import write_demo
 from hypothesis import settings
 from speech_clips import Clip, read_clips
 
 from whisperlive_hybrid.backends.ct2 import Ct2Backend
+from whisperlive_hybrid.backends.ov import OpenVinoBackend
+from whisperlive_hybrid.model_formats import OPENVINO
 from whisperlive_hybrid.models import DEMO, find_model
 
 # A shared machine keeps no steady pace. CI judges a change, not its luck: it makes the same
@@ -38,3 +41,17 @@ def sentences(clips: list[Clip]) -> list[Clip]:
 def demo() -> Ct2Backend:
     """The demo model, loaded once."""
     return Ct2Backend(find_model(DEMO), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def openvino_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo model as OpenVINO files, written anew from its numbers; not to be changed."""
+    directory = tmp_path_factory.mktemp("openvino") / DEMO
+    write_demo(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def demo_openvino(openvino_directory: Path) -> OpenVinoBackend:
+    """The demo model on OpenVINO, loaded once."""
+    return OpenVinoBackend(find_model(str(openvino_directory), form=OPENVINO), device="cpu")

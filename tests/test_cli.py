@@ -15,7 +15,8 @@ from whisperlive_hybrid.cli import sample_clip
         (["--model", "nosuchmodel"], "Unknown model 'nosuchmodel'"),
         (["--model", "small"], "could not be downloaded"),
         (["--model", "/nonexistent/model"], "no model directory"),
-        (["--backend", "openvino"], "not part of this version"),
+        (["--backend", "tensorrt"], "not part of this version"),
+        (["--backend", "openvino"], "'demo' is in CTranslate2's format, not OpenVINO's"),
         (["--backend", "abacus"], "backend='abacus'"),
     ],
 )

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -6,11 +7,13 @@ import pytest
 from whisperlive_hybrid import models
 from whisperlive_hybrid.backends.ct2 import Ct2Backend
 from whisperlive_hybrid.errors import BadRequest, ModelUnavailable
+from whisperlive_hybrid.model_formats import CTRANSLATE2, OPENVINO, ModelFormat, format_for
 from whisperlive_hybrid.models import (
     CARD_FILE,
     DEMO,
     ModelCard,
     find_model,
+    local_models,
     model_sizes,
     write_card,
 )
@@ -190,3 +193,81 @@ def test_a_card_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match=r"cannot be written to .* --card") as refusal:
         write_card(tmp_path / "nowhere" / CARD_FILE, ModelCard())
     assert "\n" not in refusal.value.message
+
+
+def refusal_of(name: str, form: ModelFormat) -> str:
+    """Why there is no such model in this format."""
+    with pytest.raises(ModelUnavailable) as caught:
+        find_model(name, form=form)
+    assert "\n" not in caught.value.message
+    return caught.value.message
+
+
+def test_a_model_in_another_format_is_told_with_its_backend(
+    copied: Path, openvino_directory: Path
+) -> None:
+    """The operator reads which backend to use, or how to make a model for this one."""
+    message = refusal_of(str(copied), OPENVINO)
+    assert "'mine' is in CTranslate2's format, not OpenVINO's" in message
+    assert "--backend faster_whisper" in message
+    assert "optimum-cli export openvino" in message
+    message = refusal_of(str(openvino_directory), CTRANSLATE2)
+    assert "'demo' is in OpenVINO's format, not CTranslate2's" in message
+    assert "--backend openvino" in message
+    assert "ct2-transformers-converter" in message
+
+
+def test_a_directory_in_no_format_is_told_what_is_missing(tmp_path: Path) -> None:
+    """By the first file that the backend needs."""
+    assert "no openvino_encoder_model.bin" in refusal_of(str(tmp_path), OPENVINO)
+    assert "no model.bin" in refusal_of(str(tmp_path), CTRANSLATE2)
+
+
+def test_the_size_of_a_model_is_that_of_all_its_weights(openvino_directory: Path) -> None:
+    """Both halves count against the memory budget."""
+    weights = [file.stat().st_size for file in openvino_directory.glob("*.bin")]
+    assert len(weights) == 2
+    assert find_model(str(openvino_directory), form=OPENVINO).size == sum(weights)
+
+
+def test_sizes_are_names_for_one_format_only() -> None:
+    """Nobody guesses which repository of the hub holds an OpenVINO "small"."""
+    message = refusal_of("small", OPENVINO)
+    assert "Unknown model 'small'" in message
+    assert "Hugging Face id" in message
+
+
+def test_an_openvino_model_of_the_hub_is_looked_for_in_its_cache(
+    openvino_directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Offline, one that was downloaded before is found, and another is refused in one line."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    snapshots = tmp_path / "models--OpenVINO--whisper-base-int8-ov"
+    (snapshots / "refs").mkdir(parents=True)
+    (snapshots / "refs" / "main").write_text("0" * 40)
+    shutil.copytree(openvino_directory, snapshots / "snapshots" / ("0" * 40))
+    found = find_model("OpenVINO/whisper-base-int8-ov", form=OPENVINO)
+    assert found.directory == snapshots / "snapshots" / ("0" * 40)
+    message = refusal_of("OpenVINO/whisper-tiny-int8-ov", OPENVINO)
+    assert "is not on this machine and could not be downloaded" in message
+    assert str(tmp_path) not in message
+
+
+def test_local_models_are_listed_with_their_format(
+    copied: Path, openvino_directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Directories that hold no model are passed over."""
+    place = tmp_path / "models"
+    shutil.copytree(copied, place / "one")
+    shutil.copytree(openvino_directory, place / "two")
+    (place / "three").mkdir()
+    monkeypatch.setattr(models, "MODELS_DIRECTORY", place)
+    assert local_models() == [("one", CTRANSLATE2), ("two", OPENVINO)]
+
+
+def test_each_backend_names_its_format() -> None:
+    """The fake needs no files; it is given CTranslate2's, which the demo model has."""
+    assert format_for("faster_whisper") is CTRANSLATE2
+    assert format_for("openvino") is OPENVINO
+    assert format_for("fake") is CTRANSLATE2

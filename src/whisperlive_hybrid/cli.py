@@ -18,7 +18,7 @@ from whisperlive_hybrid.batch.command import transcribe
 from whisperlive_hybrid.bench.command import bench_app
 from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
-from whisperlive_hybrid.models import DEMO, MODELS_DIRECTORY, model_sizes
+from whisperlive_hybrid.models import DEMO, MODELS_DIRECTORY, local_models, model_sizes
 from whisperlive_hybrid.telemetry import configure_logging
 from whisperlive_hybrid.terminal import (
     FAILED,
@@ -142,12 +142,12 @@ def models() -> None:
     """List the models that can be named."""
     table = Table("name", "what it is")
     table.add_row(DEMO, "ships with this package; for demonstration and tests only")
-    for directory in sorted(MODELS_DIRECTORY.glob("*/model.bin")):
-        table.add_row(directory.parent.name, f"local, under {MODELS_DIRECTORY}")
+    for name, form in local_models():
+        table.add_row(name, f"local, under {MODELS_DIRECTORY}, for --backend {form.backend}")
     for size in model_sizes():
         table.add_row(size, "downloaded from the Hugging Face hub at first use")
-    table.add_row("owner/name", "any CTranslate2 Whisper model on the Hugging Face hub")
-    table.add_row("/a/directory", "any CTranslate2 Whisper model on this disk")
+    table.add_row("owner/name", "any Whisper on the Hugging Face hub in the backend's format")
+    table.add_row("/a/directory", "any such Whisper on this disk")
     out.print(table)
 
 

@@ -45,9 +45,10 @@ class Settings(BaseSettings):
     model_card: Path | None = None
     """A card for `model` in place of the one in its directory."""
     backend: BackendName = "faster_whisper"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "gpu"] = "auto"
+    """cuda is NVIDIA's, for faster_whisper; gpu Intel's, for openvino."""
     compute_type: str = "auto"
-    """CTranslate2's; auto is int8 on the CPU and float16 on a GPU."""
+    """The backend's; auto is int8 (openvino: float32) on the CPU and float16 on a GPU."""
     threads: int = Field(default=0, ge=0, le=1024, validation_alias="OMP_NUM_THREADS")
     """Worker threads for the model, one core each; 0 for as many as the process may use."""
 

@@ -9,6 +9,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from whisperlive_hybrid.errors import BadRequest, ModelUnavailable
+from whisperlive_hybrid.model_formats import CTRANSLATE2, FORMATS, ModelFormat
 from whisperlive_hybrid.types import CONTEXT_S
 
 DEMO: Final = "demo"
@@ -51,28 +52,30 @@ class ModelFiles:
     name: str
     directory: Path
     card: ModelCard
+    form: ModelFormat = CTRANSLATE2
 
     @property
     def size(self) -> int:
         """Bytes of its weights on the disk, which is about what they take in memory as int8."""
-        return (self.directory / "model.bin").stat().st_size
+        return sum((self.directory / file).stat().st_size for file in self.form.weights)
 
 
-def find_model(name: str, card: Path | None = None) -> ModelFiles:
+def find_model(name: str, card: Path | None = None, form: ModelFormat = CTRANSLATE2) -> ModelFiles:
     """Find or download the model called `name`; `card` replaces the card in its directory.
 
     `name` is "demo", a size such as "small", a Hugging Face id, an absolute path, or the name of a
-    directory under /app/models. Raises `ModelUnavailable` with one line that says what to do.
+    directory under /app/models. Raises `ModelUnavailable` with one line that says what to do, also
+    for a model that is there in another format than `form`.
     """
     if card is not None and not card.is_file():
         raise ModelUnavailable(f"There is no model card {str(card)!r} (WHISPERLIVE_MODEL_CARD).")
     if name == DEMO:
-        return _from_directory(DEMO, _ASSETS / DEMO, card)
+        return _from_directory(DEMO, _ASSETS / DEMO, card, form)
     if Path(name).is_absolute():
-        return _from_directory(Path(name).name, Path(name), card)
+        return _from_directory(Path(name).name, Path(name), card, form)
     if (MODELS_DIRECTORY / name).is_dir():
-        return _from_directory(name, MODELS_DIRECTORY / name, card)
-    return _from_directory(name, _downloaded(name), card)
+        return _from_directory(name, MODELS_DIRECTORY / name, card, form)
+    return _from_directory(name, _downloaded(name, form), card, form)
 
 
 def check_card_place(file: Path) -> None:
@@ -92,6 +95,12 @@ def write_card(file: Path, card: ModelCard) -> None:
         raise _unwritable(file, error.strerror or str(error)) from error
 
 
+def local_models() -> list[tuple[str, ModelFormat]]:
+    """The models under `MODELS_DIRECTORY`, by name, with their format."""
+    directories = sorted(MODELS_DIRECTORY.glob("*/"))
+    return [(each.name, form) for each in directories for form in FORMATS if form.fits(each)]
+
+
 def model_sizes() -> list[str]:
     """The size names that can be downloaded."""
     from faster_whisper.utils import available_models  # noqa: PLC0415 (loads CTranslate2)
@@ -99,34 +108,64 @@ def model_sizes() -> list[str]:
     return list(available_models())
 
 
-def _downloaded(name: str) -> Path:
-    from faster_whisper.utils import download_model  # noqa: PLC0415 (loads CTranslate2)
-
-    if "/" not in name and name not in model_sizes():
-        raise ModelUnavailable(
-            f"Unknown model {name!r}. Use 'demo', a Hugging Face id (owner/name), an absolute "
-            f"path, a directory under {MODELS_DIRECTORY}, or one of: {', '.join(model_sizes())}."
-        )
+def _downloaded(name: str, form: ModelFormat) -> Path:
+    if "/" not in name:
+        _check_size(name, form)
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
     try:
-        return Path(download_model(name, local_files_only=offline))
+        return _fetched(name, form, offline=offline)
     except Exception as error:  # the hub client raises a dozen kinds; all mean this
         raise ModelUnavailable(
             f"Model {name!r} is not on this machine and could not be downloaded "
             f"({type(error).__name__}). Connect to the network once, or give a local directory: "
-            f"--model /path/to/a/ctranslate2/model, or try --model demo."
+            f"--model /path/to/a/{form.name.lower()}/model, or try --model demo."
         ) from error
 
 
-def _from_directory(name: str, directory: Path, card: Path | None) -> ModelFiles:
+def _fetched(name: str, form: ModelFormat, *, offline: bool) -> Path:
+    """The directory of a model in the hub's cache, after a download if need be."""
+    if not form.hub_files:  # faster-whisper knows which repository is meant by a size
+        from faster_whisper.utils import download_model  # noqa: PLC0415 (loads CTranslate2)
+
+        return Path(download_model(name, local_files_only=offline))
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 (slow to load)
+
+    patterns = list(form.hub_files)
+    return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=offline))
+
+
+def _check_size(name: str, form: ModelFormat) -> None:
+    """Only faster-whisper names models by their size."""
+    places = (
+        f"a Hugging Face id (owner/name), an absolute path, a directory under {MODELS_DIRECTORY}"
+    )
+    if form is not CTRANSLATE2:
+        raise ModelUnavailable(
+            f"Unknown model {name!r}. With backend {form.backend}, use {places}; "
+            f"sizes can be named with backend {CTRANSLATE2.backend} only."
+        )
+    if name not in model_sizes():
+        raise ModelUnavailable(
+            f"Unknown model {name!r}. Use 'demo', {places}, or one of: {', '.join(model_sizes())}."
+        )
+
+
+def _from_directory(name: str, directory: Path, card: Path | None, form: ModelFormat) -> ModelFiles:
     if not directory.is_dir():
         raise ModelUnavailable(f"There is no model directory {str(directory)!r}.")
-    if not (directory / "model.bin").is_file():
-        raise ModelUnavailable(
-            f"Model {name!r} has no model.bin: it is not in CTranslate2's format. Convert it with "
-            f"ct2-transformers-converter --copy_files tokenizer.json preprocessor_config.json."
-        )
-    return ModelFiles(name, directory, _read_card(name, card or directory / CARD_FILE))
+    if missing := form.missing(directory):
+        raise ModelUnavailable(_wrong_format(name, directory, missing[0], form))
+    return ModelFiles(name, directory, _read_card(name, card or directory / CARD_FILE), form)
+
+
+def _wrong_format(name: str, directory: Path, missing: str, wanted: ModelFormat) -> str:
+    for other in FORMATS:
+        if other.fits(directory):
+            return (
+                f"Model {name!r} is in {other.name}'s format, not {wanted.name}'s: use it with "
+                f"--backend {other.backend}, or name another with --model. {wanted.advice}"
+            )
+    return f"Model {name!r} has no {missing}: it is not in {wanted.name}'s format. {wanted.advice}"
 
 
 def _read_card(name: str, file: Path) -> ModelCard:

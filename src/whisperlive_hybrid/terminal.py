@@ -27,7 +27,8 @@ ModelOption = Annotated[
     ),
 ]
 BackendOption = Annotated[
-    str | None, typer.Option(help="faster_whisper (the default).", show_default=False)
+    str | None,
+    typer.Option(help="faster_whisper (the default) or openvino.", show_default=False),
 ]
 ThreadsOption = Annotated[
     int | None,

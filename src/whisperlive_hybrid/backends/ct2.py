@@ -21,6 +21,7 @@ import ctranslate2
 import numpy as np
 import numpy.typing as npt
 
+from whisperlive_hybrid.backends.alignment import token_times
 from whisperlive_hybrid.backends.base import (
     Align,
     Capabilities,
@@ -254,9 +255,4 @@ def _token_times(result: Any, work: Align) -> list[TokenTime]:  # noqa: ANN401 (
     token_indices = np.array([pair[0] for pair in result.alignments])
     positions = np.array([pair[1] for pair in result.alignments])
     is_first = np.diff(token_indices, prepend=-1).astype(bool)
-    heard = np.minimum(positions[is_first] * TIME_MARK_S, work.duration)
-    ends = [*heard[1:], work.duration][: len(work.tokens)]
-    return [
-        TokenTime(float(start), float(end), float(probability))
-        for start, end, probability in zip(heard, ends, result.text_token_probs, strict=False)
-    ]
+    return token_times(positions[is_first], np.array(result.text_token_probs), work)

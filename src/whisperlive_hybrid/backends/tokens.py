@@ -32,6 +32,9 @@ class WhisperVocabulary:
         whisper = self._whisper("en", Task.TRANSCRIBE)
         self.end_of_text: int = whisper.eot
         self.timestamp_begin: int = whisper.timestamp_begin
+        self.no_timestamps: int = whisper.no_timestamps
+        self.start_of_transcript: int = whisper.sot
+        self.no_speech: int = whisper.no_speech
         self._sot_prev: int = whisper.sot_prev
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -55,6 +58,11 @@ class WhisperVocabulary:
         """The codes of all languages that have a token."""
         codes = (token[2:-2] for token in self._tokenizer.get_vocab() if _LANGUAGE.fullmatch(token))
         return frozenset(codes) & LANGUAGES.keys()
+
+    def language_tokens(self) -> dict[str, int]:
+        """The token of each language."""
+        known = self._tokenizer.get_vocab()
+        return {code: known[f"<|{code}|>"] for code in self.languages()}
 
     def start_sequence(self, language: str, task: Task) -> list[int]:
         """Start of transcript, language and task; English-only models know only the first."""
@@ -83,6 +91,11 @@ class WhisperVocabulary:
             whisper.no_speech,
         )
         return sorted({*whisper.non_speech_tokens, *(t for t in control if t is not None)})
+
+    def blank(self) -> list[int]:
+        """With which no answer begins: a bare space, and the end of text."""
+        space: list[int] = self._tokenizer.encode(" ", add_special_tokens=False).ids
+        return [*space, self.end_of_text]
 
     def _encode(self, text: str) -> list[int]:
         """The text tokens of `text`; control tokens that are spelled out in it are left out."""

@@ -17,6 +17,7 @@ from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadAudio, BadRequest
 from whisperlive_hybrid.media import MediaLimits
 from whisperlive_hybrid.media.suffixes import MEDIA_SUFFIXES
+from whisperlive_hybrid.model_formats import format_for
 from whisperlive_hybrid.models import (
     CARD_FILE,
     CONTEXTS_S,
@@ -63,7 +64,8 @@ def subject(settings: Settings, card: Path | None, *, will_write: bool = True) -
     Raises `ModelUnavailable`, and `BadRequest` if the card is to be written and cannot be.
     """
     wanted = card or settings.model_card
-    files = find_model(settings.model, wanted if wanted and wanted.is_file() else None)
+    existing = wanted if wanted and wanted.is_file() else None
+    files = find_model(settings.model, existing, format_for(settings.backend))
     file = wanted or files.directory / CARD_FILE
     if will_write:
         check_card_place(file)

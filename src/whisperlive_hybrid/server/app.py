@@ -24,6 +24,7 @@ from whisperlive_hybrid.jobs.board import JobBoard
 from whisperlive_hybrid.jobs.jobs import open_jobs
 from whisperlive_hybrid.jobs.run import Means
 from whisperlive_hybrid.media import MediaLimits, open_audio
+from whisperlive_hybrid.model_formats import format_for
 from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
 from whisperlive_hybrid.models import find_model
 from whisperlive_hybrid.recording import Recordings
@@ -107,9 +108,10 @@ def models_on_demand(settings: Settings) -> list[OnDemand]:
 
     Raises `ModelUnavailable` for one that is not to be had.
     """
+    form = format_for(settings.backend)
+    found = [find_model(name, form=form) for name in settings.models_on_demand]
     return [
-        OnDemand(files.name, files.size, partial(load_backend, settings, files))
-        for files in map(find_model, settings.models_on_demand)
+        OnDemand(files.name, files.size, partial(load_backend, settings, files)) for files in found
     ]
 
 
