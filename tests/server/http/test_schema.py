@@ -62,6 +62,16 @@ steady = settings(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def plain_files() -> None:
+    """Have files made up as text; `asked` turns it into bytes.
+
+    The wrapper that schemathesis 4 draws for bytes is no value that its own validator takes, so
+    forbidden forms with a file would now and then end in its ValueError.
+    """
+    schemathesis.openapi.format("binary", st.text(max_size=50))
+
+
 @pytest.fixture(scope="module")
 def address(serve: Callable[..., AbstractContextManager[str]]) -> Iterator[str]:
     """A server whose model knows every language of the document."""
@@ -80,9 +90,12 @@ def asked(address: str, method: str, path: str, mode: GenerationMode, audio: byt
         body: Any = case.body
         if isinstance(body, dict) and path.endswith("/url"):
             body["url"] = f"{address}/health"  # made-up ones would be looked up
-        elif isinstance(body, dict) and is_audio and case.media_type == MULTIPART:
-            body["file"] = audio
-            body.pop("model", None)  # a made-up name is never found
+        elif isinstance(body, dict) and case.media_type == MULTIPART:
+            if is_audio:
+                body["file"] = audio
+                body.pop("model", None)  # a made-up name is never found
+            elif isinstance(body.get("file"), str):
+                body["file"] = body["file"].encode()
         reply = case.call()
         case.validate_response(reply, checks=CHECKS)
         statuses.add(reply.status_code)
