@@ -49,8 +49,7 @@ who comes while such a call runs. Measured for base, per worker, with a context 
 - 2 take 78 ms (432 ms) a window.
 
 Of a whole file, encoding and all, 4 cost 5 % more than 8 with a context of 5 s, and 3 cost 3 % more
-than 4. Four hours need 157 MB above the idle server with 4; a quarter of an hour needs 131 MB with
-4 and 117 MB with 3."""
+than 4. A quarter of an hour needs 131 MB above the idle process with 4, and 117 MB with 3."""
 
 _FRAMES_PER_S: Final = 100
 _LANGUAGE_TOKEN: Final = slice(2, -2)  # <|en|>
