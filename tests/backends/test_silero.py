@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from speech_clips import Clip
 
-from whisperlive_hybrid.backends.silero import SileroVad
+from whisperlive_hybrid.backends.silero import LASTING_FRAMES, SileroVad
 from whisperlive_hybrid.speech.regions import FRAME, RegionFinder, VadOptions
 from whisperlive_hybrid.types import SAMPLE_RATE, Region, Samples
 
@@ -55,7 +55,26 @@ def test_judges_as_faster_whisper_does(detector: SileroVad, clips: list[Clip]) -
         padded = np.pad(clip.samples, (0, 2 * FRAME - len(clip.samples) % FRAME))
         wanted = theirs(padded.copy()).reshape(-1).tolist()
         n_frames = len(clip.samples) // FRAME
+        if not clip.samples.any():
+            n_frames = min(n_frames, LASTING_FRAMES)  # then ours is not asked any more
         assert probabilities(detector, [clip.samples])[:n_frames] == wanted[:n_frames]
+
+
+@settings(max_examples=30)
+@given(cuts=st.lists(st.integers(0, 130_000), max_size=8))
+def test_after_lasting_silence_a_stream_begins_anew(
+    detector: SileroVad, clips: list[Clip], cuts: list[int]
+) -> None:
+    """A muted client costs nothing, and is understood as well as at the beginning."""
+    clip = clips[8].samples[: 60 * FRAME]
+    hiss = np.random.default_rng(1).normal(0, 1e-4, len(clip))  # a synthesiser begins in silence
+    spoken = (clip + hiss).astype(np.float32)
+    silence = np.zeros((LASTING_FRAMES + 20) * FRAME, np.float32)
+    samples = np.concatenate([spoken, silence, spoken])
+    judged = probabilities(detector, np.split(samples, sorted(cuts)))
+    assert judged[-60:] == judged[:60] == probabilities(detector, [spoken])
+    assert judged[60 + LASTING_FRAMES : -60] == [0.0] * 20
+    assert min(judged[60 : 60 + LASTING_FRAMES]) > 0.0
 
 
 def test_streams_do_not_know_each_other(detector: SileroVad, clips: list[Clip]) -> None:
