@@ -19,6 +19,14 @@ from whisperlive_hybrid.cli import sample_clip
 CLIPS = Path(__file__).parents[1] / "clips"
 
 
+@pytest.fixture(autouse=True)
+def _interruptible() -> Iterator[None]:
+    """Start commands as a terminal does: what a shell runs in the background ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def talks(tmp_path: Path) -> Path:
     """A directory of recordings, nested."""
