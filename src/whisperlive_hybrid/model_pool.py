@@ -91,11 +91,6 @@ class ModelPool:
                 await self._unload(loaded)
 
     @property
-    def first(self) -> Transcriber:
-        """The one whose model is always loaded."""
-        return self._first
-
-    @property
     def in_memory(self) -> tuple[str, ...]:
         """The names of the models that are loaded now."""
         return (self.names.first, *self._loaded)

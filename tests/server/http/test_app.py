@@ -8,6 +8,7 @@ import anyio
 import anyio.to_thread
 import httpx
 import pytest
+from door_client import client
 from fastapi import FastAPI
 from starlette.types import Message, Scope
 
@@ -23,19 +24,6 @@ WriteWav = Callable[[Samples], bytes]
 Fields = dict[str, Any]
 
 TRANSCRIPTIONS = "/v1/audio/transcriptions"
-
-
-def client(app: FastAPI) -> httpx.AsyncClient:
-    """A client inside the process; a defect is a reply, not an exception."""
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://door")
-
-
-@pytest.fixture
-async def door(open_door: OpenDoor) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a door with an instant backend."""
-    async with open_door() as (app, _), client(app) as connected:
-        yield connected
 
 
 @pytest.fixture

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NoReturn
 
 import anyio
 import httpx
 import pytest
+from door_client import client
 from fastapi import FastAPI
 from held_backend import PATIENCE_S, HeldBackend
 from websockets.asyncio.client import ClientConnection, connect
@@ -25,19 +26,6 @@ pytestmark = pytest.mark.anyio
 OpenDoor = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
 WriteWav = Callable[[Samples], bytes]
 Json = dict[str, Any]
-
-
-def client(app: FastAPI) -> httpx.AsyncClient:
-    """A client inside the process; a defect is a reply, not an exception."""
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://door")
-
-
-@pytest.fixture
-async def door(open_door: OpenDoor) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a door with an instant backend."""
-    async with open_door() as (app, _), client(app) as connected:
-        yield connected
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """POST /transcribe/url: a recording that lies elsewhere, on a server of the tests."""
 
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import IO, Any
 
@@ -32,15 +32,6 @@ PATH = "/transcribe/url"
 def audio(write_wav: WriteWav) -> bytes:
     """The words w1 to w3."""
     return write_wav(speak([1, 2, 3]))
-
-
-@pytest.fixture
-async def door(open_door: OpenDoor) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a door with an instant backend, which may fetch from 127.0.0.1."""
-    async with open_door() as (app, _):
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://door") as client:
-            yield client
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, BinaryIO
 
@@ -10,6 +10,7 @@ import anyio
 import anyio.to_thread
 import httpx
 import pytest
+from door_client import client
 from fastapi import FastAPI
 
 from whisperlive_hybrid.backends.base import Generate
@@ -28,19 +29,6 @@ TRANSLATIONS = "/v1/audio/translations"
 INVALID = "invalid_request_error"
 HEAD = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
 MULTIPART = {"content-type": "multipart/form-data; boundary=x"}
-
-
-def client(app: FastAPI) -> httpx.AsyncClient:
-    """A client inside the process; a defect is a reply, not an exception."""
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://door")
-
-
-@pytest.fixture
-async def door(open_door: OpenDoor) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a door with an instant backend."""
-    async with open_door() as (app, _), client(app) as connected:
-        yield connected
 
 
 @pytest.fixture
