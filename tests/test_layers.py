@@ -21,6 +21,7 @@ LAYERS = [
             "speech",
             "text",
             "protocol",
+            "access.caller",
             "engine.scheduler",
             "engine.tally",
             "calibration.verdict",

@@ -15,6 +15,8 @@ import structlog
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
+from whisperlive_hybrid.access.caller import Caller
+
 CLOSE_S: Final = 2.0
 """For the client's part of a close; the websocket-client package never closes its socket."""
 
@@ -24,9 +26,10 @@ log = structlog.get_logger(__name__)
 
 
 class Client:
-    """An admitted connection: when its time is up, and how to make it stop listening."""
+    """An admitted connection: whose it is, when its time is up, and how to make it stop."""
 
-    def __init__(self, seconds: float, ping_s: float) -> None:
+    def __init__(self, caller: Caller, seconds: float, ping_s: float) -> None:
+        self.caller = caller
         self.until = anyio.current_time() + seconds
         self.gone = anyio.Event()
         self.is_told_to_stop = False

@@ -11,6 +11,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from whisperlive_hybrid.access.caller import Caller
 from whisperlive_hybrid.audio.pcm import PcmFormat, PcmReader
 from whisperlive_hybrid.captions import Gap, LanguageFound, Text
 from whisperlive_hybrid.config import Settings
@@ -119,7 +120,7 @@ class LiveDoor:
             message = wire.wait(handshake.uid, max(0.0, soonest_s) / 60)
             await self._refuse(socket, message, "the server is full")
             return
-        client = Client(self._settings.max_connection_s, self._settings.ping_s)
+        client = Client(_caller(socket), self._settings.max_connection_s, self._settings.ping_s)
         self._clients.add(client)
         try:
             code = await self._serve(socket, handshake, client)
@@ -218,6 +219,11 @@ async def _first_message(socket: ServerConnection) -> wire.Handshake:
     with anyio.move_on_after(HANDSHAKE_S):
         return wire.parse_handshake(await socket.recv())
     raise wire.BadHandshake(f"No handshake came in {HANDSHAKE_S:g} s.", uid=None)
+
+
+def _caller(socket: ServerConnection) -> Caller:
+    address = socket.remote_address  # None: the peer has already gone
+    return Caller(address[0] if address else "")
 
 
 def _live_options(handshake: wire.Handshake) -> LiveOptions:

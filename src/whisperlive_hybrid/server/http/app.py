@@ -21,6 +21,7 @@ from whisperlive_hybrid.recording import Recordings
 from whisperlive_hybrid.server.http.audio import AudioRoutes
 from whisperlive_hybrid.server.http.feeds import Feeds
 from whisperlive_hybrid.server.http.guard import BodyLimit, Stamp, UploadSlots
+from whisperlive_hybrid.server.http.identity import Identify
 from whisperlive_hybrid.server.http.jobs import JobRoutes
 from whisperlive_hybrid.server.http.legacy import LegacyRoutes
 from whisperlive_hybrid.server.http.overview import SERVICE, OverviewRoutes
@@ -52,6 +53,7 @@ def build_http_app(
         middleware=[
             Middleware(Stamp),
             Middleware(ServerErrorMiddleware, handler=refused),
+            Middleware(Identify),
             Middleware(UploadSlots, limit=settings.max_uploads),
             Middleware(BodyLimit, limit=settings.max_upload_bytes),
         ],

@@ -1,0 +1,44 @@
+"""Who asks, as both doors see it: an address, and the key that was shown if there was one."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one caller may take; None where nothing bounds it."""
+
+    requests_per_minute: int | None = None
+    """Requests that ask for work; looking at a job or at the server's health is free."""
+    audio_s_per_day: float | None = None
+    """Seconds of audio that are read for it, through both doors, from midnight UTC on."""
+    live_streams: int | None = None
+    """Live streams that it may have open at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCard:
+    """What the server knows about a key; the secret itself is nowhere kept."""
+
+    id: str
+    """Public: it may be listed and logged."""
+    name: str
+    """Whose it is, in the operator's words."""
+    limits: Limits = Limits()
+    """Its own; where one is None, the server's limit holds."""
+    is_admin: bool = False
+    """Whether its holder sees the jobs and the usage of all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever sent a request or opened a live stream."""
+
+    address: str
+    """IP address, without a port: the peer's, or what a trusted proxy says about it."""
+    key: KeyCard | None = None
+    """None while the server asks for no keys."""
+
+    @property
+    def account(self) -> str:
+        """On whom its work is booked: its key, or else its address."""
+        return f"key:{self.key.id}" if self.key else f"address:{self.address}"

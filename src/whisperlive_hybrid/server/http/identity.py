@@ -1,0 +1,30 @@
+"""Who asks: settled once for every request, before anything is done for it."""
+
+from typing import Final
+
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from whisperlive_hybrid.access.caller import Caller
+
+_CALLER: Final = "caller"
+
+
+class Identify:
+    """Puts the `Caller` of a request, or of a WebSocket, into its state."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on with its caller."""
+        if scope["type"] != "lifespan":
+            address, _ = scope.get("client") or ("", 0)  # None: from a Unix socket
+            scope.setdefault("state", {})[_CALLER] = Caller(address)
+        await self._app(scope, receive, send)
+
+
+def caller_of(connection: HTTPConnection) -> Caller:
+    """Who asks, for a route."""
+    caller: Caller = connection.scope["state"][_CALLER]
+    return caller

@@ -1,0 +1,19 @@
+"""On whom work is booked."""
+
+from whisperlive_hybrid.access.caller import Caller, KeyCard
+
+
+def test_a_key_answers_for_all_the_addresses_it_is_used_from() -> None:
+    """Moving to another network gives nobody a second allowance."""
+    key = KeyCard("7f3a", "captions")
+    assert Caller("192.0.2.1", key).account == Caller("192.0.2.2", key).account
+
+
+def test_without_a_key_the_address_answers() -> None:
+    """Two strangers do not share an allowance."""
+    assert Caller("192.0.2.1").account != Caller("192.0.2.2").account
+
+
+def test_an_address_that_looks_like_a_key_is_none() -> None:
+    """Accounts of addresses and of keys never meet."""
+    assert Caller("7f3a").account != Caller("192.0.2.1", KeyCard("7f3a", "captions")).account
