@@ -9,7 +9,7 @@ WHISPER_LIVE_CLIENT := whisper-live==0.10.0
 # OpenAI's own Node client and the Vercel AI SDK, where there is a Node.
 NODE_CLIENTS := npm ci --prefix tests/node --ignore-scripts --no-audit --no-fund --loglevel=error
 
-.PHONY: help install install-test serve test test-crash check lint types clean
+.PHONY: help install install-test serve test test-crash check docs lint types clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -39,6 +39,9 @@ test: install-test ## run every test
 
 test-crash: install-test ## kill a server twenty times in the middle of a job
 	$(BIN)/pytest -m crash
+
+docs: install ## write docs/settings.md anew from config.py
+	$(BIN)/whisperlive settings --markdown > docs/settings.md
 
 lint: install-test ## format and lint
 	$(BIN)/ruff format --check

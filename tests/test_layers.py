@@ -38,7 +38,7 @@ LAYERS = [
     ("parts of use cases", ["language_lock", "captions", "progress"]),
     ("use cases", ["transcribe", "recording", "session"]),
     ("use cases of many models and files", ["model_pool", "jobs"]),
-    ("the command line for many files", ["batch", "terminal"]),
+    ("the command line for many files", ["batch", "terminal", "settings_reference"]),
     ("doors", ["server"]),
     ("benchmarks", ["bench"]),
     (

@@ -1,4 +1,4 @@
-"""The command line: `whisperlive serve | transcribe | calibrate | models | bench`."""
+"""The command line: `whisperlive serve | transcribe | calibrate | models | settings | bench`."""
 
 import shlex
 import sys
@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from whisperlive_hybrid import __version__
+from whisperlive_hybrid import settings_reference as reference
 from whisperlive_hybrid.backends.registry import load_backend
 from whisperlive_hybrid.batch.command import transcribe
 from whisperlive_hybrid.bench.command import bench_app
@@ -149,6 +150,26 @@ def models() -> None:
     table.add_row("owner/name", "any Whisper on the Hugging Face hub in the backend's format")
     table.add_row("/a/directory", "any such Whisper on this disk")
     out.print(table)
+
+
+@app.command("settings")
+def show_settings(
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Write docs/settings.md to standard output.")
+    ] = False,
+) -> None:
+    """Show every setting, the value in force, and what it means; never a secret."""
+    if markdown:
+        sys.stdout.write(reference.as_markdown())
+        return
+    settings = load_settings()
+    for title, rows in reference.sections():
+        table = Table("variable", "in force", "default", "meaning", title=title, expand=True)
+        for row in rows:
+            value = reference.in_force(settings, row)
+            shown = escape(value) if value == row.default else f"[bold]{escape(value)}[/bold]"
+            table.add_row(row.variable, shown, escape(row.default), escape(row.plain_meaning))
+        out.print(table)
 
 
 @app.command()

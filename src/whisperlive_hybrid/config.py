@@ -27,88 +27,107 @@ def user_data_dir() -> Path:
 
 
 class Settings(BaseSettings):
-    """Everything that an operator can change; limits have safe defaults."""
+    """Everything that an operator can change; limits have safe defaults.
+
+    The text under a field is its row in docs/settings.md (`make docs`): Markdown, links from docs/.
+    """
 
     model_config = SettingsConfigDict(
-        env_prefix="WHISPERLIVE_", frozen=True, populate_by_name=True, extra="ignore"
+        env_prefix="WHISPERLIVE_",
+        frozen=True,
+        populate_by_name=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
     )
 
     host: str = "0.0.0.0"  # noqa: S104 (a server in a container listens on all its addresses)
     """Address that both doors listen on."""
     live_port: int = Field(default=5050, ge=0, le=65535, validation_alias="PORT_WHISPERLIVE")
-    """Port of the WebSocket door; 0 for any free one."""
+    """Port of the live door (WebSocket); 0 for any free one."""
     http_port: int = Field(default=8080, ge=0, le=65535, validation_alias="HTTP_PORT")
-    """Port of the HTTP door; 0 for any free one."""
+    """Port of the file door (HTTP); 0 for any free one."""
+    drain_s: float = Field(default=30, ge=0)
+    """How many seconds a shutdown waits for work in flight."""
 
     model: str = Field(default="demo", validation_alias="FASTERWHISPER_MODEL")
-    """demo, a size, a Hugging Face id, an absolute path, or a directory under /app/models."""
+    """[Which model](models.md): demo, a size, a Hugging Face id, an absolute path, or a directory
+    under `/app/models`."""
     model_card: Path | None = None
-    """A card for `model` in place of the one in its directory."""
+    """A [card](models.md) for that model, in place of the one in its directory."""
     backend: BackendName = "faster_whisper"
+    """The [runtime](backends.md): faster_whisper or openvino; `fake` reads amplitudes, for
+    tests."""
     device: Literal["auto", "cpu", "cuda", "gpu"] = "auto"
-    """cuda is NVIDIA's, for faster_whisper; gpu Intel's, for openvino."""
+    """cpu, cuda (NVIDIA's, for faster_whisper), gpu (Intel's, for openvino), or auto."""
     compute_type: str = "auto"
-    """The backend's; auto is int8 (openvino: float32) on the CPU and float16 on a GPU."""
+    """A type of number that the backend knows; auto is int8 (openvino: float32) on a CPU and
+    float16 on a GPU."""
     threads: int = Field(default=0, ge=0, le=1024, validation_alias="OMP_NUM_THREADS")
-    """Worker threads for the model, one core each; 0 for as many as the process may use."""
+    """Worker threads for the model, one core each; 0 for every core that the process may use."""
 
     models: str = ""
-    """Other models that requests for files may name, with commas; resolved at the start, loaded
-    when the first request names them."""
+    """Other models that requests for files may name, with commas; found or downloaded at the
+    start, loaded by the first request that names them."""
     models_mb: float = Field(default=4096, gt=0)
-    """MiB that their weights may take together."""
+    """MiB that the weights of those may take together; a request that finds no room gets 429."""
     model_idle_s: float = Field(default=600, gt=0)
-    """How long one of them stays in memory unused."""
+    """How many seconds one of those stays in memory unused."""
+
+    max_clients: int = Field(default=32, ge=1)
+    """Live streams at once; the next one is told to WAIT."""
+    max_connection_s: float = Field(default=3600, gt=0)
+    """Longest live connection in seconds; then its text is completed and it gets DISCONNECT."""
+    ping_s: float = Field(default=20, gt=0)
+    """A live client that sends nothing for so many seconds is pinged, and has as long to answer;
+    one that takes no text for twice as long is cut off."""
+    raw_pcm_input: bool = False
+    """Live clients that announce no format send int16, not float32 (`--raw-pcm-input`)."""
+    ssl: bool = False
+    """The live door speaks TLS itself (`wss://`)."""
+    ssl_cert: Path | None = None
+    """Its certificate chain, a PEM file."""
+    ssl_key: Path | None = None
+    """Its private key, a PEM file; unset if the certificate's file holds it too."""
 
     max_upload_mb: float = Field(default=100, gt=0)
-    """Largest upload in MiB, enforced while reading."""
+    """Largest upload in MiB, enforced while reading; a larger one gets 413."""
     max_uploads: int = Field(default=64, ge=1)
-    """Requests with a body that are in work at once: each may hold an upload on the disk."""
+    """Uploads in work at once, from their first byte to the end of the answer; each lies on the
+    disk (`TMPDIR`) from 1 MiB on, and one more gets 429 and `Retry-After` before it is read."""
     max_audio_hours: float = Field(default=6, gt=0)
-    """Longest recording, counted while decoding: a small file can hold days of silence."""
-    max_clients: int = Field(default=32, ge=1)
-    """Live streams at once; one more is told to wait."""
-    max_connection_s: float = Field(default=3600, gt=0)
-    """Longest live connection in seconds."""
-    ping_s: float = Field(default=20, gt=0)
-    """After so many seconds without a frame a live client is pinged, and has as long to answer."""
+    """Longest recording in hours, counted while decoding: a small file can hold days of silence."""
+    queue_limit: int = Field(default=256, ge=1)
+    """Windows of files that may wait; beyond it a request gets 429 and `Retry-After`."""
+
     fetch: bool = True
-    """Whether recordings are downloaded from URLs, and webhooks are called."""
+    """Recordings are downloaded from [URLs](urls.md), and webhooks called; false refuses all of
+    them."""
     fetch_allow: str = ""
     """Host names, addresses and networks, with commas, that are reached though not public."""
     fetch_timeout_s: float = Field(default=300, gt=0)
     """Longest download in seconds, redirects included."""
-    queue_limit: int = Field(default=256, ge=1)
-    """Windows of files that may wait before requests are refused."""
-    drain_s: float = Field(default=30, ge=0)
-    """How long a shutdown waits for work in flight."""
-    raw_pcm_input: bool = False
-    """Whether live clients that announce no format send int16 rather than float32."""
 
     data_dir: Path = Field(default_factory=user_data_dir)
-    """Where jobs and their uploads are kept; one server at a time."""
+    """Where [jobs](jobs.md) and their uploads are kept, one server per directory; by default
+    `$XDG_DATA_HOME/whisperlive-hybrid`, or the same under `~/.local/share`."""
     job_result_hours: float = Field(default=24, gt=0)
-    """How long a job is kept after its end."""
+    """How many hours a job is kept after its end."""
     jobs_at_once: int = Field(default=1, ge=1, le=64)
     """Jobs that run side by side; the others wait in the order of their submission."""
     job_files: int = Field(default=100, ge=1, le=1000)
     """Files and URLs that one job may have."""
     max_jobs: int = Field(default=1000, ge=1)
-    """Jobs that may be unfinished; one more is refused."""
+    """Jobs that may be unfinished; one more gets 429."""
     webhook_secret: SecretStr | None = None
-    """Signs webhooks: whsec_ and base64, as Standard Webhooks has it, or any other text."""
+    """Signs [webhooks](jobs.md#webhooks): `whsec_` and base64, as Standard Webhooks has it, or any
+    other text; without it `webhook_url` is refused."""
     allowed_origins: str = ""
-    """Origins of web pages, with commas, that may open a WebSocket besides our own."""
-
-    ssl: bool = False
-    """Whether the live door speaks TLS itself (wss://)."""
-    ssl_cert: Path | None = None
-    """Its certificate chain, PEM."""
-    ssl_key: Path | None = None
-    """Its private key, PEM; None if the certificate file holds it too."""
+    """Origins of web pages, with commas, that may open the WebSocket of a job besides our own."""
 
     log_format: Literal["console", "json"] = "console"
+    """console or json, on standard error."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """debug, info, warning or error."""
 
     @property
     def models_on_demand(self) -> tuple[str, ...]:
