@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,12 +19,15 @@ from typing import NoReturn
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from running_server import Server, ended, start_server
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from whisperlive_hybrid.cli import sample_clip
+from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.media import open_audio
+from whisperlive_hybrid.server.app import _HttpDoor
 
 CLIPS = Path(__file__).parent.parent / "clips"
 SPOKEN = [clip for clip in json.loads((CLIPS / "manifest.json").read_text()) if clip["text"]]
@@ -257,6 +261,30 @@ def test_sigterm_completes_live_text_and_exits_cleanly(tmp_path: Path) -> None:
     assert closed.value.rcvd.code == 1012
     assert completed_text(messages).endswith("Maria wants soup.")
     assert ended(server) == 0
+
+
+def test_both_doors_open_on_ipv6(tmp_path: Path) -> None:
+    """An address with colons is one like any other."""
+    running = start_server(tmp_path, WHISPERLIVE_HOST="::1")
+    try:
+        address = running.http_url.replace("127.0.0.1", "[::1]")
+        assert httpx.get(f"{address}/health").json()["status"] == "healthy"
+        with connect(running.live_url.replace("127.0.0.1", "[::1]")) as socket:
+            handshake(socket)
+    finally:
+        running.process.terminate()
+        ended(running)
+
+
+def test_a_reply_does_not_wait_for_an_acknowledgement() -> None:
+    """Its body follows its head at once; with Nagle's rule it comes 40 ms later."""
+    settings = Settings(host="127.0.0.1", http_port=0)
+    door = _HttpDoor(FastAPI(), settings)
+    with socket.create_connection(("127.0.0.1", door.bind(settings))):
+        assert door._socket is not None
+        accepted, _ = door._socket.accept()
+        with accepted, door._socket:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def refused_start(**environment: str) -> str:

@@ -149,8 +149,14 @@ class _HttpDoor:
         """Begin to listen; return the port. Raises `BadRequest` if it cannot be had."""
         with _named_port("HTTP_PORT", settings.http_port):
             self._socket = socket.create_server(
-                (settings.host, settings.http_port), backlog=BACKLOG
+                (settings.host, settings.http_port),
+                family=socket.AF_INET6 if ":" in settings.host else socket.AF_INET,
+                backlog=BACKLOG,
             )
+        # asyncio does so only for sockets that it has made itself; without it a reply's body waits
+        # for the client's delayed acknowledgement of its head: 40 ms for each but a connection's
+        # first. Connections inherit it.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         port: int = self._socket.getsockname()[1]
         return port
 
