@@ -33,7 +33,7 @@ from whisperlive_hybrid.backends.mel import MelFeatures
 from whisperlive_hybrid.backends.ov_decoder import Hidden
 from whisperlive_hybrid.backends.ov_files import ExportedSettings
 from whisperlive_hybrid.backends.ov_loading import OvModels, load_models
-from whisperlive_hybrid.backends.search import BeamSearch, Rules, Sampling, Search, run, softmax
+from whisperlive_hybrid.backends.search import BeamSearch, Sampling, Search, run, softmax
 from whisperlive_hybrid.backends.tokens import WhisperVocabulary
 from whisperlive_hybrid.models import ModelFiles
 from whisperlive_hybrid.types import CONTEXT_S, Hypothesis, Language, Task, TokenTime
@@ -92,7 +92,7 @@ class OpenVinoBackend:
         self._aligners = _Pool([models.new_aligner() for _ in each if models.aligner])
         self._features = MelFeatures(settings.config.num_mel_bins)
         self._text_positions = settings.config.max_target_positions
-        self._rules = _rules(self._vocabulary)
+        self._rules = self._vocabulary.rules()
         self._capabilities = _describe(files, settings, models, self._vocabulary, workers)
 
     @property
@@ -196,15 +196,6 @@ class OpenVinoBackend:
     def _search(self, beam_size: int, temperature: float) -> Search:
         end = self._rules.end
         return BeamSearch(beam_size, end) if temperature == 0 else Sampling(temperature, end)
-
-
-def _rules(vocabulary: WhisperVocabulary) -> Rules:
-    return Rules(
-        end=vocabulary.end_of_text,
-        time_begin=vocabulary.timestamp_begin,
-        never=tuple({*vocabulary.suppressed(), vocabulary.no_timestamps}),
-        not_first=tuple(vocabulary.blank()),
-    )
 
 
 def _describe(

@@ -1,15 +1,10 @@
 """What the JSON files beside an exported OpenVINO Whisper say about it."""
 
 from pathlib import Path
-from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from whisperlive_hybrid.errors import ModelUnavailable
-
-_ENGLISH_ONLY_VOCABULARY = 51864  # openai/whisper: one token fewer than the multilingual models
-
-M = TypeVar("M", bound=BaseModel)
+from whisperlive_hybrid.backends.settings_files import ENGLISH_ONLY_VOCABULARY, read_settings
 
 
 class ExportedConfig(BaseModel):
@@ -39,15 +34,18 @@ class ExportedSettings:
 
     def __init__(self, directory: Path) -> None:
         """Raises `ModelUnavailable` with one line if they are missing or wrong."""
-        self.config = _read(ExportedConfig, directory / "config.json")
-        file = directory / "generation_config.json"
-        self._generation = _read(ExportedGeneration, file) if file.is_file() else None
+        self.config = read_settings(ExportedConfig, directory, "config.json")
+        name = "generation_config.json"
+        has_generation = (directory / name).is_file()
+        self._generation = (
+            read_settings(ExportedGeneration, directory, name) if has_generation else None
+        )
 
     @property
     def is_multilingual(self) -> bool:
         """As the file says; else by the size of the vocabulary."""
         told = self._generation.is_multilingual if self._generation else None
-        return told if told is not None else self.config.vocab_size != _ENGLISH_ONLY_VOCABULARY
+        return told if told is not None else self.config.vocab_size != ENGLISH_ONLY_VOCABULARY
 
     @property
     def alignment_heads(self) -> dict[int, tuple[int, ...]]:
@@ -57,15 +55,3 @@ class ExportedSettings:
         every = [(layer, head) for layer in range(layers // 2, layers) for head in range(heads)]
         pairs = sorted(told or every)
         return {layer: tuple(h for other, h in pairs if other == layer) for layer, _ in pairs}
-
-
-def _read(kind: type[M], file: Path) -> M:
-    if not file.is_file():
-        raise ModelUnavailable(f"The model directory has no {file.name}.")
-    try:
-        return kind.model_validate_json(file.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        problem = f"{where}: {first['msg']}" if where else first["msg"]
-        raise ModelUnavailable(f"The model's {file.name} is wrong: {problem}.") from error

@@ -76,7 +76,8 @@ class Rules:
         """
         logits[:, list(self.never)] = _NEVER
         for row, tokens in zip(logits, written, strict=True):
-            self._forbid(row, tokens)
+            for place in self.forbidden(tokens):
+                row[place] = _NEVER
         text, marks = logits[:, : self.time_begin], logits[:, self.time_begin :]
         likeliest_text, all_marks = text.max(axis=1), _log_sum(marks)
         is_mark = all_marks > likeliest_text
@@ -85,22 +86,23 @@ class Rules:
         logits -= total[:, None]
         return logits
 
-    def _forbid(self, row: npt.NDArray[np.float32], tokens: tuple[int, ...]) -> None:
-        if not tokens:
-            row[list(self.not_first)] = _NEVER
-            row[: self.time_begin] = _NEVER
-            row[self.time_begin + MAX_INITIAL_TIME_MARK + 1 :] = _NEVER
-            return
-        ends_with_mark = tokens[-1] >= self.time_begin
-        is_pair = len(tokens) < 2 or tokens[-2] >= self.time_begin
+    def forbidden(self, written: Sequence[int]) -> list[slice | list[int]]:
+        """Where in a row nothing may be chosen behind `written`, besides `never`: its indices."""
+        if not written:
+            behind_first = self.time_begin + MAX_INITIAL_TIME_MARK + 1
+            return [list(self.not_first), slice(self.time_begin), slice(behind_first, None)]
+        places: list[slice | list[int]] = []
+        ends_with_mark = written[-1] >= self.time_begin
+        is_pair = len(written) < 2 or written[-2] >= self.time_begin
         if ends_with_mark and is_pair:
-            row[self.time_begin :] = _NEVER  # text must follow
+            places.append(slice(self.time_begin, None))  # text must follow
         elif ends_with_mark:
-            row[: self.end] = _NEVER  # a segment has ended: its twin must follow, or the end
-        marks = [token for token in tokens if token >= self.time_begin]
+            places.append(slice(self.end))  # a segment has ended: its twin must follow, or the end
+        marks = [token for token in written if token >= self.time_begin]
         if marks:
             may_repeat = ends_with_mark and not is_pair
-            row[self.time_begin : marks[-1] + (0 if may_repeat else 1)] = _NEVER
+            places.append(slice(self.time_begin, marks[-1] + (0 if may_repeat else 1)))
+        return places
 
 
 class Search(Protocol):

@@ -8,6 +8,7 @@ from typing import Final
 from faster_whisper.tokenizer import Tokenizer
 from tokenizers import Tokenizer as HfTokenizer
 
+from whisperlive_hybrid.backends.search import Rules
 from whisperlive_hybrid.errors import ModelUnavailable
 from whisperlive_hybrid.languages import LANGUAGES
 from whisperlive_hybrid.types import DecodeOptions, Task
@@ -96,6 +97,15 @@ class WhisperVocabulary:
         """With which no answer begins: a bare space, and the end of text."""
         space: list[int] = self._tokenizer.encode(" ", add_special_tokens=False).ids
         return [*space, self.end_of_text]
+
+    def rules(self) -> Rules:
+        """What may be written, for backends whose search is ours."""
+        return Rules(
+            end=self.end_of_text,
+            time_begin=self.timestamp_begin,
+            never=tuple({*self.suppressed(), self.no_timestamps}),
+            not_first=tuple(self.blank()),
+        )
 
     def _encode(self, text: str) -> list[int]:
         """The text tokens of `text`; control tokens that are spelled out in it are left out."""
