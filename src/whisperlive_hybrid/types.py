@@ -144,6 +144,10 @@ TEMPERATURES: Final = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """The ladder of openai/whisper: hotter after each hypothesis that is not believed."""
 
 
+DEFAULT_BEAM_SIZE: Final = 5
+"""That of openai/whisper's command line."""
+
+
 @dataclass(frozen=True, slots=True)
 class DecodeOptions:
     """How to read one window. Plain values only, so that it can travel to another machine."""
@@ -159,7 +163,8 @@ class DecodeOptions:
     """Whether to measure word times."""
     token_probabilities: bool = False
     """Whether to say how probable each token of the text is."""
-    beam_size: int = 5
+    beam_size: int = DEFAULT_BEAM_SIZE
+    """Hypotheses followed side by side; of the default, as many as the backend can follow."""
     temperatures: tuple[float, ...] = TEMPERATURES
     thresholds: Thresholds = field(default_factory=Thresholds)
     is_guess: bool = False

@@ -22,6 +22,7 @@ from whisperlive_hybrid.types import DecodeOptions, Task
         ),
         ({"prompts": False}, DecodeOptions(prompt="a"), "prompt"),
         ({"prompts": False}, DecodeOptions(hotwords="a"), "prompt"),
+        ({"widest_beam": 2}, DecodeOptions(beam_size=3), "beam_size"),
     ],
 )
 def test_what_a_model_cannot_do_is_refused(
@@ -40,3 +41,10 @@ def test_what_a_model_can_do_is_not_refused() -> None:
     able.check(DecodeOptions("de", Task.TRANSLATE, prompt="a", hotwords="b", words=True))
     humble = replace(able, prompts=False, word_times=False, tasks=frozenset({Task.TRANSCRIBE}))
     humble.check(DecodeOptions())
+
+
+def test_the_usual_search_is_as_wide_as_the_backend_has_it() -> None:
+    """Only a width that was asked for on purpose is refused."""
+    humble = replace(FakeBackend().capabilities, widest_beam=1)
+    humble.check(DecodeOptions())
+    humble.check(DecodeOptions(beam_size=1))

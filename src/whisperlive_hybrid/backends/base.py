@@ -14,6 +14,7 @@ from typing import Protocol
 from whisperlive_hybrid.errors import Unsupported
 from whisperlive_hybrid.types import (
     CONTEXT_S,
+    DEFAULT_BEAM_SIZE,
     DecodeOptions,
     Hypothesis,
     Language,
@@ -50,6 +51,8 @@ class Capabilities:
     """Encoder lengths that are safe for it, ascending; the last is the full one."""
     context_tail_s: float = 2.0
     """Silence that must follow the speech inside a shortened context."""
+    widest_beam: int | None = None
+    """Hypotheses that it can follow side by side; None for any number."""
     token_probabilities: bool = False
     """Whether it can say how probable each token of a text is."""
     note: str = ""
@@ -91,8 +94,19 @@ class Capabilities:
             raise Unsupported(
                 f"Backend {self.backend!r} gives no probabilities of tokens.", param="include"
             )
+        if self._is_too_wide(options.beam_size):
+            raise Unsupported(
+                f"Backend {self.backend!r} follows at most {self.widest_beam} hypotheses side by "
+                f"side, not {options.beam_size}.",
+                param="beam_size",
+            )
         if (options.prompt or options.hotwords) and not self.prompts:
             raise Unsupported(f"Backend {self.backend!r} takes no prompt.", param="prompt")
+
+    def _is_too_wide(self, beam_size: int) -> bool:
+        """Whether so wide a search was asked for on purpose, and cannot be had."""
+        is_wish = beam_size != DEFAULT_BEAM_SIZE
+        return is_wish and self.widest_beam is not None and beam_size > self.widest_beam
 
     def _check_language(self, code: str, param: str) -> None:
         if code not in self.languages:

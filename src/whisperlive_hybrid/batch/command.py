@@ -25,7 +25,7 @@ from whisperlive_hybrid.terminal import (
     complain,
     known_language,
 )
-from whisperlive_hybrid.types import DecodeOptions, Task
+from whisperlive_hybrid.types import DEFAULT_BEAM_SIZE, DecodeOptions, Task
 
 API_KEY = "WHISPERLIVE_API_KEY"
 
@@ -89,7 +89,7 @@ def transcribe(
             words=words,
             prompt=prompt if prompt.strip() else "",
             hotwords=hotwords if hotwords.strip() else "",
-            beam_size=beam_size or DecodeOptions().beam_size,
+            beam_size=beam_size or DEFAULT_BEAM_SIZE,
         )
         wish = Wish(options, _formats(formats))
         if jobs_url is None:
