@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import openvino as ov
 from openvino import opset13 as op
 
-SOURCE: Final = Path(__file__).with_name("hf")
+from demo_model.weights import CARD, SOURCE, Weights, read_safetensors
+
 COPIED: Final = (
     "config.json",
     "generation_config.json",
@@ -29,26 +29,7 @@ COPIED: Final = (
     "tokenizer.json",
     "tokenizer_config.json",
 )
-CARD: Final = SOURCE.parents[2] / "src/whisperlive_hybrid/assets/demo/whisperlive.json"
 LAYER_NORM_EPSILON: Final = 1e-5
-
-Weights = dict[str, npt.NDArray[np.float32]]
-
-
-def read_safetensors(file: Path) -> Weights:
-    """Every tensor of a float32 file: a length, a JSON header, then the bare numbers."""
-    content = file.read_bytes()
-    n_header = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + n_header])
-    header.pop("__metadata__", None)
-    weights: Weights = {}
-    for name, entry in header.items():
-        if entry["dtype"] != "F32":
-            raise ValueError(f"{name} is {entry['dtype']}, not F32")
-        begin, end = (8 + n_header + offset for offset in entry["data_offsets"])
-        numbers = np.frombuffer(content[begin:end], np.float32)
-        weights[name] = numbers.reshape(entry["shape"])
-    return weights
 
 
 @dataclass(frozen=True, slots=True)
