@@ -1,16 +1,20 @@
 """What all tests share: the event loop, the clips and the demo model."""
 
 import os
+import warnings
 from pathlib import Path
 
 import pytest
 from demo_model.to_openvino import write_demo
 from hypothesis import settings
 from speech_clips import Clip, read_clips
+from trt_double.directory import write_engines
+from trt_double.installed import tensorrt_llm_installed
 
 from whisperlive_hybrid.backends.ct2 import Ct2Backend
 from whisperlive_hybrid.backends.ov import OpenVinoBackend
-from whisperlive_hybrid.model_formats import OPENVINO
+from whisperlive_hybrid.backends.trt import TensorRtBackend
+from whisperlive_hybrid.model_formats import OPENVINO, TENSORRT
 from whisperlive_hybrid.models import DEMO, find_model
 
 # A shared machine keeps no steady pace. CI judges a change, not its luck: it makes the same
@@ -55,3 +59,21 @@ def openvino_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def demo_openvino(openvino_directory: Path) -> OpenVinoBackend:
     """The demo model on OpenVINO, loaded once."""
     return OpenVinoBackend(find_model(str(openvino_directory), form=OPENVINO), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def tensorrt_directory(openvino_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo model as an engine directory for the stand-in of TensorRT-LLM; not to be changed."""
+    directory = tmp_path_factory.mktemp("tensorrt") / DEMO
+    write_engines(directory, openvino_directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def demo_tensorrt(tensorrt_directory: Path) -> TensorRtBackend:
+    """The demo model on a stand-in for TensorRT-LLM, or on itself: docs/backends.md tells how."""
+    if engine := os.environ.get("WHISPERLIVE_TEST_TRT_ENGINE"):
+        with warnings.catch_warnings(action="ignore"):  # TensorRT-LLM's own, about its engines
+            return TensorRtBackend(find_model(engine, form=TENSORRT))
+    with tensorrt_llm_installed():
+        return TensorRtBackend(find_model(str(tensorrt_directory), form=TENSORRT))

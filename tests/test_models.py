@@ -7,7 +7,13 @@ import pytest
 from whisperlive_hybrid import models
 from whisperlive_hybrid.backends.ct2 import Ct2Backend
 from whisperlive_hybrid.errors import BadRequest, ModelUnavailable
-from whisperlive_hybrid.model_formats import CTRANSLATE2, OPENVINO, ModelFormat, format_for
+from whisperlive_hybrid.model_formats import (
+    CTRANSLATE2,
+    OPENVINO,
+    TENSORRT,
+    ModelFormat,
+    format_for,
+)
 from whisperlive_hybrid.models import (
     CARD_FILE,
     DEMO,
@@ -237,6 +243,14 @@ def test_sizes_are_names_for_one_format_only() -> None:
     assert "Hugging Face id" in message
 
 
+@pytest.mark.parametrize("name", ["small", "openai/whisper-small"])
+def test_engines_are_not_looked_for_on_the_hub(name: str) -> None:
+    """They run on the kind of GPU that they were built on; the operator reads how to build them."""
+    message = refusal_of(name, TENSORRT)
+    assert f"Unknown model {name!r}. With backend tensorrt, use an absolute path" in message
+    assert "trtllm-build" in message
+
+
 def test_an_openvino_model_of_the_hub_is_looked_for_in_its_cache(
     openvino_directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -255,19 +269,29 @@ def test_an_openvino_model_of_the_hub_is_looked_for_in_its_cache(
 
 
 def test_local_models_are_listed_with_their_format(
-    copied: Path, openvino_directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    copied: Path,
+    openvino_directory: Path,
+    tensorrt_directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     """Directories that hold no model are passed over."""
     place = tmp_path / "models"
     shutil.copytree(copied, place / "one")
     shutil.copytree(openvino_directory, place / "two")
-    (place / "three").mkdir()
+    shutil.copytree(tensorrt_directory, place / "three")
+    (place / "four").mkdir()
     monkeypatch.setattr(models, "MODELS_DIRECTORY", place)
-    assert local_models() == [("one", CTRANSLATE2), ("two", OPENVINO)]
+    assert local_models() == [
+        ("one", CTRANSLATE2),
+        ("three", TENSORRT),
+        ("two", OPENVINO),
+    ]
 
 
 def test_each_backend_names_its_format() -> None:
     """The fake needs no files; it is given CTranslate2's, which the demo model has."""
     assert format_for("faster_whisper") is CTRANSLATE2
     assert format_for("openvino") is OPENVINO
+    assert format_for("tensorrt") is TENSORRT
     assert format_for("fake") is CTRANSLATE2

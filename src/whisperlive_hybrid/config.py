@@ -55,13 +55,14 @@ class Settings(BaseSettings):
     model_card: Path | None = None
     """A [card](models.md) for that model, in place of the one in its directory."""
     backend: BackendName = "faster_whisper"
-    """The [runtime](backends.md): faster_whisper or openvino; `fake` reads amplitudes, for
-    tests."""
+    """The [runtime](backends.md): faster_whisper, openvino or tensorrt; `fake` reads amplitudes,
+    for tests."""
     device: Literal["auto", "cpu", "cuda", "gpu"] = "auto"
-    """cpu, cuda (NVIDIA's, for faster_whisper), gpu (Intel's, for openvino), or auto."""
+    """cpu, cuda (NVIDIA's, for faster_whisper and tensorrt), gpu (Intel's, for openvino), or
+    auto."""
     compute_type: str = "auto"
-    """A type of number that the backend knows; auto is int8 (openvino: float32) on a CPU and
-    float16 on a GPU."""
+    """A type of number that the backend knows; auto is int8 (openvino: float32) on a CPU, float16
+    on a GPU, and for tensorrt what the engine was built for."""
     threads: int = Field(default=0, ge=0, le=1024, validation_alias="OMP_NUM_THREADS")
     """Worker threads for the model, one core each; 0 for every core that the process may use."""
 

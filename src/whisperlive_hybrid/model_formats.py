@@ -15,8 +15,9 @@ class ModelFormat:
     backend: BackendName
     weights: tuple[str, ...]
     """Files that hold the numbers; a directory with all of them is of this format."""
-    hub_files: tuple[str, ...]
-    """Patterns of what is downloaded from the Hugging Face hub; none where faster-whisper does."""
+    hub_files: tuple[str, ...] | None
+    """Patterns of what is downloaded from the Hugging Face hub; none where faster-whisper does;
+    None where nothing can be downloaded."""
     advice: str
     """How to make such a directory."""
 
@@ -47,7 +48,15 @@ OPENVINO: Final = ModelFormat(
     "--task automatic-speech-recognition-with-past.",
 )
 
-FORMATS: Final = (CTRANSLATE2, OPENVINO)
+TENSORRT: Final = ModelFormat(
+    name="TensorRT-LLM",
+    backend="tensorrt",
+    weights=("encoder/rank0.engine", "decoder/rank0.engine"),
+    hub_files=None,  # an engine runs on the kind of GPU that it was built on
+    advice="Build it with TensorRT-LLM's convert_checkpoint.py for Whisper and trtllm-build.",
+)
+
+FORMATS: Final = (CTRANSLATE2, OPENVINO, TENSORRT)
 
 
 def format_for(backend: BackendName) -> ModelFormat:

@@ -24,6 +24,9 @@ CONTEXTS_S: Final = (5.0, 7.5, 10.0, 15.0, 20.0, CONTEXT_S)
 
 _ASSETS: Final = Path(__file__).with_name("assets")
 
+_HUB_ID: Final = "a Hugging Face id (owner/name)"
+_LOCAL_PLACES: Final = f"an absolute path, a directory under {MODELS_DIRECTORY}"
+
 
 class ModelCard(BaseModel):
     """What is known about a model beyond its files; without a card the safe assumptions hold."""
@@ -109,6 +112,11 @@ def model_sizes() -> list[str]:
 
 
 def _downloaded(name: str, form: ModelFormat) -> Path:
+    if form.hub_files is None:
+        raise ModelUnavailable(
+            f"Unknown model {name!r}. With backend {form.backend}, use {_LOCAL_PLACES}. "
+            f"{form.advice}"
+        )
     if "/" not in name:
         _check_size(name, form)
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
@@ -136,9 +144,7 @@ def _fetched(name: str, form: ModelFormat, *, offline: bool) -> Path:
 
 def _check_size(name: str, form: ModelFormat) -> None:
     """Only faster-whisper names models by their size."""
-    places = (
-        f"a Hugging Face id (owner/name), an absolute path, a directory under {MODELS_DIRECTORY}"
-    )
+    places = f"{_HUB_ID}, {_LOCAL_PLACES}"
     if form is not CTRANSLATE2:
         raise ModelUnavailable(
             f"Unknown model {name!r}. With backend {form.backend}, use {places}; "

@@ -28,7 +28,7 @@ ModelOption = Annotated[
 ]
 BackendOption = Annotated[
     str | None,
-    typer.Option(help="faster_whisper (the default) or openvino.", show_default=False),
+    typer.Option(help="faster_whisper (the default), openvino or tensorrt.", show_default=False),
 ]
 ThreadsOption = Annotated[
     int | None,

@@ -1,4 +1,7 @@
-"""What every real backend promises, on the demo model in its own format."""
+"""What every real backend promises, on the demo model in its own format.
+
+For `tensorrt` that is a stand-in for the runtime, until WHISPERLIVE_TEST_TRT_ENGINE names engines.
+"""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +11,7 @@ from typing import TypeVar
 
 import jiwer
 import numpy as np
+import numpy.typing as npt
 import pytest
 from speech_clips import Clip, whole
 
@@ -15,6 +19,7 @@ from whisperlive_hybrid.backends.base import Align, DetectLanguage, Encode, Enco
 from whisperlive_hybrid.backends.ct2 import Ct2Backend, Ct2Encoded
 from whisperlive_hybrid.backends.fake import FakeEncoded
 from whisperlive_hybrid.backends.ov import OpenVinoBackend, OvEncoded
+from whisperlive_hybrid.backends.trt import TensorRtBackend, TrtEncoded
 from whisperlive_hybrid.engine.job import ReadingJob
 from whisperlive_hybrid.engine.step import BatchDied, outcomes, step
 from whisperlive_hybrid.model_formats import OPENVINO
@@ -31,7 +36,10 @@ from whisperlive_hybrid.types import (
     joined_text,
 )
 
-WhisperBackend = Ct2Backend | OpenVinoBackend
+AligningBackend = Ct2Backend | OpenVinoBackend
+"""Those that can tell when a token was heard."""
+
+WhisperBackend = AligningBackend | TensorRtBackend
 
 CONTEXT_S = 5.0
 """Holds every single sentence with the silence that the model needs behind it."""
@@ -44,8 +52,11 @@ Pair = tuple[WhisperBackend, WhisperBackend]
 
 @pytest.fixture
 def demo_pair(backend: WhisperBackend, openvino_directory: Path) -> Iterator[Pair]:
-    """A backend with one worker, and the same with two."""
-    kind: type[WhisperBackend] = type(backend)
+    """A backend with one worker, and the same with two, which TensorRT's has from the start."""
+    if isinstance(backend, TensorRtBackend):
+        yield backend, backend
+        return
+    kind: type[AligningBackend] = type(backend)
     is_openvino = isinstance(backend, OpenVinoBackend)
     files = find_model(str(openvino_directory), form=OPENVINO) if is_openvino else find_model(DEMO)
     two = kind(files, device="cpu", workers=2)
@@ -53,11 +64,24 @@ def demo_pair(backend: WhisperBackend, openvino_directory: Path) -> Iterator[Pai
     two.close()
 
 
-@pytest.fixture(params=["faster_whisper", "openvino"])
+FIXTURES = {
+    "faster_whisper": "demo",
+    "openvino": "demo_openvino",
+    "tensorrt": "demo_tensorrt",
+}
+
+
+@pytest.fixture(params=["faster_whisper", "openvino", "tensorrt"])
 def backend(request: pytest.FixtureRequest) -> WhisperBackend:
     """Each real backend with the demo model."""
-    name = {"faster_whisper": "demo", "openvino": "demo_openvino"}[request.param]
-    loaded: WhisperBackend = request.getfixturevalue(name)
+    loaded: WhisperBackend = request.getfixturevalue(FIXTURES[request.param])
+    return loaded
+
+
+@pytest.fixture(params=["faster_whisper", "openvino"])
+def aligning(request: pytest.FixtureRequest) -> AligningBackend:
+    """Each of them that measures word times."""
+    loaded: AligningBackend = request.getfixturevalue(FIXTURES[request.param])
     return loaded
 
 
@@ -86,16 +110,22 @@ def text(backend: WhisperBackend, clip: Clip, options: DecodeOptions | None = No
 def test_says_what_the_demo_model_can_do(backend: WhisperBackend) -> None:
     """Capabilities come from the files: ninety-nine languages, windows of 10 s, a warning."""
     able = backend.capabilities
-    assert (able.model, able.device) == ("demo", "cpu")
+    assert able.model == "demo"
     assert {"en", "de", "es"} < able.languages
     assert len(able.languages) == 99
     assert able.tasks == frozenset(Task)
     assert able.longest_window_s == 10.0
     assert able.contexts_s == (5.0, 7.5, 10.0, 15.0, 20.0, 30.0)
-    assert able.word_times
-    assert able.token_probabilities
     assert able.prompts
     assert "demonstration" in able.note
+
+
+def test_says_whether_it_measures_words(backend: WhisperBackend, aligning: AligningBackend) -> None:
+    """Word times and probabilities of tokens come with the attention, or not at all."""
+    assert aligning.capabilities.word_times
+    assert aligning.capabilities.token_probabilities
+    able = backend.capabilities
+    assert able.word_times == able.token_probabilities == (able.backend != "tensorrt")
 
 
 def test_reads_the_sentences(backend: WhisperBackend, sentences: list[Clip]) -> None:
@@ -105,8 +135,17 @@ def test_reads_the_sentences(backend: WhisperBackend, sentences: list[Clip]) -> 
 
 
 def tolerance(backend: WhisperBackend) -> float:
-    """By how much a score may depend on neighbours: int8 sums are exact, float32 sums are not."""
-    return 1e-4 if backend.capabilities.compute_type == "float32" else 0.0
+    """By how much a score may depend on neighbours: int8 sums are exact, others are not."""
+    return {"int8": 0.0, "float32": 1e-4}.get(backend.capabilities.compute_type, 0.05)
+
+
+def numbers(encoding: Encoded) -> npt.NDArray[np.float32]:
+    """What a backend keeps of a window."""
+    if isinstance(encoding, TrtEncoded):
+        return encoding.features
+    assert isinstance(encoding, Ct2Encoded | OvEncoded)
+    output: npt.NDArray[np.float32] = encoding.output
+    return output
 
 
 @pytest.mark.parametrize("beam_size", [1, 5])
@@ -119,9 +158,7 @@ def test_a_window_alone_or_in_a_batch_gives_the_same_tokens(
     together = good(backend.encode([Encode(whole(clip.samples), CONTEXT_S) for clip in clips]))
     assert len(together) == 8
     for a, b in zip(alone, together, strict=True):
-        assert isinstance(a, Ct2Encoded | OvEncoded)
-        assert isinstance(b, Ct2Encoded | OvEncoded)
-        np.testing.assert_allclose(a.output, b.output, rtol=0, atol=tolerance(backend))
+        np.testing.assert_allclose(numbers(a), numbers(b), rtol=0, atol=tolerance(backend))
     works = [generate(e, clip, options) for e, clip in zip(together, clips, strict=True)]
     hypotheses = good(backend.generate(works))
     by_themselves = [good(backend.generate([work]))[0] for work in works]
@@ -150,7 +187,9 @@ def test_detects_the_language_of_every_sentence(
 ) -> None:
     """Each is recognised with certainty."""
     works = [DetectLanguage(encoded(backend, clip)) for clip in sentences]
-    heard = good(backend.detect_language(works))
+    n = backend.capabilities.generate_batch
+    batches = [works[i : i + n] for i in range(0, len(works), n)]
+    heard = [each for batch in batches for each in good(backend.detect_language(batch))]
     assert [language.code for language in heard] == [clip.language for clip in sentences]
     assert min(language.probability for language in heard) > 0.9
 
@@ -170,7 +209,7 @@ def test_detects_among_candidates(backend: WhisperBackend, sentences: list[Clip]
     assert only.code == "fr"
 
 
-def aligned(backend: WhisperBackend, clip: Clip) -> tuple[Align, list[TokenTime]]:
+def aligned(backend: AligningBackend, clip: Clip) -> tuple[Align, list[TokenTime]]:
     """The true tokens of a clip with the times at which the model heard them."""
     tokens = tuple(backend.vocabulary._encode(clip.text))
     language = Language(clip.language or "en", 1.0)
@@ -180,11 +219,11 @@ def aligned(backend: WhisperBackend, clip: Clip) -> tuple[Align, list[TokenTime]
 
 
 def test_every_token_has_a_time_within_the_window(
-    backend: WhisperBackend, sentences: list[Clip]
+    aligning: AligningBackend, sentences: list[Clip]
 ) -> None:
     """As many times as tokens, in order, none behind the end of the audio."""
     for clip in sentences:
-        work, times = aligned(backend, clip)
+        work, times = aligned(aligning, clip)
         assert len(times) == len(work.tokens)
         borders = [border for time in times for border in (time.start, time.end)]
         assert borders == sorted(borders)
@@ -194,40 +233,40 @@ def test_every_token_has_a_time_within_the_window(
 
 @pytest.mark.parametrize("n_samples", [1, 100, 320, 800])
 def test_every_token_has_a_time_in_the_shortest_window(
-    backend: WhisperBackend, sentences: list[Clip], n_samples: int
+    aligning: AligningBackend, sentences: list[Clip], n_samples: int
 ) -> None:
     """Audio shorter than an encoder position still has room for a time per token."""
     window = whole(sentences[0].samples[8000 : 8000 + n_samples])
-    (encoding,) = good(backend.encode([Encode(window, CONTEXT_S)]))
+    (encoding,) = good(aligning.encode([Encode(window, CONTEXT_S)]))
     work = Align(encoding, Language("en", 1.0), Task.TRANSCRIBE, (300, 301), window.duration)
-    (times,) = good(backend.align([work]))
+    (times,) = good(aligning.align([work]))
     assert len(times) == 2
     assert all(0 <= time.start <= time.end <= window.duration for time in times)
 
 
 def test_token_times_alone_or_in_a_batch_are_the_same(
-    backend: WhisperBackend, sentences: list[Clip]
+    aligning: AligningBackend, sentences: list[Clip]
 ) -> None:
     """Alignment keeps the law of batches too."""
-    pairs = [aligned(backend, clip) for clip in sentences if clip.language == "de"]
-    assert len({backend.batch_key(work) for work, _ in pairs}) == 1
-    together = good(backend.align([work for work, _ in pairs]))
+    pairs = [aligned(aligning, clip) for clip in sentences if clip.language == "de"]
+    assert len({aligning.batch_key(work) for work, _ in pairs}) == 1
+    together = good(aligning.align([work for work, _ in pairs]))
     for times, (_, alone) in zip(together, pairs, strict=True):
         assert [(each.start, each.end) for each in times] == [
             (each.start, each.end) for each in alone
         ]
         assert [each.probability for each in times] == pytest.approx(
-            [each.probability for each in alone], rel=0, abs=tolerance(backend)
+            [each.probability for each in alone], rel=0, abs=tolerance(aligning)
         )
 
 
-def test_words_end_where_they_were_spoken(backend: WhisperBackend, sentences: list[Clip]) -> None:
+def test_words_end_where_they_were_spoken(aligning: AligningBackend, sentences: list[Clip]) -> None:
     """Word ends lie by the true ones: measured 52 ms apart in the median, 135 ms at p90."""
     errors: list[float] = []
     for clip in sentences:
-        work, times = aligned(backend, clip)
+        work, times = aligned(aligning, clip)
         segment = Segment(0.0, 0.0, clip.text, work.tokens, 0.0, 0.0, 0.0, 0.0)
-        (timed,) = with_words([segment], times, backend.vocabulary, work.language.code)
+        (timed,) = with_words([segment], times, aligning.vocabulary, work.language.code)
         words = timed.words or ()
         assert [word.text.strip() for word in words] == [word for word, _ in clip.words]
         errors += [abs(a.end - b) for a, (_, b) in zip(words, clip.words, strict=True)]

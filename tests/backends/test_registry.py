@@ -3,6 +3,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from trt_double.installed import tensorrt_llm_installed
 
 from whisperlive_hybrid.backends.registry import check_installed, load_backend
 from whisperlive_hybrid.config import load_settings
@@ -39,7 +40,20 @@ def test_a_runtime_that_is_installed_is_not_imported_to_find_out() -> None:
     assert "mailbox" not in sys.modules
 
 
-def test_a_backend_that_is_not_there_yet_says_so() -> None:
-    """Its name is known to the settings only."""
-    with pytest.raises(ModelUnavailable, match="not part of this version"):
-        load_backend(load_settings(backend="tensorrt"))
+def test_tensorrt_is_loaded_with_what_the_operator_has_installed(tensorrt_directory: Path) -> None:
+    """It is no extra of ours: whatever is there is used, with a thread for the CPU's part."""
+    settings = load_settings(backend="tensorrt", model=str(tensorrt_directory), threads=8)
+    with tensorrt_llm_installed():
+        loaded = load_backend(settings)
+    assert (loaded.capabilities.backend, loaded.capabilities.workers) == ("tensorrt", 2)
+    loaded.close()
+
+
+def test_tensorrt_that_is_not_installed_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator reads which version to install, before anything is looked for."""
+    monkeypatch.setitem(sys.modules, "tensorrt_llm", None)
+    with pytest.raises(ModelUnavailable) as refusal:
+        load_backend(load_settings(backend="tensorrt", model="/no/such/directory"))
+    assert "needs the package tensorrt_llm" in refusal.value.message
+    assert "pip install tensorrt_llm==1.2.1" in refusal.value.message
+    assert "\n" not in refusal.value.message

@@ -40,8 +40,15 @@ def load_backend(settings: Settings, files: ModelFiles | None = None) -> Backend
 
             return FakeBackend(workers=settings.worker_threads)
         case "tensorrt":
-            raise ModelUnavailable(
-                "Backend 'tensorrt' is not part of this version yet; use faster_whisper."
+            from whisperlive_hybrid.backends.trt import TensorRtBackend  # noqa: PLC0415
+            from whisperlive_hybrid.backends.trt_runner import check_tensorrt  # noqa: PLC0415
+
+            check_tensorrt()
+            return TensorRtBackend(
+                files or _first_model(settings),
+                device=settings.device,
+                compute_type=settings.compute_type,
+                workers=settings.worker_threads,
             )
 
 

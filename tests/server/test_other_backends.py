@@ -1,4 +1,7 @@
-"""The OpenVINO backend behind the command line and both doors, as processes of their own."""
+"""Each further backend behind the command line and both doors, as processes of their own.
+
+For `tensorrt` they find the stand-in for TensorRT-LLM on their path.
+"""
 
 import json
 import os
@@ -11,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 from running_server import Server, ended, start_server
+from trt_double.directory import SITE
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -23,41 +27,64 @@ ENGLISH = (
 )
 
 
+@pytest.fixture(scope="module", params=["openvino", "tensorrt"])
+def environment(
+    request: pytest.FixtureRequest, openvino_directory: Path, tensorrt_directory: Path
+) -> dict[str, str]:
+    """What chooses a backend with its copy of the demo model."""
+    chosen = {"WHISPERLIVE_BACKEND": request.param}
+    if request.param == "openvino":
+        return {**chosen, "FASTERWHISPER_MODEL": str(openvino_directory)}
+    paths = f"{SITE}{os.pathsep}{SITE.parents[1]}"
+    return {**chosen, "FASTERWHISPER_MODEL": str(tensorrt_directory), "PYTHONPATH": paths}
+
+
 @pytest.fixture(scope="module")
-def server(openvino_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(
+    environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     """A running server on this backend."""
-    data = tmp_path_factory.mktemp("data")
-    model = str(openvino_directory)
-    running = start_server(data, WHISPERLIVE_BACKEND="openvino", FASTERWHISPER_MODEL=model)
+    running = start_server(tmp_path_factory.mktemp("data"), None, **environment)
     yield running
     running.process.send_signal(signal.SIGTERM)
     assert ended(running) == 0
 
 
-def test_a_file_is_transcribed_on_the_command_line(openvino_directory: Path) -> None:
-    """The text is the one that the other backend writes, with word times."""
-    done = subprocess.run(
+def transcribed(environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
+    """`whisperlive transcribe` of the sample clip, as JSON."""
+    return subprocess.run(
         [
             *(sys.executable, "-m", "whisperlive_hybrid", "transcribe", str(sample_clip())),
-            *("--format", "json", "--words"),
+            *("--format", "json", *options),
         ],
         capture_output=True,
         text=True,
         check=False,
         timeout=90,
-        env={
-            **os.environ,
-            "WHISPERLIVE_BACKEND": "openvino",
-            "FASTERWHISPER_MODEL": str(openvino_directory),
-        },
+        env={**os.environ, **environment},
     )
+
+
+def test_a_file_is_transcribed_on_the_command_line(environment: dict[str, str]) -> None:
+    """The text is the one that the usual backend writes."""
+    done = transcribed(environment)
     assert done.returncode == 0, done.stderr
-    body = json.loads(done.stdout)
-    assert body["text"] == ENGLISH
-    assert [word["word"] for word in body["words"]][:3] == ["Bring", "me", "the"]
+    assert json.loads(done.stdout)["text"] == ENGLISH
 
 
-def test_the_file_door_answers_with_it(server: Server) -> None:
+def test_word_times_are_measured_or_refused(environment: dict[str, str]) -> None:
+    """A backend that has none says so by its name, before anything is read."""
+    done = transcribed(environment, "--words")
+    if environment["WHISPERLIVE_BACKEND"] == "tensorrt":
+        assert done.returncode != 0
+        assert "Backend 'tensorrt' measures no word times." in done.stderr
+        return
+    assert done.returncode == 0, done.stderr
+    words = json.loads(done.stdout)["words"]
+    assert [word["word"] for word in words][:3] == ["Bring", "me", "the"]
+
+
+def test_the_file_door_answers_with_it(server: Server, environment: dict[str, str]) -> None:
     """The same text over HTTP, and /health names the backend."""
     with sample_clip().open("rb") as media:
         answer = httpx.post(
@@ -68,7 +95,8 @@ def test_the_file_door_answers_with_it(server: Server) -> None:
         )
     assert answer.status_code == 200, answer.text
     assert answer.json()["text"] == ENGLISH
-    assert "openvino" in httpx.get(f"{server.http_url}/health").text
+    health = httpx.get(f"{server.http_url}/health").text
+    assert environment["WHISPERLIVE_BACKEND"] in health
 
 
 def test_the_live_door_answers_with_it(server: Server) -> None:
