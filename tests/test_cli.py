@@ -13,7 +13,7 @@ from whisperlive_hybrid.cli import sample_clip
     ("arguments", "words"),
     [
         (["--model", "nosuchmodel"], "Unknown model 'nosuchmodel'"),
-        (["--model", "small"], "could not be downloaded"),
+        (["--model", "small"], "HF_HUB_OFFLINE keeps it from being downloaded"),
         (["--model", "/nonexistent/model"], "no model directory"),
         (["--backend", "tensorrt"], "not part of this version"),
         (["--backend", "openvino"], "'demo' is in CTranslate2's format, not OpenVINO's"),

@@ -103,6 +103,10 @@ def test_a_wrong_variable_is_named_as_the_operator_wrote_it(
     monkeypatch.setenv("PORT_WHISPERLIVE", "high")
     with pytest.raises(BadRequest, match="PORT_WHISPERLIVE='high'"):
         load_settings()
+    monkeypatch.delenv("PORT_WHISPERLIVE")
+    monkeypatch.setenv("WHISPERLIVE_MAX_CLIENTS", "many")
+    with pytest.raises(BadRequest, match="WHISPERLIVE_MAX_CLIENTS='many'"):
+        load_settings()
 
 
 def test_settings_do_not_change() -> None:

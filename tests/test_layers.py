@@ -33,7 +33,10 @@ LAYERS = [
     ),
     ("contract of backends", ["backends.base"]),
     ("a window's way through a model", ["engine.job", "engine.step", "engine.decoder"]),
-    ("adapters", ["backends", "models", "model_formats", "media", "fetch", "store", "telemetry"]),
+    (
+        "adapters",
+        ["backends", "models", "model_formats", "media", "fetch", "disk", "store", "telemetry"],
+    ),
     ("engine", ["engine.engine"]),
     ("parts of use cases", ["language_lock", "captions", "progress"]),
     ("use cases", ["transcribe", "recording", "session"]),

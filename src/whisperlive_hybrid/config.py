@@ -173,4 +173,6 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
+        if name in Settings.model_fields and name not in given:
+            name = f"WHISPERLIVE_{name.upper()}"
         raise BadRequest(f"Setting {name}={first['input']!r}: {first['msg']}.") from error

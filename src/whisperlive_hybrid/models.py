@@ -123,10 +123,15 @@ def _downloaded(name: str, form: ModelFormat) -> Path:
     try:
         return _fetched(name, form, offline=offline)
     except Exception as error:  # the hub client raises a dozen kinds; all mean this
+        reason = (
+            "HF_HUB_OFFLINE keeps it from being downloaded"
+            if offline
+            else f"could not be downloaded ({type(error).__name__})"
+        )
         raise ModelUnavailable(
-            f"Model {name!r} is not on this machine and could not be downloaded "
-            f"({type(error).__name__}). Connect to the network once, or give a local directory: "
-            f"--model /path/to/a/{form.name.lower()}/model, or try --model demo."
+            f"Model {name!r} is not on this machine and {reason}. Connect to the network once, or "
+            f"give a local directory: --model /path/to/a/{form.name.lower()}/model, or try "
+            "--model demo."
         ) from error
 
 

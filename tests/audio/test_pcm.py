@@ -59,6 +59,28 @@ def test_what_is_not_a_number_is_silence() -> None:
     assert PcmReader(PcmFormat.FLOAT32).read(raw).tolist() == [0.5, 0, 0, 0, -0.25]
 
 
+@pytest.mark.parametrize("format_of_client", ["<i2", "<f4"])
+def test_what_is_too_loud_for_float32_is_silence_and_doubted(format_of_client: str) -> None:
+    """int16, or floats that nobody divided by 32768, declared as float32.
+
+    The model's features do not overflow, and the log can say what is wrong.
+    """
+    tone = (9000 * np.sin(np.arange(16000) / 7)).astype(format_of_client)
+    reader = PcmReader(PcmFormat.FLOAT32)
+    samples = reader.read(tone.tobytes())
+    assert np.abs(samples).max() <= LOUDEST_FLOAT
+    assert reader.is_doubtful
+
+
+def test_a_few_broken_values_are_no_reason_to_doubt() -> None:
+    """A damaged stream is still what its client says."""
+    values = np.full(400, 0.1, "<f4")
+    values[:3] = [np.nan, np.inf, 1e30]
+    reader = PcmReader(PcmFormat.FLOAT32)
+    assert reader.read(values.tobytes())[:4].tolist() == [0, 0, 0, np.float32(0.1)]
+    assert not reader.is_doubtful
+
+
 def noise(n: int) -> bytes:
     """Quiet int16 room noise, as any microphone sends it."""
     return np.random.default_rng(7).integers(-40, 40, n).astype("<i2").tobytes()

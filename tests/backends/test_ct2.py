@@ -17,13 +17,24 @@ def test_never_encodes_to_as_many_positions_as_mel_bands(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("device", "compute_type"), [("cpu", "int3"), ("toaster", "auto"), ("cpu", "float16")]
+    ("device", "compute_type", "told"),
+    [
+        ("cpu", "int3", "auto, float32, int8"),
+        ("cpu", "float16", "WHISPERLIVE_COMPUTE_TYPE='float16'"),
+        ("toaster", "auto", "toaster"),
+        ("cuda", "auto", "no NVIDIA GPU can be used here"),
+        ("gpu", "auto", "WHISPERLIVE_DEVICE=gpu is Intel's"),
+    ],
 )
-def test_what_the_machine_cannot_do_is_said_in_one_line(device: str, compute_type: str) -> None:
-    """A wrong device or number format is no traceback."""
+def test_what_the_machine_cannot_do_is_said_in_one_line(
+    device: str, compute_type: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong device or number format is no traceback, and what would do is named."""
+    monkeypatch.setattr("ctranslate2.get_cuda_device_count", lambda: 0)
     with pytest.raises(ModelUnavailable, match="Model 'demo' cannot be loaded: ") as refusal:
         Ct2Backend(find_model(DEMO), device=device, compute_type=compute_type)
     assert "\n" not in refusal.value.message
+    assert told in refusal.value.message
     assert str(find_model(DEMO).directory) not in refusal.value.message
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from held_backend import HeldBackend
 from live_clients import PATIENCE_S, UID, LiveClient, OpenDoor, open_door
+from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
@@ -319,6 +320,19 @@ class TestAudio:
             await client.end()
             await client.rest()
             assert client.text == "w125"
+
+    async def test_a_wrongly_declared_format_is_told_in_the_log(self) -> None:
+        """Nobody finds out otherwise why there is no text; it is said once."""
+        payload = (speak([125]) * 32768).astype("<f4").tobytes()
+        with capture_logs() as logs:
+            async with open_door() as door, door.admitted(audio_format="float32") as client:
+                for _ in range(3):
+                    await client.socket.send(payload)
+                await client.end()
+                await client.rest()
+        warnings = [each["event"] for each in logs if each["log_level"] == "warning"]
+        assert len(warnings) == 1
+        assert "audio_format" in warnings[0]
 
     async def test_not_a_number(self) -> None:
         """Samples that are no numbers are silence; the words around them are heard."""

@@ -44,11 +44,13 @@ INSANE_SHARE: Final = 0.1
 
 
 class PcmReader:
-    """Turns the bytes of one stream into samples; float32 that is not finite becomes silence."""
+    """Turns the bytes of one stream into samples; float32 that can be no audio becomes silence."""
 
     def __init__(self, declared: PcmFormat | None = None) -> None:
         """`declared` is what the client announced; None to find out, with float32 the default."""
         self.format = declared
+        self.is_doubtful = False
+        """Whether float32 samples were too loud to be any, and read as silence."""
         self._pending = b""
 
     def read(self, payload: bytes) -> Samples:
@@ -68,7 +70,10 @@ class PcmReader:
         chosen = self.format or PcmFormat.FLOAT32
         whole = len(raw) - len(raw) % chosen.width
         self._pending = raw[whole:]
-        return _samples(raw[:whole], chosen)
+        samples = _samples(raw[:whole], chosen)
+        if chosen is PcmFormat.FLOAT32:
+            self.is_doubtful |= _silence_what_is_no_audio(samples)
+        return samples
 
 
 def _recognise(raw: bytes) -> PcmFormat | None:
@@ -87,9 +92,17 @@ def _samples(raw: bytes, pcm_format: PcmFormat) -> Samples:
         return np.frombuffer(raw, "<i2").astype(np.float32) / np.float32(32768)
     if pcm_format is PcmFormat.UINT8:
         return (np.frombuffer(raw, np.uint8).astype(np.float32) - 128) / np.float32(128)
-    samples = np.frombuffer(raw, "<f4").astype(np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):
-        is_sane = np.isfinite(samples.sum())  # one pass over what is nearly always sane
-    if not is_sane:
-        samples[~np.isfinite(samples)] = 0
-    return samples
+    return np.frombuffer(raw, "<f4").astype(np.float32)
+
+
+def _silence_what_is_no_audio(samples: Samples) -> bool:
+    """Set what is not finite or louder than any stream to 0; whether there was much too loud.
+
+    Such numbers would overflow in the model's features. A few of them, as a damaged stream has, are
+    no reason to doubt its format.
+    """
+    if not len(samples) or np.abs(samples).max() <= LOUDEST_FLOAT:  # NaN compares false
+        return False
+    is_insane = ~(np.abs(samples) <= LOUDEST_FLOAT)
+    samples[is_insane] = 0
+    return bool(np.count_nonzero(is_insane) > INSANE_SHARE * len(samples))

@@ -75,10 +75,11 @@ class Ct2Backend:
         workers: int = 1,
     ) -> None:
         """Load the weights; raises `ModelUnavailable` with one line that says why not."""
-        device = _resolved(device)
-        if compute_type == "auto":
-            compute_type = "float16" if device == "cuda" else "int8"
         try:
+            device = _resolved(device)
+            if compute_type == "auto":
+                compute_type = "float16" if device == "cuda" else "int8"
+            _check_type(compute_type, device)
             self._model = ctranslate2.models.Whisper(
                 str(files.directory),
                 device=device,
@@ -211,9 +212,31 @@ class Ct2Backend:
 
 
 def _resolved(device: str) -> str:
-    if device != "auto":
-        return device
-    return "cuda" if ctranslate2.get_cuda_device_count() > 0 else "cpu"
+    has_gpu = ctranslate2.get_cuda_device_count() > 0
+    match device:
+        case "auto":
+            return "cuda" if has_gpu else "cpu"
+        case "gpu":
+            raise ValueError(
+                "WHISPERLIVE_DEVICE=gpu is Intel's, for backend openvino; backend faster_whisper "
+                "runs on cpu or cuda."
+            )
+        case "cuda" if not has_gpu:
+            raise ValueError(
+                "WHISPERLIVE_DEVICE=cuda, but no NVIDIA GPU can be used here: none is there, its "
+                "driver is missing or too old, or the container was not given it. Use cpu or auto."
+            )
+        case _:
+            return device
+
+
+def _check_type(compute_type: str, device: str) -> None:
+    known = ctranslate2.get_supported_compute_types(device)
+    if compute_type not in {"default", *known}:  # the former is as the weights were converted
+        raise ValueError(
+            f"WHISPERLIVE_COMPUTE_TYPE={compute_type!r} is no type that this machine's {device} "
+            f"computes in: {', '.join(['auto', *sorted(known)])}."
+        )
 
 
 def _stacked(encoded: Sequence[Encoded]) -> ctranslate2.StorageView:

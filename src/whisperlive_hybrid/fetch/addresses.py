@@ -132,7 +132,7 @@ def _host(entry: str) -> str:
         name = ""
     if not name or ":" in name or name.rpartition(".")[2][0].isdigit():
         raise BadRequest(
-            f"Setting fetch_allow: {entry!r} is neither a host name, nor an address, nor a network "
-            "such as 10.1.0.0/16 (all bits behind the slash's length are 0)."
+            f"WHISPERLIVE_FETCH_ALLOW: {entry!r} is neither a host name, nor an address, nor a "
+            "network such as 10.1.0.0/16 (all bits behind the slash's length are 0)."
         )
     return name

@@ -1,5 +1,6 @@
 """The composition root of the server: one engine, two doors, one event loop, one orderly end."""
 
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -195,7 +196,9 @@ def _named_port(setting: str, port: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BadRequest(f"Cannot listen on {setting}={port}: {error.strerror}.") from error
+        # asyncio and the socket module each wrap the system's words in their own.
+        reason = os.strerror(error.errno) if error.errno else error.strerror or error
+        raise BadRequest(f"Cannot listen on {setting}={port}: {reason}.") from error
 
 
 async def _stop_on_signal(stop: anyio.Event) -> None:

@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 import anyio
@@ -37,6 +38,8 @@ TOO_LATE_S: Final = 1.0
 
 RECOVERY_MINUTES: Final = 1
 """When to try again then."""
+
+_DOUBTFUL: Final = "the audio is not float32 in [-1, 1]: its client should say audio_format"
 
 NORMAL_CLOSURE: Final = 1000
 INTERNAL_ERROR: Final = 1011
@@ -191,11 +194,15 @@ class LiveDoor:
         """Feed the session until the client has said everything, or may not say more."""
         by_default = PcmFormat.INT16 if self._settings.raw_pcm_input else None
         pcm = PcmReader(handshake.audio_format or by_default)
+        is_told = False
         while (frame := await client.next_frame(socket)) is not None:
             event = wire.receive(frame)
             if isinstance(event, wire.EndOfAudio):
                 break
             await session.hear(pcm.read(event.payload))
+            if pcm.is_doubtful and not is_told:
+                log.warning(_DOUBTFUL, declared=handshake.audio_format)
+                is_told = True
         await session.hear(pcm.flush())
         await session.finish()
 
@@ -206,13 +213,29 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
         return None
     if settings.ssl_cert is None:
         raise BadRequest("WHISPERLIVE_SSL is on, but WHISPERLIVE_SSL_CERT names no certificate.")
+    _check_readable("WHISPERLIVE_SSL_CERT", settings.ssl_cert)
+    if settings.ssl_key is not None:
+        _check_readable("WHISPERLIVE_SSL_KEY", settings.ssl_key)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
         context.load_cert_chain(settings.ssl_cert, settings.ssl_key)
-    except OSError as error:  # ssl.SSLError is one
-        reason = error.strerror or error
-        raise BadRequest(f"The TLS certificate or its key cannot be used: {reason}.") from error
+    except ssl.SSLError as error:
+        raise BadRequest(
+            "The TLS certificate and its key cannot be used: WHISPERLIVE_SSL_CERT must hold a PEM "
+            "certificate chain, and WHISPERLIVE_SSL_KEY (or the same file) its unencrypted key "
+            f"({error.reason or error})."
+        ) from error
     return context
+
+
+def _check_readable(setting: str, file: Path) -> None:
+    try:
+        with file.open("rb"):
+            pass
+    except OSError as error:
+        raise BadRequest(
+            f"The TLS file {setting}={str(file)!r} cannot be read: {error.strerror}."
+        ) from error
 
 
 async def _first_message(socket: ServerConnection) -> wire.Handshake:

@@ -1,6 +1,5 @@
 """Uploads on disk, under names of our own, as long as their jobs need them."""
 
-import errno
 import os
 import shutil
 import uuid
@@ -9,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from whisperlive_hybrid.disk import full_disk_told
 from whisperlive_hybrid.errors import OutOfSpace
 
 RESERVE_BYTES: Final = 64 * 1024 * 1024
@@ -16,7 +16,6 @@ RESERVE_BYTES: Final = 64 * 1024 * 1024
 
 _PARTIAL: Final = ".part"
 _COPY_BYTES: Final = 1024 * 1024
-_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Spool:
@@ -59,11 +58,8 @@ class Spool:
     def whole_or_gone(self, name: str) -> Iterator[None]:
         """Delete what was written if it was not settled; raises `OutOfSpace` for a full disk."""
         try:
-            yield
-        except OSError as error:
-            if error.errno in _NO_ROOM:
-                raise OutOfSpace("The disk of this server is full.") from error
-            raise
+            with full_disk_told():
+                yield
         finally:
             self._partial(name).unlink(missing_ok=True)
 

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 from watched_files import WatchedFile, watch_uploads
 
-from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.errors import BadRequest, OutOfSpace
 from whisperlive_hybrid.server.http.upload import received
 
 quick = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -113,6 +113,14 @@ def cut(body: bytes, places: Sequence[float]) -> list[bytes]:
 
 
 cuts = st.lists(st.floats(0, 1), max_size=30)
+
+
+def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uploads lie in TMPDIR; whoever meets its end learns so, and the log shows no stack."""
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: open("/dev/full", "w+b", 0))  # noqa: PTH123, SIM115 (the kernel's own full disk)
+    head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    with pytest.raises(OutOfSpace, match="disk of this server is full"):
+        outcome("x", [head, bytes(5000), b"\r\n--x--"])
 
 
 @quick

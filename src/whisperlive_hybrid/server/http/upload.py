@@ -10,6 +10,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
+from whisperlive_hybrid.disk import full_disk_told
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.progress import UploadProgress
 
@@ -56,7 +57,10 @@ async def received(request: Request) -> AsyncIterator[Upload]:
 
 @asynccontextmanager
 async def opened_form(request: Request, *, max_files: int) -> AsyncIterator[FormData]:
-    """Read the whole form; its files are deleted on leaving. Raises `BadRequest` for no form."""
+    """Read the whole form; its files are deleted on leaving.
+
+    Raises `BadRequest` for no form, and `OutOfSpace` where `TMPDIR` has no room for its files.
+    """
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() not in _FORM_TYPES:
         raise BadRequest(
@@ -74,7 +78,8 @@ async def _form(request: Request, content_type: str, max_files: int) -> FormData
     is_multipart = content_type.lower().startswith(_FORM_TYPES[0])
     try:
         if is_multipart:
-            return await _WholeForm(request, max_files).parse()
+            with full_disk_told():
+                return await _WholeForm(request, max_files).parse()
         return await request.form(max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES)
     except MultiPartException as error:
         raise BadRequest(error.message) from error

@@ -1,0 +1,21 @@
+"""A full disk, told as such."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from whisperlive_hybrid.errors import OutOfSpace
+
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def full_disk_told() -> Iterator[None]:
+    """Raise `OutOfSpace` where writing fails inside for lack of room."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise OutOfSpace("The disk of this server is full.") from error
+        raise
