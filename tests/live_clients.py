@@ -17,6 +17,7 @@ from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.server.listening import Census, listen
 from whisperlive_hybrid.server.ws import LiveDoor
 from whisperlive_hybrid.transcribe import VoiceDetector
 from whisperlive_hybrid.types import Samples
@@ -164,6 +165,7 @@ async def open_door(
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(Engine(backend or FakeBackend()))
         live = LiveDoor(engine, detector or EnergyVad(), chosen)
-        server = await stack.enter_async_context(live.listening())
+        listener = listen("127.0.0.1", 0, Census(1000, 1000), speaks_tls=chosen.ssl)
+        server = await stack.enter_async_context(live.listening(listener))
         port: int = next(iter(server.sockets)).getsockname()[1]
         yield OpenDoor(live, engine, server, port)

@@ -48,6 +48,17 @@ class Settings(BaseSettings):
     """Port of the file door (HTTP); 0 for any free one."""
     drain_s: float = Field(default=30, ge=0)
     """How many seconds a shutdown waits for work in flight."""
+    connections_per_address: int = Field(default=256, ge=1)
+    """Connections that one address may have open at both doors together, an IPv6 address with the
+    64 bits of its network; one more gets 429."""
+    head_s: float = Field(default=10, gt=0)
+    """How many seconds the file door waits for the head of a request, from the connection or from
+    the first byte of the next request on."""
+    min_bytes_per_s: float = Field(default=1024, gt=0)
+    """The slowest client that is served, averaged, after the first 30 s: an upload that comes more
+    slowly gets 408, and a client that takes its answer more slowly is cut off."""
+    upload_s: float = Field(default=3600, gt=0)
+    """Longest upload in seconds, however fast it is; then it gets 408."""
 
     model: str = Field(default="demo", validation_alias="FASTERWHISPER_MODEL")
     """[Which model](models.md): demo, a size, a Hugging Face id, an absolute path, or a directory
@@ -81,6 +92,9 @@ class Settings(BaseSettings):
     ping_s: float = Field(default=20, gt=0)
     """A live client that sends nothing for so many seconds is pinged, and has as long to answer;
     one that takes no text for twice as long is cut off."""
+    idle_s: float = Field(default=600, gt=0)
+    """How many seconds a live client may send no audio; then its text is completed and it gets
+    DISCONNECT."""
     raw_pcm_input: bool = False
     """Live clients that announce no format send int16, not float32 (`--raw-pcm-input`)."""
     ssl: bool = False

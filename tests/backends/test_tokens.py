@@ -117,6 +117,23 @@ def test_a_prompt_is_text_and_nothing_else(text: str) -> None:
         assert all(token < VOCABULARY.end_of_text for token in previous[1:])
 
 
+def test_a_prompt_of_megabytes_is_cut_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what can be used is made into tokens, for every window; the result is the same."""
+    read: list[int] = []
+    encode = VOCABULARY._encode
+
+    def counted(text: str) -> list[int]:
+        read.append(len(text))
+        return encode(text)
+
+    monkeypatch.setattr(VOCABULARY, "_encode", counted)
+    words = "the boat is blue " * 200
+    short = VOCABULARY.previous_text(DecodeOptions(prompt=words, hotwords=words))
+    long = DecodeOptions(prompt="a " * 2**20 + words, hotwords=words + "a " * 2**20)
+    assert VOCABULARY.previous_text(long) == short
+    assert max(read) < 10_000
+
+
 def test_a_missing_tokenizer_is_said_in_one_line() -> None:
     """The operator reads which file is missing, and no path."""
     with pytest.raises(ModelUnavailable, match=r"^The model directory has no tokenizer\.json\.$"):

@@ -258,7 +258,7 @@ class TestHandshake:
     @pytest.mark.parametrize(
         "frame",
         [
-            *("", "hello", "{", "[" * 100_000, '{"a":' * 100_000, b"\xff\xfe\xfd", b"\x00" * 64),
+            *("", "hello", "{", "[" * 200, '{"a":' * 200, b"\xff\xfe\xfd", b"\x00" * 64),
             *('{"uid": NaN}', '{"uid": "u", "no_speech_thresh": Infinity}', "9" * 10_000),
         ],
         ids=[
@@ -271,6 +271,32 @@ class TestHandshake:
         with pytest.raises(BadHandshake, match=r"^The handshake is not JSON\.$") as refusal:
             parse_handshake(frame)
         assert refusal.value.uid is None
+
+    @pytest.mark.parametrize(
+        ("frame", "why"),
+        [
+            ("[" * 100_000, "has more than 256 lists and objects"),
+            ('{"a":' * 100_000, "has more than 256 lists and objects"),
+            (b"[" * 20 + b"]" * 20, "is nested deeper than 16 levels"),
+            (f'{{"uid": "u", "known_speakers": "{"A" * 2**20}"}}', "is longer than 1048576 bytes"),
+        ],
+        ids=["deep list", "deep object", "nest", "long"],
+    )
+    def test_too_much(self, frame: str | bytes, why: str) -> None:
+        """What would take long to read is not read; it happens on the loop that serves all."""
+        with pytest.raises(BadHandshake, match=rf"^The handshake {why}\.$"):
+            parse_handshake(frame)
+
+    def test_voices_of_speakers_fit(self) -> None:
+        """`known_speakers` brings recordings, as much as the reference takes."""
+        voices = [{"name": f"{n}", "audio_base64": "A" * 90_000} for n in range(10)]
+        assert parsed(known_speakers=voices).not_yet == ("known_speakers",)
+
+    def test_uid_goes_out_with_every_message(self) -> None:
+        """So it has a length."""
+        assert parsed(uid="u" * 1024).uid == "u" * 1024
+        with pytest.raises(BadHandshake, match="uid is longer than 1024 characters"):
+            parsed(uid="u" * 1025)
 
     @pytest.mark.parametrize("frame", ["[]", "null", "3", '"uid"', "true", '[{"uid": 1}]'])
     def test_not_an_object(self, frame: str) -> None:

@@ -37,6 +37,7 @@ from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
 from whisperlive_hybrid.models import DEMO, find_model
 from whisperlive_hybrid.recording import OpenMedia, Recordings
 from whisperlive_hybrid.server.http.app import build_http_app
+from whisperlive_hybrid.server.http.sockets import HttpConfig, Patience
 from whisperlive_hybrid.store.store import open_store
 from whisperlive_hybrid.types import Samples
 
@@ -143,9 +144,7 @@ def on_port(door: AbstractAsyncContextManager[tuple[FastAPI, Engine]]) -> Iterat
 
         async def run() -> None:
             async with door as (app, _):
-                config = uvicorn.Config(
-                    app, lifespan="off", ws="websockets-sansio", log_level="warning"
-                )
+                config = HttpConfig(app, Patience(head_s=10, min_bytes_per_s=1024), drain_s=30)
                 servers.append(uvicorn.Server(config))
                 is_made.set()
                 await servers[0].serve([listener])

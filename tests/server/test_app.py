@@ -28,6 +28,7 @@ from whisperlive_hybrid.cli import sample_clip
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.media import open_audio
 from whisperlive_hybrid.server.app import _HttpDoor
+from whisperlive_hybrid.server.listening import Census
 
 CLIPS = Path(__file__).parent.parent / "clips"
 SPOKEN = [clip for clip in json.loads((CLIPS / "manifest.json").read_text()) if clip["text"]]
@@ -280,7 +281,7 @@ def test_a_reply_does_not_wait_for_an_acknowledgement() -> None:
     """Its body follows its head at once; with Nagle's rule it comes 40 ms later."""
     settings = Settings(host="127.0.0.1", http_port=0)
     door = _HttpDoor(FastAPI(), settings)
-    with socket.create_connection(("127.0.0.1", door.bind(settings))):
+    with socket.create_connection(("127.0.0.1", door.bind(settings, Census(1, 1)))):
         assert door._socket is not None
         accepted, _ = door._socket.accept()
         with accepted, door._socket:

@@ -61,6 +61,63 @@ async def test_slowed_down_client_is_not_taken_for_dead() -> None:
         assert busy.text == " ".join([TEXT] * n_said)
 
 
+async def test_client_that_sends_no_audio_for_long_is_finished_with() -> None:
+    """Its text is completed, and it gets DISCONNECT; empty frames are no audio."""
+    async with open_door(idle_s=0.5) as door, door.admitted() as idle:
+        await idle.say(speak([100, 200]))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_send_nothing, idle)
+            await idle.rest()
+            tasks.cancel_scope.cancel()
+        assert idle.messages[-1]["message"] == "DISCONNECT"
+        assert (idle.text, idle.closed_with) == ("w100 w200", 1000)
+
+
+async def test_client_that_waits_for_the_model_is_not_idle() -> None:
+    """While nobody hears what it says, a client may not be told that it says nothing."""
+    held = HeldBackend()
+    n_said = BACKLOG + 4
+    async with open_door(held, idle_s=0.2) as door, door.admitted() as busy:
+        for _ in range(n_said):
+            await busy.say(*SAID, pause(0.8))
+        await busy.end()
+        await anyio.to_thread.run_sync(held.reached.wait, PATIENCE_S)
+        async with door.admitted() as other:  # which is idle meanwhile
+            await other.rest()
+        held.gate.set()
+        await busy.rest()
+        assert busy.text == " ".join([TEXT] * n_said)
+
+
+async def test_a_greeting_has_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has not said who it is cannot fill the memory; afterwards a frame may be as large."""
+    monkeypatch.setattr(connection, "MOST_GREETING", 2**19)
+    async with open_door() as door:
+        async with door.client() as stranger:
+            with suppress(ConnectionClosed):
+                await stranger.socket.send(bytes(2**20))
+            await door.is_deserted()
+            assert stranger.closed_with == 1006
+        async with door.admitted() as known:
+            await known.say(*SAID, pause(2**20 / 64_000))
+            await known.end()
+            await known.rest()
+            assert known.text == TEXT
+
+
+async def test_pings_are_not_answered_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that only pings and never reads makes the server keep all its pongs."""
+    monkeypatch.setattr(connection, "MOST_UNSENT", 2**16)
+    flood = Frame(Opcode.PING, bytes(125)).serialize(mask=True) * 10_000
+    async with open_door() as door, door.admitted() as deaf:
+        deaf.socket.transport.pause_reading()
+        with anyio.fail_after(PATIENCE_S):
+            while door.live.n_clients:
+                deaf.socket.transport.write(flood)
+                await anyio.sleep(0.01)
+        deaf.socket.transport.abort()
+
+
 async def test_client_that_never_reads_loses_its_slot() -> None:
     """Text that nobody takes is not kept for ever, and no other client waits meanwhile."""
     async with open_door(ping_s=0.2) as door:
@@ -82,6 +139,7 @@ async def test_client_that_never_reads_loses_its_slot() -> None:
 async def test_close_is_bounded_where_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """A socket without room for the close is cut off, rather than kept for ever."""
     monkeypatch.setattr(connection, "CLOSE_S", 0.05)
+    monkeypatch.setattr(connection, "MOST_UNSENT", 2**30)
     async with open_door() as door, door.admitted() as deaf:
         deaf.socket.transport.pause_reading()
         (its_end,) = door.server.connections
@@ -107,6 +165,14 @@ async def _vanished(door: OpenDoor) -> AsyncIterator[anyio.Event]:
             heard += await stream.receive()
         (known,) = door.live._clients - others
         yield known.gone
+
+
+async def _send_nothing(client: LiveClient) -> None:
+    """Send empty frames until the connection ends."""
+    with suppress(ConnectionClosed):
+        while True:
+            await client.socket.send(b"")
+            await anyio.sleep(0.05)
 
 
 async def _speak_on(client: LiveClient) -> None:

@@ -4,6 +4,7 @@ import json
 import ssl
 from pathlib import Path
 
+import anyio
 import pytest
 import trustme
 from websockets.asyncio.client import connect
@@ -12,6 +13,8 @@ from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend
 from whisperlive_hybrid.config import Settings, load_settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.server import ws
+from whisperlive_hybrid.server.listening import Census, Listener, listen
 from whisperlive_hybrid.server.ws import LiveDoor
 
 pytestmark = pytest.mark.anyio
@@ -20,6 +23,11 @@ pytestmark = pytest.mark.anyio
 def tls_settings(certificate: Path | None, key: Path | None) -> Settings:
     """A door on any free port, with TLS."""
     return load_settings(host="127.0.0.1", live_port=0, ssl=True, ssl_cert=certificate, ssl_key=key)
+
+
+def listener(census: Census | None = None) -> Listener:
+    """A socket on any free port."""
+    return listen("127.0.0.1", 0, census or Census(10, 10), speaks_tls=True)
 
 
 async def test_a_client_with_the_right_authority_is_served(tmp_path: Path) -> None:
@@ -33,13 +41,32 @@ async def test_a_client_with_the_right_authority_is_served(tmp_path: Path) -> No
     authority.configure_trust(trusting)
     async with Engine(FakeBackend()) as engine:
         door = LiveDoor(engine, EnergyVad(), tls_settings(certificate, key))
-        async with door.listening() as server:
+        async with door.listening(listener()) as server:
             port = next(iter(server.sockets)).getsockname()[1]
             async with connect(
                 f"wss://127.0.0.1:{port}", ssl=trusting, server_hostname="localhost"
             ) as socket:
                 await socket.send(json.dumps({"uid": "x", "language": "en"}))
                 assert json.loads(await socket.recv())["message"] == "SERVER_READY"
+
+
+async def test_a_peer_that_never_shakes_hands_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection without a TLS handshake is counted, and ends by itself."""
+    monkeypatch.setattr(ws, "HANDSHAKE_S", 0.1)
+    authority = trustme.CA()
+    certificate = tmp_path / "cert.pem"
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(certificate)
+    census = Census(10, 10)
+    async with Engine(FakeBackend()) as engine:
+        door = LiveDoor(engine, EnergyVad(), tls_settings(certificate, None))
+        async with door.listening(listener(census)) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            async with await anyio.connect_tcp("127.0.0.1", port) as silent:
+                with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                    await silent.receive()
+    assert census.n_open == 0
 
 
 async def test_a_certificate_that_cannot_be_used_is_one_clear_error(tmp_path: Path) -> None:
@@ -53,6 +80,6 @@ async def test_a_certificate_that_cannot_be_used_is_one_clear_error(tmp_path: Pa
             (broken, "WHISPERLIVE_SSL_CERT must hold a PEM certificate chain"),
         ):
             door = LiveDoor(engine, EnergyVad(), tls_settings(certificate, None))
-            with pytest.raises(BadRequest, match=told):
-                async with door.listening():
+            with listener() as unused, pytest.raises(BadRequest, match=told):
+                async with door.listening(unused):
                     pass

@@ -13,6 +13,10 @@ from whisperlive_hybrid.errors import ModelUnavailable
 from whisperlive_hybrid.languages import LANGUAGES
 from whisperlive_hybrid.types import DecodeOptions, Task
 
+_LONGEST_TEXT: Final = 8192
+"""Characters of a prompt that are made into tokens, of which some 220 are used: a client may send
+megabytes, and they would be cut up for every window."""
+
 _LANGUAGE: Final = re.compile(r"<\|[a-z]{2,3}\|>")
 
 
@@ -75,9 +79,9 @@ class WhisperVocabulary:
         Each is cut to what the model leaves room for: hotwords keep their beginning, the prompt
         keeps its end, as in faster-whisper.
         """
-        hotwords = self._encode(options.hotwords)[: self._longest_prompt // 2]
+        hotwords = self._encode(options.hotwords[:_LONGEST_TEXT])[: self._longest_prompt // 2]
         room = self._longest_prompt - len(hotwords)
-        prompt = self._encode(options.prompt)[-room:]
+        prompt = self._encode(options.prompt[-_LONGEST_TEXT:])[-room:]
         return [self._sot_prev, *hotwords, *prompt] if hotwords or prompt else []
 
     def suppressed(self) -> list[int]:

@@ -9,6 +9,7 @@ from whisperlive_hybrid.errors import BadRequest, Conflict
 from whisperlive_hybrid.jobs.job import Job, JobRequest, Result, Source
 from whisperlive_hybrid.protocol.failure import Failure
 from whisperlive_hybrid.protocol.form import FieldNames, Form
+from whisperlive_hybrid.protocol.json_text import BadJson, read_json
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.openai import bodies
 from whisperlive_hybrid.protocol.openai.request import (
@@ -30,6 +31,9 @@ JOB_FIELDS: Final = FieldNames(
     DECODING_FIELDS.harmless,
 )
 
+LONGEST_JSON: Final = 1024 * 1024
+"""Bytes of a submission in JSON: it holds no audio."""
+
 LONGEST_LIST: Final = 100
 DEFAULT_LIST: Final = 20
 """Jobs on a page at most, and unless the client says otherwise."""
@@ -49,9 +53,9 @@ def job_request(given: Iterable[tuple[str, str]], models: ModelNames) -> JobRequ
 def json_fields(body: bytes) -> list[tuple[str, str]]:
     """The fields of a submission in JSON, as those of a form; raises `BadRequest`."""
     try:
-        written = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise BadRequest("The body is no JSON.") from error
+        written = read_json(body, longest=LONGEST_JSON)
+    except BadJson as error:
+        raise BadRequest(f"The body {error.message}.") from error
     if not isinstance(written, dict):
         raise BadRequest("The body must be a JSON object.")
     return [(name, text) for name, value in written.items() for text in _texts(name, value)]

@@ -25,6 +25,7 @@ from typing import Any, Final
 from whisperlive_hybrid.audio.pcm import PcmFormat
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.languages import language_code
+from whisperlive_hybrid.protocol.json_text import BadJson, read_json
 from whisperlive_hybrid.protocol.vad_parameters import vad_options
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.types import Language, Segment, Task, Word
@@ -36,6 +37,12 @@ DEFAULT_WINDOW: Final = 10
 """Completed segments per message where the client does not say (the reference's default)."""
 
 DEFAULT_NO_SPEECH: Final = 0.45
+
+LONGEST_HANDSHAKE: Final = 2**20
+"""Bytes, as in the reference: `known_speakers` brings recordings in base64."""
+
+LONGEST_UID: Final = 1024
+"""Characters: it goes out with every message. Clients send a UUID."""
 
 _NOT_YET: Final = ("enable_diarization", "enable_translation", "known_speakers")
 """Keys that are accepted and answered by a log line until the feature exists."""
@@ -79,14 +86,16 @@ class EndOfAudio:
 def parse_handshake(frame: str | bytes) -> Handshake:
     """Read the first frame. Raises `BadHandshake`, which carries the uid as far as it is known."""
     try:
-        message = json.loads(frame, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:  # also UnicodeDecodeError, and "[[[[…"
-        raise BadHandshake("The handshake is not JSON.", uid=None) from error
+        message = read_json(frame, longest=LONGEST_HANDSHAKE)
+    except BadJson as error:
+        raise BadHandshake(f"The handshake {error.message}.", uid=None) from error
     if not isinstance(message, dict):
         raise BadHandshake("The handshake is not a JSON object.", uid=None)
     uid = message.get("uid")
     if not isinstance(uid, str | int | None):
         raise BadHandshake("uid is not a string.", uid=None)
+    if isinstance(uid, str) and len(uid) > LONGEST_UID:
+        raise BadHandshake(f"uid is longer than {LONGEST_UID} characters.", uid=None)
     try:
         return _handshake(uid, message)
     except BadRequest as error:
@@ -244,11 +253,6 @@ def _word(word: Word) -> dict[str, Any]:
         "end": _seconds(round(word.end * 1000)),
         "probability": round(word.probability, 4),
     }
-
-
-def _refuse_constant(name: str) -> None:
-    """NaN and Infinity are not JSON, and no client could read them back in its uid."""
-    raise ValueError(name)
 
 
 def _handshake(uid: object, message: Mapping[str, Any]) -> Handshake:

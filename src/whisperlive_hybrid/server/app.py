@@ -2,12 +2,10 @@
 
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 import anyio
 import structlog
@@ -29,17 +27,12 @@ from whisperlive_hybrid.model_formats import format_for
 from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
 from whisperlive_hybrid.models import find_model
 from whisperlive_hybrid.recording import Recordings
+from whisperlive_hybrid.server.descriptors import most_connections
 from whisperlive_hybrid.server.http.app import build_http_app
+from whisperlive_hybrid.server.http.sockets import HttpConfig, Patience
+from whisperlive_hybrid.server.listening import Census, Listener, listen
 from whisperlive_hybrid.server.ws import LiveDoor
 from whisperlive_hybrid.store.store import open_store
-
-BACKLOG: Final = 128
-"""Connections that the kernel keeps for the HTTP door."""
-
-KEEP_ALIVE_S: Final = 30
-
-WATCHER_MESSAGE_BYTES: Final = 4096
-"""Those who watch over a WebSocket have nothing to say."""
 
 log = structlog.get_logger(__name__)
 
@@ -91,8 +84,12 @@ async def serve(
             desk=jobs.desk,
         )
         http = _HttpDoor(app, settings)
-        http_port = http.bind(settings)
-        async with _live_port(live, settings) as live_port, anyio.create_task_group() as tasks:
+        census = Census(settings.connections_per_address, most_connections(settings))
+        http_port = http.bind(settings, census)
+        async with (
+            _live_port(live, settings, census) as live_port,
+            anyio.create_task_group() as tasks,
+        ):
             tasks.start_soon(http.run)
             tasks.start_soon(pool.run)
             tasks.start_soon(jobs.run)
@@ -131,33 +128,15 @@ class _HttpDoor:
     """uvicorn on a socket of ours, without signal handlers of its own."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            ws="websockets-sansio",  # of uvicorn's three, the one that websockets maintains
-            ws_max_size=WATCHER_MESSAGE_BYTES,
-            ws_per_message_deflate=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=max(1, round(settings.drain_s)),
-        )
-        self._server = _SignalFreeServer(config)
-        self._socket: socket.socket | None = None
+        patience = Patience(settings.head_s, settings.min_bytes_per_s)
+        self._server = _SignalFreeServer(HttpConfig(app, patience, drain_s=settings.drain_s))
+        self._socket: Listener | None = None
         self.has_stopped = anyio.Event()
 
-    def bind(self, settings: Settings) -> int:
+    def bind(self, settings: Settings, census: Census) -> int:
         """Begin to listen; return the port. Raises `BadRequest` if it cannot be had."""
         with _named_port("HTTP_PORT", settings.http_port):
-            self._socket = socket.create_server(
-                (settings.host, settings.http_port),
-                family=socket.AF_INET6 if ":" in settings.host else socket.AF_INET,
-                backlog=BACKLOG,
-            )
-        # asyncio does so only for sockets that it has made itself; without it a reply's body waits
-        # for the client's delayed acknowledgement of its head: 40 ms for each but a connection's
-        # first. Connections inherit it.
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket = listen(settings.host, settings.http_port, census)
         port: int = self._socket.getsockname()[1]
         return port
 
@@ -181,13 +160,14 @@ class _SignalFreeServer(uvicorn.Server):
 
 
 @asynccontextmanager
-async def _live_port(live: LiveDoor, settings: Settings) -> AsyncIterator[int]:
+async def _live_port(live: LiveDoor, settings: Settings, census: Census) -> AsyncIterator[int]:
     """Listen on the live door's port while inside."""
-    async with AsyncExitStack() as stack:
-        with _named_port("PORT_WHISPERLIVE", settings.live_port):
-            server = await stack.enter_async_context(live.listening())
-        port: int = next(iter(server.sockets)).getsockname()[1]
-        yield port
+    with _named_port("PORT_WHISPERLIVE", settings.live_port):
+        listener = listen(settings.host, settings.live_port, census, speaks_tls=settings.ssl)
+    port: int = listener.getsockname()[1]
+    with listener:
+        async with live.listening(listener):
+            yield port
 
 
 @contextmanager

@@ -16,6 +16,12 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from whisperlive_hybrid.access.caller import Caller
+from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.server.taking import MOST_UNSENT
+
+MOST_GREETING: Final = 2 * 2**20
+"""Bytes before the first message is read: the reference allows that message 1 MiB, and audio may
+come right behind it. A later message may be larger, from a client that was let in."""
 
 CLOSE_S: Final = 2.0
 """For the client's part of a close; the websocket-client package never closes its socket."""
@@ -25,16 +31,44 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
+class BoundedConnection(ServerConnection):
+    """A connection that makes the server hold little before it has said who it is, or for itself.
+
+    The library bounds each message, which may be large, and answers pings without a bound.
+    """
+
+    has_greeted = False
+    """Whether its first message has come."""
+
+    _n_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come, unless it is too much for a greeting or brings too many pings."""
+        if not self.has_greeted:
+            self._n_bytes += len(data)
+            if self._n_bytes > MOST_GREETING:
+                log.info("client is cut off", reason="its first message is too long")
+                self.transport.abort()
+                return
+        super().data_received(data)
+        if self.transport.get_write_buffer_size() > MOST_UNSENT:
+            log.info("client is cut off", reason="it reads nothing and asks for pongs")
+            self.transport.abort()
+
+
 class Client:
     """An admitted connection: whose it is, when its time is up, and how to make it stop."""
 
-    def __init__(self, caller: Caller, seconds: float, ping_s: float) -> None:
+    def __init__(self, caller: Caller, settings: Settings) -> None:
         self.caller = caller
-        self.until = anyio.current_time() + seconds
+        self.until = anyio.current_time() + settings.max_connection_s
         self.gone = anyio.Event()
         self.is_told_to_stop = False
         self.is_out_of_time = False
-        self._ping_s = ping_s
+        self._ping_s = settings.ping_s
+        self._idle_s = settings.idle_s
+        self._idle_until = self.until
+        self._has_spoken = True
         self._listening = anyio.CancelScope()
 
     def stop(self) -> None:
@@ -45,21 +79,27 @@ class Client:
     async def next_frame(self, socket: ServerConnection) -> str | bytes | None:
         """The next message; None when the client is to stop or its time is up.
 
-        A client that sends nothing for long is pinged and must answer.
+        A client that sends nothing for long is pinged and must answer; if nothing comes for very
+        long its time is up.
         """
+        if self._has_spoken:  # from now on: until now the session may have been busy
+            self._idle_until = anyio.current_time() + self._idle_s
         pong: asyncio.Future[float] | None = None
         # A message that already waits is received without a pause, and without a look at the time.
         while self._may_speak():
-            patience = min(self.until, anyio.current_time() + self._ping_s)
+            patience = min(self.until, self._idle_until, anyio.current_time() + self._ping_s)
             with anyio.CancelScope(deadline=patience) as self._listening:
-                return await socket.recv()
+                frame = await socket.recv()
+                self._has_spoken = bool(frame)  # empty ones are allowed, and are no audio
+                return frame
             if self._may_speak():
                 pong = await self._pinged(socket, pong)
         self.is_out_of_time = not self.is_told_to_stop
         return None
 
     def _may_speak(self) -> bool:
-        return not self.is_told_to_stop and anyio.current_time() < self.until
+        is_in_time = anyio.current_time() < min(self.until, self._idle_until)
+        return is_in_time and not self.is_told_to_stop
 
     async def _pinged(
         self, socket: ServerConnection, pong: "asyncio.Future[float] | None"

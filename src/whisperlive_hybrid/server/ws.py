@@ -1,5 +1,6 @@
 """The live door: the WhisperLive protocol on the websockets library's own listener."""
 
+import socket as sockets
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -19,7 +20,13 @@ from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
 from whisperlive_hybrid.protocol import whisperlive as wire
-from whisperlive_hybrid.server.connection import CLOSE_S, Client, close, taken
+from whisperlive_hybrid.server.connection import (
+    CLOSE_S,
+    BoundedConnection,
+    Client,
+    close,
+    taken,
+)
 from whisperlive_hybrid.session import LiveOptions, LiveSession
 from whisperlive_hybrid.transcribe import VoiceDetector
 from whisperlive_hybrid.types import DecodeOptions, Thresholds
@@ -66,12 +73,12 @@ class LiveDoor:
         return len(self._clients)
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator[Server]:
-        """Listen while inside; leaving it closes what is still open."""
+    async def listening(self, listener: sockets.socket) -> AsyncIterator[Server]:
+        """Take connections from `listener` while inside; leaving it closes what is still open."""
         async with serve(
             self._welcome,
-            self._settings.host,
-            self._settings.live_port,
+            sock=listener,
+            create_connection=BoundedConnection,
             ssl=_tls(self._settings),
             compression=None,  # an idle socket costs 15 kB in place of 48
             max_size=MAX_FRAME,
@@ -123,7 +130,7 @@ class LiveDoor:
             message = wire.wait(handshake.uid, max(0.0, soonest_s) / 60)
             await self._refuse(socket, message, "the server is full")
             return
-        client = Client(_caller(socket), self._settings.max_connection_s, self._settings.ping_s)
+        client = Client(_caller(socket), self._settings)
         self._clients.add(client)
         try:
             code = await self._serve(socket, handshake, client)
@@ -239,8 +246,11 @@ def _check_readable(setting: str, file: Path) -> None:
 
 
 async def _first_message(socket: ServerConnection) -> wire.Handshake:
+    assert isinstance(socket, BoundedConnection)  # noqa: S101 (the door makes no others)
     with anyio.move_on_after(HANDSHAKE_S):
-        return wire.parse_handshake(await socket.recv())
+        frame = await socket.recv()
+        socket.has_greeted = True
+        return wire.parse_handshake(frame)
     raise wire.BadHandshake(f"No handshake came in {HANDSHAKE_S:g} s.", uid=None)
 
 

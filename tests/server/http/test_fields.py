@@ -17,11 +17,11 @@ def test_an_object_becomes_fields() -> None:
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        (b"", "not valid JSON"),
-        (b"{", "not valid JSON"),
-        (b"\xff\xfe\x00", "not valid JSON"),
-        (b"[" * 60_000, "not valid JSON"),
-        (b'{"a":' * 10_000, "not valid JSON"),
+        (b"", "is not JSON"),
+        (b"{", "is not JSON"),
+        (b"\xff\xfe\x00", "is not JSON"),
+        (b"[" * 60_000, "more than 256 lists and objects"),
+        (b'{"a":' * 10_000, "more than 256 lists and objects"),
         (b"null", "must be a JSON object"),
         (b'"url"', "must be a JSON object"),
         (b'[["url", "x"]]', "must be a JSON object"),

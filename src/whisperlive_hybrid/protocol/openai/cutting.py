@@ -5,7 +5,6 @@ OpenAI's field is `chunking_strategy`; Whisper servers have `vad_filter` (or `va
 `vad_parameters[threshold]`: OpenAI's SDKs write every object in the second way.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,6 +12,7 @@ from typing import Final
 
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.protocol.form import Form, not_among, number
+from whisperlive_hybrid.protocol.json_text import BadJson, read_json
 from whisperlive_hybrid.protocol.vad_parameters import VAD_PARAMETERS, vad_options
 from whisperlive_hybrid.speech.regions import VadOptions
 
@@ -20,6 +20,8 @@ _STRATEGY: Final = "chunking_strategy"
 _STRATEGY_PARTS: Final = ("type", "threshold", "prefix_padding_ms", "silence_duration_ms")
 _PARAMETERS: Final = "vad_parameters"
 _SWITCHES: Final = ("vad_filter", "vad")
+_LONGEST: Final = 4096
+"""Characters of such an object: four numbers with their names."""
 _LONGEST_PADDING_MS: Final = 10_000
 """Bound on paddings: audio before an onset has to be kept in memory while nobody speaks."""
 
@@ -116,8 +118,8 @@ def _parts(form: Form, name: str, names: Sequence[str]) -> dict[str, object] | s
 
 def _written(name: str, whole: str, names: Sequence[str]) -> dict[str, object] | str:
     try:
-        written = json.loads(whole)
-    except (ValueError, RecursionError):  # a bare word, or brackets without end
+        written = read_json(whole, longest=_LONGEST)
+    except BadJson:  # a bare word, or brackets without end
         return whole
     if written is None:
         return {}

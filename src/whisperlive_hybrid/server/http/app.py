@@ -1,6 +1,7 @@
 """The HTTP door: files in, transcripts out, in the manner of the OpenAI audio API."""
 
 from collections.abc import Callable
+from functools import partial
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -25,6 +26,7 @@ from whisperlive_hybrid.server.http.identity import Identify
 from whisperlive_hybrid.server.http.jobs import JobRoutes
 from whisperlive_hybrid.server.http.legacy import LegacyRoutes
 from whisperlive_hybrid.server.http.overview import SERVICE, OverviewRoutes
+from whisperlive_hybrid.server.http.pace import Pace
 from whisperlive_hybrid.server.http.recording import Listener
 from whisperlive_hybrid.server.http.refusals import hung_up, invalid, refused, unroutable
 from whisperlive_hybrid.server.http.schemas import FAILURES
@@ -41,6 +43,7 @@ def build_http_app(
     desk: JobDesk,
 ) -> FastAPI:
     """The application for an ASGI server; `live_clients` counts the streams of the live door."""
+    pace = partial(Pace, settings.min_bytes_per_s, settings.upload_s)
     app = FastAPI(
         title=SERVICE,
         version=__version__,
@@ -54,7 +57,7 @@ def build_http_app(
             Middleware(Stamp),
             Middleware(ServerErrorMiddleware, handler=refused),
             Middleware(Identify),
-            Middleware(UploadSlots, limit=settings.max_uploads),
+            Middleware(UploadSlots, limit=settings.max_uploads, pace=pace),
             Middleware(BodyLimit, limit=settings.max_upload_bytes),
         ],
         exception_handlers={

@@ -1,12 +1,12 @@
 """Requests that bring fields and no file: a JSON object or a form, read to the same pairs."""
 
-import json
 from typing import Final
 
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from whisperlive_hybrid.errors import BadRequest, TooLarge
+from whisperlive_hybrid.protocol.json_text import BadJson, read_json
 
 MAX_JSON_BYTES: Final = 64 * 1024
 _MAX_FIELDS: Final = 32
@@ -35,9 +35,9 @@ def json_fields(body: bytes) -> Fields:
     """The pairs of a JSON object whose values are strings; null counts as not given."""
     try:
         # Objects become tuples of pairs, so that a name given twice is seen, and lists stay lists.
-        members: object = json.loads(body, object_pairs_hook=tuple)
-    except (ValueError, RecursionError) as error:
-        raise BadRequest("The body is not valid JSON.") from error
+        members = read_json(body, longest=MAX_JSON_BYTES, pairs=tuple)
+    except BadJson as error:
+        raise BadRequest(f"The body {error.message}.") from error
     if not isinstance(members, tuple):
         raise BadRequest("The body must be a JSON object.")
     for name, value in members:

@@ -5,11 +5,11 @@ import uuid
 from collections.abc import Callable
 from typing import Final
 
-import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from whisperlive_hybrid.errors import Overloaded, Stalled, TooLarge
+from whisperlive_hybrid.errors import Overloaded, TooLarge
+from whisperlive_hybrid.server.http.pace import Pace
 
 OPENAI_VERSION: Final = "2020-10-01"
 """The version of its API that OpenAI has announced ever since."""
@@ -18,9 +18,6 @@ OPENAI_VERSION: Final = "2020-10-01"
 _METHODS_WITH_BODY: Final = ("POST", "PUT", "PATCH")
 _RETRY_AFTER_S: Final = 2.0
 """Uploads are short where they are many."""
-
-STALLED_S: Final = 60.0
-"""A body of which nothing comes for so long is given up."""
 
 
 class BodyLimit:
@@ -63,13 +60,14 @@ class UploadSlots:
     """Bounds how many requests with a body are in work at once: each may fill a file on the disk.
 
     One too many is refused before a byte of its body is read, by an `Overloaded` raised out of
-    `receive`. A request keeps its slot to its end, as it keeps its upload; one whose body stalls
-    loses it by a `Stalled`.
+    `receive`. A request keeps its slot to its end, as it keeps its upload; one whose body does not
+    keep `pace` loses it by a `Stalled`.
     """
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    def __init__(self, app: ASGIApp, limit: int, pace: Callable[[], Pace]) -> None:
         self._app = app
         self._limit = limit
+        self._new_pace = pace
         self._taken = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,6 +76,7 @@ class UploadSlots:
             await self._app(scope, receive, send)
             return
         has_slot = is_whole = False
+        pace = self._new_pace()
 
         async def admitted() -> Message:
             nonlocal has_slot, is_whole
@@ -85,7 +84,7 @@ class UploadSlots:
                 self._take()
                 has_slot = True
             # After the body only the end of the connection can come, and that may take long.
-            message = await receive() if is_whole else await _in_time(receive)
+            message = await receive() if is_whole else await pace.next(receive)
             is_whole = not message.get("more_body", False)
             return message
 
@@ -126,13 +125,6 @@ class Stamp:
             await send(message)
 
         await self._app(scope, receive, stamped)
-
-
-async def _in_time(receive: Receive) -> Message:
-    """The next part of a body, if it comes in time."""
-    with anyio.move_on_after(STALLED_S):
-        return await receive()
-    raise Stalled(f"Nothing of the request's body has come for {STALLED_S:g} seconds.")
 
 
 def _declared_length(scope: Scope) -> int:

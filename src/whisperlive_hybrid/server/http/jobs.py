@@ -19,6 +19,7 @@ from whisperlive_hybrid.protocol.jobs import (
     DEFAULT_LIST,
     FILE_FIELDS,
     JOB_FIELDS,
+    LONGEST_JSON,
     LONGEST_LIST,
     deleted,
     file_index,
@@ -39,9 +40,6 @@ from whisperlive_hybrid.server.http.feeds import Feeds
 from whisperlive_hybrid.server.http.upload import opened_form
 
 JOBS_PATH: Final = "/v1/jobs"
-
-LONGEST_JSON: Final = 1024 * 1024
-"""Bytes of a submission in JSON: it holds no audio."""
 
 Fields = list[tuple[str, str]]
 

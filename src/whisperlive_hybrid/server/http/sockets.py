@@ -1,0 +1,185 @@
+"""uvicorn's protocols with a limit to their patience: for heads, for readers, for refused bodies.
+
+uvicorn itself waits for the head of a request for ever (measured: 150 of 150 slow sockets open
+after 45 s), reads what a client still sends after its answer as long as it sends, and keeps an
+answer in memory until it is read.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Final
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+
+from whisperlive_hybrid.server.taking import MOST_UNSENT, Uptake
+
+KEEP_ALIVE_S: Final = 30
+"""Between two requests on one connection."""
+
+MOST_HEAD_BYTES: Final = 16 * 1024
+"""A request's line and headers; one that is longer gets 400."""
+
+_SLICE: Final = 4 * 1024
+"""h11 looks at the length of a head only when it has not come to its end: so it gets it in parts.
+
+32 KiB of one-letter headers took it 11 ms (measured)."""
+
+WATCHER_MESSAGE_BYTES: Final = 4096
+"""Those who watch over a WebSocket have nothing to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long, and for whom."""
+
+    head_s: float
+    min_bytes_per_s: float
+
+
+class HttpConfig(uvicorn.Config):
+    """How the HTTP door runs on uvicorn."""
+
+    def __init__(self, app: ASGIApp, patience: Patience, *, drain_s: float) -> None:
+        super().__init__(
+            app,
+            http=PatientHttp,
+            ws=PatientWebSocket,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws_max_size=WATCHER_MESSAGE_BYTES,
+            ws_per_message_deflate=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=max(1, round(drain_s)),
+            h11_max_incomplete_event_size=MOST_HEAD_BYTES,
+        )
+        self.patience = patience
+
+
+class PatientHttp(H11Protocol):
+    """HTTP/1.1 for clients that mean it."""
+
+    def __init__(
+        self,
+        config: HttpConfig,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._patience = config.patience
+        self._deadline: asyncio.TimerHandle | None = None
+        self._uptake: Uptake | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        """A peer is there: now it has to say what it wants."""
+        super().connection_made(transport)
+        self._uptake = Uptake(transport, self._patience.min_bytes_per_s)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Feed h11, in parts while it waits for a head, and mind the clock."""
+        while data and self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+            super().data_received(data[:_SLICE])
+            data = data[_SLICE:]
+        if data and not self.transport.is_closing():
+            super().data_received(data)
+        self._watch()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer a request that is none, unless its answer has begun: a chunk may be damaged."""
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            super().send_400_response(msg)
+        else:
+            self.transport.abort()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hand the connection over, with nothing of ours left on it."""
+        if self._uptake is not None:
+            self._uptake.resume()
+        super().handle_websocket_upgrade(event)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is left to wait for."""
+        self._forgive()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The peer does not take its answer at once."""
+        super().pause_writing()
+        if self._uptake is not None:
+            self._uptake.pause()
+
+    def resume_writing(self) -> None:
+        """It has taken it."""
+        super().resume_writing()
+        if self._uptake is not None:
+            self._uptake.resume()
+
+    def _watch(self) -> None:
+        """Give a peer a deadline while it has to send something that no route waits for.
+
+        That is the head of a request, or the rest of one that has its answer already. Between two
+        requests uvicorn's own timer runs.
+        """
+        owes = self.conn.their_state is h11.IDLE or self.conn.our_state is h11.DONE
+        if not owes or self.transport.is_closing():
+            self._forgive()
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(
+                self._patience.head_s, self.timeout_keep_alive_handler
+            )
+
+    def _forgive(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+class PatientWebSocket(WebSocketsSansIOProtocol):
+    """A WebSocket whose reader reads."""
+
+    def __init__(
+        self,
+        config: HttpConfig,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._patience = config.patience
+        self._uptake: Uptake | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection has been handed over."""
+        super().connection_made(transport)
+        self._uptake = Uptake(self.transport, self._patience.min_bytes_per_s)
+
+    def data_received(self, data: bytes) -> None:
+        """Answer, but not without bound: every ping is worth a pong."""
+        super().data_received(data)
+        if self.transport.get_write_buffer_size() > MOST_UNSENT:
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody is left who could read."""
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The peer does not take its events at once."""
+        super().pause_writing()
+        if self._uptake is not None:
+            self._uptake.pause()
+
+    def resume_writing(self) -> None:
+        """It has taken them."""
+        super().resume_writing()
+        if self._uptake is not None:
+            self._uptake.resume()
