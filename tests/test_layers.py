@@ -21,7 +21,7 @@ LAYERS = [
             "speech",
             "text",
             "protocol",
-            "access.caller",
+            "access",
             "engine.scheduler",
             "engine.tally",
             "calibration.verdict",

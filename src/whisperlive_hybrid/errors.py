@@ -67,6 +67,14 @@ class Overloaded(WhisperLiveError):
         self.retry_after_s = retry_after_s
 
 
+class LimitReached(Overloaded):
+    """The caller has taken what it may; the server has room, and others are served."""
+
+
+class DayUsedUp(LimitReached):
+    """The caller has had its audio for today; only midnight helps."""
+
+
 class Draining(Overloaded):
     """The server is shutting down and takes no new work."""
 

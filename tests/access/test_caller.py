@@ -17,3 +17,8 @@ def test_without_a_key_the_address_answers() -> None:
 def test_an_address_that_looks_like_a_key_is_none() -> None:
     """Accounts of addresses and of keys never meet."""
     assert Caller("7f3a").account != Caller("192.0.2.1", KeyCard("7f3a", "captions")).account
+
+
+def test_a_subscriber_of_ipv6_has_one_account() -> None:
+    """Another address out of its 2**64 gives nobody a second allowance."""
+    assert Caller("2001:db8::1").account == Caller("2001:db8::ffff").account

@@ -3,7 +3,9 @@ import pytest
 from whisperlive_hybrid.errors import (
     BackendFailed,
     BadAudio,
+    DayUsedUp,
     Draining,
+    LimitReached,
     ModelUnavailable,
     NotFound,
     Overloaded,
@@ -55,3 +57,11 @@ def test_a_defect_tells_nothing() -> None:
     assert message_of(FileNotFoundError("/etc/secret")) == (
         "The server failed to handle this request."
     )
+
+
+def test_a_day_that_is_used_up_is_not_asked_for_again() -> None:
+    """SDKs wait two minutes at most, then they would send the file again for nothing."""
+    headers = headers_of(DayUsedUp("…", retry_after_s=40_000.0))
+    assert headers == {"retry-after": "40000", "x-should-retry": "false"}
+    assert headers_of(LimitReached("…", retry_after_s=2.5)) == {"retry-after": "3"}
+    assert fault_of(DayUsedUp("…", retry_after_s=1)).status == 429

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from whisperlive_hybrid.access.addresses import subscriber
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one caller may take; None where nothing bounds it."""
+    """What one caller may take; None where nothing is said, 0 where nothing bounds it."""
 
     requests_per_minute: int | None = None
     """Requests that ask for work; looking at a job or at the server's health is free."""
@@ -40,5 +42,5 @@ class Caller:
 
     @property
     def account(self) -> str:
-        """On whom its work is booked: its key, or else its address."""
-        return f"key:{self.key.id}" if self.key else f"address:{self.address}"
+        """On whom its work is booked: its key, or else its address, the /64 of it for IPv6."""
+        return f"key:{self.key.id}" if self.key else f"address:{subscriber(self.address)}"

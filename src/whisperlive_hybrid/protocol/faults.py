@@ -8,6 +8,7 @@ from whisperlive_hybrid.errors import (
     BackendFailed,
     BadRequest,
     Conflict,
+    DayUsedUp,
     Draining,
     ModelUnavailable,
     NotFound,
@@ -29,7 +30,7 @@ class Fault:
     code: str | None = None
     """None: whatever the error itself says."""
     may_retry: bool = True
-    """False: what SDKs would ask again at once (409, 5xx), and to no avail; with the file."""
+    """False: what SDKs would ask again soon (409, 429, 5xx), and to no avail; with the file."""
 
 
 FAULTS: Final[dict[type[Exception], Fault]] = {
@@ -40,6 +41,7 @@ FAULTS: Final[dict[type[Exception], Fault]] = {
     Stalled: Fault(408),
     TooLarge: Fault(413, "server_error"),  # OpenAI's own type for it
     Overloaded: Fault(429, "requests", "rate_limit_exceeded"),
+    DayUsedUp: Fault(429, "requests", "rate_limit_exceeded", may_retry=False),
     Draining: Fault(503, "server_error", "server_draining"),
     BackendFailed: Fault(500, "server_error"),
     OutOfSpace: Fault(507, "server_error", "insufficient_storage", may_retry=False),
