@@ -11,6 +11,7 @@ import anyio
 import numpy as np
 from wav_files import open_wav, write_wav
 
+from whisperlive_hybrid.access.caller import Caller
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend, pause, speak
 from whisperlive_hybrid.config import Settings
@@ -26,6 +27,8 @@ from whisperlive_hybrid.protocol.openai.request import AudioRequest
 from whisperlive_hybrid.recording import OpenMedia, Recordings
 from whisperlive_hybrid.store.store import JobStore, open_store
 from whisperlive_hybrid.types import DecodeOptions
+
+SOMEBODY = Caller("192.0.2.1")
 
 SECRET = "whsec_c2VjcmV0LW9mLXRoaXMtdGVzdA=="  # noqa: S105 (opens nothing)
 
@@ -130,7 +133,7 @@ async def workshop(
             jobs = await open_jobs(means, wanted)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(jobs.run)
-                yield Workshop(jobs.desk, jobs.close, store, directory)
+                yield Workshop(jobs.desk_for(SOMEBODY), jobs.close, store, directory)
                 jobs.close()
 
 

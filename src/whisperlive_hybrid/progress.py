@@ -12,6 +12,7 @@ from typing import Final
 
 import anyio
 
+from whisperlive_hybrid.access.caller import Caller
 from whisperlive_hybrid.errors import Conflict, Overloaded
 from whisperlive_hybrid.protocol.failure import Failure
 from whisperlive_hybrid.protocol.uploads import PROGRESS_ID, Stage, UploadNews
@@ -40,6 +41,10 @@ class Bell:
         """Wake everybody."""
         rung, self._next = self._next, anyio.Event()
         rung.set()
+
+
+_Key = tuple[str, str]
+"""The account of the key that was shown, "" where none keeps callers apart; and the id."""
 
 
 class _Entry:
@@ -104,22 +109,26 @@ class UploadWatch:
 
 
 class UploadBoard:
-    """Uploads by the id that their client chose; in memory, and only so many of them."""
+    """Uploads by the id that their client chose; in memory, and only so many of them.
+
+    Ids of two keys never meet. Whoever may see all finds another's upload that has begun.
+    """
 
     def __init__(
         self, clock: Callable[[], float] = anyio.current_time, limit: int = LONGEST_BOARD
     ) -> None:
         self._clock = clock
         self._limit = limit
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[_Key, _Entry] = {}
 
     @contextmanager
-    def upload(self, upload_id: str) -> Iterator[UploadProgress]:
+    def upload(self, caller: Caller, upload_id: str) -> Iterator[UploadProgress]:
         """Show an upload while inside; what comes out as an exception is shown as its failure.
 
         Raises `Conflict` if an upload of that id is under way.
         """
-        entry = self._entry(upload_id)
+        key = _own(caller, upload_id)
+        entry = self._entry(key)
         if entry.news is not None:
             if entry.news.stage is Stage.PROGRESS:
                 raise Conflict(
@@ -127,7 +136,7 @@ class UploadBoard:
                     param=PROGRESS_ID,
                     code="progress_id_in_use",
                 )
-            entry = self._entries[upload_id] = _Entry()  # who watches the old one has seen its end
+            entry = self._entries[key] = _Entry()  # who watches the old one has seen its end
         progress = UploadProgress(entry, UploadNews(upload_id))
         try:
             yield progress
@@ -143,29 +152,36 @@ class UploadBoard:
             entry.ended_at = self._clock()
 
     @contextmanager
-    def watch(self, upload_id: str) -> Iterator[UploadWatch]:
+    def watch(self, caller: Caller, upload_id: str) -> Iterator[UploadWatch]:
         """Watch an upload, also before it begins. Raises `Overloaded` if too many are watched."""
-        entry = self._entry(upload_id)
+        key = self._visible(caller, upload_id)
+        entry = self._entry(key)
         entry.watchers += 1
         try:
             yield UploadWatch(entry)
         finally:
             entry.watchers -= 1
             if entry.news is None and not entry.watchers:
-                self._entries.pop(upload_id, None)
+                self._entries.pop(key, None)
 
-    def _entry(self, upload_id: str) -> _Entry:
+    def _visible(self, caller: Caller, upload_id: str) -> _Key:
+        own = _own(caller, upload_id)
+        if caller.sees_only is not None or own in self._entries:
+            return own
+        return next((key for key in self._entries if key[1] == upload_id), own)
+
+    def _entry(self, key: _Key) -> _Entry:
         self._forget_old()
-        if upload_id not in self._entries:
+        if key not in self._entries:
             self._make_room()
-            self._entries[upload_id] = _Entry()
-        return self._entries[upload_id]
+            self._entries[key] = _Entry()
+        return self._entries[key]
 
     def _forget_old(self) -> None:
         old = self._clock() - SHOWN_AFTER_END_S
-        for upload_id, entry in list(self._entries.items()):
+        for key, entry in list(self._entries.items()):
             if entry.is_idle and entry.ended_at <= old:
-                del self._entries[upload_id]
+                del self._entries[key]
 
     def _make_room(self) -> None:
         """Forget the upload that ended first; what is under way or watched stays."""
@@ -175,3 +191,7 @@ class UploadBoard:
         if not ended:
             raise Overloaded("Too many uploads are watched.", retry_after_s=_RETRY_S)
         del self._entries[min(ended, key=ended.__getitem__)]
+
+
+def _own(caller: Caller, upload_id: str) -> _Key:
+    return caller.sees_only or "", upload_id

@@ -22,3 +22,13 @@ def test_an_address_that_looks_like_a_key_is_none() -> None:
 def test_a_subscriber_of_ipv6_has_one_account() -> None:
     """Another address out of its 2**64 gives nobody a second allowance."""
     assert Caller("2001:db8::1").account == Caller("2001:db8::ffff").account
+
+
+def test_keys_keep_callers_apart() -> None:
+    """A key sees its own work, an admin's all, and so does everybody while there are no keys."""
+    key, other = Caller("a", KeyCard("1", "one")), Caller("a", KeyCard("2", "other"))
+    assert key.may_see(key.account)
+    assert not key.may_see(other.account)
+    assert not key.may_see("")
+    assert Caller("a", KeyCard("3", "admin", is_admin=True)).may_see(key.account)
+    assert Caller("b").may_see(Caller("a").account)

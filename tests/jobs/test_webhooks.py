@@ -7,7 +7,7 @@ import pytest
 from workshop import SECRET, Clock, Network
 
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.jobs.job import Job, JobRequest, NewSource, Origin, Status
+from whisperlive_hybrid.jobs.job import Job, JobRequest, NewJob, NewSource, Origin, Status
 from whisperlive_hybrid.jobs.webhooks import Webhooks, webhook_of
 from whisperlive_hybrid.progress import Bell
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
@@ -31,7 +31,8 @@ async def cancelled_job(store: JobStore, clock: Clock) -> tuple[Job, Delivery]:
     """A job that has ended, its webhook in the store."""
     request = JobRequest(AudioRequest(), webhook_url=HOOK)
     source = NewSource("a", Origin.UPLOAD, "a.media")
-    job = (await store.add("job_1", request, [source], clock.now, 9)).cancelled(clock.now, 2e9)
+    new = NewJob("job_1", "", request)
+    job = (await store.add(new, [source], clock.now, 9)).cancelled(clock.now, 2e9)
     delivery = webhook_of(job, clock.now)
     assert delivery is not None
     assert await store.cancel(job, delivery)

@@ -35,7 +35,8 @@ def source(index: int = 0, status: Status = Status.COMPLETED, **changes: object)
 def job(*sources: Source, **changes: object) -> Job:
     """A job that has ended."""
     request = JobRequest(AudioRequest(model="demo"))
-    made = Job(7, "job_1", request, Status.COMPLETED, sources or (source(),), 1000.9, 1001.0, 1002)
+    files = sources or (source(),)
+    made = Job(7, "job_1", "", request, Status.COMPLETED, files, 1000.9, 1001.0, 1002)
     return replace(made, **changes)  # type: ignore[arg-type]
 
 

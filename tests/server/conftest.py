@@ -29,7 +29,6 @@ from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.fetch.fetcher import open_fetcher
 from whisperlive_hybrid.jobs.board import JobBoard
-from whisperlive_hybrid.jobs.desk import JobDesk
 from whisperlive_hybrid.jobs.jobs import open_jobs
 from whisperlive_hybrid.jobs.run import Means
 from whisperlive_hybrid.media import open_audio
@@ -37,6 +36,7 @@ from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
 from whisperlive_hybrid.models import DEMO, find_model
 from whisperlive_hybrid.recording import OpenMedia, Recordings
 from whisperlive_hybrid.server.http.app import build_http_app
+from whisperlive_hybrid.server.http.feeds import DeskFor
 from whisperlive_hybrid.server.http.sockets import HttpConfig, Patience
 from whisperlive_hybrid.store.store import open_store
 from whisperlive_hybrid.types import Samples
@@ -61,13 +61,13 @@ class OpenDoor(Protocol):
 @asynccontextmanager
 async def running_jobs(
     pool: ModelPool, recordings: Recordings, settings: Settings
-) -> AsyncIterator[tuple[Recordings, JobDesk]]:
+) -> AsyncIterator[tuple[Recordings, DeskFor]]:
     """Jobs in a directory of their own."""
     with TemporaryDirectory() as directory, open_store(Path(directory)) as store:
         jobs = await open_jobs(Means(store, pool, recordings, Network(), JobBoard()), settings)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(jobs.run)
-            yield recordings, jobs.desk
+            yield recordings, jobs.desk_for
             jobs.close()
 
 
@@ -92,7 +92,7 @@ async def open_door(
         Engine(backend or FakeBackend(), queue_limit=queue_limit) as engine,
         ModelPool(engine, EnergyVad(), others, Room(bytes=1000, idle_s=60)) as pool,
         open_fetcher(wanted, tls=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)) as fetcher,
-        running_jobs(pool, Recordings(media), wanted) as (recordings, desk),
+        running_jobs(pool, Recordings(media), wanted) as (recordings, desk_for),
     ):
         app = build_http_app(
             engine,
@@ -101,7 +101,7 @@ async def open_door(
             live_clients=lambda: 3,
             recordings=recordings,
             fetcher=fetcher,
-            desk=desk,
+            desk_for=desk_for,
         )
         yield app, engine
 
@@ -173,7 +173,7 @@ async def open_speech_door() -> AsyncIterator[tuple[FastAPI, Engine]]:
         Engine(Ct2Backend(find_model(DEMO), device="cpu", workers=2)) as engine,
         ModelPool(engine, SileroVad(), (), Room(bytes=1000, idle_s=60)) as pool,
         open_fetcher(settings) as fetcher,
-        running_jobs(pool, Recordings(open_audio), settings) as (recordings, desk),
+        running_jobs(pool, Recordings(open_audio), settings) as (recordings, desk_for),
     ):
         app = build_http_app(
             engine,
@@ -182,7 +182,7 @@ async def open_speech_door() -> AsyncIterator[tuple[FastAPI, Engine]]:
             live_clients=lambda: 0,
             recordings=recordings,
             fetcher=fetcher,
-            desk=desk,
+            desk_for=desk_for,
         )
         yield app, engine
 

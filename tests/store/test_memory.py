@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from whisperlive_hybrid.jobs.job import JobRequest, NewSource, Origin, Source
+from whisperlive_hybrid.jobs.job import JobRequest, NewJob, NewSource, Origin, Source
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
 from whisperlive_hybrid.store.store import JobStore
 from whisperlive_hybrid.types import Language, Reading, Segment, Span, Window
@@ -24,7 +24,8 @@ def reading(text: str) -> Reading:
 async def source_in(store: JobStore) -> Source:
     """A file of a job."""
     upload = NewSource("a", Origin.UPLOAD, "a.media")
-    return (await store.add("job_1", JobRequest(AudioRequest()), [upload], 0.0, 9)).sources[0]
+    new = NewJob("job_1", "", JobRequest(AudioRequest()))
+    return (await store.add(new, [upload], 0.0, 9)).sources[0]
 
 
 async def test_what_was_kept_is_recalled_by_the_next_process(store: JobStore) -> None:

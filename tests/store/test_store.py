@@ -11,6 +11,7 @@ from whisperlive_hybrid.errors import BadRequest, Overloaded
 from whisperlive_hybrid.jobs.job import (
     Job,
     JobRequest,
+    NewJob,
     NewSource,
     Origin,
     Result,
@@ -30,12 +31,14 @@ OWNER = "this server"
 REQUEST = JobRequest(AudioRequest(model="demo"))
 
 
-async def submitted(store: JobStore, name: str = "job_1", files: int = 1, limit: int = 9) -> Job:
+async def submitted(
+    store: JobStore, name: str = "job_1", files: int = 1, limit: int = 9, account: str = OWNER
+) -> Job:
     """A job with uploads."""
     sources = [NewSource(f"{n}.wav", Origin.UPLOAD, new_name()) for n in range(files)]
     for source in sources:
         await store.spool_in(source.spooled, io.BytesIO(b"audio"))
-    return await store.add(name, REQUEST, sources, NOW, limit)
+    return await store.add(NewJob(name, account, REQUEST), sources, NOW, limit)
 
 
 async def taken(store: JobStore, now: float = NOW) -> Job | None:
@@ -264,3 +267,11 @@ def test_a_later_version_is_not_touched(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(BadRequest, match="later version"), open_store(tmp_path):
         pass
+
+
+async def test_a_list_can_be_that_of_one_account(store: JobStore) -> None:
+    """Filtered before it is cut into pages, so that nobody gets an empty page before the last."""
+    for n in range(6):
+        await submitted(store, f"job_{n}", account=f"key:{n % 2}")
+    assert [job.id for job in await store.page(2, None, None, "key:1")] == ["job_5", "job_3"]
+    assert len(await store.page(9, None, None)) == 6

@@ -44,3 +44,15 @@ class Caller:
     def account(self) -> str:
         """On whom its work is booked: its key, or else its address, the /64 of it for IPv6."""
         return f"key:{self.key.id}" if self.key else f"address:{subscriber(self.address)}"
+
+    @property
+    def sees_only(self) -> str | None:
+        """The account to whose work its view is limited; None for one that may see all.
+
+        Addresses keep nobody apart, many have one and the same: only keys do.
+        """
+        return self.account if self.key and not self.key.is_admin else None
+
+    def may_see(self, account: str) -> bool:
+        """Whether work that is booked on an account is its business."""
+        return self.sees_only in {None, account}

@@ -8,9 +8,19 @@ from typing import BinaryIO, Final
 
 import anyio
 
+from whisperlive_hybrid.access.caller import Caller
 from whisperlive_hybrid.errors import BadRequest, Conflict, NotFound, Unsupported
 from whisperlive_hybrid.jobs.board import JobWatch
-from whisperlive_hybrid.jobs.job import Job, JobRequest, NewSource, Origin, Result, Source, Status
+from whisperlive_hybrid.jobs.job import (
+    Job,
+    JobRequest,
+    NewJob,
+    NewSource,
+    Origin,
+    Result,
+    Source,
+    Status,
+)
 from whisperlive_hybrid.jobs.run import Means
 from whisperlive_hybrid.jobs.webhooks import webhook_of
 from whisperlive_hybrid.store.spool import new_name
@@ -43,9 +53,10 @@ class UploadedFile:
 
 
 class JobDesk:
-    """What the doors know of jobs."""
+    """What one caller can do with jobs; those of others are not there for it."""
 
-    def __init__(self, means: Means, limits: JobLimits) -> None:
+    def __init__(self, means: Means, limits: JobLimits, caller: Caller) -> None:
+        self._caller = caller
         self._means = means
         self._store = means.store
         self._board = means.board
@@ -62,8 +73,7 @@ class JobDesk:
             # A client that hangs up now must not part the row from the files that it names.
             with anyio.CancelScope(shield=True):
                 job = await self._store.add(
-                    f"job_{uuid.uuid4().hex}",
-                    request,
+                    NewJob(f"job_{uuid.uuid4().hex}", self._caller.account, request),
                     [*files, *map(_to_fetch, request.urls)],
                     self._means.clock(),
                     self._limits.unfinished,
@@ -74,7 +84,7 @@ class JobDesk:
     async def job(self, job_id: str) -> Job:
         """Its newest state; raises `NotFound`."""
         stored = await self._store.job(job_id)
-        if stored is None:
+        if stored is None or not self._caller.may_see(stored.account):
             raise NotFound(f"There is no job {job_id[:80]!r}.", code="job_not_found")
         live = self._board.running.get(job_id)
         return live.job if live and not stored.status.is_finished else stored
@@ -84,7 +94,7 @@ class JobDesk:
     ) -> tuple[list[Job], bool]:
         """At most `limit` jobs, newest first, older than `after`; and whether there are more."""
         before = (await self.job(after)).number if after else None
-        found = await self._store.page(limit + 1, before, status)
+        found = await self._store.page(limit + 1, before, status, self._caller.sees_only)
         running = self._board.running
         newest = [running[job.id].job if job.id in running else job for job in found]
         return newest[:limit], len(found) > limit

@@ -48,6 +48,16 @@ class JobRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to be."""
+
+    id: str
+    account: str
+    """Whose it is: a `Caller.account`."""
+    request: JobRequest
+
+
+@dataclass(frozen=True, slots=True)
 class NewSource:
     """A file to be: an upload that lies in the spool, or a URL that is still to be fetched."""
 
@@ -96,6 +106,8 @@ class Job:
     number: int
     """In the order of submission."""
     id: str
+    account: str
+    """Whose it is: a `Caller.account`; "" for one from before there were accounts."""
     request: JobRequest
     status: Status
     sources: tuple[Source, ...]

@@ -1,4 +1,4 @@
-"""Jobs in one piece: the desk where they are handed in, and what works behind it."""
+"""Jobs in one piece: the desks where they are handed in, and what works behind them."""
 
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
@@ -7,6 +7,7 @@ from typing import Any, Final
 import anyio
 import structlog
 
+from whisperlive_hybrid.access.caller import Caller
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.jobs.desk import JobDesk, JobLimits
 from whisperlive_hybrid.jobs.run import Means
@@ -25,12 +26,16 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Jobs:
-    """The desk for the doors, and what works behind it."""
+    """The desks for the doors, and what works behind them."""
 
-    def __init__(self, means: Means, desk: JobDesk, works: Sequence[Work]) -> None:
-        self.desk = desk
+    def __init__(self, means: Means, limits: JobLimits, works: Sequence[Work]) -> None:
         self._means = means
+        self._limits = limits
         self._works = works
+
+    def desk_for(self, caller: Caller) -> JobDesk:
+        """The desk as this caller sees it."""
+        return JobDesk(self._means, self._limits, caller)
 
     async def run(self) -> None:
         """Run jobs until `close`; those first that an earlier process had begun."""
@@ -65,7 +70,7 @@ async def open_jobs(means: Means, settings: Settings) -> Jobs:
     if key is not None:
         ended = means.board.ended
         works.append(Webhooks(means.store, means.fetcher, key, ended, means.clock).run)
-    return Jobs(means, JobDesk(means, limits), works)
+    return Jobs(means, limits, works)
 
 
 async def _kept_up(work: Work) -> None:

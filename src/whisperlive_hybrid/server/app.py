@@ -81,7 +81,7 @@ async def serve(
             live_clients=lambda: live.n_clients,
             fetcher=fetcher,
             recordings=recordings,
-            desk=jobs.desk,
+            desk_for=jobs.desk_for,
         )
         http = _HttpDoor(app, settings)
         census = Census(settings.connections_per_address, most_connections(settings))

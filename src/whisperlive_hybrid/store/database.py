@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from whisperlive_hybrid.errors import OutOfSpace
-from whisperlive_hybrid.store.schema import prepare
+from whisperlive_hybrid.errors import BadRequest, OutOfSpace
+from whisperlive_hybrid.store.versions import Schema
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,15 +38,16 @@ class Database:
         begun is either done or undone when this returns.
         """
         return await anyio.to_thread.run_sync(
-            lambda: self._transaction(query, *arguments, **named), limiter=self._one_at_a_time
+            lambda: self.run_blocking(query, *arguments, **named), limiter=self._one_at_a_time
         )
 
-    def _transaction(
+    def run_blocking(
         self,
         query: Callable[Concatenate[Connection, P], T],
         *arguments: P.args,
         **named: P.kwargs,
     ) -> T:
+        """As `run`, for a command that has no event loop."""
         try:
             with self._engine.begin() as connection:
                 return query(connection, *arguments, **named)
@@ -60,26 +61,46 @@ class Database:
         self._engine.dispose()
 
 
-def open_database(file: Path) -> Database:
-    """Open or create a SQLite database; blocking. Raises `BadRequest` if it is of a later version.
+def open_database(file: Path, schema: Schema) -> Database:
+    """Open or create a SQLite database; blocking.
+
+    Raises `BadRequest` if it is of a later version, or cannot be opened.
 
     `synchronous=FULL`: a job that was answered with 202 outlives a power cut, and so does a window
     that was read; the flush costs a few milliseconds, a window hundreds.
     """
     engine = create_engine(f"sqlite:///{file}")
     event.listen(engine, "connect", _configure)
-    with engine.begin() as connection:
-        prepare(connection)
+    event.listen(engine, "begin", _begin)
+    try:
+        with engine.begin() as connection:
+            schema.prepare(connection)
+    except DBAPIError as error:
+        engine.dispose()
+        raise BadRequest(
+            f"Cannot open {file.name} in WHISPERLIVE_DATA_DIR: {error.orig}."
+        ) from error
+    except BadRequest:
+        engine.dispose()
+        raise
     return Database(engine)
 
 
 def _configure(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    # The driver would begin a transaction at the first INSERT, too late for what a migration does.
+    connection.isolation_level = None
     # Readers from outside (a backup, an operator's shell) and the writer do not block each other.
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     # What is deleted is overwritten: people's words do not stay behind in free pages.
     connection.execute("PRAGMA secure_delete = ON")
+
+
+def _begin(connection: Connection) -> None:
+    # The right to write at once: one who reads first and then writes would be refused if another
+    # process had written in between, where this one waits its turn.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _is_full(error: DBAPIError) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
 
 from whisperlive_hybrid.errors import Overloaded
-from whisperlive_hybrid.jobs.job import UNFINISHED, Job, JobRequest, NewSource, Source, Status
+from whisperlive_hybrid.jobs.job import UNFINISHED, Job, NewJob, NewSource, Source, Status
 from whisperlive_hybrid.store import rows
 from whisperlive_hybrid.store.schema import jobs, readings, sources
 
@@ -23,8 +23,7 @@ _LISTED = [column for column in sources.c if column is not sources.c.result]
 
 def add(
     connection: Connection,
-    job_id: str,
-    request: JobRequest,
+    new: NewJob,
     files: Sequence[NewSource],
     *,
     now: float,
@@ -34,10 +33,10 @@ def add(
     waiting = select(func.count()).select_from(jobs).where(jobs.c.status.in_(_UNFINISHED))
     if (connection.scalar(waiting) or 0) >= limit:
         raise Overloaded(f"{limit} jobs wait already; try later.", retry_after_s=FULL_RETRY_S)
-    row = rows.new_job(job_id, request, now)
+    row = rows.new_job(new, now)
     number = connection.scalars(insert(jobs).values(row).returning(jobs.c.number)).one()
-    new = [rows.new_source(number, position, file) for position, file in enumerate(files)]
-    connection.execute(insert(sources), new)
+    of_job = [rows.new_source(number, position, file) for position, file in enumerate(files)]
+    connection.execute(insert(sources), of_job)
     return one(connection, jobs.c.number == number)[0]
 
 
@@ -47,11 +46,17 @@ def one(connection: Connection, where: ColumnElement[bool]) -> list[Job]:
 
 
 def page(
-    connection: Connection, *, limit: int, before: int | None, status: Status | None
+    connection: Connection,
+    *,
+    limit: int,
+    before: int | None,
+    status: Status | None,
+    account: str | None,
 ) -> list[Job]:
-    """The newest jobs whose number is below `before`."""
+    """The newest jobs whose number is below `before`; None: whatever it is."""
     wanted = [] if before is None else [jobs.c.number < before]
     wanted += [] if status is None else [jobs.c.status == status.value]
+    wanted += [] if account is None else [jobs.c.account == account]
     return _jobs(connection, and_(True, *wanted), limit=limit)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from whisperlive_hybrid.jobs.job import Job, JobRequest, NewSource, Origin, Source, Status
+from whisperlive_hybrid.jobs.job import Job, JobRequest, NewJob, NewSource, Origin, Source, Status
 from whisperlive_hybrid.jobs.stored import (
     audio_of_text,
     audio_to_text,
@@ -23,6 +23,7 @@ def job_of(row: RowMapping, sources: Iterable[RowMapping]) -> Job:
     return Job(
         number=row["number"],
         id=row["id"],
+        account=row["account"],
         request=JobRequest(audio_of_text(row["audio"], row["model"]), urls, row["webhook_url"]),
         status=Status(row["status"]),
         sources=found,
@@ -35,10 +36,12 @@ def job_of(row: RowMapping, sources: Iterable[RowMapping]) -> Job:
     )
 
 
-def new_job(job_id: str, request: JobRequest, now: float) -> Values:
+def new_job(new: NewJob, now: float) -> Values:
     """The row of a job that was just submitted."""
+    request = new.request
     return {
-        "id": job_id,
+        "id": new.id,
+        "account": new.account,
         "status": Status.QUEUED.value,
         "model": request.audio.model,
         "audio": audio_to_text(request.audio),

@@ -17,20 +17,12 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    insert,
-    select,
 )
+from sqlalchemy.schema import CreateIndex
 
-from whisperlive_hybrid.errors import BadRequest
-
-SCHEMA_VERSION: Final = 1
-"""Raised by whoever changes a table; `prepare` is then where older databases are migrated."""
+from whisperlive_hybrid.store.versions import Schema
 
 metadata: Final = MetaData()
-
-schema_versions: Final = Table(
-    "schema_versions", metadata, Column("version", Integer, primary_key=True, autoincrement=False)
-)
 
 jobs: Final = Table(
     "jobs",
@@ -50,7 +42,10 @@ jobs: Final = Table(
     # The lease: who runs the job, and until when nobody else may take it.
     Column("owner", String(40)),
     Column("leased_until", Double),
+    # Whose it is (`Caller.account`); "" for jobs from before there were accounts.
+    Column("account", Text, nullable=False, server_default=""),
     Index("jobs_by_status", "status", "number"),
+    Index("jobs_by_account", "account", "number"),
     sqlite_autoincrement=True,  # the number of a deleted job is never given again
 )
 
@@ -99,14 +94,10 @@ deliveries: Final = Table(
 )
 
 
-def prepare(connection: Connection) -> None:
-    """Create what is missing; raises `BadRequest` for a database of a later version."""
-    metadata.create_all(connection)
-    found = connection.scalar(select(schema_versions.c.version))
-    if found is None:
-        connection.execute(insert(schema_versions).values(version=SCHEMA_VERSION))
-    elif found > SCHEMA_VERSION:
-        raise BadRequest(
-            f"The jobs in WHISPERLIVE_DATA_DIR were written by a later version of this server "
-            f"(schema {found}; this one knows {SCHEMA_VERSION})."
-        )
+def _add_account(connection: Connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE jobs ADD COLUMN account TEXT DEFAULT '' NOT NULL")
+    by_account = next(index for index in jobs.indexes if index.name == "jobs_by_account")
+    connection.execute(CreateIndex(by_account))
+
+
+SCHEMA: Final = Schema("jobs", metadata, version=2, migrations={1: _add_account})

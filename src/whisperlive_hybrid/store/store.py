@@ -15,14 +15,14 @@ import anyio.to_thread
 from sqlalchemy import Connection
 
 from whisperlive_hybrid.errors import BadAudio
-from whisperlive_hybrid.jobs.job import Job, JobRequest, NewSource, Result, Source, Status
+from whisperlive_hybrid.jobs.job import Job, NewJob, NewSource, Result, Source, Status
 from whisperlive_hybrid.jobs.stored import result_of_text, result_to_text
 from whisperlive_hybrid.store import deliveries, queries
 from whisperlive_hybrid.store.database import Database, open_database
 from whisperlive_hybrid.store.deliveries import Delivery
 from whisperlive_hybrid.store.directory import locked_directory
 from whisperlive_hybrid.store.memory import SourceMemory
-from whisperlive_hybrid.store.schema import jobs
+from whisperlive_hybrid.store.schema import SCHEMA, jobs
 from whisperlive_hybrid.store.spool import Spool
 
 P = ParamSpec("P")
@@ -33,7 +33,7 @@ T = TypeVar("T")
 def open_store(directory: Path) -> Iterator["JobStore"]:
     """Open the store in `directory`, alone; blocking. Raises `BadRequest` if that cannot be."""
     with locked_directory(directory) as full:
-        database = open_database(full / "jobs.db")
+        database = open_database(full / "jobs.db", SCHEMA)
         try:
             yield JobStore(database, Spool(full / "spool"))
         finally:
@@ -91,19 +91,21 @@ class JobStore:
         """Delete files that no row names any more."""
         await self._on_disk(self.spool.remove, names)
 
-    async def add(
-        self, job_id: str, request: JobRequest, files: Sequence[NewSource], now: float, limit: int
-    ) -> Job:
+    async def add(self, new: NewJob, files: Sequence[NewSource], now: float, limit: int) -> Job:
         """Store a new job; raises `Overloaded` if `limit` jobs are unfinished already."""
-        return await self._run(queries.add, job_id, request, files, now=now, limit=limit)
+        return await self._run(queries.add, new, files, now=now, limit=limit)
 
     async def job(self, job_id: str) -> Job | None:
         """The job of that name."""
         return next(iter(await self._run(queries.one, jobs.c.id == job_id)), None)
 
-    async def page(self, limit: int, before: int | None, status: Status | None) -> list[Job]:
-        """The newest jobs, newest first, whose number is below `before`."""
-        return await self._run(queries.page, limit=limit, before=before, status=status)
+    async def page(
+        self, limit: int, before: int | None, status: Status | None, account: str | None = None
+    ) -> list[Job]:
+        """The newest jobs, newest first, whose number is below `before`; None: of any account."""
+        return await self._run(
+            queries.page, limit=limit, before=before, status=status, account=account
+        )
 
     async def take(
         self, owner: str, models: Collection[str], now: float, until: float

@@ -15,12 +15,11 @@ from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import WhisperLiveError
 from whisperlive_hybrid.fetch.fetcher import Fetcher
-from whisperlive_hybrid.jobs.desk import JobDesk
 from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.progress import UploadBoard
 from whisperlive_hybrid.recording import Recordings
 from whisperlive_hybrid.server.http.audio import AudioRoutes
-from whisperlive_hybrid.server.http.feeds import Feeds
+from whisperlive_hybrid.server.http.feeds import DeskFor, Feeds
 from whisperlive_hybrid.server.http.guard import BodyLimit, Stamp, UploadSlots
 from whisperlive_hybrid.server.http.identity import Identify
 from whisperlive_hybrid.server.http.jobs import JobRoutes
@@ -40,7 +39,7 @@ def build_http_app(
     live_clients: Callable[[], int],
     recordings: Recordings,
     fetcher: Fetcher,
-    desk: JobDesk,
+    desk_for: DeskFor,
 ) -> FastAPI:
     """The application for an ASGI server; `live_clients` counts the streams of the live door."""
     pace = partial(Pace, settings.min_bytes_per_s, settings.upload_s)
@@ -73,8 +72,8 @@ def build_http_app(
     AudioRoutes(pool, listener).mount(app)
     LegacyRoutes(pool, listener, fetcher).mount(app)
     JobRoutes(
-        desk,
-        Feeds(desk, uploads),
+        desk_for,
+        Feeds(desk_for, uploads),
         pool.names,
         most_files=settings.job_files,
         origins=settings.origins,

@@ -1,11 +1,12 @@
 """What can be watched by an id: a job, or a plain upload whose client chose the id."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 import anyio
 
+from whisperlive_hybrid.access.caller import Caller
 from whisperlive_hybrid.errors import NotFound
 from whisperlive_hybrid.jobs.board import JobWatch
 from whisperlive_hybrid.jobs.desk import JobDesk
@@ -16,6 +17,9 @@ from whisperlive_hybrid.server.http.events import Feed, Json
 
 BEGINS_WITHIN_S: Final = 30.0
 """How long a watcher waits for an upload that has not begun."""
+
+DeskFor = Callable[[Caller], JobDesk]
+"""The desk of jobs as a caller sees it."""
 
 
 class JobFeed:
@@ -54,26 +58,32 @@ class Feeds:
     """Opens the feed that an id stands for."""
 
     def __init__(
-        self, desk: JobDesk, uploads: UploadBoard, begins_within_s: float = BEGINS_WITHIN_S
+        self, desk_for: DeskFor, uploads: UploadBoard, begins_within_s: float = BEGINS_WITHIN_S
     ) -> None:
-        self._desk = desk
+        self._desk_for = desk_for
         self._uploads = uploads
         self._begins_within_s = begins_within_s
 
-    def open(self, watched_id: str) -> AbstractAsyncContextManager[tuple[Json, Feed]]:
-        """Enter the feed at its first event; raises `NotFound`, also for what never begins."""
+    def open(
+        self, caller: Caller, watched_id: str
+    ) -> AbstractAsyncContextManager[tuple[Json, Feed]]:
+        """Enter the feed at its first event.
+
+        Raises `NotFound`, also for what is another's, and for what never begins.
+        """
         is_upload = is_progress_id(watched_id)
-        return self._of_upload(watched_id) if is_upload else self._of_job(watched_id)
+        opened = self._of_upload if is_upload else self._of_job
+        return opened(caller, watched_id)
 
     @asynccontextmanager
-    async def _of_job(self, job_id: str) -> AsyncIterator[tuple[Json, Feed]]:
-        async with self._desk.watch(job_id) as watch:
+    async def _of_job(self, caller: Caller, job_id: str) -> AsyncIterator[tuple[Json, Feed]]:
+        async with self._desk_for(caller).watch(job_id) as watch:
             feed = JobFeed(watch)
             yield await _first(feed, job_id), feed
 
     @asynccontextmanager
-    async def _of_upload(self, upload_id: str) -> AsyncIterator[tuple[Json, Feed]]:
-        with self._uploads.watch(upload_id) as watch:
+    async def _of_upload(self, caller: Caller, upload_id: str) -> AsyncIterator[tuple[Json, Feed]]:
+        with self._uploads.watch(caller, upload_id) as watch:
             feed = UploadFeed(watch)
             first = None
             with anyio.move_on_after(self._begins_within_s):

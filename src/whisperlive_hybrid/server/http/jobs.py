@@ -36,7 +36,8 @@ from whisperlive_hybrid.protocol.openai.request import ResponseFormat
 from whisperlive_hybrid.server.http import job_schemas as schemas
 from whisperlive_hybrid.server.http.described import Schema, query_of, submission_of
 from whisperlive_hybrid.server.http.events import FeedStream, is_at_home, stream_to
-from whisperlive_hybrid.server.http.feeds import Feeds
+from whisperlive_hybrid.server.http.feeds import DeskFor, Feeds
+from whisperlive_hybrid.server.http.identity import caller_of
 from whisperlive_hybrid.server.http.upload import opened_form
 
 JOBS_PATH: Final = "/v1/jobs"
@@ -60,7 +61,7 @@ class JobRoutes:
 
     def __init__(
         self,
-        desk: JobDesk,
+        desk_for: DeskFor,
         feeds: Feeds,
         models: ModelNames,
         *,
@@ -68,7 +69,7 @@ class JobRoutes:
         origins: frozenset[str],
     ) -> None:
         """`origins` are those of pages that may watch besides our own."""
-        self._desk = desk
+        self._desk_for = desk_for
         self._feeds = feeds
         self._models = models
         self._most_files = most_files
@@ -96,7 +97,7 @@ class JobRoutes:
     async def submit(self, request: Request) -> Response:
         """Take a job in; the answer comes before it is read."""
         async with self._submission(request) as (fields, uploads):
-            job = await self._desk.submit(job_request(fields, self._models), uploads)
+            job = await self._desk(request).submit(job_request(fields, self._models), uploads)
         return JSONResponse(job_object(job), 202, {"location": f"{JOBS_PATH}/{job.id}"})
 
     async def page(self, request: Request) -> Response:
@@ -106,22 +107,22 @@ class JobRoutes:
         status = asked.get("status")
         if status is not None and status not in known:
             raise not_among("status", status, known)
-        found, has_more = await self._desk.page(
+        found, has_more = await self._desk(request).page(
             page_size(asked.get("limit")), asked.get("after"), Status(status) if status else None
         )
         return JSONResponse(job_list(found, has_more=has_more))
 
-    async def job(self, job_id: str) -> Response:
+    async def job(self, request: Request, job_id: str) -> Response:
         """One job, as it stands."""
-        return JSONResponse(job_object(await self._desk.job(job_id)))
+        return JSONResponse(job_object(await self._desk(request).job(job_id)))
 
-    async def cancel(self, job_id: str) -> Response:
+    async def cancel(self, request: Request, job_id: str) -> Response:
         """End a job."""
-        return JSONResponse(job_object(await self._desk.cancel(job_id)))
+        return JSONResponse(job_object(await self._desk(request).cancel(job_id)))
 
-    async def delete(self, job_id: str) -> Response:
+    async def delete(self, request: Request, job_id: str) -> Response:
         """Throw a job away."""
-        await self._desk.delete(job_id)
+        await self._desk(request).delete(job_id)
         return JSONResponse(deleted(job_id))
 
     async def result(self, request: Request, job_id: str) -> Response:
@@ -132,16 +133,17 @@ class JobRoutes:
         if written not in formats:
             raise not_among("format", written, formats)
         wanted = ResponseFormat(written)
-        job, results = await self._desk.results(job_id, file_index(asked.get("file")))
+        index = file_index(asked.get("file"))
+        job, results = await self._desk(request).results(job_id, index)
         if len(results) > 1:
             return JSONResponse(result_list(job, results, wanted))
         [(source, result)] = results
         body = result_body(job, source, result, wanted)
         return PlainTextResponse(body) if isinstance(body, str) else JSONResponse(body)
 
-    async def events(self, job_id: str) -> Response:
+    async def events(self, request: Request, job_id: str) -> Response:
         """A job, or an upload by its X-Progress-Id, as server-sent events."""
-        return FeedStream(partial(self._feeds.open, job_id))
+        return FeedStream(partial(self._feeds.open, caller_of(request), job_id))
 
     async def watch(self, socket: WebSocket, job_id: str) -> None:
         """The same over a WebSocket."""
@@ -149,7 +151,10 @@ class JobRoutes:
         if not is_at_home(headers.get("origin"), headers.get("host"), self._origins):
             await socket.close()  # before it is accepted: the handshake is answered with 403
             return
-        await stream_to(socket, partial(self._feeds.open, job_id))
+        await stream_to(socket, partial(self._feeds.open, caller_of(socket), job_id))
+
+    def _desk(self, request: Request) -> JobDesk:
+        return self._desk_for(caller_of(request))
 
     @asynccontextmanager
     async def _submission(

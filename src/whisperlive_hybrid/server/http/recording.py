@@ -11,6 +11,7 @@ from starlette.requests import Request
 from whisperlive_hybrid.progress import UploadBoard, UploadProgress
 from whisperlive_hybrid.protocol.uploads import PROGRESS_ID, progress_id
 from whisperlive_hybrid.recording import Recordings
+from whisperlive_hybrid.server.http.identity import caller_of
 from whisperlive_hybrid.server.http.upload import Upload, received, while_connected
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.transcribe import (
@@ -54,7 +55,7 @@ class Listener:
         if written is None:
             yield None
             return
-        with self._board.upload(progress_id(written)) as progress:
+        with self._board.upload(caller_of(request), progress_id(written)) as progress:
             yield progress
 
     async def transcript(
