@@ -9,7 +9,10 @@ WHISPER_LIVE_CLIENT := whisper-live==0.10.0
 # OpenAI's own Node client and the Vercel AI SDK, where there is a Node.
 NODE_CLIENTS := npm ci --prefix tests/node --ignore-scripts --no-audit --no-fund --loglevel=error
 
-.PHONY: help install install-test serve test test-crash check docs lint types clean
+# What builds the image: podman works as well.
+ENGINE := docker
+
+.PHONY: help install install-test serve test test-crash image image-test check docs lint types clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -40,12 +43,21 @@ test: install-test ## run every test
 test-crash: install-test ## kill a server twenty times in the middle of a job
 	$(BIN)/pytest -m crash
 
+image-test: install-test ## build the container image and run it (wants root, buildah, podman)
+	$(BIN)/pytest -m image -s tests/image
+
+image: ## build the container image with docker, or with another ENGINE
+	$(ENGINE) build --tag whisperlive --build-arg REVISION=$$(git rev-parse HEAD) \
+		--build-arg VERSION=$$(sed -n 's/__version__ = "\(.*\)"/\1/p' src/whisperlive_hybrid/__init__.py) .
+
 docs: install ## write docs/settings.md anew from config.py
 	$(BIN)/whisperlive settings --markdown > docs/settings.md
 
 lint: install-test ## format and lint
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
 
 types: install-test ## mypy --strict
 	$(BIN)/mypy

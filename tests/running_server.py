@@ -37,6 +37,11 @@ def start_server(data_dir: Path, log: Path | None = None, **environment: str) ->
                 **environment,
             },
         )
+    return opened(process, data_dir)
+
+
+def opened(process: subprocess.Popen[str], data_dir: Path) -> Server:
+    """Read what a server prints that was just started, up to the line to paste."""
     assert process.stdout is not None
     lines: list[str] = []
     for line in process.stdout:

@@ -1,0 +1,100 @@
+# One image, two targets. `cpu` is the default; `cuda` is the same with NVIDIA's cuBLAS.
+#
+#   docker build --tag whisperlive .
+#   docker build --tag whisperlive:cuda --target cuda .
+#
+# How to run it, behind a proxy or without Docker: docs/deployment.md.
+
+FROM docker.io/library/debian:trixie-slim AS debian
+# Python; authorities for models, URLs and webhooks; an init, since process 1 is deaf to signals
+# that it does not expect, and a model may take minutes to load.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates python3 tini \
+    && apt-get clean \
+    && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log
+
+
+FROM debian AS builder
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends binutils python3-venv \
+    && rm -rf /var/lib/apt/lists/*
+# Bytecode names its source by content rather than by time, so that a second build gives the same.
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_PROGRESS_BAR=off \
+    PIP_PYTHON=/opt/whisperlive/bin/python SOURCE_DATE_EPOCH=1735689600
+RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/whisperlive
+WORKDIR /build
+COPY pyproject.toml constraints.txt ./
+# Optional parts of the package, with spaces between them: --build-arg EXTRAS=openvino
+ARG EXTRAS=""
+# Whoever has an index or a certificate authority of his own: --secret id=pip.conf,src=…
+# --secret id=ca.pem,src=…, and `cert = /run/secrets/ca.pem` in the former.
+RUN python3 -c "import tomllib; it = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+        print(*it['dependencies'], sep='\n'); \
+        [print(*it['optional-dependencies'][extra], sep='\n') for extra in '$EXTRAS'.split()]" \
+        > requirements.txt
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.pem \
+    /opt/pip/bin/pip install --only-binary :all: \
+        --constraint constraints.txt --requirement requirements.txt \
+    # 100 MB of symbols; the libraries that wheels bring along have been moved, and stay as they are
+    && find /opt/whisperlive -name "*.so" -not -path "*.libs/*" -exec strip --strip-unneeded {} +
+
+
+FROM builder AS cublas
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.pem \
+    python3 -c "import tomllib; it = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+        print(*it['optional-dependencies']['cuda'], sep='\n')" > cuda.txt \
+    && /opt/pip/bin/pip install --only-binary :all: \
+        --constraint constraints.txt --target /opt/cublas --requirement cuda.txt
+
+
+FROM builder AS program
+COPY README.md ./
+COPY src ./src
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.pem \
+    PIP_CONSTRAINT=constraints.txt /opt/pip/bin/pip install --no-deps --prefix /opt/program .
+
+
+FROM debian AS runtime
+RUN useradd --uid 10001 --user-group --no-log-init --no-create-home --home-dir /tmp whisperlive \
+    && install --directory --owner 10001 --group 0 --mode 0775 /app/models /cache /data
+COPY --from=builder /opt/whisperlive /opt/whisperlive
+COPY --from=program /opt/program /opt/whisperlive
+ENV PATH=/opt/whisperlive/bin:$PATH \
+    HOME=/tmp \
+    PYTHONUNBUFFERED=1 \
+    HF_HOME=/cache/huggingface \
+    WHISPERLIVE_DATA_DIR=/data \
+    FASTERWHISPER_MODEL=demo \
+    PORT_WHISPERLIVE=5050 \
+    HTTP_PORT=8080
+WORKDIR /app
+# A number, so that an orchestrator sees that it is not root's.
+USER 10001:10001
+VOLUME ["/app/models", "/cache", "/data"]
+EXPOSE 5050 8080
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=15s --timeout=5s --start-period=10m --retries=3 \
+    CMD ["python", "-m", "whisperlive_hybrid.healthcheck"]
+ENTRYPOINT ["tini", "--", "whisperlive"]
+CMD ["serve"]
+# `make image` knows both.
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="WhisperLive Hybrid Server" \
+      org.opencontainers.image.description="Live and file speech-to-text on one shared Whisper engine" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.base.name="docker.io/library/debian:trixie-slim"
+
+
+FROM runtime AS cuda
+# CTranslate2's wheel has the CUDA 12 runtime inside, wants no cuDNN, and opens cuBLAS by its name.
+COPY --from=cublas /opt/cublas/nvidia /opt/nvidia
+# The driver comes from the host, through NVIDIA's container toolkit, which reads two of these.
+ENV LD_LIBRARY_PATH=/opt/nvidia/cublas/lib:/opt/nvidia/cuda_nvrtc/lib \
+    NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+    WHISPERLIVE_DEVICE=cuda
+
+
+FROM runtime AS cpu

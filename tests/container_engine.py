@@ -1,0 +1,207 @@
+"""buildah and podman with a storage of their own: builds the image of this tree, runs containers.
+
+No image is fetched: what the Dockerfile calls its base is made here by mmdebstrap, out of Debian's
+packages, and given the very name. It wants root, but nothing of the kernel (`chroot`, and `vfs`
+where there is no overlay), so that it works inside another container too.
+"""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parent.parent
+
+IMAGE: Final = "localhost/whisperlive:image-test"
+
+TOOLS: Final = ("buildah", "podman", "runc", "mmdebstrap")
+
+MIRROR: Final = "http://deb.debian.org/debian"
+
+LEFT_OUT: Final = ("doc", "info", "locale", "man")
+"""Under /usr/share; Debian's own slim images leave the same out."""
+
+CERTIFICATES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
+
+HARDENED: Final = (
+    "--read-only",
+    "--tmpfs=/tmp",
+    "--cap-drop=all",
+    "--security-opt=no-new-privileges",
+)
+"""As docs/deployment.md advises."""
+
+# podman asks for more than a container on a rented machine may have, unless it is told.
+_LIMITS: Final = ("--ulimit=nofile=4096:4096", "--ulimit=nproc=1000:1000", "--memory=2g")
+
+
+def missing_tools() -> list[str]:
+    """What has to be installed first."""
+    return [tool for tool in TOOLS if shutil.which(tool) is None]
+
+
+@dataclass(frozen=True, slots=True)
+class Containers:
+    """Images and containers that lie in one directory."""
+
+    directory: Path
+    driver: str
+    """overlay, or vfs, which copies the whole image for every container."""
+    names: list[str] = field(default_factory=list)
+    """The containers that were started, to be removed at the end."""
+
+    def build(self) -> None:
+        """Make the base, then the image of this tree, by the Dockerfile's default target."""
+        base = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[0]
+        self._import_base(base)
+        secrets = [f"--secret=id=pip.conf,src={self._pip_settings()}"]
+        if CERTIFICATES.exists():
+            secrets.append(f"--secret=id=ca.pem,src={CERTIFICATES}")
+        self._buildah(
+            "bud",
+            "--isolation=chroot",
+            "--network=host",
+            "--format=docker",  # OCI's has no HEALTHCHECK
+            "--pull-never",
+            *secrets,
+            f"--tag={IMAGE}",
+            str(ROOT),
+        )
+
+    def podman(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run podman to its end; its complaints about a missing systemd are only shown."""
+        done = subprocess.run(
+            [*self._podman, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0 or not check, done.stderr
+        return done
+
+    def run(
+        self, *command: str, options: tuple[str, ...] = (), check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """`whisperlive` in a hardened container, to its end."""
+        return self.podman(*self._run("--rm", *options), IMAGE, *command, check=check)
+
+    def start_detached(self, name: str, *command: str, options: tuple[str, ...] = ()) -> None:
+        """`whisperlive` in a hardened container; returns when that runs."""
+        self.names.append(name)
+        self.podman(*self._run("--detach", f"--name={name}", *options), IMAGE, *command)
+
+    def start(
+        self, name: str, *command: str, options: tuple[str, ...] = ()
+    ) -> subprocess.Popen[str]:
+        """`whisperlive` in a hardened container; ends when that does, with its exit code."""
+        self.names.append(name)
+        return subprocess.Popen(
+            [*self._podman, *self._run(f"--name={name}", *options), IMAGE, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def remove_all(self) -> None:
+        """Leave no process and no mount behind; the caller removes the directory."""
+        for name in self.names:
+            self.podman("rm", "--force", "--time=0", name, check=False)
+        self._buildah("rm", "--all")  # it keeps one for the last stage
+        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        for mount in reversed(mounts):  # overlay's own directory is one
+            if Path(mount).is_relative_to(self.directory):
+                _run(["umount", mount])
+
+    def _import_base(self, name: str) -> None:
+        """Debian without recommendations and documentation, as the base that is asked for."""
+        found = re.search(r"debian:(\w+)-slim$", name)
+        assert found, f"{name} is no slim Debian: teach this function to make one."
+        archive = self.directory / "base.tar"
+        excluded = [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in LEFT_OUT]
+        _run(["mmdebstrap", "--variant=minbase", *excluded, found[1], str(archive), MIRROR])
+        container = self._buildah("from", "scratch").strip()
+        self._buildah("add", container, str(archive), "/")
+        self._buildah("commit", "--rm", container, name)
+        archive.unlink()
+
+    def _pip_settings(self) -> Path:
+        """A pip.conf that reaches the index that pip reaches here."""
+        file = self.directory / "pip.conf"
+        lines = [f"{name} = {value}" for name, value in network_settings(_pip_config())]
+        if CERTIFICATES.exists():
+            lines.append("cert = /run/secrets/ca.pem")
+        file.write_text("\n".join(["[global]", *lines, ""]))
+        file.chmod(0o600)  # an index may want a password
+        return file
+
+    def _buildah(self, *arguments: str) -> str:
+        return _run(["buildah", *self._storage, *arguments])
+
+    def _run(self, *options: str) -> list[str]:
+        return ["run", "--pull=never", "--network=host", *_LIMITS, *HARDENED, *options]
+
+    @property
+    def _podman(self) -> list[str]:
+        # crun wants more of the kernel than runc; there may be no systemd, and no journal.
+        how = ("--cgroup-manager=cgroupfs", "--events-backend=file", "--runtime=runc")
+        return ["podman", *self._storage, *how]
+
+    @property
+    def _storage(self) -> list[str]:
+        roots = (f"--root={self.directory / 'storage'}", f"--runroot={self.directory / 'run'}")
+        return [*roots, f"--storage-driver={self.driver}"]
+
+
+@contextmanager
+def containers(directory: Path) -> Iterator[Containers]:
+    """A storage with the image of this tree in it; everything is gone afterwards."""
+    held = Containers(directory, "overlay" if _has_overlay(directory) else "vfs")
+    try:
+        held.build()
+        yield held
+    finally:
+        held.remove_all()
+        shutil.rmtree(directory)
+
+
+def _has_overlay(directory: Path) -> bool:
+    """Whether the kernel has it, for this file system; what is tried here is not kept."""
+    tried = directory / "tried"
+    roots = (f"--root={tried / 'storage'}", f"--runroot={tried / 'run'}")
+    command = ["buildah", *roots, "--storage-driver=overlay", "info"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def network_settings(listing: str) -> Iterator[tuple[str, str]]:
+    """Those lines of `pip config list` that say how an index is reached, from anywhere.
+
+    Settings of the environment come last there and win; addresses on this disk mean nothing
+    inside a container.
+    """
+    wanted = ("index-url", "extra-index-url", "trusted-host", "proxy", "default-timeout")
+    for line in listing.splitlines():
+        key, _, written = line.partition("=")
+        name = key.rpartition(".")[2]
+        words = str(ast.literal_eval(written)).split()
+        reachable = " ".join(word for word in words if not word.startswith("file:"))
+        if name in wanted and reachable:
+            yield name, reachable
+
+
+def _pip_config() -> str:
+    return _run([sys.executable, "-m", "pip", "config", "list"])
+
+
+def _run(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
+    assert done.returncode == 0, f"{command[0]}:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    return done.stdout

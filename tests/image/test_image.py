@@ -1,0 +1,269 @@
+"""The image as an operator runs it: built here, hardened, without any network but loopback."""
+
+import json
+import re
+import signal
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from command_line import ENGLISH
+from container_engine import IMAGE, TOOLS, Containers, containers, missing_tools
+from live_clients import LiveClient
+from running_server import Server, ended, opened
+from speech_clips import Clip
+from wav_files import write_wav
+from websockets.asyncio.client import connect
+
+from whisperlive_hybrid import __version__
+from whisperlive_hybrid.cli import sample_clip
+from whisperlive_hybrid.media import open_audio
+from whisperlive_hybrid.types import Samples
+
+pytestmark = [pytest.mark.image, pytest.mark.anyio, pytest.mark.timeout(900)]
+
+LARGEST_MB = 600
+"""533 when this was written; half of it is CTranslate2, onnxruntime and ffmpeg's libraries."""
+
+STRANGER = "--user=1000650000:0"
+"""Who an OpenShift cluster says that we are."""
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Containers]:
+    """The image of this tree, in a storage that is gone afterwards."""
+    if missing := missing_tools():
+        pytest.fail(
+            f"{', '.join(missing)} not found. On Debian: apt-get install --no-install-recommends "
+            + " ".join(TOOLS)
+        )
+    # Not in pytest's own directories: it would keep gigabytes of the last three runs.
+    with containers(Path(tempfile.mkdtemp(prefix="image-test-", dir="/var/tmp"))) as engine:
+        yield engine
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A container that serves."""
+
+    engine: Containers
+    name: str
+    server: Server
+
+    def inside(self, *command: str) -> str:
+        """What a command prints that is run in the container, as its user."""
+        return self.engine.podman("exec", self.name, *command).stdout
+
+    def stop(self) -> int:
+        """Stop it as an orchestrator does; return its exit code."""
+        self.engine.podman("stop", "--time=60", self.name)
+        return ended(self.server)
+
+
+@contextmanager
+def serving(engine: Containers, name: str, *options: str, **environment: str) -> Iterator[Service]:
+    """A hardened container with both doors on free ports of this machine."""
+    live, http = free_ports(2)
+    given = {
+        "WHISPERLIVE_HOST": "127.0.0.1",
+        "PORT_WHISPERLIVE": str(live),
+        "HTTP_PORT": str(http),
+        "OMP_NUM_THREADS": "1",
+        **environment,
+    }
+    variables = tuple(f"--env={variable}={value}" for variable, value in given.items())
+    process = engine.start(name, options=(*variables, *options))
+    yield Service(engine, name, opened(process, Path("/data")))
+    if process.poll() is None:
+        engine.podman("kill", name, check=False)
+        ended(Server(process, "", "", "", Path("/data")))
+    engine.podman("rm", "--force", "--volumes", name)
+
+
+@pytest.fixture(scope="module")
+def service(engine: Containers) -> Iterator[Service]:
+    """One container with the demo model for the tests that leave it as it is."""
+    with serving(engine, "served") as service:
+        yield service
+        assert service.stop() == 0
+
+
+def free_ports(n: int) -> list[int]:
+    """Ports of the loopback that nobody listens on now."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+@pytest.fixture(scope="module")
+def speech() -> Samples:
+    """The clip that the start-up line names."""
+    with sample_clip().open("rb") as media, open_audio(media) as audio:
+        return np.concatenate(list(audio.blocks()))
+
+
+def file_text(service: Service, audio: bytes) -> str:
+    """What the file door writes for a recording in English."""
+    form = {"file": audio}
+    reply = httpx.post(
+        f"{service.server.http_url}/v1/audio/transcriptions",
+        files=form,
+        data={"language": "en"},
+        timeout=60,
+    )
+    assert reply.status_code == 200, reply.text
+    text: str = reply.json()["text"]
+    return text
+
+
+async def test_both_doors_answer(service: Service, speech: Samples) -> None:
+    """An upload and a live stream of one clip give the same text, from a hardened container."""
+    assert file_text(service, sample_clip().read_bytes()) == ENGLISH
+    async with connect(service.server.live_url, proxy=None, compression=None) as socket:
+        client = LiveClient(socket)
+        await client.greet()
+        await client.say(speech)
+        await client.end()
+        await client.rest()
+    assert client.text == ENGLISH
+
+
+def test_it_is_healthy(service: Service) -> None:
+    """The engine's own health check passes, and the engine has found one to run."""
+    assert service.engine.podman("healthcheck", "run", service.name).returncode == 0
+
+
+def test_it_has_no_rights(service: Service) -> None:
+    """No root, no capability, no way to gain one, and a root file system that takes nothing."""
+    status = service.inside("cat", "/proc/1/status")
+    assert re.search(r"^Uid:(\s+10001){4}$", status, re.MULTILINE)
+    assert re.search(r"^CapEff:\s+0+$", status, re.MULTILINE)
+    assert re.search(r"^NoNewPrivs:\s+1$", status, re.MULTILINE)
+    done = service.engine.podman("exec", service.name, "touch", "/opt/whisperlive/x", check=False)
+    assert "Read-only file system" in done.stderr
+
+
+def test_only_the_volumes_can_be_written(engine: Containers) -> None:
+    """Even where the root file system is not read-only, our user owns nothing of the program."""
+    find = ("/", "-xdev", "-writable", "-not", "-type", "l")
+    options = ("--read-only=false", "--entrypoint=find")
+    # find complains of directories that it may not even read.
+    found = engine.run(*find, options=options, check=False).stdout.split()
+    given = ("/proc", "/dev", "/sys", "/tmp", "/var/tmp", "/run/lock")  # noqa: S108 (looked at, not used)
+    ours = {path for path in found if not path.startswith(given)}
+    assert ours == {"/app/models", "/cache", "/data"}
+
+
+def test_it_serves_as_whoever_it_is_told_to_be(engine: Containers) -> None:
+    """A user id that the image does not know, with the root group, works: jobs and models too."""
+    with serving(engine, "stranger", STRANGER) as service:
+        assert file_text(service, sample_clip().read_bytes()) == ENGLISH
+        service.inside("touch", "/cache/x", "/app/models/x")
+        assert "jobs.db" in service.inside("ls", "/data")
+        assert service.stop() == 0
+
+
+async def test_sigterm_completes_live_text(engine: Containers, speech: Samples) -> None:
+    """Stopping a container gives a client in mid-sentence its words and 1012, and exits with 0."""
+    with serving(engine, "drained") as service:
+        async with connect(service.server.live_url, proxy=None, compression=None) as socket:
+            client = LiveClient(socket)
+            await client.greet()
+            await client.say(speech)
+            await client.until_text()
+            engine.podman("kill", "--signal=TERM", service.name)
+            await client.rest()
+        assert ended(service.server) == 0
+    assert client.closed_with == 1012
+    assert client.text.endswith("Maria wants soup.")
+
+
+def test_a_command_that_waits_can_be_stopped(engine: Containers) -> None:
+    """SIGTERM ends what does not listen for it, though it is all that runs in the container."""
+    engine.start_detached("waiting", "transcribe", "-", options=("--interactive",))
+    engine.podman("exec", "waiting", "true")
+    engine.podman("stop", "--time=60", "waiting")
+    code = engine.podman("inspect", "waiting", "--format={{.State.ExitCode}}").stdout
+    assert int(code) == 128 + signal.SIGTERM
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job of a server."""
+
+    url: str
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """What its stream tells."""
+        with httpx.stream("GET", f"{self.url}/events", timeout=60) as reply:
+            for line in reply.iter_lines():
+                if line.startswith("data: "):
+                    yield json.loads(line.removeprefix("data: "))
+
+
+def test_jobs_survive_with_their_volume(engine: Containers, clips: list[Clip]) -> None:
+    """A job in the middle of its file goes on in the next container, and ends as if undisturbed."""
+    talk = write_wav(np.concatenate([c.samples for c in clips if c.language == "en"] * 3))
+    volume = "--volume=jobs:/data"
+    with serving(engine, "first", volume) as service:
+        form = {"language": "en"}
+        jobs = f"{service.server.http_url}/v1/jobs"
+        job_id = httpx.post(jobs, files={"file": talk}, data=form).json()["id"]
+        next(each for each in Job(f"{jobs}/{job_id}").events() if each["job"]["progress"]["done"])
+        assert service.stop() == 0
+    with serving(engine, "second", volume) as service:
+        last = list(Job(f"{service.server.http_url}/v1/jobs/{job_id}").events())[-1]
+        assert last["type"] == "job.completed"
+        assert last["job"]["text"].strip() == file_text(service, talk)
+        assert service.stop() == 0
+    engine.podman("volume", "rm", "jobs")
+
+
+def test_every_subcommand_can_be_named(engine: Containers) -> None:
+    """What follows the image's name goes to `whisperlive`; a fault is a line and an exit code."""
+    assert engine.run("version").stdout.strip() == __version__
+    clip = f"--volume={sample_clip()}:/clip.flac:ro"
+    assert engine.run("transcribe", "/clip.flac", options=(clip,)).stdout.strip() == ENGLISH
+    refused = engine.run("transcribe", "/nothing.flac", check=False)
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_directory_under_app_models_is_a_model(engine: Containers) -> None:
+    """What an operator mounts there can be named, read-only."""
+    demo = sample_clip().parent.parent / "demo"
+    mounted = f"--volume={demo}:/app/models/mine:ro"
+    assert "mine" in engine.run("models", options=(mounted,)).stdout
+    clip = f"--volume={sample_clip()}:/clip.flac:ro"
+    done = engine.run("transcribe", "--model", "mine", "/clip.flac", options=(mounted, clip))
+    assert done.stdout.strip() == ENGLISH
+
+
+def test_it_is_lean(engine: Containers) -> None:
+    """No compiler, no installer, no cache; and its size is known."""
+    wanted = ("cc", "gcc", "ld", "pip", "pip3", "curl", "git")
+    look = f"for each in {' '.join(wanted)}; do command -v $each; done; ls /var/lib/apt/lists"
+    options = ("--entrypoint=sh",)
+    assert engine.run("-c", look, options=options, check=False).stdout == ""
+    (size,) = engine.podman("image", "inspect", IMAGE, "--format={{.Size}}").stdout.split()
+    print(f"The image takes {int(size) / 1e6:.0f} MB.")  # noqa: T201 (for whoever builds it)
+    assert int(size) < LARGEST_MB * 1e6
+
+
+def test_it_says_what_it_is(engine: Containers) -> None:
+    """User, stop signal and labels can be read without starting it."""
+    (found,) = json.loads(engine.podman("image", "inspect", IMAGE).stdout)
+    config = found["Config"]
+    assert config["User"] == "10001:10001"
+    assert config["StopSignal"] == "SIGTERM"
+    assert set(config["Volumes"]) == {"/app/models", "/cache", "/data"}
+    assert config["Labels"]["org.opencontainers.image.title"] == "WhisperLive Hybrid Server"

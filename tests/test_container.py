@@ -1,0 +1,251 @@
+"""Dockerfile, compose.yaml, the settings and the docs say the same."""
+
+import importlib.util
+import json
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from whisperlive_hybrid import settings_reference
+from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.models import MODELS_DIRECTORY
+
+ROOT = Path(__file__).parent.parent
+DEPLOYMENT = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+
+OF_LIBRARIES = {"HF_HOME", "HF_HUB_OFFLINE"}
+"""Variables of ours that the model hub's client reads by itself."""
+
+every_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One FROM of the Dockerfile and what follows it: (instruction, rest of the line)."""
+
+    name: str
+    base: str
+    instructions: tuple[tuple[str, str], ...]
+
+    def of(self, kind: str) -> list[str]:
+        """What follows each instruction of that kind."""
+        return [rest for instruction, rest in self.instructions if instruction == kind]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What ENV sets."""
+        return dict(each.split("=", 1) for line in self.of("ENV") for each in line.split())
+
+
+def stages() -> dict[str, Stage]:
+    """The stages of the Dockerfile by name, in their order."""
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    text = re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE)
+    lines = re.sub(r"\\\n\s*", " ", text).splitlines()
+    split = [line.split(" ", 1) for line in lines if line]
+    starts = [n for n, (instruction, _) in enumerate(split) if instruction == "FROM"]
+    found = {}
+    for start, end in zip(starts, [*starts[1:], None], strict=True):
+        base, _, name = split[start][1].split()
+        rest = tuple((kind, line.strip()) for kind, line in split[start + 1 : end])
+        found[name] = Stage(name, base, rest)
+    return found
+
+
+STAGES = stages()
+RUNTIME = STAGES["runtime"]
+
+
+def default(name: str) -> object:
+    """What a setting is that nobody has set."""
+    return Settings.model_fields[name].default
+
+
+def known_variables() -> set[str]:
+    """Every variable that the server reads."""
+    own = {row.variable for _, rows in settings_reference.sections() for row in rows}
+    return own | OF_LIBRARIES
+
+
+def unless_given(value: str) -> str:
+    """A line of compose.yaml in a shell where no variable is set."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value)
+
+
+def seconds(duration: str) -> int:
+    """A duration of compose.yaml or the Dockerfile."""
+    (number,) = re.findall(r"^(\d+)[sm]$", duration)
+    return int(number) * (60 if duration.endswith("m") else 1)
+
+
+@every_service
+def test_compose_sets_what_the_server_reads(service: dict[str, Any]) -> None:
+    """A mistyped variable would be ignored; the documented four are there for everybody to see."""
+    given = set(service["environment"])
+    assert given <= known_variables()
+    documented = {"PORT_WHISPERLIVE", "HTTP_PORT", "FASTERWHISPER_MODEL", "OMP_NUM_THREADS"}
+    assert documented <= given
+
+
+@every_service
+def test_compose_leaves_the_defaults_alone(service: dict[str, Any]) -> None:
+    """Ports, model and drain are what the reference says, unless the operator says otherwise."""
+    given = {name: unless_given(value) for name, value in service["environment"].items()}
+    assert given["PORT_WHISPERLIVE"] == str(default("live_port"))
+    assert given["HTTP_PORT"] == str(default("http_port"))
+    assert given["FASTERWHISPER_MODEL"] == default("model")
+    assert float(given["WHISPERLIVE_DRAIN_S"]) == default("drain_s")
+
+
+@every_service
+def test_compose_publishes_both_doors_where_they_listen(service: dict[str, Any]) -> None:
+    """The ports that are published are those of the settings, on this machine only at first."""
+    ports = [service["environment"][name] for name in ("PORT_WHISPERLIVE", "HTTP_PORT")]
+    assert service["ports"] == [f"${{BIND_ADDRESS:-127.0.0.1}}:{port}:{port}" for port in ports]
+
+
+@every_service
+def test_compose_waits_longer_than_the_drain(service: dict[str, Any]) -> None:
+    """A container that is killed in its drain would cut off the text of live clients."""
+    drain_s = float(unless_given(service["environment"]["WHISPERLIVE_DRAIN_S"]))
+    assert seconds(service["stop_grace_period"]) > drain_s
+
+
+@every_service
+def test_compose_starts_no_more_threads_than_it_allows_cores(service: dict[str, Any]) -> None:
+    """A quota cannot be seen from inside: threads beyond it would only be throttled."""
+    limits = service["deploy"]["resources"]["limits"]
+    assert limits["cpus"] == service["environment"]["OMP_NUM_THREADS"]
+    assert {"memory", "pids"} <= set(limits)
+
+
+@every_service
+def test_compose_gives_no_right_that_is_not_needed(service: dict[str, Any]) -> None:
+    """Nothing can be written but the volumes, and no right can be gained."""
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    writable = {volume.split(":")[1] for volume in service["volumes"] if not volume.endswith(":ro")}
+    assert writable == {"/cache", "/data", "/tmp"}  # noqa: S108 (a volume)
+
+
+@every_service
+def test_compose_and_the_image_check_health_alike(service: dict[str, Any]) -> None:
+    """One command, which exists; whoever runs the image without compose has it too."""
+    (line,) = RUNTIME.of("HEALTHCHECK")
+    options, _, command = line.partition("CMD")
+    assert service["healthcheck"]["test"] == ["CMD", *json.loads(command)]
+    assert importlib.util.find_spec(json.loads(command)[-1])
+    of_image = dict(option.split("=") for option in options.split())
+    for name in ("interval", "timeout", "start-period"):
+        wanted = service["healthcheck"][name.replace("-", "_")]
+        assert seconds(of_image[f"--{name}"]) == seconds(wanted)
+
+
+def test_compose_builds_both_targets() -> None:
+    """The GPU's service is the same image's other target, and starts only when it is named."""
+    targets = {name: service["build"]["target"] for name, service in SERVICES.items()}
+    assert targets == {"server": "cpu", "gpu": "cuda"}
+    assert SERVICES["gpu"]["profiles"] == ["gpu"]
+    assert "profiles" not in SERVICES["server"]
+
+
+def test_the_default_target_is_the_cpu() -> None:
+    """`docker build .` builds the last stage, and that adds nothing."""
+    assert list(STAGES)[-1] == "cpu"
+    assert (STAGES["cpu"].base, STAGES["cpu"].instructions) == ("runtime", ())
+
+
+def test_the_gpu_target_adds_libraries_and_variables_only() -> None:
+    """What was tried of the CPU's image holds for the other, which has run on no GPU yet."""
+    cuda = STAGES["cuda"]
+    assert cuda.base == "runtime"
+    assert {kind for kind, _ in cuda.instructions} == {"COPY", "ENV"}
+    assert cuda.of("COPY") == ["--from=cublas /opt/cublas/nvidia /opt/nvidia"]
+    assert cuda.variables["WHISPERLIVE_DEVICE"] == "cuda"
+
+
+def test_the_image_keeps_in_volumes_what_must_last() -> None:
+    """Jobs, downloaded models and the operator's own lie where a volume can be."""
+    (line,) = RUNTIME.of("VOLUME")
+    volumes = set(json.loads(line))
+    assert volumes == {str(MODELS_DIRECTORY), "/cache", "/data"}
+    assert RUNTIME.variables["WHISPERLIVE_DATA_DIR"] in volumes
+    assert str(Path(RUNTIME.variables["HF_HOME"]).parent) in volumes
+
+
+def test_the_image_says_the_ports_of_the_settings() -> None:
+    """EXPOSE, ENV and the settings agree; every variable set there is one."""
+    assert RUNTIME.of("EXPOSE") == [f"{default('live_port')} {default('http_port')}"]
+    assert RUNTIME.variables["PORT_WHISPERLIVE"] == str(default("live_port"))
+    assert RUNTIME.variables["HTTP_PORT"] == str(default("http_port"))
+    of_the_system = {"PATH", "HOME", "PYTHONUNBUFFERED"}
+    assert set(RUNTIME.variables) - of_the_system <= known_variables()
+
+
+def test_the_build_sees_what_it_copies_and_nothing_else() -> None:
+    """Everything that is copied from the tree passes .dockerignore, and the other way round."""
+    copied = {
+        source
+        for stage in STAGES.values()
+        for line in stage.of("COPY")
+        if not line.startswith("--from")
+        for source in line.split()[:-1]
+    }
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    assert {line.removeprefix("!") for line in lines if line.startswith("!")} == copied
+    assert all((ROOT / source).exists() for source in copied)
+
+
+def test_the_gpu_library_is_an_extra_that_is_pinned() -> None:
+    """A virtual environment gets by name what the image gets, in the same version."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (wanted,) = project["optional-dependencies"]["cuda"]
+    name = re.split("[><=]", wanted)[0]
+    assert f"\n{name}==" in (ROOT / "constraints.txt").read_text(encoding="utf-8")
+
+
+def fenced(language: str) -> list[str]:
+    """The examples of docs/deployment.md in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", DEPLOYMENT, re.MULTILINE | re.DOTALL)
+
+
+def test_documented_probes_and_patience_hold() -> None:
+    """The Kubernetes example probes doors that exist and waits longer than the drain."""
+    (manifest,) = fenced("yaml")
+    objects = {each["kind"]: each for each in yaml.safe_load_all(manifest)}
+    pod = objects["Deployment"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["terminationGracePeriodSeconds"] > float(str(default("drain_s")))
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports == {"live": default("live_port"), "http": default("http_port")}
+    probes = {kind: container[f"{kind}Probe"]["httpGet"] for kind in ("liveness", "readiness")}
+    assert probes["liveness"] == {"path": "/health", "port": "http"}
+    assert probes["readiness"] == {"path": "/ready", "port": "http"}
+    assert pod["securityContext"]["runAsUser"] == int(RUNTIME.of("USER")[0].split(":")[0])
+    assert objects["Deployment"]["spec"]["strategy"] == {"type": "Recreate"}
+    assert {each["name"] for each in container["env"]} <= known_variables()
+
+
+def test_documented_unit_waits_longer_than_the_drain() -> None:
+    """The systemd example, too."""
+    (unit,) = fenced("ini")
+    (patience,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
+    assert int(patience) > float(str(default("drain_s")))
+    variables = re.findall(r"^Environment=(\w+)=", unit, re.MULTILINE)
+    assert set(variables) <= known_variables()
+
+
+def test_documented_proxies_reach_both_doors() -> None:
+    """The nginx and Caddy examples pass on to the ports of the settings."""
+    for language in ("nginx", "caddyfile"):
+        (example,) = fenced(language)
+        ports = {int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", example)}
+        assert ports == {default("live_port"), default("http_port")}
