@@ -46,13 +46,18 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; a fault that we know is one line and exit code 1."""
-    app.command()(transcribe)
-    app.add_typer(bench_app, name="bench")
     try:
-        app()
+        whole()()
     except WhisperLiveError as error:
         complain(error.message)
         sys.exit(FAILED)
+
+
+def whole() -> typer.Typer:
+    """The command line with the commands of other rooms."""
+    app.command()(transcribe)
+    app.add_typer(bench_app, name="bench")
+    return app
 
 
 @app.command()
