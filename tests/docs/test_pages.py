@@ -69,6 +69,17 @@ def test_every_page_is_found_from_the_readme() -> None:
     assert "docs/README.md" in LINK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
 
 
+def test_the_map_shows_what_is_there() -> None:
+    """Modules and rooms that are named exist, under the package or beside it."""
+    quoted = QUOTED.findall(text_of(ROOT / "docs" / "map.md"))
+    places = {each for each in quoted if re.fullmatch(r"[\w/]+(?:\.py|/)", each)}
+    assert len(places) > 20
+    package = ROOT / "src" / "whisperlive_hybrid"
+    assert {
+        each for each in places if not any((at / each).exists() for at in (package, ROOT))
+    } == set()
+
+
 @dataclass(frozen=True)
 class Call:
     """A call of `whisperlive` on a page."""
