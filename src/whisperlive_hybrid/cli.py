@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import anyio
 import typer
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from whisperlive_hybrid import __version__
 from whisperlive_hybrid import settings_reference as reference
@@ -46,13 +48,18 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; a fault that we know is one line and exit code 1."""
-    app.command()(transcribe)
-    app.add_typer(bench_app, name="bench")
     try:
-        app()
+        whole()()
     except WhisperLiveError as error:
         complain(error.message)
         sys.exit(FAILED)
+
+
+def whole() -> typer.Typer:
+    """The command line with the commands of other rooms."""
+    app.command()(transcribe)
+    app.add_typer(bench_app, name="bench")
+    return app
 
 
 @app.command()
@@ -164,12 +171,13 @@ def show_settings(
         return
     settings = load_settings()
     for title, rows in reference.sections():
-        table = Table("variable", "in force", "default", "meaning", title=title, expand=True)
+        out.print(f"[bold]{title}[/bold]")
         for row in rows:
             value = reference.in_force(settings, row)
-            shown = escape(value) if value == row.default else f"[bold]{escape(value)}[/bold]"
-            table.add_row(row.variable, shown, escape(row.default), escape(row.plain_meaning))
-        out.print(table)
+            changed = "" if value == row.default else f"   (default: {row.default})"
+            line = f"  {row.variable} = {value}{changed}"
+            out.print(line, markup=False, soft_wrap=True, style="green" if changed else None)
+            out.print(Padding(Text(row.plain_meaning), (0, 0, 0, 6)))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The examples of docs/clients.md, pasted as a reader would, against a server of the demo model."""
+"""The examples of docs/clients.md and the README, pasted as a reader would, against a server."""
 
 import os
 import re
@@ -25,10 +25,14 @@ class PyAudio:
 """A stand-in for the audio library of WhisperLive's client, which it loads for files too."""
 
 
-def examples(language: str) -> list[str]:
+def examples(language: str, page: str = "docs/clients.md") -> list[str]:
     """The blocks of a language, in order."""
-    page = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+PYTHON = list(dict.fromkeys([*examples("python"), *examples("python", "README.md")]))
+"""What stands on both pages is run once."""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +53,8 @@ def talk(clips: list[Clip]) -> Clip:
 @pytest.fixture
 def desk(tmp_path: Path, talk: Clip) -> Path:
     """A directory as the page supposes it: a recording, in two formats, and installed clients."""
-    shutil.copy(ROOT / "tests" / "clips" / talk.file, tmp_path / "talk.flac")
+    for name in ("talk.flac", "talk.mp3"):  # the content decides
+        shutil.copy(ROOT / "tests" / "clips" / talk.file, tmp_path / name)
     (tmp_path / "talk.wav").write_bytes(write_wav(talk.samples))
     (tmp_path / "pyaudio.py").write_text(NO_SOUND_CARD)
     shutil.copy(ROOT / "test_http_endpoints.py", tmp_path)
@@ -82,7 +87,7 @@ def heard(printed: str, talk: Clip) -> bool:
     return all(word.lower() in words for word in re.findall(r"\w+", talk.text))
 
 
-@pytest.mark.parametrize("example", examples("python"))
+@pytest.mark.parametrize("example", PYTHON)
 def test_python(server: Server, desk: Path, talk: Clip, example: str) -> None:
     """Each program prints what was said."""
     assert heard(run(server, desk, [sys.executable, "-c"], example), talk)

@@ -7,6 +7,12 @@ from pathlib import Path
 import anyio
 import pytest
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from websockets.asyncio.client import connect
 
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend
@@ -67,6 +73,21 @@ async def test_a_peer_that_never_shakes_hands_is_let_go(
                 with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
                     await silent.receive()
     assert census.n_open == 0
+
+
+async def test_an_encrypted_key_is_told(tmp_path: Path) -> None:
+    """A server that nobody watches asks no terminal for a password."""
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    issued = trustme.CA().issue_cert("localhost")
+    issued.cert_chain_pems[0].write_to_path(certificate)
+    plain = load_pem_private_key(issued.private_key_pem.bytes(), None)
+    encrypted = BestAvailableEncryption(b"hush")
+    key.write_bytes(plain.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encrypted))
+    async with Engine(FakeBackend()) as engine:
+        door = LiveDoor(engine, EnergyVad(), tls_settings(certificate, key))
+        with listener() as unused, pytest.raises(BadRequest, match="The TLS key is encrypted"):
+            async with door.listening(unused):
+                pass
 
 
 async def test_a_certificate_that_cannot_be_used_is_one_clear_error(tmp_path: Path) -> None:

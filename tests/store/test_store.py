@@ -57,6 +57,16 @@ def in_spool(store: JobStore) -> int:
     return len(list(store.spool.path("x").parent.iterdir()))
 
 
+def test_only_the_server_reads_what_was_said(tmp_path: Path) -> None:
+    """Also where its directory was made by somebody else, for everybody to look in."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "jobs.db").touch(0o644)
+    with open_store(tmp_path):
+        kept = list(tmp_path.iterdir())
+        assert {"jobs.db", "jobs.db-wal", "spool"} <= {each.name for each in kept}
+        assert {each.name for each in kept if each.stat().st_mode & 0o077} == set()
+
+
 async def test_a_job_reads_as_it_was_submitted(store: JobStore) -> None:
     """With its files in order, queued, and the audio on disk."""
     job = await submitted(store, files=3)

@@ -225,7 +225,7 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
         _check_readable("WHISPERLIVE_SSL_KEY", settings.ssl_key)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        context.load_cert_chain(settings.ssl_cert, settings.ssl_key)
+        context.load_cert_chain(settings.ssl_cert, settings.ssl_key, _no_password)
     except ssl.SSLError as error:
         raise BadRequest(
             "The TLS certificate and its key cannot be used: WHISPERLIVE_SSL_CERT must hold a PEM "
@@ -233,6 +233,11 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
             f"({error.reason or error})."
         ) from error
     return context
+
+
+def _no_password() -> str:
+    """Asked for by an encrypted key; without this, OpenSSL would ask a terminal, for ever."""
+    raise BadRequest("The TLS key is encrypted: decrypt it, `openssl pkey -in KEY -out PLAIN`.")
 
 
 def _check_readable(setting: str, file: Path) -> None:

@@ -69,6 +69,9 @@ def open_database(file: Path, schema: Schema) -> Database:
     `synchronous=FULL`: a job that was answered with 202 outlives a power cut, and so does a window
     that was read; the flush costs a few milliseconds, a window hundreds.
     """
+    # The directory may be open to others if it was there before. The journal takes on this mode.
+    file.touch(mode=0o600)
+    file.chmod(0o600)
     engine = create_engine(f"sqlite:///{file}")
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
