@@ -15,7 +15,7 @@ from whisperlive_hybrid.cli import sample_clip
         (["--model", "nosuchmodel"], "Unknown model 'nosuchmodel'"),
         (["--model", "small"], "HF_HUB_OFFLINE keeps it from being downloaded"),
         (["--model", "/nonexistent/model"], "no model directory"),
-        (["--backend", "tensorrt"], "not part of this version"),
+        (["--backend", "tensorrt"], "needs the package tensorrt_llm"),
         (["--backend", "openvino"], "'demo' is in CTranslate2's format, not OpenVINO's"),
         (["--backend", "abacus"], "backend='abacus'"),
     ],
