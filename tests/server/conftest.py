@@ -38,6 +38,7 @@ from whisperlive_hybrid.models import DEMO, find_model
 from whisperlive_hybrid.recording import OpenMedia, Recordings
 from whisperlive_hybrid.server.http.app import build_http_app
 from whisperlive_hybrid.server.http.sockets import HttpConfig, Patience
+from whisperlive_hybrid.server.http.status import Operation
 from whisperlive_hybrid.store.store import open_store
 from whisperlive_hybrid.types import Samples
 
@@ -88,8 +89,10 @@ async def open_door(
     """
     given = {"max_upload_mb": 1, "max_uploads": max_uploads, "fetch_allow": "127.0.0.1"}
     wanted = Settings.model_validate({**given, **(settings or {})})
+    operation = Operation()
+    observer = operation.metrics.engine
     async with (
-        Engine(backend or FakeBackend(), queue_limit=queue_limit) as engine,
+        Engine(backend or FakeBackend(), queue_limit=queue_limit, observer=observer) as engine,
         ModelPool(engine, EnergyVad(), others, Room(bytes=1000, idle_s=60)) as pool,
         open_fetcher(wanted, tls=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)) as fetcher,
         running_jobs(pool, Recordings(media), wanted) as (recordings, desk),
@@ -102,6 +105,7 @@ async def open_door(
             recordings=recordings,
             fetcher=fetcher,
             desk=desk,
+            operation=operation,
         )
         yield app, engine
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 import anyio
+import structlog
 
 from whisperlive_hybrid.errors import BadRequest, Conflict, NotFound, Unsupported
 from whisperlive_hybrid.jobs.board import JobWatch
@@ -17,6 +18,8 @@ from whisperlive_hybrid.store.spool import new_name
 
 LONGEST_NAME: Final = 200
 """Characters of a file's name that are kept."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class JobDesk:
                     self._means.clock(),
                     self._limits.unfinished,
                 )
+        log.info("job taken in", job_id=job.id, files=len(job.sources))
         self._board.arrived.ring()
         return job
 
@@ -88,6 +92,10 @@ class JobDesk:
         running = self._board.running
         newest = [running[job.id].job if job.id in running else job for job in found]
         return newest[:limit], len(found) > limit
+
+    async def counts(self) -> dict[Status, int]:
+        """How many jobs are kept, by status."""
+        return await self._store.counts()
 
     @asynccontextmanager
     async def watch(self, job_id: str) -> AsyncIterator[JobWatch]:

@@ -105,6 +105,10 @@ class JobStore:
         """The newest jobs, newest first, whose number is below `before`."""
         return await self._run(queries.page, limit=limit, before=before, status=status)
 
+    async def counts(self) -> dict[Status, int]:
+        """How many jobs there are of every status."""
+        return await self._run(queries.counts)
+
     async def take(
         self, owner: str, models: Collection[str], now: float, until: float
     ) -> Job | None:
