@@ -29,15 +29,15 @@ from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.fetch.fetcher import open_fetcher
 from whisperlive_hybrid.jobs.board import JobBoard
-from whisperlive_hybrid.jobs.jobs import open_jobs
+from whisperlive_hybrid.jobs.jobs import Jobs, open_jobs
 from whisperlive_hybrid.jobs.run import Means
 from whisperlive_hybrid.media import open_audio
 from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
 from whisperlive_hybrid.models import DEMO, find_model
 from whisperlive_hybrid.recording import OpenMedia, Recordings
 from whisperlive_hybrid.server.http.app import build_http_app
-from whisperlive_hybrid.server.http.feeds import DeskFor
 from whisperlive_hybrid.server.http.sockets import HttpConfig, Patience
+from whisperlive_hybrid.server.http.status import Operation
 from whisperlive_hybrid.store.store import open_store
 from whisperlive_hybrid.types import Samples
 
@@ -61,13 +61,13 @@ class OpenDoor(Protocol):
 @asynccontextmanager
 async def running_jobs(
     pool: ModelPool, recordings: Recordings, settings: Settings
-) -> AsyncIterator[tuple[Recordings, DeskFor]]:
+) -> AsyncIterator[tuple[Recordings, Jobs]]:
     """Jobs in a directory of their own."""
     with TemporaryDirectory() as directory, open_store(Path(directory)) as store:
         jobs = await open_jobs(Means(store, pool, recordings, Network(), JobBoard()), settings)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(jobs.run)
-            yield recordings, jobs.desk_for
+            yield recordings, jobs
             jobs.close()
 
 
@@ -88,11 +88,13 @@ async def open_door(
     """
     given = {"max_upload_mb": 1, "max_uploads": max_uploads, "fetch_allow": "127.0.0.1"}
     wanted = Settings.model_validate({**given, **(settings or {})})
+    operation = Operation()
+    observer = operation.metrics.engine
     async with (
-        Engine(backend or FakeBackend(), queue_limit=queue_limit) as engine,
+        Engine(backend or FakeBackend(), queue_limit=queue_limit, observer=observer) as engine,
         ModelPool(engine, EnergyVad(), others, Room(bytes=1000, idle_s=60)) as pool,
         open_fetcher(wanted, tls=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)) as fetcher,
-        running_jobs(pool, Recordings(media), wanted) as (recordings, desk_for),
+        running_jobs(pool, Recordings(media), wanted) as (recordings, jobs),
     ):
         app = build_http_app(
             engine,
@@ -101,7 +103,8 @@ async def open_door(
             live_clients=lambda: 3,
             recordings=recordings,
             fetcher=fetcher,
-            desk_for=desk_for,
+            jobs=jobs,
+            operation=operation,
         )
         yield app, engine
 
@@ -173,7 +176,7 @@ async def open_speech_door() -> AsyncIterator[tuple[FastAPI, Engine]]:
         Engine(Ct2Backend(find_model(DEMO), device="cpu", workers=2)) as engine,
         ModelPool(engine, SileroVad(), (), Room(bytes=1000, idle_s=60)) as pool,
         open_fetcher(settings) as fetcher,
-        running_jobs(pool, Recordings(open_audio), settings) as (recordings, desk_for),
+        running_jobs(pool, Recordings(open_audio), settings) as (recordings, jobs),
     ):
         app = build_http_app(
             engine,
@@ -182,7 +185,7 @@ async def open_speech_door() -> AsyncIterator[tuple[FastAPI, Engine]]:
             live_clients=lambda: 0,
             recordings=recordings,
             fetcher=fetcher,
-            desk_for=desk_for,
+            jobs=jobs,
         )
         yield app, engine
 

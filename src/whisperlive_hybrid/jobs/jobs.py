@@ -10,6 +10,7 @@ import structlog
 from whisperlive_hybrid.access.caller import Caller
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.jobs.desk import JobDesk, JobLimits
+from whisperlive_hybrid.jobs.job import Status
 from whisperlive_hybrid.jobs.run import Means
 from whisperlive_hybrid.jobs.runner import Runner
 from whisperlive_hybrid.jobs.webhooks import Webhooks
@@ -37,6 +38,10 @@ class Jobs:
         """The desk as this caller sees it."""
         return JobDesk(self._means, self._limits, caller)
 
+    async def counts(self) -> dict[Status, int]:
+        """How many jobs of all callers are kept, by status."""
+        return await self._means.store.counts()
+
     async def run(self) -> None:
         """Run jobs until `close`; those first that an earlier process had begun."""
         async with anyio.create_task_group() as tasks:
@@ -48,7 +53,7 @@ class Jobs:
     def close(self) -> None:
         """Stop what runs, which waits in the store, and let go who watches.
 
-        Jobs are still taken in, for the next start.
+        What is taken in meanwhile waits for the next start.
         """
         self._means.board.close()
 
