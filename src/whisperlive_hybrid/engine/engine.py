@@ -27,8 +27,9 @@ import structlog
 from whisperlive_hybrid.backends.base import Backend, Capabilities
 from whisperlive_hybrid.engine.decoder import Decoder
 from whisperlive_hybrid.engine.job import ReadingJob
+from whisperlive_hybrid.engine.observer import NOBODY, Asked, Mark, ModelCall, Observer, Part
 from whisperlive_hybrid.engine.scheduler import Scheduler
-from whisperlive_hybrid.engine.step import BatchDied, Outcome, Step, outcomes, step
+from whisperlive_hybrid.engine.step import BatchDied, Outcome, Step, kind_of, outcomes, step
 from whisperlive_hybrid.engine.tally import ContextTally
 from whisperlive_hybrid.errors import BackendFailed, Draining, WhisperLiveError
 from whisperlive_hybrid.types import DecodeOptions, Reading, Urgency, Window
@@ -53,6 +54,10 @@ class _Call:
     step: Step
     answer: "asyncio.Future[Reading]"
     loop: asyncio.AbstractEventLoop
+    mark: Mark
+    """The observer's."""
+    queued_at: float
+    """Since when `step` has waited, on the monotonic clock."""
 
     @property
     def number(self) -> int:
@@ -66,9 +71,12 @@ class Engine:
     It is the `Decoder` of that backend's model, and `host` makes one of another model's.
     """
 
-    def __init__(self, backend: Backend, *, queue_limit: int = 256) -> None:
+    def __init__(
+        self, backend: Backend, *, queue_limit: int = 256, observer: Observer = NOBODY
+    ) -> None:
         """`queue_limit` bounds the windows of files that wait or run."""
         self._backend = backend
+        self._observer = observer
         self._scheduler = Scheduler(workers=self.capabilities.workers, limit=queue_limit)
         self._changed = threading.Condition()  # guards all below, and the scheduler
         self._calls: dict[int, _Call] = {}
@@ -106,6 +114,23 @@ class Engine:
         """Windows that wait or run."""
         with self._changed:
             return self._scheduler.admitted
+
+    @property
+    def waiting(self) -> Counter[Urgency]:
+        """Pieces of work that wait for a worker now, by class."""
+        with self._changed:
+            return self._scheduler.waiting
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a new recording would be refused."""
+        with self._changed:
+            return self._scheduler.is_full
+
+    @property
+    def is_working(self) -> bool:
+        """Whether every worker lives."""
+        return all(worker.is_alive() for worker in self._workers)
 
     @property
     def live_lateness_s(self) -> float:
@@ -159,11 +184,27 @@ class Engine:
         continues: bool,
     ) -> Reading:
         backend.capabilities.check(options)
+        asked = Asked(backend.capabilities.model, urgency, window.duration)
+        mark = self._observer.asked(asked)
+        try:
+            job = ReadingJob(window, options, backend.capabilities, backend.vocabulary)
+            reading = await self._ran(backend, job, urgency, mark, continues=continues)
+        except BaseException as error:
+            if isinstance(error, BackendFailed):  # here, the caller's ids are on the line
+                log.exception("the model failed on a window", model=asked.model)
+            self._observer.answered(asked, mark, error)
+            raise
+        self._observer.answered(asked, mark, reading)
+        return reading
+
+    async def _ran(
+        self, backend: Backend, job: ReadingJob, urgency: Urgency, mark: Mark, *, continues: bool
+    ) -> Reading:
+        """Hand a job in and wait for its answer."""
         loop = asyncio.get_running_loop()
-        job = ReadingJob(window, options, backend.capabilities, backend.vocabulary)
-        number, deadline = next(self._numbers), time.monotonic() + PATIENCE_S[urgency]
-        first = step(backend, job, job.first(), number, urgency, deadline)
-        call = _Call(first, loop.create_future(), loop)
+        number, now = next(self._numbers), time.monotonic()
+        first = step(backend, job, job.first(), number, urgency, now + PATIENCE_S[urgency])
+        call = _Call(first, loop.create_future(), loop, mark, now)
         with self._changed:
             if self._draining:
                 raise _draining()
@@ -209,10 +250,11 @@ class Engine:
             batch = [call.step for call in calls]
             started = time.monotonic()
             results = outcomes(batch)
-            seconds = time.monotonic() - started
+            ended = time.monotonic()
+            self._observer.called(_model_call(calls, started, ended))
             with self._changed:
                 self._running[_model(calls)] -= 1
-                self._scheduler.ran([each.item for each in batch], seconds)
+                self._scheduler.ran([each.item for each in batch], ended - started)
                 for call, outcome in zip(calls, results, strict=True):
                     self._advance(call, outcome)
                 self._changed.notify_all()
@@ -257,7 +299,7 @@ class Engine:
             )
 
     def _resume(self, call: _Call, wanted: Step) -> None:
-        call.step = wanted
+        call.step, call.queued_at = wanted, time.monotonic()
         self._scheduler.resume(wanted.item)
 
     def _answer(self, call: _Call, answer: Reading | Exception) -> None:
@@ -304,6 +346,11 @@ class _Guest:
 def _model(calls: Sequence[_Call]) -> str:
     """The model of a batch."""
     return calls[0].step.backend.capabilities.model
+
+
+def _model_call(calls: Sequence[_Call], began: float, ended: float) -> ModelCall:
+    parts = tuple(Part(call.mark, call.step.item.urgency, call.queued_at) for call in calls)
+    return ModelCall(_model(calls), kind_of(calls[0].step.work), parts, began, ended)
 
 
 def _translated(error: Exception) -> Exception:

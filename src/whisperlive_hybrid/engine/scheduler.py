@@ -81,6 +81,11 @@ class Scheduler:
         """Jobs that wait or run."""
         return len(self._admitted)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether `admit` refuses what begins."""
+        return self._n_files >= self._limit
+
     def admit(self, item: Item, *, continues: bool = False) -> None:
         """Take the first item of a new job; raises `Overloaded` past the bound.
 
@@ -88,13 +93,11 @@ class Scheduler:
         windows of a recording (`continues`) by how many of them it keeps here at once. A file that
         was once accepted is read to its end.
         """
-        if not continues and not item.urgency.is_live:
-            n_files = sum(not urgency.is_live for urgency in self._admitted.values())
-            if n_files >= self._limit:
-                raise Overloaded(
-                    f"The server is busy: {n_files} windows are waiting.",
-                    retry_after_s=_RETRY_AFTER_S,
-                )
+        if not continues and not item.urgency.is_live and self.is_full:
+            raise Overloaded(
+                f"The server is busy: {self._n_files} windows are waiting.",
+                retry_after_s=_RETRY_AFTER_S,
+            )
         self._admitted[item.job] = item.urgency
         self._waiting[item.job] = item
 
@@ -139,6 +142,10 @@ class Scheduler:
         """By how many seconds the most overdue final is late; 0.0 while all are in time."""
         due = (i.deadline for i in self._waiting.values() if i.urgency is Urgency.FINAL)
         return max(0.0, now - min(due, default=now))
+
+    @property
+    def _n_files(self) -> int:
+        return sum(not urgency.is_live for urgency in self._admitted.values())
 
     def _learn(self, batch: list[Item], seconds: float) -> None:
         """Remember what an item of this key costs; recent calls count most."""

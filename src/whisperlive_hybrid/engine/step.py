@@ -39,19 +39,22 @@ R = TypeVar("R")
 class _Stage(Generic[W, R]):
     """One kind of work: how a backend runs a batch of it, and where its results go."""
 
+    kind: str
     run: Callable[[Backend, Sequence[W]], list[R | Exception]]
     then: Callable[[ReadingJob, W, R], Work | Reading]
 
 
 _STAGES: Final[dict[type, _Stage[Any, Any]]] = {
-    Encode: _Stage[Encode, Encoded](lambda b, batch: b.encode(batch), ReadingJob.encoded),
+    Encode: _Stage[Encode, Encoded]("encode", lambda b, batch: b.encode(batch), ReadingJob.encoded),
     DetectLanguage: _Stage[DetectLanguage, Language](
-        lambda b, batch: b.detect_language(batch), ReadingJob.detected
+        "detect_language", lambda b, batch: b.detect_language(batch), ReadingJob.detected
     ),
     Generate: _Stage[Generate, Hypothesis](
-        lambda b, batch: b.generate(batch), ReadingJob.generated
+        "generate", lambda b, batch: b.generate(batch), ReadingJob.generated
     ),
-    Align: _Stage[Align, list[TokenTime]](lambda b, batch: b.align(batch), ReadingJob.aligned),
+    Align: _Stage[Align, list[TokenTime]](
+        "align", lambda b, batch: b.align(batch), ReadingJob.aligned
+    ),
 }
 
 
@@ -102,6 +105,11 @@ def step(
         ),
     )
     return Step(backend, job, work, item)
+
+
+def kind_of(work: Work) -> str:
+    """The name of a kind of work, for those who measure."""
+    return _STAGES[type(work)].kind
 
 
 def outcomes(batch: Sequence[Step]) -> list[Outcome]:
