@@ -29,7 +29,7 @@ $(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/.test: $(VENV)/.runtime tests/node/package-lock.json
-	$(PIP) --editable '.[test,openvino]'
+	$(PIP) --editable '.[test,openvino,otel]'
 	$(PIP) --no-deps $(WHISPER_LIVE_CLIENT)
 	$(NODE_CLIENTS) || echo "No Node clients: their tests will be skipped."
 	touch $@

@@ -22,7 +22,7 @@ from whisperlive_hybrid.bench.command import bench_app
 from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
 from whisperlive_hybrid.models import DEMO, MODELS_DIRECTORY, local_models, model_sizes
-from whisperlive_hybrid.telemetry import configure_logging
+from whisperlive_hybrid.telemetry.logs import configure_logging
 from whisperlive_hybrid.terminal import (
     FAILED,
     BackendOption,

@@ -5,6 +5,8 @@ nothing below the edges knows about any of those. A message names the thing, the
 allowed set, and never shows a path of the server or a stack.
 """
 
+import re
+
 
 class WhisperLiveError(Exception):
     """Root of everything raised on purpose.
@@ -89,3 +91,13 @@ class ModelUnavailable(WhisperLiveError):
 
 class ServerUnusable(WhisperLiveError):
     """The server whose client we are cannot be reached, or refuses us whatever we ask."""
+
+
+def kind_of(error: BaseException) -> str:
+    """The nearest class of ours in small letters (`bad_audio`), `defect` where there is none.
+
+    For logs and metrics: there are as many kinds as there are classes, whatever clients do.
+    """
+    if not isinstance(error, WhisperLiveError):
+        return "defect"
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).lower()

@@ -16,7 +16,7 @@ from whisperlive_hybrid.batch.sources import StandardInput
 from whisperlive_hybrid.batch.ways import Here, There, Way
 from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.telemetry import configure_logging
+from whisperlive_hybrid.telemetry.logs import configure_logging
 from whisperlive_hybrid.terminal import (
     USAGE,
     BackendOption,

@@ -1,0 +1,109 @@
+"""What Prometheus is told of the engine: waits, batches, seconds, and what became of windows."""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from whisperlive_hybrid.engine.observer import Asked, Mark, ModelCall
+from whisperlive_hybrid.errors import Overloaded
+from whisperlive_hybrid.telemetry.last_minute import LastMinute
+from whisperlive_hybrid.types import Reading, Urgency
+
+WAIT_BUCKETS: Final = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
+CALL_BUCKETS: Final = (0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
+BATCH_BUCKETS: Final = (1, 2, 4, 8, 16, 32)
+
+
+class EngineMetrics:
+    """An `Observer` that counts."""
+
+    def __init__(
+        self, registry: CollectorRegistry, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()  # guards the last minutes
+        self._last_minutes: defaultdict[str, LastMinute] = defaultdict(LastMinute)
+        self._waits = Histogram(
+            "whisperlive_queue_wait_seconds",
+            "How long a piece of work of a window waited for a worker.",
+            ["urgency"],
+            registry=registry,
+            buckets=WAIT_BUCKETS,
+        )
+        self._calls = Histogram(
+            "whisperlive_model_call_duration_seconds",
+            "How long calls of the model took.",
+            ["model", "kind"],
+            registry=registry,
+            buckets=CALL_BUCKETS,
+        )
+        self._batches = Histogram(
+            "whisperlive_batch_size",
+            "Windows that shared a call of the model.",
+            ["model", "kind"],
+            registry=registry,
+            buckets=BATCH_BUCKETS,
+        )
+        self._audio = Counter(
+            "whisperlive_window_audio_seconds",
+            "Audio in the windows that were read; an open utterance is read several times.",
+            ["model", "urgency"],
+            registry=registry,
+        )
+        self._windows = Counter(
+            "whisperlive_windows",
+            "Windows by what became of them.",
+            ["model", "urgency", "outcome"],
+            registry=registry,
+        )
+        for urgency in Urgency:
+            self._waits.labels(label_of(urgency))
+
+    def asked(self, asked: Asked) -> Mark:
+        """Nothing to count yet."""
+        del asked
+
+    def called(self, call: ModelCall) -> None:
+        """Count a call."""
+        self._calls.labels(call.model, call.kind).observe(call.seconds)
+        self._batches.labels(call.model, call.kind).observe(len(call.parts))
+        for part in call.parts:
+            self._waits.labels(label_of(part.urgency)).observe(call.began - part.queued_at)
+        with self._lock:
+            self._last_minutes[call.model].add(self._clock(), busy_s=call.seconds)
+
+    def answered(self, asked: Asked, mark: Mark, answer: Reading | BaseException) -> None:
+        """Count a window."""
+        del mark
+        urgency = label_of(asked.urgency)
+        self._windows.labels(asked.model, urgency, _outcome(answer)).inc()
+        if isinstance(answer, Reading):
+            self._audio.labels(asked.model, urgency).inc(asked.audio_s)
+            with self._lock:
+                self._last_minutes[asked.model].add(self._clock(), audio_s=asked.audio_s)
+
+    def real_time_factors(self, models: Iterable[str]) -> dict[str, float | None]:
+        """Those of the last minute; None for a model that has read nothing."""
+        with self._lock:
+            return {name: self._last_minutes[name].factor(self._clock()) for name in models}
+
+
+def label_of(urgency: Urgency) -> str:
+    """A class of work as a label."""
+    return urgency.name.lower()
+
+
+def _outcome(answer: Reading | BaseException) -> str:
+    match answer:
+        case Reading():
+            return "read_again" if answer.was_doubted else "read"
+        case Overloaded():
+            return "refused"
+        case Exception():
+            return "failed"
+        case _:
+            return "withdrawn"  # its caller was cancelled

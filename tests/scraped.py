@@ -1,0 +1,34 @@
+"""What a scrape of /metrics says, by name and labels."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from whisperlive_hybrid.telemetry.metrics import Metrics
+from whisperlive_hybrid.telemetry.state import State
+
+NOTHING = State({}, 0.0, 0, 1, 0, {}, {})
+"""A server in which nothing happens."""
+
+
+class Scrape:
+    """The samples of one scrape."""
+
+    def __init__(self, text: str) -> None:
+        self.families = list(text_string_to_metric_families(text))
+        self._samples = [each for family in self.families for each in family.samples]
+
+    def total(self, name: str, **labels: str) -> float:
+        """The sum of all samples of a name that have these labels; 0 if there are none."""
+        return sum(
+            sample.value
+            for sample in self._samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def labels(self, name: str) -> list[dict[str, str]]:
+        """The labels of all samples of a name."""
+        return [dict(sample.labels) for sample in self._samples if sample.name == name]
+
+
+def scrape(metrics: Metrics) -> Scrape:
+    """Scrape metrics without a server."""
+    return Scrape(metrics.written(NOTHING)[0].decode())

@@ -1,0 +1,68 @@
+import asyncio
+
+import pytest
+from scraped import scrape
+
+from whisperlive_hybrid.engine.observer import Asked, ModelCall, Part
+from whisperlive_hybrid.errors import BackendFailed, Draining
+from whisperlive_hybrid.telemetry.engine_metrics import EngineMetrics
+from whisperlive_hybrid.telemetry.metrics import Metrics
+from whisperlive_hybrid.types import Language, Reading, Urgency
+
+ENGLISH = Language("en", 1.0)
+FINAL = Asked("demo", Urgency.FINAL, 4.0)
+
+
+def call_of(*urgencies: Urgency, kind: str = "generate") -> ModelCall:
+    """A call of half a second for windows that had waited a quarter of one."""
+    parts = tuple(Part(None, urgency, queued_at=9.75) for urgency in urgencies)
+    return ModelCall("demo", kind, parts, began=10.0, ended=10.5)
+
+
+def test_a_call_is_counted_once_and_each_wait_in_its_class() -> None:
+    """Batches by kind of call, seconds by model, waits by class."""
+    metrics = Metrics()
+    metrics.engine.called(call_of(Urgency.FINAL, Urgency.FINAL, Urgency.BULK))
+    metrics.engine.called(call_of(Urgency.FINAL, kind="encode"))
+    seen = scrape(metrics)
+    of_call = "whisperlive_model_call_duration_seconds"
+    assert seen.total(f"{of_call}_count", model="demo") == 2
+    assert seen.total(f"{of_call}_sum", kind="generate") == pytest.approx(0.5)
+    assert seen.total("whisperlive_batch_size_sum", kind="generate") == 3
+    assert seen.total("whisperlive_batch_size_sum", kind="encode") == 1
+    assert seen.total("whisperlive_queue_wait_seconds_count", urgency="final") == 3
+    assert seen.total("whisperlive_queue_wait_seconds_sum", urgency="bulk") == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (Reading((), ENGLISH), "read"),
+        (Reading((), ENGLISH, was_doubted=True), "read_again"),
+        (BackendFailed("no"), "failed"),
+        (ValueError("a defect"), "failed"),
+        (Draining("no", retry_after_s=1), "refused"),
+        (asyncio.CancelledError(), "withdrawn"),
+    ],
+)
+def test_every_window_has_one_outcome(answer: Reading | BaseException, outcome: str) -> None:
+    """Audio counts as read only where it was read."""
+    metrics = Metrics()
+    metrics.engine.answered(FINAL, None, answer)
+    seen = scrape(metrics)
+    assert seen.total("whisperlive_windows_total") == 1
+    assert seen.total("whisperlive_windows_total", outcome=outcome, urgency="final") == 1
+    read = 4.0 if isinstance(answer, Reading) else 0.0
+    assert seen.total("whisperlive_window_audio_seconds_total", model="demo") == read
+
+
+def test_the_real_time_factor_is_told_by_model() -> None:
+    """Half a second for four; nothing for a model that has read nothing."""
+    metrics = Metrics()
+    engine: EngineMetrics = metrics.engine
+    engine.called(call_of(Urgency.FINAL))
+    engine.answered(FINAL, None, Reading((), ENGLISH))
+    assert engine.real_time_factors(["demo", "other"]) == {
+        "demo": pytest.approx(0.125),
+        "other": None,
+    }

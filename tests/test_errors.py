@@ -1,0 +1,20 @@
+import pytest
+
+from whisperlive_hybrid.errors import BadAudio, OutOfSpace, WhisperLiveError, kind_of
+from whisperlive_hybrid.protocol.whisperlive import BadHandshake
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (BadAudio("no"), "bad_audio"),
+        (OutOfSpace("no"), "out_of_space"),
+        (BadHandshake("no", uid="x"), "bad_handshake"),
+        (WhisperLiveError("no"), "whisper_live_error"),
+        (ValueError("no"), "defect"),
+        (ExceptionGroup("no", [ValueError("no")]), "defect"),
+    ],
+)
+def test_a_kind_is_a_word_of_ours(error: Exception, kind: str) -> None:
+    """Logs and metrics name errors by their class, never by what a client has sent."""
+    assert kind_of(error) == kind
