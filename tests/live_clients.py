@@ -19,6 +19,7 @@ from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.server.listening import Census, listen
 from whisperlive_hybrid.server.ws import LiveDoor
+from whisperlive_hybrid.telemetry.metrics import Metrics
 from whisperlive_hybrid.transcribe import VoiceDetector
 from whisperlive_hybrid.types import Samples
 
@@ -101,6 +102,7 @@ class OpenDoor:
     engine: Engine
     server: Server
     port: int
+    metrics: Metrics
 
     @asynccontextmanager
     async def client(self, path: str = "", **options: Any) -> AsyncIterator[LiveClient]:  # noqa: ANN401 (of the websockets library)
@@ -163,9 +165,10 @@ async def open_door(
     """Listen on a free port of this machine while inside."""
     chosen = Settings(host="127.0.0.1", live_port=0, **settings)
     async with AsyncExitStack() as stack:
+        metrics = Metrics()
         engine = await stack.enter_async_context(Engine(backend or FakeBackend()))
-        live = LiveDoor(engine, detector or EnergyVad(), chosen)
+        live = LiveDoor(engine, detector or EnergyVad(), chosen, metrics.doors)
         listener = listen("127.0.0.1", 0, Census(1000, 1000), speaks_tls=chosen.ssl)
         server = await stack.enter_async_context(live.listening(listener))
         port: int = next(iter(server.sockets)).getsockname()[1]
-        yield OpenDoor(live, engine, server, port)
+        yield OpenDoor(live, engine, server, port, metrics)

@@ -10,6 +10,7 @@ Nothing is dropped: a client that sends faster than the model reads is slowed do
 """
 
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -20,11 +21,13 @@ import anyio.lowlevel
 import numpy as np
 
 from whisperlive_hybrid.captions import Captions, Publish
+from whisperlive_hybrid.delays import NOBODY, Delays, StreamObserver
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BackendFailed
 from whisperlive_hybrid.language_lock import (
     SILENT_LANGUAGE,
     LanguageLock,
+    Read,
 )
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.speech.windows import LONGEST_UTTERANCE_S, WindowCutter
@@ -120,13 +123,19 @@ class LiveSession:
         live: LiveOptions,
         publish: Publish,
         tasks: anyio.abc.TaskGroup,
+        observer: StreamObserver = NOBODY,
     ) -> None:
-        """`tasks` owns the readings in flight; what `publish` raises ends it."""
+        """`tasks` owns the readings in flight; what `publish` raises ends it.
+
+        When `publish` returns, the client counts as told.
+        """
         able = engine.capabilities
         able.check(live.options)
         self._engine = engine
         self._reader = _Reader(engine, live.options)
         self._tasks = tasks
+        self._observer = observer
+        self._delays = Delays(live.vad, observer)
         self._voice = detector.open()
         self._cutter = WindowCutter(live.vad, min(able.longest_window_s, LONGEST_UTTERANCE_S))
         told = told_language(live.options.language, able.languages)
@@ -146,7 +155,7 @@ class LiveSession:
         with self._engine.live_stream():
             while not self._has_ended or self._finals:
                 await self._next_move()
-            await self._captions.complete(await self._lock.decide())
+            await self._complete(await self._lock.decide())
 
     async def hear(self, samples: Samples) -> None:
         """Take the next samples; waits while too many utterances are unread."""
@@ -154,6 +163,7 @@ class LiveSession:
             block = samples[first : first + BLOCK]
             # On the event loop: a frame takes 0.4 ms, and its way through a thread as much again.
             self._notice(self._cutter.push(block, self._voice.push(block)))
+            self._delays.heard(self._cutter.heard)
             await anyio.lowlevel.checkpoint()
             while len(self._finals) > BACKLOG:
                 await self._changed.wait()
@@ -201,7 +211,7 @@ class LiveSession:
                 self._wake()
                 if final.is_gap:
                     await self._captions.gap(final.window)
-                await self._captions.complete(await self._lock.admit(final.window, reading))
+                await self._complete(await self._lock.admit(final.window, reading))
         elif self._guess and self._guess.reading and not self._guess.is_shown:
             self._guess.is_shown = True
             await self._captions.guess(self._guess.window, self._guess.reading)
@@ -209,6 +219,11 @@ class LiveSession:
             await self._read_update(window)
         else:
             await self._wait_for_audio()
+
+    async def _complete(self, reads: Sequence[Read]) -> None:
+        """Publish what was read finally."""
+        await self._captions.complete(reads)
+        self._delays.sent(reads)
 
     async def _wait_for_audio(self) -> None:
         """Wait for a change; notice when none comes although an utterance is open.
@@ -231,7 +246,7 @@ class LiveSession:
         return self._cutter.open_window() if unseen >= enough else None
 
     async def _fill(self, final: _Final) -> None:
-        with final.scope:
+        with final.scope, self._observer.reading(Urgency.FINAL):
             reading = await self._reader.final(final.window, self._lock.language)
             final.is_gap = reading is None
             final.reading = reading or self._nothing()
@@ -251,7 +266,7 @@ class LiveSession:
         """Guess at an open utterance; given up as soon as a final is begun."""
         self._updated_to = self._cutter.heard
         reading: Reading | None = None
-        with anyio.CancelScope() as self._update:
+        with anyio.CancelScope() as self._update, self._observer.reading(Urgency.UPDATE):
             reading = await self._reader.update(window, self._lock.language)
         if reading is not None:
             await self._captions.guess(window, reading)

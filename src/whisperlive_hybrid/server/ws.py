@@ -4,6 +4,7 @@ import socket as sockets
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from enum import Enum
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,7 @@ from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
 from whisperlive_hybrid.protocol import whisperlive as wire
+from whisperlive_hybrid.server.account import Ending, StreamAccount
 from whisperlive_hybrid.server.connection import (
     CLOSE_S,
     BoundedConnection,
@@ -28,6 +30,9 @@ from whisperlive_hybrid.server.connection import (
     taken,
 )
 from whisperlive_hybrid.session import LiveOptions, LiveSession
+from whisperlive_hybrid.telemetry.door_metrics import Door, DoorMetrics
+from whisperlive_hybrid.telemetry.metrics import Metrics
+from whisperlive_hybrid.telemetry.tracing import NO_TRACER, Tracer
 from whisperlive_hybrid.transcribe import VoiceDetector
 from whisperlive_hybrid.types import DecodeOptions, Thresholds
 
@@ -57,10 +62,28 @@ _BEARER: Final = Subprotocol("bearer")
 log = structlog.get_logger(__name__)
 
 
+class Refusal(Enum):
+    """Why a client is not admitted, as the log and the metrics call it."""
+
+    DRAINING = "draining"
+    LATE = "late"
+    """The model cannot keep up with those who are there."""
+    FULL = "full"
+
+
 class LiveDoor:
     """Admits clients and runs a session for each."""
 
-    def __init__(self, engine: Engine, detector: VoiceDetector, settings: Settings) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        detector: VoiceDetector,
+        settings: Settings,
+        metrics: DoorMetrics | None = None,
+        tracer: Tracer = NO_TRACER,
+    ) -> None:
+        self._metrics = metrics or Metrics().doors
+        self._tracer = tracer
         self._engine = engine
         self._detector = detector
         self._settings = settings
@@ -102,12 +125,16 @@ class LiveDoor:
 
     async def _welcome(self, socket: ServerConnection) -> None:
         """One connection from its handshake to its end; no fault of one reaches another."""
-        with structlog.contextvars.bound_contextvars(client=str(socket.id)[:8]):
+        with (
+            structlog.contextvars.bound_contextvars(session_id=_session_id(socket)),
+            self._tracer.joined(_trace_headers(socket)),
+        ):
             try:
                 await self._admit(socket)
             except* ConnectionClosed:
                 log.info("client left without END_OF_AUDIO")
-            except* Exception:
+            except* Exception as group:
+                self._metrics.failed(Door.LIVE, group)
                 log.exception("connection failed")
                 await close(socket, INTERNAL_ERROR)
 
@@ -115,20 +142,22 @@ class LiveDoor:
         try:
             handshake = await _first_message(socket)
         except wire.BadHandshake as error:
-            await self._refuse(socket, wire.error(error.uid, error.message), error.message)
+            self._metrics.failed(Door.LIVE, error)
+            log.info("client refused", reason=error.message)
+            await self._turn_away(socket, wire.error(error.uid, error.message))
             return
         if self._is_draining:
             message = wire.wait(handshake.uid, 0)
-            await self._refuse(socket, message, "the server restarts", SERVICE_RESTART)
+            await self._refuse(socket, message, Refusal.DRAINING, SERVICE_RESTART)
             return
         if self._engine.live_lateness_s > TOO_LATE_S:
             message = wire.wait(handshake.uid, RECOVERY_MINUTES)
-            await self._refuse(socket, message, "the model cannot keep up")
+            await self._refuse(socket, message, Refusal.LATE)
             return
         if len(self._clients) >= self._settings.max_clients:
             soonest_s = min(client.until for client in self._clients) - anyio.current_time()
             message = wire.wait(handshake.uid, max(0.0, soonest_s) / 60)
-            await self._refuse(socket, message, "the server is full")
+            await self._refuse(socket, message, Refusal.FULL)
             return
         client = Client(_caller(socket), self._settings)
         self._clients.add(client)
@@ -140,9 +169,15 @@ class LiveDoor:
         await close(socket, code)
 
     async def _refuse(
-        self, socket: ServerConnection, message: str, reason: str, code: int = NORMAL_CLOSURE
+        self, socket: ServerConnection, message: str, why: Refusal, code: int = NORMAL_CLOSURE
     ) -> None:
-        log.info("client refused", reason=reason)
+        self._metrics.refused(Door.LIVE, why.value)
+        log.info("client refused", reason=why.value)
+        await self._turn_away(socket, message, code)
+
+    async def _turn_away(
+        self, socket: ServerConnection, message: str, code: int = NORMAL_CLOSURE
+    ) -> None:
         await self._send(socket, message)
         await close(socket, code)
 
@@ -157,20 +192,28 @@ class LiveDoor:
         log.info("client admitted", language=handshake.language, task=handshake.task.value)
         if handshake.not_yet:
             log.warning("not supported yet and left out", keys=handshake.not_yet)
-        try:
-            await self._stream(socket, handshake, client)
-        except* WhisperLiveError as group:
-            message = str(group.exceptions[0])
-            log.warning("stream failed", reason=message)
-            await self._send(socket, wire.error(handshake.uid, message))
-        if client.is_told_to_stop:
-            return SERVICE_RESTART
-        if client.is_out_of_time:
-            await self._send(socket, wire.disconnect(handshake.uid))
-        return NORMAL_CLOSURE
+        with StreamAccount(self._metrics, self._tracer, _session_id(socket)) as account:
+            try:
+                await self._stream(socket, handshake, client, account)
+            except* WhisperLiveError as group:
+                error = group.exceptions[0]
+                log.warning("stream failed", reason=str(error))
+                account.failed(error)
+                await self._send(socket, wire.error(handshake.uid, str(error)))
+            if client.is_told_to_stop:
+                account.ending = Ending.DRAINING
+                return SERVICE_RESTART
+            if client.is_out_of_time:
+                account.ending = Ending.TIME_UP
+                await self._send(socket, wire.disconnect(handshake.uid))
+            return NORMAL_CLOSURE
 
     async def _stream(
-        self, socket: ServerConnection, handshake: wire.Handshake, client: Client
+        self,
+        socket: ServerConnection,
+        handshake: wire.Handshake,
+        client: Client,
+        account: StreamAccount,
     ) -> None:
         writer = wire.SegmentWriter(handshake.uid, handshake.window)
 
@@ -179,16 +222,17 @@ class LiveDoor:
                 case LanguageFound():
                     await self._send(socket, wire.language_detected(handshake.uid, news.language))
                 case Text():
+                    account.completed(len(news.completed))
                     for message in writer.messages(news.completed, news.tentative, news.stable):
                         await self._send(socket, message)
                 case Gap():
-                    log.error("the model failed on audio", start=news.start, end=news.end)
+                    account.gap(news)
 
         async with anyio.create_task_group() as tasks:
             live = _live_options(handshake)
-            session = LiveSession(self._engine, self._detector, live, publish, tasks)
+            session = LiveSession(self._engine, self._detector, live, publish, tasks, account)
             await self._send(socket, wire.server_ready(handshake.uid))
-            tasks.start_soon(self._listen, socket, handshake, client, session)
+            tasks.start_soon(self._listen, socket, handshake, client, session, account)
             await session.run()
 
     async def _listen(
@@ -197,6 +241,7 @@ class LiveDoor:
         handshake: wire.Handshake,
         client: Client,
         session: LiveSession,
+        account: StreamAccount,
     ) -> None:
         """Feed the session until the client has said everything, or may not say more."""
         by_default = PcmFormat.INT16 if self._settings.raw_pcm_input else None
@@ -206,11 +251,15 @@ class LiveDoor:
             event = wire.receive(frame)
             if isinstance(event, wire.EndOfAudio):
                 break
-            await session.hear(pcm.read(event.payload))
+            samples = pcm.read(event.payload)
+            account.heard(len(samples))
+            await session.hear(samples)
             if pcm.is_doubtful and not is_told:
                 log.warning(_DOUBTFUL, declared=handshake.audio_format)
                 is_told = True
-        await session.hear(pcm.flush())
+        rest = pcm.flush()
+        account.heard(len(rest))
+        await session.hear(rest)
         await session.finish()
 
 
@@ -257,6 +306,15 @@ async def _first_message(socket: ServerConnection) -> wire.Handshake:
         socket.has_greeted = True
         return wire.parse_handshake(frame)
     raise wire.BadHandshake(f"No handshake came in {HANDSHAKE_S:g} s.", uid=None)
+
+
+def _session_id(socket: ServerConnection) -> str:
+    return f"live_{socket.id.hex}"
+
+
+def _trace_headers(socket: ServerConnection) -> dict[str, str]:
+    request = socket.request  # None: it was none
+    return {name.lower(): value for name, value in request.headers.raw_items()} if request else {}
 
 
 def _caller(socket: ServerConnection) -> Caller:
