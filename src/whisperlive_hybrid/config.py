@@ -142,7 +142,17 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = "console"
     """console or json, on standard error."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """debug, info, warning or error."""
+    """debug, info, warning or error; the requests of probes are logged at debug only."""
+    log_text: bool = False
+    """What was said is written into the [log](observing.md#logs), window by window."""
+    metrics: bool = True
+    """[`GET /metrics`](observing.md#metrics) answers on the file door."""
+    min_free_mb: float = Field(default=128, ge=0)
+    """MiB that must be free on the disks of `WHISPERLIVE_DATA_DIR` and `TMPDIR`; below it `/ready`
+    answers 503. A job is refused where it would leave less than 64."""
+    otel: bool = False
+    """[Traces](observing.md#traces) are sent by OpenTelemetry to where its `OTEL_*` variables say;
+    needs the extra `[otel]`."""
 
     @property
     def models_on_demand(self) -> tuple[str, ...]:
@@ -154,6 +164,11 @@ class Settings(BaseSettings):
     def models_bytes(self) -> int:
         """The room for models on demand, in bytes."""
         return int(self.models_mb * MEBIBYTE)
+
+    @property
+    def min_free_bytes(self) -> int:
+        """The room that must be left on a disk, in bytes."""
+        return int(self.min_free_mb * MEBIBYTE)
 
     @property
     def max_upload_bytes(self) -> int:

@@ -16,7 +16,7 @@ from whisperlive_hybrid.transcribe import (
     Transcriber,
     Transcript,
 )
-from whisperlive_hybrid.types import Samples
+from whisperlive_hybrid.types import SAMPLE_RATE, Samples
 
 SHORTEST_AUDIO_S: Final = 0.1
 """OpenAI refuses less."""
@@ -40,12 +40,31 @@ OpenMedia = Callable[[BinaryIO], AbstractContextManager[AudioReader]]
 """Opens a file; called and entered in a thread. Raises `BadAudio` for what is no audio."""
 
 
-class Recordings:
-    """Reads media files; one for all doors and jobs, so that together they open only a few."""
+Heard = Callable[[float], None]
+"""Told how many seconds of audio were read."""
 
-    def __init__(self, open_media: OpenMedia) -> None:
+
+def ignored(_: float) -> None:
+    """Nobody counts."""
+
+
+class Recordings:
+    """Reads media files; all doors and jobs share what bounds how many they open together."""
+
+    def __init__(
+        self,
+        open_media: OpenMedia,
+        heard: Heard = ignored,
+        opening: anyio.CapacityLimiter | None = None,
+    ) -> None:
+        """`heard` is told of all audio that is read, in a thread."""
         self._open_media = open_media
-        self._opening = anyio.CapacityLimiter(FILES_OPENED_AT_ONCE)
+        self._heard = heard
+        self._opening = opening or anyio.CapacityLimiter(FILES_OPENED_AT_ONCE)
+
+    def heard_by(self, heard: Heard) -> "Recordings":
+        """The same for another door, whose audio is told to `heard`."""
+        return Recordings(self._open_media, heard, self._opening)
 
     async def transcript(
         self,
@@ -64,7 +83,8 @@ class Recordings:
                 lambda: opened.enter_context(self._open_media(file)), limiter=self._opening
             )
             wish = plan(audio.duration_s)
-            transcript = await transcriber.transcript(audio.blocks(), wish, on_advance, memory)
+            blocks = self._counted(audio.blocks())
+            transcript = await transcriber.transcript(blocks, wish, on_advance, memory)
         if transcript.duration < SHORTEST_AUDIO_S:
             raise BadAudio(
                 f"Audio file is too short. Minimum audio length is {SHORTEST_AUDIO_S} seconds.",
@@ -72,3 +92,8 @@ class Recordings:
                 code="audio_too_short",
             )
         return transcript
+
+    def _counted(self, blocks: Iterator[Samples]) -> Iterator[Samples]:
+        for block in blocks:
+            self._heard(len(block) / SAMPLE_RATE)
+            yield block

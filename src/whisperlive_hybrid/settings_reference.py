@@ -18,7 +18,7 @@ SECTIONS: Final = {
     "max_upload_mb": "Files",
     "fetch": "Recordings from URLs, and webhooks",
     "data_dir": "Jobs",
-    "log_format": "Logs",
+    "log_format": "Logs, metrics and traces",
 }
 """A section begins at the field named here and lasts until the next, in the order of the class."""
 
@@ -51,6 +51,13 @@ class Setting:
 OTHERS: Final = (
     Setting("", "HF_HUB_OFFLINE", "unset", "1 keeps model lookups off the network"),
     Setting("", "HF_HOME", "`~/.cache/huggingface`", "Where downloaded models are kept"),
+    Setting(
+        "",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "`http://localhost:4318`",
+        "Where traces go with `WHISPERLIVE_OTEL`; the other variables of OpenTelemetry hold too, "
+        "such as `OTEL_SERVICE_NAME` and `OTEL_TRACES_SAMPLER`",
+    ),
     Setting("", "TMPDIR", "`/tmp`", "Where uploads lie while they are read"),
     Setting("", "XDG_DATA_HOME", "`~/.local/share`", "See `WHISPERLIVE_DATA_DIR`"),
     Setting(

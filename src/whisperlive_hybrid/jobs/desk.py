@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 import anyio
+import structlog
 
 from whisperlive_hybrid.access.caller import Caller
 from whisperlive_hybrid.errors import BadRequest, Conflict, NotFound, Unsupported
@@ -27,6 +28,8 @@ from whisperlive_hybrid.store.spool import new_name
 
 LONGEST_NAME: Final = 200
 """Characters of a file's name that are kept."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class JobDesk:
                     self._means.clock(),
                     self._limits.unfinished,
                 )
+        log.info("job taken in", job_id=job.id, files=len(job.sources))
         self._board.arrived.ring()
         return job
 

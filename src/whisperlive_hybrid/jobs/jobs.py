@@ -48,7 +48,7 @@ class Jobs:
     def close(self) -> None:
         """Stop what runs, which waits in the store, and let go who watches.
 
-        Jobs are still taken in, for the next start.
+        What is taken in meanwhile waits for the next start.
         """
         self._means.board.close()
 

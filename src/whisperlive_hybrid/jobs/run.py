@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import anyio
 import structlog
 
-from whisperlive_hybrid.errors import Overloaded, WhisperLiveError
+from whisperlive_hybrid.errors import Overloaded, WhisperLiveError, kind_of
 from whisperlive_hybrid.jobs.board import JobBoard, LiveJob
 from whisperlive_hybrid.jobs.job import Job, Result, Source, Status
 from whisperlive_hybrid.jobs.remote import Fetcher
@@ -38,6 +38,32 @@ class Models(Protocol):
         """A transcriber whose model stays while inside; raises `Overloaded`."""
 
 
+class FileObserver(Protocol):
+    """Whoever measures jobs."""
+
+    def reading(self, job_id: str) -> AbstractContextManager[object]:
+        """Entered around the reading of every file."""
+
+    def failed(self, error: Exception) -> None:
+        """A file cannot be read."""
+
+
+class _Nobody:
+    """Measures nothing."""
+
+    def reading(self, job_id: str) -> AbstractContextManager[object]:
+        """Let it pass."""
+        del job_id
+        return nullcontext()
+
+    def failed(self, error: Exception) -> None:
+        """Let it pass."""
+
+
+NOBODY: Final[FileObserver] = _Nobody()
+"""For jobs that nobody watches."""
+
+
 @dataclass(frozen=True, slots=True)
 class Means:
     """What it takes to run a job."""
@@ -49,6 +75,7 @@ class Means:
     board: JobBoard
     clock: Callable[[], float] = time.time
     """Unix seconds."""
+    observer: FileObserver = NOBODY
 
 
 class JobRun:
@@ -89,10 +116,14 @@ class JobRun:
         reading = _SourceRun(source, self._live, self._means)
         reading.show(source)
         try:
-            result = await reading.result()
+            with self._means.observer.reading(self._live.job.id):
+                result = await reading.result()
         except Exception as error:  # fails the one file that it belongs to
-            if not isinstance(error, WhisperLiveError):
-                log.exception("a file of a job failed", job=self._live.job.id, file=source.index)
+            self._means.observer.failed(error)
+            if isinstance(error, WhisperLiveError):
+                log.warning("a file of a job failed", file=source.index, reason=kind_of(error))
+            else:
+                log.exception("a file of a job failed", file=source.index)
             await reading.end(Status.FAILED, None, Failure.of(error))
             return None
         await reading.end(Status.COMPLETED, result, None)
@@ -143,7 +174,6 @@ class _SourceRun:
                 )
         log.info(
             "read a file of a job",
-            job=job.id,
             file=self._source.index,
             windows_read=memory.kept,
             windows_recalled=memory.recalled,

@@ -40,7 +40,8 @@ class Runner:
             rung = self._means.board.arrived.next_ring()
             job = await self._take()
             if job is not None:
-                await self._watched(job)
+                with structlog.contextvars.bound_contextvars(job_id=job.id):
+                    await self._watched(job)
                 continue
             with anyio.move_on_after(LEASE_S):  # nobody rings when a lease has run out
                 await rung.wait()
@@ -69,7 +70,7 @@ class Runner:
         ended = replace(job, finished_at=now, expires_at=now + self._kept_s)
         if await self._means.store.end_job(ended, self._owner, webhook_of(ended, now)):
             live.job = ended
-            log.info("job ended", job=job.id, status=ended.status.value)
+            log.info("job ended", status=ended.status.value)
             self._means.board.ended.ring()
 
     async def _keep(self, live: LiveJob) -> None:
@@ -78,5 +79,5 @@ class Runner:
             await anyio.sleep(RENEWED_S)
             until = self._means.clock() + LEASE_S
             if not await self._means.store.renew(live.job, self._owner, until):
-                log.warning("job lost", job=live.job.id)
+                log.warning("job lost")
                 live.scope.cancel()

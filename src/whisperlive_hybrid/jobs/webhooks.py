@@ -68,6 +68,10 @@ class Webhooks:
         return await self._store.next_due()
 
     async def _send(self, delivery: Delivery) -> None:
+        with structlog.contextvars.bound_contextvars(job_id=_job_of(delivery)):
+            await self._try(delivery)
+
+    async def _try(self, delivery: Delivery) -> None:
         now, body = self._clock(), delivery.body.encode()
         headers = signed_headers(self._key, delivery.message_id, int(now), body)
         try:
@@ -90,3 +94,9 @@ class Webhooks:
             await self._store.close_delivery(delivery)
         else:
             await self._store.postpone(delivery, self._clock() + wait_s)
+
+
+def _job_of(delivery: Delivery) -> str:
+    """The job that a message is about, for the log."""
+    job_id: str = json.loads(delivery.body)["job"]["id"]
+    return job_id

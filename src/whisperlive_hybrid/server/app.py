@@ -17,6 +17,7 @@ from whisperlive_hybrid.backends.registry import load_backend
 from whisperlive_hybrid.backends.silero import SileroVad
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.engine.observer import Observer, Observers
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.fetch.fetcher import open_fetcher
 from whisperlive_hybrid.jobs.board import JobBoard
@@ -30,9 +31,17 @@ from whisperlive_hybrid.recording import Recordings
 from whisperlive_hybrid.server.descriptors import most_connections
 from whisperlive_hybrid.server.http.app import build_http_app
 from whisperlive_hybrid.server.http.sockets import HttpConfig, Patience
+from whisperlive_hybrid.server.http.status import Operation
+from whisperlive_hybrid.server.http.work import Work
 from whisperlive_hybrid.server.listening import Census, Listener, listen
 from whisperlive_hybrid.server.ws import LiveDoor
 from whisperlive_hybrid.store.store import open_store
+from whisperlive_hybrid.telemetry.door_metrics import Door
+from whisperlive_hybrid.telemetry.file_account import FileAccount
+from whisperlive_hybrid.telemetry.metrics import Metrics
+from whisperlive_hybrid.telemetry.opening import open_tracing
+from whisperlive_hybrid.telemetry.text_log import TextLog
+from whisperlive_hybrid.telemetry.tracing import Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -64,15 +73,30 @@ async def serve(
     detector = SileroVad()
     room = Room(settings.models_bytes, settings.model_idle_s)
     limits = MediaLimits(max_duration_s=settings.max_audio_hours * 3600)
-    recordings = Recordings(partial(open_audio, limits=limits))
+    metrics = Metrics()
+    recordings = Recordings(
+        partial(open_audio, limits=limits), partial(metrics.doors.heard, Door.HTTP)
+    )
     async with AsyncExitStack() as stack:
+        tracing = await stack.enter_async_context(open_tracing(enabled=settings.otel))
+        observer = _observers(metrics, tracing, settings)
         # First, since it may refuse, and last to go, when nothing writes to it any more.
         store = stack.enter_context(open_store(settings.data_dir))
-        engine = await stack.enter_async_context(Engine(backend, queue_limit=settings.queue_limit))
+        engine = await stack.enter_async_context(
+            Engine(backend, queue_limit=settings.queue_limit, observer=observer)
+        )
         pool = await stack.enter_async_context(ModelPool(engine, detector, others, room))
         fetcher = await stack.enter_async_context(open_fetcher(settings))
-        means = Means(store, pool, recordings, fetcher, JobBoard())
-        live = LiveDoor(engine, detector, settings)
+        means = Means(
+            store,
+            pool,
+            recordings.heard_by(partial(metrics.doors.heard, Door.JOBS)),
+            fetcher,
+            JobBoard(),
+            observer=FileAccount(metrics.doors, tracing.tracer),
+        )
+        operation = Operation(metrics, tracing.tracer, store.counts)
+        live = LiveDoor(engine, detector, settings, metrics.doors, tracing.tracer)
         jobs = await open_jobs(means, settings)
         app = build_http_app(
             engine,
@@ -82,6 +106,7 @@ async def serve(
             fetcher=fetcher,
             recordings=recordings,
             desk_for=jobs.desk_for,
+            operation=operation,
         )
         http = _HttpDoor(app, settings)
         census = Census(settings.connections_per_address, most_connections(settings))
@@ -97,7 +122,7 @@ async def serve(
             on_open(OpenDoors(live_port, http_port, engine.capabilities))
             await stop.wait()
             jobs.close()
-            await _drain(engine, live, http, settings.drain_s)
+            await _drain(engine, live, operation.work, http, settings.drain_s)
             tasks.cancel_scope.cancel()
 
 
@@ -113,13 +138,28 @@ def models_on_demand(settings: Settings) -> list[OnDemand]:
     ]
 
 
-async def _drain(engine: Engine, live: LiveDoor, http: "_HttpDoor", drain_s: float) -> None:
-    """Take no new work; let live clients and requests in flight finish, within the bound."""
+def _observers(metrics: Metrics, tracing: Tracing, settings: Settings) -> Observer:
+    """All who want to hear of the engine's work."""
+    texts = [TextLog()] if settings.log_text else []
+    return Observers([metrics.engine, *tracing.observers, *texts])
+
+
+async def _drain(
+    engine: Engine, live: LiveDoor, work: Work, http: "_HttpDoor", drain_s: float
+) -> None:
+    """Take no new work; let live clients and requests in flight finish, within the bound.
+
+    Until those are done the HTTP door stays open, so that a balancer reads at /ready that nothing
+    more is to be sent here, and who asks for the state of a job is answered.
+    """
     log.info("draining", at_most_s=drain_s)
-    http.stop()
     with anyio.move_on_after(drain_s):
-        await live.drain(drain_s)
+        async with anyio.create_task_group() as doors:
+            doors.start_soon(work.drain)
+            doors.start_soon(live.drain, drain_s)
+        http.stop()
         await http.has_stopped.wait()
+    http.stop()
     await engine.drain(0)
     log.info("stopped")
 

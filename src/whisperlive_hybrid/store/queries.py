@@ -71,6 +71,13 @@ def _jobs(connection: Connection, where: ColumnElement[bool], *, limit: int) -> 
     return [rows.job_of(row, files[row["number"]]) for row in job_rows]
 
 
+def counts(connection: Connection) -> dict[Status, int]:
+    """How many jobs there are of every status."""
+    found = select(jobs.c.status, func.count()).group_by(jobs.c.status)
+    known = {Status(status): number for status, number in connection.execute(found)}
+    return {status: known.get(status, 0) for status in Status}
+
+
 def take(
     connection: Connection, owner: str, models: Collection[str], *, now: float, until: float
 ) -> Job | None:

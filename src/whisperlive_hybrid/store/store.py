@@ -107,6 +107,10 @@ class JobStore:
             queries.page, limit=limit, before=before, status=status, account=account
         )
 
+    async def counts(self) -> dict[Status, int]:
+        """How many jobs there are of every status."""
+        return await self._run(queries.counts)
+
     async def take(
         self, owner: str, models: Collection[str], now: float, until: float
     ) -> Job | None:

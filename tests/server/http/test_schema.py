@@ -37,6 +37,9 @@ JOB: Final = "/v1/jobs/{job_id}"
 PAGES: Final = [
     "/",
     "/health",
+    "/ready",
+    "/metrics",
+    "/v1/server",
     "/v1/models",
     "/v1/models/{model}",
     "/v1/jobs",

@@ -18,6 +18,7 @@ from whisperlive_hybrid.fetch.fetcher import Fetcher
 from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.progress import UploadBoard
 from whisperlive_hybrid.recording import Recordings
+from whisperlive_hybrid.server.http.access import Access
 from whisperlive_hybrid.server.http.audio import AudioRoutes
 from whisperlive_hybrid.server.http.feeds import DeskFor, Feeds
 from whisperlive_hybrid.server.http.guard import BodyLimit, Stamp, UploadSlots
@@ -29,6 +30,8 @@ from whisperlive_hybrid.server.http.pace import Pace
 from whisperlive_hybrid.server.http.recording import Listener
 from whisperlive_hybrid.server.http.refusals import hung_up, invalid, refused, unroutable
 from whisperlive_hybrid.server.http.schemas import FAILURES
+from whisperlive_hybrid.server.http.status import Operation, Sight, StatusRoutes, readiness_of
+from whisperlive_hybrid.server.http.work import CountWork
 
 
 def build_http_app(
@@ -40,9 +43,11 @@ def build_http_app(
     recordings: Recordings,
     fetcher: Fetcher,
     desk_for: DeskFor,
+    operation: Operation | None = None,
 ) -> FastAPI:
     """The application for an ASGI server; `live_clients` counts the streams of the live door."""
     pace = partial(Pace, settings.min_bytes_per_s, settings.upload_s)
+    operation = operation or Operation()
     app = FastAPI(
         title=SERVICE,
         version=__version__,
@@ -50,12 +55,16 @@ def build_http_app(
         redoc_url=None,
         redirect_slashes=False,
         responses=FAILURES,  # on every route, so that FastAPI documents no 422 of its own
+        # Its own spans would carry the query of every URL, and some clients have a token there.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         # Outermost first. The second answers defects inside the stamp; Starlette's own, which
         # wraps all of these, then only passes the exception on to the server's log.
         middleware=[
             Middleware(Stamp),
+            Middleware(Access, metrics=operation.metrics.doors, tracer=operation.tracer),
             Middleware(ServerErrorMiddleware, handler=refused),
             Middleware(Identify),
+            Middleware(CountWork, work=operation.work),
             Middleware(UploadSlots, limit=settings.max_uploads, pace=pace),
             Middleware(BodyLimit, limit=settings.max_upload_bytes),
         ],
@@ -69,6 +78,10 @@ def build_http_app(
     uploads = UploadBoard()
     listener = Listener(recordings, uploads)
     OverviewRoutes(engine, pool, live_clients).mount(app)
+    sight = Sight(engine, pool, operation, live_clients, settings.max_clients)
+    StatusRoutes(sight, readiness_of(engine, operation.work, settings)).mount(
+        app, has_metrics=settings.metrics
+    )
     AudioRoutes(pool, listener).mount(app)
     LegacyRoutes(pool, listener, fetcher).mount(app)
     JobRoutes(

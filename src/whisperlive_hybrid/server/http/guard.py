@@ -1,10 +1,12 @@
 """What every HTTP request passes before its route: pure ASGI middlewares."""
 
+import re
 import time
 import uuid
 from collections.abc import Callable
 from typing import Final
 
+import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,6 +16,12 @@ from whisperlive_hybrid.server.http.pace import Pace
 OPENAI_VERSION: Final = "2020-10-01"
 """The version of its API that OpenAI has announced ever since."""
 
+REQUEST_ID: Final = "x-request-id"
+
+_PLAIN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+"""Nothing that could break a line of a log, a header, or a page that shows it."""
+
+_BEGINNINGS: Final = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 
 _METHODS_WITH_BODY: Final = ("POST", "PUT", "PATCH")
 _RETRY_AFTER_S: Final = 2.0
@@ -103,7 +111,10 @@ class UploadSlots:
 
 
 class Stamp:
-    """Puts a request id, the time it took and the API's version on every reply."""
+    """Puts a request id, the time it took and the API's version on every reply.
+
+    The id is the client's own, if it sends a harmless one, and stands on every line of the log.
+    """
 
     def __init__(self, app: ASGIApp, clock: Callable[[], float] = time.perf_counter) -> None:
         self._app = app
@@ -111,20 +122,29 @@ class Stamp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, its reply stamped."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        began = self._clock()
+        began, request_id = self._clock(), _request_id(scope)
+        # To the end of the task that the server runs a request in, which logs what comes out here.
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
 
         async def stamped(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in _BEGINNINGS:
                 headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = f"req_{uuid.uuid4().hex}"
+                headers[REQUEST_ID] = request_id
                 headers["openai-processing-ms"] = str(round((self._clock() - began) * 1000))
                 headers["openai-version"] = OPENAI_VERSION
             await send(message)
 
         await self._app(scope, receive, stamped)
+
+
+def _request_id(scope: Scope) -> str:
+    """The client's own if it is short and plain, else a new one."""
+    given = Headers(scope=scope).get(REQUEST_ID, "")
+    return given if _PLAIN_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
 
 
 def _declared_length(scope: Scope) -> int:

@@ -40,6 +40,9 @@ class OverviewRoutes:
             "version": __version__,
             "endpoints": [
                 "GET /health",
+                "GET /ready",
+                "GET /metrics",
+                "GET /v1/server",
                 "GET /openapi.json",
                 "GET /v1/models",
                 "POST /v1/audio/transcriptions",

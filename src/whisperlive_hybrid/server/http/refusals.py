@@ -2,18 +2,16 @@
 
 from typing import Final
 
-import structlog
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from whisperlive_hybrid.errors import BackendFailed, BadRequest
+from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.protocol import legacy
 from whisperlive_hybrid.protocol.faults import fault_of, headers_of
 from whisperlive_hybrid.protocol.openai import bodies
-
-log = structlog.get_logger(__name__)
+from whisperlive_hybrid.server.http.access import note_failure
 
 LEGACY_PATH: Final = "/transcribe"
 """It and all below it have errors of their own shape."""
@@ -28,15 +26,9 @@ _UNROUTABLE: Final = {
 async def refused(request: Request, error: Exception) -> Response:
     """The reply to an error of ours, or to a defect (any other exception)."""
     fault = fault_of(error)
-    log_failure(request.url.path, error)
+    note_failure(request.scope, error)
     body = legacy.error_body(error) if _is_legacy(request) else bodies.error_body(error)
     return JSONResponse(body, fault.status, headers_of(error))
-
-
-def log_failure(path: str, error: Exception) -> None:
-    """Tell the operator what the client is told nothing about; defects reach the server's log."""
-    if isinstance(error, BackendFailed):
-        log.error("the model failed on a file", path=path, exc_info=error)
 
 
 async def unroutable(request: Request, error: Exception) -> Response:
@@ -45,6 +37,7 @@ async def unroutable(request: Request, error: Exception) -> Response:
     message = _UNROUTABLE.get(error.status_code, "{detail}").format(
         method=request.method, path=request.url.path, detail=error.detail
     )
+    note_failure(request.scope, BadRequest(message))
     if _is_legacy(request):
         body = legacy.error_body(BadRequest(message))
     else:

@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from whisperlive_hybrid.errors import WhisperLiveError
 from whisperlive_hybrid.protocol.openai.events import failed
-from whisperlive_hybrid.server.http.refusals import log_failure
+from whisperlive_hybrid.server.http.access import note_failure
 
 STALLED_S: Final = 60.0
 """A client that takes nothing for so long is taken to have gone."""
@@ -52,7 +52,7 @@ class EventStream(Response):
         except Exception as error:
             if not reply.has_begun:
                 raise
-            log_failure(scope["path"], error)
+            note_failure(scope, error)
             await reply.end(failed(error))
             if not isinstance(error, WhisperLiveError):
                 raise  # a defect is for the server's log

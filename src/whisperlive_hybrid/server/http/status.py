@@ -1,0 +1,190 @@
+"""For those who watch over the server: /ready, /metrics and /v1/server."""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from whisperlive_hybrid import __version__
+from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.jobs.job import Status
+from whisperlive_hybrid.model_pool import ModelPool
+from whisperlive_hybrid.server.http.schemas import Exact
+from whisperlive_hybrid.server.http.work import Work
+from whisperlive_hybrid.server.readiness import Readiness, written_directories
+from whisperlive_hybrid.telemetry.engine_metrics import label_of
+from whisperlive_hybrid.telemetry.metrics import Metrics
+from whisperlive_hybrid.telemetry.state import State
+from whisperlive_hybrid.telemetry.tracing import NO_TRACER, Tracer
+from whisperlive_hybrid.types import Urgency
+
+
+class ReadyBody(Exact):
+    """Whether to send work here."""
+
+    ready: bool
+    failing: list[str]
+    """The checks that say no."""
+    checks: dict[str, bool]
+
+
+class ModelBody(Exact):
+    """A model in memory; the real-time factor is null where nothing was read for a minute."""
+
+    name: str
+    real_time_factor: float | None
+
+
+class QueueBody(Exact):
+    """Pieces of work that wait, by class of urgency."""
+
+    final: int
+    update: int
+    short_file: int
+    bulk: int
+
+
+class ServerBody(Exact):
+    """One moment of the server."""
+
+    version: str
+    status: Literal["ready", "draining"]
+    uptime_s: float
+    backend: str
+    device: str
+    compute_type: str
+    workers: int
+    models: list[ModelBody]
+    queue: QueueBody
+    live_clients: int
+    live_clients_limit: int
+    live_lateness_s: float
+    uploads: int
+    jobs: dict[str, int]
+
+
+async def no_jobs() -> Mapping[Status, int]:
+    """None of any status."""
+    return dict.fromkeys(Status, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What those who run the server see of it, and how they stop it."""
+
+    metrics: Metrics = field(default_factory=Metrics)
+    tracer: Tracer = NO_TRACER
+    count_jobs: Callable[[], Awaitable[Mapping[Status, int]]] = no_jobs
+    """Of all callers."""
+    work: Work = field(default_factory=Work)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """From where the state of the server is seen."""
+
+    engine: Engine
+    pool: ModelPool
+    operation: Operation
+    live_clients: Callable[[], int]
+    live_clients_limit: int
+    since: float = field(default_factory=time.monotonic)
+
+    async def state(self) -> State:
+        """What there is to see now."""
+        waiting = self.engine.waiting
+        jobs = await self.operation.count_jobs()
+        return State(
+            queue={label_of(urgency): waiting[urgency] for urgency in Urgency},
+            live_lateness_s=self.engine.live_lateness_s,
+            live_clients=self.live_clients(),
+            live_clients_limit=self.live_clients_limit,
+            uploads=self.operation.work.n_requests,
+            jobs={status.value: number for status, number in jobs.items()},
+            real_time_factors=self.operation.metrics.engine.real_time_factors(self.pool.in_memory),
+        )
+
+
+_READY: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"model": ReadyBody},
+    503: {"model": ReadyBody, "description": "A check says no; `failing` names it."},
+}
+_METRICS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "content": {
+            "text/plain": {"schema": {"type": "string"}},
+            "application/openmetrics-text": {"schema": {"type": "string"}},
+        },
+        "description": "In the format that Accept prefers.",
+    }
+}
+
+
+class StatusRoutes:
+    """/ready for balancers, /metrics for Prometheus, /v1/server for pages."""
+
+    def __init__(self, sight: Sight, readiness: Readiness) -> None:
+        self._sight = sight
+        self._readiness = readiness
+        sight.operation.metrics.show_build(__version__, sight.engine.capabilities)
+
+    def mount(self, app: FastAPI, *, has_metrics: bool) -> None:
+        """Add the routes."""
+        app.get("/ready", responses=_READY)(self.ready)
+        app.get("/v1/server", responses={200: {"model": ServerBody}})(self.server)
+        if has_metrics:
+            app.get("/metrics", response_class=Response, responses=_METRICS)(self.written)
+
+    async def ready(self) -> Response:
+        """Whether to send work here; /health says whether to let the process live."""
+        checks = await self._readiness.checks()
+        failing = [name for name, is_well in checks.items() if not is_well]
+        body = {"ready": not failing, "failing": failing, "checks": checks}
+        return JSONResponse(body, 503 if failing else 200, {"cache-control": "no-store"})
+
+    async def written(self, request: Request) -> Response:
+        """The metrics, in the text format of Prometheus or as OpenMetrics."""
+        state = await self._sight.state()
+        accept = request.headers.get("accept", "")
+        body, content_type = self._sight.operation.metrics.written(state, accept)
+        return Response(body, headers={"content-type": content_type})
+
+    async def server(self) -> Response:
+        """The same moment as JSON, for a page that draws it."""
+        state, sight = await self._sight.state(), self._sight
+        able = sight.engine.capabilities
+        body = ServerBody(
+            version=__version__,
+            status="draining" if sight.operation.work.is_draining else "ready",
+            uptime_s=round(time.monotonic() - sight.since, 1),
+            backend=able.backend,
+            device=able.device,
+            compute_type=able.compute_type,
+            workers=able.workers,
+            models=[
+                ModelBody(name=name, real_time_factor=factor)
+                for name, factor in state.real_time_factors.items()
+            ],
+            queue=QueueBody.model_validate(state.queue),
+            live_clients=state.live_clients,
+            live_clients_limit=state.live_clients_limit,
+            live_lateness_s=round(state.live_lateness_s, 3),
+            uploads=state.uploads,
+            jobs=dict(state.jobs),
+        )
+        return JSONResponse(body.model_dump(), headers={"cache-control": "no-store"})
+
+
+def readiness_of(engine: Engine, work: Work, settings: Settings) -> Readiness:
+    """The checks of this server."""
+    return Readiness(
+        engine,
+        is_draining=lambda: work.is_draining,
+        directories=written_directories(settings.data_dir),
+        floor_bytes=settings.min_free_bytes,
+    )
