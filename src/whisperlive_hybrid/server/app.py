@@ -109,7 +109,11 @@ async def serve(
             operation=operation,
         )
         http = _HttpDoor(app, settings)
-        census = Census(settings.connections_per_address, most_connections(settings))
+        census = Census(
+            settings.connections_per_address,
+            most_connections(settings),
+            on_refusal=metrics.doors.connection_refused,
+        )
         http_port = http.bind(settings, census)
         async with (
             _live_port(live, settings, census) as live_port,
