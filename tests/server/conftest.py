@@ -39,6 +39,7 @@ from whisperlive_hybrid.server.http.app import build_http_app
 from whisperlive_hybrid.server.http.sockets import HttpConfig, Patience
 from whisperlive_hybrid.server.http.status import Operation
 from whisperlive_hybrid.store.store import open_store
+from whisperlive_hybrid.telemetry.metrics import Metrics
 from whisperlive_hybrid.types import Samples
 
 
@@ -60,14 +61,14 @@ class OpenDoor(Protocol):
 
 @asynccontextmanager
 async def running_jobs(
-    pool: ModelPool, recordings: Recordings, settings: Settings
-) -> AsyncIterator[tuple[Recordings, Jobs]]:
+    pool: ModelPool, recordings: Recordings, settings: Settings, metrics: Metrics
+) -> AsyncIterator[tuple[Recordings, DeskFor, Operation]]:
     """Jobs in a directory of their own."""
     with TemporaryDirectory() as directory, open_store(Path(directory)) as store:
         jobs = await open_jobs(Means(store, pool, recordings, Network(), JobBoard()), settings)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(jobs.run)
-            yield recordings, jobs
+            yield recordings, jobs.desk_for, Operation(metrics, count_jobs=store.counts)
             jobs.close()
 
 
@@ -88,13 +89,14 @@ async def open_door(
     """
     given = {"max_upload_mb": 1, "max_uploads": max_uploads, "fetch_allow": "127.0.0.1"}
     wanted = Settings.model_validate({**given, **(settings or {})})
-    operation = Operation()
-    observer = operation.metrics.engine
+    metrics = Metrics()
     async with (
-        Engine(backend or FakeBackend(), queue_limit=queue_limit, observer=observer) as engine,
+        Engine(
+            backend or FakeBackend(), queue_limit=queue_limit, observer=metrics.engine
+        ) as engine,
         ModelPool(engine, EnergyVad(), others, Room(bytes=1000, idle_s=60)) as pool,
         open_fetcher(wanted, tls=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)) as fetcher,
-        running_jobs(pool, Recordings(media), wanted) as (recordings, jobs),
+        running_jobs(pool, Recordings(media), wanted, metrics) as (recordings, desk_for, operation),
     ):
         app = build_http_app(
             engine,
@@ -103,7 +105,7 @@ async def open_door(
             live_clients=lambda: 3,
             recordings=recordings,
             fetcher=fetcher,
-            jobs=jobs,
+            desk_for=desk_for,
             operation=operation,
         )
         yield app, engine
@@ -176,7 +178,11 @@ async def open_speech_door() -> AsyncIterator[tuple[FastAPI, Engine]]:
         Engine(Ct2Backend(find_model(DEMO), device="cpu", workers=2)) as engine,
         ModelPool(engine, SileroVad(), (), Room(bytes=1000, idle_s=60)) as pool,
         open_fetcher(settings) as fetcher,
-        running_jobs(pool, Recordings(open_audio), settings) as (recordings, jobs),
+        running_jobs(pool, Recordings(open_audio), settings, Metrics()) as (
+            recordings,
+            desk_for,
+            operation,
+        ),
     ):
         app = build_http_app(
             engine,
@@ -185,7 +191,8 @@ async def open_speech_door() -> AsyncIterator[tuple[FastAPI, Engine]]:
             live_clients=lambda: 0,
             recordings=recordings,
             fetcher=fetcher,
-            jobs=jobs,
+            desk_for=desk_for,
+            operation=operation,
         )
         yield app, engine
 

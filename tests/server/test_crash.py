@@ -131,7 +131,7 @@ def killed_in_the_middle(life: Life, talk: bytes, times: int, seed: int) -> None
         life.restart()
         assert life.result(job_id) == undisturbed
         read = life.read_last()
-        assert (read["job"], read["windows_recalled"]) == (job_id, stored)
+        assert (read["job_id"], read["windows_recalled"]) == (job_id, stored)
         assert read["windows_read"] == windows - stored
         assert life.spooled() == []
         in_the_middle += stored > 0

@@ -69,3 +69,11 @@ def test_requests_and_streams_are_counted_by_how_they_ended() -> None:
     assert seen.total("whisperlive_live_streams_total", end="client_left") == 1
     assert seen.total("whisperlive_final_latency_seconds_bucket", le="0.5") == 0
     assert seen.total("whisperlive_final_latency_seconds_bucket", le="0.75") == 1
+
+
+def test_a_connection_too_many_is_a_refusal_of_no_door() -> None:
+    """It was closed before it said what it wants."""
+    metrics = Metrics()
+    metrics.doors.connection_refused()
+    (labels,) = scrape(metrics).labels("whisperlive_refused_total")
+    assert labels == {"door": "any", "reason": "too_many_connections"}

@@ -1,5 +1,6 @@
 import math
 import re
+from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics.parser import (
@@ -10,6 +11,8 @@ from scraped import NOTHING, Scrape, scrape
 from whisperlive_hybrid.backends.fake import FakeBackend
 from whisperlive_hybrid.telemetry.metrics import Metrics
 from whisperlive_hybrid.telemetry.state import State
+
+PAGE = Path(__file__).parents[2] / "docs" / "observing.md"
 
 
 def test_two_servers_in_one_process_share_nothing() -> None:
@@ -31,6 +34,18 @@ def test_names_follow_the_conventions() -> None:
         assert family.documentation.endswith(".")
         for sample in family.samples:
             assert sample.name.endswith("_total") == (family.type == "counter")
+
+
+def test_the_page_names_what_there_is() -> None:
+    """Every metric is in docs/observing.md, and every name there is a metric."""
+    metrics = Metrics()
+    metrics.show_build("1.2.3", FakeBackend().capabilities)
+    written = re.findall(r"\bwhisperlive_[a-z_]+", PAGE.read_text(encoding="utf-8"))
+    named = {re.sub(r"_(bucket|sum|count|total)$", "", name) for name in written}
+    # The parser cuts `_total` off the names of counters.
+    there = {family.name for family in scrape(metrics).families}
+    ours = {name for name in there if name.startswith("whisperlive_")}
+    assert named == {name for name in ours if not name.endswith("_created")}
 
 
 def test_what_runs_is_told_by_labels() -> None:

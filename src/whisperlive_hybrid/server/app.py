@@ -95,7 +95,7 @@ async def serve(
             JobBoard(),
             observer=FileAccount(metrics.doors, tracing.tracer),
         )
-        operation = Operation(metrics, tracing.tracer)
+        operation = Operation(metrics, tracing.tracer, store.counts)
         live = LiveDoor(engine, detector, settings, metrics.doors, tracing.tracer)
         jobs = await open_jobs(means, settings)
         app = build_http_app(
@@ -105,11 +105,15 @@ async def serve(
             live_clients=lambda: live.n_clients,
             fetcher=fetcher,
             recordings=recordings,
-            jobs=jobs,
+            desk_for=jobs.desk_for,
             operation=operation,
         )
         http = _HttpDoor(app, settings)
-        census = Census(settings.connections_per_address, most_connections(settings))
+        census = Census(
+            settings.connections_per_address,
+            most_connections(settings),
+            on_refusal=metrics.doors.connection_refused,
+        )
         http_port = http.bind(settings, census)
         async with (
             _live_port(live, settings, census) as live_port,

@@ -47,13 +47,21 @@ class BoundedConnection(ServerConnection):
         if not self.has_greeted:
             self._n_bytes += len(data)
             if self._n_bytes > MOST_GREETING:
-                log.info("client is cut off", reason="its first message is too long")
-                self.transport.abort()
+                self._cut_off("its first message is too long")
                 return
         super().data_received(data)
         if self.transport.get_write_buffer_size() > MOST_UNSENT:
-            log.info("client is cut off", reason="it reads nothing and asks for pongs")
-            self.transport.abort()
+            self._cut_off("it reads nothing and asks for pongs")
+
+    def _cut_off(self, reason: str) -> None:
+        # The event loop calls this, outside of the tasks whose lines have the id by themselves.
+        log.info("client is cut off", reason=reason, session_id=session_id(self))
+        self.transport.abort()
+
+
+def session_id(socket: ServerConnection) -> str:
+    """The id of a live stream on every line of the log."""
+    return f"live_{socket.id.hex}"
 
 
 class Client:

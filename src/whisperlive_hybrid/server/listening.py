@@ -41,6 +41,10 @@ def no_exemption(_address: str) -> bool:
     return False
 
 
+def ignored() -> None:
+    """Nobody counts."""
+
+
 class Census:
     """Counts the open connections of all doors, and says who may not have one more."""
 
@@ -50,8 +54,10 @@ class Census:
         altogether: int,
         is_exempt: Callable[[str], bool] = no_exemption,
         clock: Callable[[], float] = time.monotonic,
+        on_refusal: Callable[[], None] = ignored,
     ) -> None:
         """`is_exempt` knows the addresses behind which there are many, those of trusted proxies."""
+        self._on_refusal = on_refusal
         self._per_address = per_address
         self._altogether = altogether
         self._is_exempt = is_exempt
@@ -95,6 +101,7 @@ class Census:
     def refused(self, address: str) -> None:
         """Note a refusal, and tell the operator now and then."""
         self.n_refused += 1
+        self._on_refusal()
         if self._clock() >= self._silent_until:
             self._silent_until = self._clock() + _TOLD_EVERY_S
             log.warning("connections refused", address=address, so_far=self.n_refused)

@@ -27,6 +27,7 @@ from whisperlive_hybrid.server.connection import (
     BoundedConnection,
     Client,
     close,
+    session_id,
     taken,
 )
 from whisperlive_hybrid.session import LiveOptions, LiveSession
@@ -126,7 +127,7 @@ class LiveDoor:
     async def _welcome(self, socket: ServerConnection) -> None:
         """One connection from its handshake to its end; no fault of one reaches another."""
         with (
-            structlog.contextvars.bound_contextvars(session_id=_session_id(socket)),
+            structlog.contextvars.bound_contextvars(session_id=session_id(socket)),
             self._tracer.joined(_trace_headers(socket)),
         ):
             try:
@@ -192,7 +193,7 @@ class LiveDoor:
         log.info("client admitted", language=handshake.language, task=handshake.task.value)
         if handshake.not_yet:
             log.warning("not supported yet and left out", keys=handshake.not_yet)
-        with StreamAccount(self._metrics, self._tracer, _session_id(socket)) as account:
+        with StreamAccount(self._metrics, self._tracer, session_id(socket)) as account:
             try:
                 await self._stream(socket, handshake, client, account)
             except* WhisperLiveError as group:
@@ -306,10 +307,6 @@ async def _first_message(socket: ServerConnection) -> wire.Handshake:
         socket.has_greeted = True
         return wire.parse_handshake(frame)
     raise wire.BadHandshake(f"No handshake came in {HANDSHAKE_S:g} s.", uid=None)
-
-
-def _session_id(socket: ServerConnection) -> str:
-    return f"live_{socket.id.hex}"
 
 
 def _trace_headers(socket: ServerConnection) -> dict[str, str]:

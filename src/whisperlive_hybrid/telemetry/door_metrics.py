@@ -100,6 +100,10 @@ class DoorMetrics:
         """Something was not taken; `reason` is one of a few words of ours."""
         self._refused.labels(door.value, reason).inc()
 
+    def connection_refused(self) -> None:
+        """A connection was closed before it could say which door it wants, or what."""
+        self._refused.labels("any", "too_many_connections").inc()
+
 
 class LiveMetrics:
     """What only live streams have."""

@@ -43,7 +43,7 @@ def build_http_app(
     live_clients: Callable[[], int],
     recordings: Recordings,
     fetcher: Fetcher,
-    jobs: Jobs,
+    desk_for: DeskFor,
     operation: Operation | None = None,
 ) -> FastAPI:
     """The application for an ASGI server; `live_clients` counts the streams of the live door."""
@@ -79,7 +79,7 @@ def build_http_app(
     uploads = UploadBoard()
     listener = Listener(recordings, uploads)
     OverviewRoutes(engine, pool, live_clients).mount(app)
-    sight = Sight(engine, pool, jobs, operation, live_clients, settings.max_clients)
+    sight = Sight(engine, pool, operation, live_clients, settings.max_clients)
     StatusRoutes(sight, readiness_of(engine, operation.work, settings)).mount(
         app, has_metrics=settings.metrics
     )

@@ -1,7 +1,7 @@
 """For those who watch over the server: /ready, /metrics and /v1/server."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from whisperlive_hybrid import __version__
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.jobs.jobs import Jobs
+from whisperlive_hybrid.jobs.job import Status
 from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.server.http.schemas import Exact
 from whisperlive_hybrid.server.http.work import Work
@@ -68,12 +68,19 @@ class ServerBody(Exact):
     jobs: dict[str, int]
 
 
+async def no_jobs() -> Mapping[Status, int]:
+    """None of any status."""
+    return dict.fromkeys(Status, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """What those who run the server see of it, and how they stop it."""
 
     metrics: Metrics = field(default_factory=Metrics)
     tracer: Tracer = NO_TRACER
+    count_jobs: Callable[[], Awaitable[Mapping[Status, int]]] = no_jobs
+    """Of all callers."""
     work: Work = field(default_factory=Work)
 
 
@@ -83,7 +90,6 @@ class Sight:
 
     engine: Engine
     pool: ModelPool
-    jobs: Jobs
     operation: Operation
     live_clients: Callable[[], int]
     live_clients_limit: int
@@ -92,7 +98,7 @@ class Sight:
     async def state(self) -> State:
         """What there is to see now."""
         waiting = self.engine.waiting
-        jobs = await self.jobs.counts()
+        jobs = await self.operation.count_jobs()
         return State(
             queue={label_of(urgency): waiting[urgency] for urgency in Urgency},
             live_lateness_s=self.engine.live_lateness_s,
