@@ -29,13 +29,14 @@ from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.fetch.fetcher import open_fetcher
 from whisperlive_hybrid.jobs.board import JobBoard
-from whisperlive_hybrid.jobs.jobs import Jobs, open_jobs
+from whisperlive_hybrid.jobs.jobs import open_jobs
 from whisperlive_hybrid.jobs.run import Means
 from whisperlive_hybrid.media import open_audio
 from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
 from whisperlive_hybrid.models import DEMO, find_model
 from whisperlive_hybrid.recording import OpenMedia, Recordings
 from whisperlive_hybrid.server.http.app import build_http_app
+from whisperlive_hybrid.server.http.feeds import DeskFor
 from whisperlive_hybrid.server.http.sockets import HttpConfig, Patience
 from whisperlive_hybrid.server.http.status import Operation
 from whisperlive_hybrid.store.store import open_store

@@ -10,7 +10,6 @@ import structlog
 from whisperlive_hybrid.access.caller import Caller
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.jobs.desk import JobDesk, JobLimits
-from whisperlive_hybrid.jobs.job import Status
 from whisperlive_hybrid.jobs.run import Means
 from whisperlive_hybrid.jobs.runner import Runner
 from whisperlive_hybrid.jobs.webhooks import Webhooks
@@ -37,10 +36,6 @@ class Jobs:
     def desk_for(self, caller: Caller) -> JobDesk:
         """The desk as this caller sees it."""
         return JobDesk(self._means, self._limits, caller)
-
-    async def counts(self) -> dict[Status, int]:
-        """How many jobs of all callers are kept, by status."""
-        return await self._means.store.counts()
 
     async def run(self) -> None:
         """Run jobs until `close`; those first that an earlier process had begun."""

@@ -15,13 +15,12 @@ from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import WhisperLiveError
 from whisperlive_hybrid.fetch.fetcher import Fetcher
-from whisperlive_hybrid.jobs.jobs import Jobs
 from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.progress import UploadBoard
 from whisperlive_hybrid.recording import Recordings
 from whisperlive_hybrid.server.http.access import Access
 from whisperlive_hybrid.server.http.audio import AudioRoutes
-from whisperlive_hybrid.server.http.feeds import Feeds
+from whisperlive_hybrid.server.http.feeds import DeskFor, Feeds
 from whisperlive_hybrid.server.http.guard import BodyLimit, Stamp, UploadSlots
 from whisperlive_hybrid.server.http.identity import Identify
 from whisperlive_hybrid.server.http.jobs import JobRoutes
@@ -86,8 +85,8 @@ def build_http_app(
     AudioRoutes(pool, listener).mount(app)
     LegacyRoutes(pool, listener, fetcher).mount(app)
     JobRoutes(
-        jobs.desk_for,
-        Feeds(jobs.desk_for, uploads),
+        desk_for,
+        Feeds(desk_for, uploads),
         pool.names,
         most_files=settings.job_files,
         origins=settings.origins,
