@@ -4,8 +4,11 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+PROGRAM = (sys.executable, "-m", "whisperlive_hybrid")
 
 
 @dataclass
@@ -19,11 +22,13 @@ class Server:
     data_dir: Path
 
 
-def start_server(data_dir: Path, log: Path | None = None, **environment: str) -> Server:
+def start_server(
+    data_dir: Path, log: Path | None = None, program: Sequence[str] = PROGRAM, **environment: str
+) -> Server:
     """Start it and read what it prints, up to the line to paste; its log is added to `log`."""
     with (log or Path(os.devnull)).open("a") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "whisperlive_hybrid", "serve"],
+            [*program, "serve"],
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,

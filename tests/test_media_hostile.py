@@ -296,6 +296,87 @@ def test_a_thousand_tracks_are_too_many() -> None:
         read(mov(bytes(32_000), tracks=1_000))
 
 
+class Endless(io.RawIOBase):
+    """A stream of a good second of audio, then of packets that hold none, without end."""
+
+    def __init__(self, audio: bytes, filler: bytes) -> None:
+        self._rest = audio
+        self._filler = filler * 200
+
+    def readable(self) -> bool:
+        """It can be read, and not sought in."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Never come to an end."""
+        while len(self._rest) < size:
+            self._rest += self._filler
+        given, self._rest = self._rest[:size], self._rest[size:]
+        return given
+
+
+def test_a_file_without_an_end_or_a_sound_is_given_up() -> None:
+    """Packets of nobody's program would be read for ten minutes; memory does not grow meanwhile."""
+    filler = b"G\x1f\xff\x10" + b"\xff" * 184  # a null packet of MPEG-TS
+    good = encoded("mpegts", "aac", samples=tone(48_000, 1.0))
+    limits = MediaLimits(max_silent_s=0.3, max_decode_s=50.0)
+    for audio, heard_s in ((good, 0.5), (b"", 0.0)):
+        before, heard = resident_bytes(), 0
+        with pytest.raises(BadAudio, match=r"No audio was found in 0\.3 seconds") as refusal:  # noqa: PT012, SIM117 (the loop counts what came before)
+            with open_audio(Endless(audio, filler), limits) as reader:  # type: ignore[arg-type]  # it is read only
+                for block in reader:
+                    heard += block.size
+        assert refusal.value.code == "audio_decode_timeout"
+        assert heard >= heard_s * 16_000
+        assert resident_bytes() - before < 32_000_000
+
+
+def flac(block: int, rate: int, channels: int, bits: int) -> bytes:
+    """The beginning of a FLAC file that claims this shape, and noise behind it."""
+    shape = (rate << 44) | ((channels - 1) << 41) | ((bits - 1) << 36)
+    info = struct.pack(">HH", block, block) + bytes(6) + struct.pack(">Q", shape) + bytes(16)
+    head = bytes([0xFF, 0xF8, 0x70 | 0xC, (channels - 1) << 4 & 0xF0 | 0xE, 0])
+    return b"fLaC\x80\0\0\x22" + info + (head + bytes(range(256)) * 4) * 50
+
+
+def ogg(payload: bytes, *, granule: int, segments: int = 255) -> bytes:
+    """One page of Ogg with this first packet, which claims to end at sample `granule`."""
+    sizes = bytes([255] * (segments - 1) + [len(payload) % 255])
+    return (
+        b"OggS\0\2" + struct.pack("<qIII", granule, 1, 0, 0) + bytes([segments]) + sizes + payload
+    )
+
+
+OPUS = b"OpusHead\1\xff" + struct.pack("<HIhB", 0xFFFF, 0xFFFFFFFF, -1, 255) + bytes(range(255))
+VORBIS = b"\1vorbis" + struct.pack("<IBIiiiBB", 0, 255, 0xFFFFFFFF, -1, -1, -1, 0xFF, 1)
+
+HOSTILE_HEADERS = {
+    "wav with a block of 64 KB": wav(bytes(200_000)).replace(
+        struct.pack("<HH", 2, 16), struct.pack("<HH", 65_535, 16), 1
+    ),
+    "wav with a block of nothing": wav(bytes(200_000)).replace(
+        struct.pack("<HH", 2, 16), struct.pack("<HH", 0, 0), 1
+    ),
+    "wav of 65535 channels": wav(bytes(200_000), channels=65_535, bits=8),
+    "wav of 65535 bits": wav(bytes(200_000), bits=65_528),
+    "adpcm with a block of 64 KB": wav(bytes(200_000), tag=2, bits=4, rate=384_000),
+    "flac of the largest blocks": flac(65_535, 384_000, 8, 32),
+    "flac of blocks of one": flac(1, 4_000, 8, 32),
+    "flac at 655 kHz": flac(4096, 655_350, 2, 16),
+    "opus of 255 channels": ogg(OPUS, granule=2**62),
+    "vorbis of 255 channels": ogg(VORBIS, granule=-(2**62)) * 50,
+}
+
+
+@pytest.mark.parametrize("media", HOSTILE_HEADERS.values(), ids=HOSTILE_HEADERS)
+def test_a_header_of_lies_costs_little(media: bytes) -> None:
+    """Whatever it claims, the answer is samples or a refusal, soon and in little memory."""
+    before, started = peak_bytes(), time.thread_time()
+    decodes_or_refuses(media)
+    assert time.thread_time() - started < 5
+    assert peak_bytes() - before < 100_000_000
+
+
 def decodes_or_refuses(media: bytes) -> None:
     """Assert the law of this module: bounded finite samples, or BadAudio and no other error."""
     try:

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from starlette.formparsers import MultiPartParser
 
+from whisperlive_hybrid.server.http.upload import _WholeForm
+
 
 class WatchedFile(SpooledTemporaryFile[bytes]):
     """One that is not forgotten when it is closed."""
@@ -22,5 +24,6 @@ def watch_uploads(monkeypatch: pytest.MonkeyPatch) -> list[WatchedFile]:
     opened: list[WatchedFile] = []
     monkeypatch.setattr(WatchedFile, "opened", opened, raising=False)
     monkeypatch.setattr("starlette.formparsers.SpooledTemporaryFile", WatchedFile)
-    monkeypatch.setattr(MultiPartParser, "spool_max_size", 1000)
+    for parser in (MultiPartParser, _WholeForm):
+        monkeypatch.setattr(parser, "spool_max_size", 1000)
     return opened

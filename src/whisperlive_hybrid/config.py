@@ -108,7 +108,7 @@ class Settings(BaseSettings):
     """Largest upload in MiB, enforced while reading; a larger one gets 413."""
     max_uploads: int = Field(default=64, ge=1)
     """Uploads in work at once, from their first byte to the end of the answer; each lies on the
-    disk (`TMPDIR`) from 1 MiB on, and one more gets 429 and `Retry-After` before it is read."""
+    disk (`TMPDIR`) from 64 KiB on, and one more gets 429 and `Retry-After` before it is read."""
     max_audio_hours: float = Field(default=6, gt=0)
     """Longest recording in hours, counted while decoding: a small file can hold days of silence."""
     queue_limit: int = Field(default=256, ge=1)

@@ -7,7 +7,7 @@ from typing import Final
 
 from whisperlive_hybrid.errors import OutOfSpace
 
-_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last from `ulimit -f`
 
 
 @contextmanager

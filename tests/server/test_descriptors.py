@@ -1,17 +1,16 @@
 import resource
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from running_server import ended, start_server
+from running_server import PROGRAM, ended, start_server
 from websockets.sync.client import connect
 
 from whisperlive_hybrid.config import Settings
-from whisperlive_hybrid.server.descriptors import most_connections
+from whisperlive_hybrid.server.descriptors import most_connections, raise_limit
 
 
 def test_a_usual_limit_suits_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,8 +22,13 @@ def test_a_usual_limit_suits_the_defaults(capsys: pytest.CaptureFixture[str]) ->
 def test_more_descriptors_are_more_connections() -> None:
     """What is kept for files does not grow with the limit."""
     settings = Settings()
-    few, many = (most_connections(settings, limit) for limit in (1024, 65536))
-    assert many - few == 65536 - 1024
+    few, many = (most_connections(settings, limit) for limit in (1024, 4096))
+    assert many - few == 4096 - 1024
+
+
+def test_connections_have_a_bound_of_their_own() -> None:
+    """Each costs memory, so a server with a million descriptors does not take a million."""
+    assert most_connections(Settings(), limit=2**20) == 10_000
 
 
 def test_a_limit_that_is_too_small_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,32 +39,33 @@ def test_a_limit_that_is_too_small_is_told(capsys: pytest.CaptureFixture[str]) -
     assert "ulimit -n" in capsys.readouterr().out
 
 
-def test_the_process_has_a_limit() -> None:
-    """Where none is given it is asked for."""
-    assert most_connections(Settings()) > 0
-
-
-@contextmanager
-def few_descriptors(limit: int) -> Iterator[None]:
-    """Let programs that are started inside have so few."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+def test_the_process_takes_what_it_may() -> None:
+    """The soft limit is raised to what the hard one allows, and never lowered."""
+    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = min(512, usual[1])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few, usual[1]))
     try:
-        yield
+        before = most_connections(Settings())
+        raise_limit()
+        raised, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        assert few <= raised <= hard == usual[1]
+        assert most_connections(Settings()) >= before
+        raise_limit()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (raised, hard)
     finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, usual)
 
 
 def test_a_server_never_runs_out(tmp_path: Path) -> None:
     """Whoever comes when it is full is told so, and when they have gone it serves as before."""
-    with few_descriptors(128):
-        server = start_server(
-            tmp_path,
-            tmp_path / "log",
-            WHISPERLIVE_CONNECTIONS_PER_ADDRESS="1000",
-            WHISPERLIVE_MAX_UPLOADS="4",
-            WHISPERLIVE_HEAD_S="60",
-        )
+    server = start_server(
+        tmp_path,
+        tmp_path / "log",
+        ["bash", "-c", 'ulimit -n 128; exec "$@"', "bash", *PROGRAM],
+        WHISPERLIVE_CONNECTIONS_PER_ADDRESS="1000",
+        WHISPERLIVE_MAX_UPLOADS="4",
+        WHISPERLIVE_HEAD_S="60",
+    )
     try:
         with ExitStack() as crowd:
             doors = [urlsplit(url) for url in (server.live_url, server.http_url)]

@@ -1,4 +1,4 @@
-"""The command line of the benchmark: `whisperlive bench live | files | profile | make-clips`."""
+"""The command line of the benchmark: `whisperlive bench live`, and the commands of other files."""
 
 import shlex
 import sys
@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from whisperlive_hybrid.bench.files_command import files, profile
+from whisperlive_hybrid.bench.siege_command import siege
 
 bench_app = typer.Typer(
     help="Measure a server: live delays and streams held, speed and memory with long files.",
@@ -17,6 +18,7 @@ bench_app = typer.Typer(
 )
 files_command = bench_app.command()(files)
 profile_command = bench_app.command()(profile)
+siege_command = bench_app.command()(siege)
 out = Console()
 
 ClipsOption = Annotated[

@@ -39,6 +39,14 @@ def usage(pid: int) -> Usage:
     return Usage(ticks / _TICKS_PER_S, pages * _PAGE / 1e6)
 
 
+def open_files(pid: int) -> int:
+    """Descriptors that a process has open. Raises `BadRequest` if they are not to be seen."""
+    try:
+        return len(list((_PROC / str(pid) / "fd").iterdir()))
+    except OSError as error:
+        raise BadRequest(f"--server-pid {pid}: its files cannot be seen.") from error
+
+
 def _stat(process: Path) -> list[str]:
     """The fields of proc(5)'s stat from the third (state) on; none if the process has gone.
 

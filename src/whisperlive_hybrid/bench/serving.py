@@ -39,7 +39,11 @@ async def serving(model: str) -> AsyncIterator[ChildServer]:
     """
     command = [*_PROGRAM, "serve", "--model", model]
     ports = ["--host", "127.0.0.1", "--live-port", "0", "--http-port", "0"]
-    environment = {"WHISPERLIVE_LOG_LEVEL": "warning", "WHISPERLIVE_MAX_CLIENTS": "10000"}
+    environment = {
+        "WHISPERLIVE_LOG_LEVEL": "warning",
+        "WHISPERLIVE_MAX_CLIENTS": "10000",
+        "WHISPERLIVE_CONNECTIONS_PER_ADDRESS": "10000",  # all streams come from here
+    }
     # Its own directory: the user's server may be running, and has jobs in the usual one.
     with TemporaryDirectory(ignore_cleanup_errors=True) as data:
         environment |= {"WHISPERLIVE_DATA_DIR": data, "COLUMNS": "200"}

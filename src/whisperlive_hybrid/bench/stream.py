@@ -60,7 +60,7 @@ class Take:
     does not read."""
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """The server answered the handshake with something else than SERVER_READY."""
 
 
@@ -85,7 +85,7 @@ async def speak(url: str, material: Material, language: str | None, speed: float
             await stream.open(language)
             await stream.run()
             return stream.take()
-    except _Refused as error:
+    except Refused as error:
         return Take(material, Outcome.REFUSED, str(error))
     except (OSError, InvalidHandshake, ConnectionClosed) as error:
         reason = f"no connection: {type(error).__name__}"
@@ -106,17 +106,11 @@ class _Stream:
         self._reason = ""
 
     async def open(self, language: str | None) -> None:
-        """Shake hands. Raises `_Refused` where the server does not want us."""
-        await self._socket.send(json.dumps(handshake(str(uuid.uuid4()), language)))
+        """Shake hands. Raises `Refused` where the server does not want us."""
         with anyio.move_on_after(READY_S):
-            while (answer := json.loads(await self._socket.recv())).get("status") not in {
-                "WAIT",
-                "ERROR",
-            }:
-                if answer.get("message") == "SERVER_READY":
-                    return
-            raise _Refused(f"{answer['status']}: {answer.get('message')}")
-        raise _Refused(f"no SERVER_READY within {READY_S:g} s")
+            await greeted(self._socket, language)
+            return
+        raise Refused(f"no SERVER_READY within {READY_S:g} s")
 
     async def run(self) -> None:
         """Send and receive until the server closes, or does not although it should."""
@@ -168,6 +162,14 @@ class _Stream:
             self._transcript.receive(now, message["segments"])
         elif message.get("status") == "ERROR" or message.get("message") == "DISCONNECT":
             self._reason = f"server says {message['message']}"
+
+
+async def greeted(socket: ClientConnection, language: str | None) -> None:
+    """Shake hands, and wait until the server is ready; raises `Refused` where it says no."""
+    await socket.send(json.dumps(handshake(str(uuid.uuid4()), language)))
+    while (answer := json.loads(await socket.recv())).get("message") != "SERVER_READY":
+        if answer.get("status") in {"WAIT", "ERROR"}:
+            raise Refused(f"{answer['status']}: {answer.get('message')}")
 
 
 def handshake(uid: str, language: str | None) -> dict[str, object]:

@@ -11,11 +11,13 @@ class MediaLimits:
 
     `max_duration_s` counts decoded audio, whatever the container claims. `max_decode_s` is wall
     time inside this module, reading the file included, the consumer's time between two blocks
-    not; None lifts it. Sample rates in Hz.
+    not; None lifts it. `max_silent_s` is the same from one sample to the next, or to the first: a
+    file may be large and hold no audio that can be found. Sample rates in Hz.
     """
 
     max_duration_s: float = 6 * 3600.0
     max_decode_s: float | None = 600.0
+    max_silent_s: float | None = 30.0
     min_sample_rate: int = 4_000
     max_sample_rate: int = 384_000
     max_channels: int = 8
@@ -57,6 +59,15 @@ def too_slow(max_decode_s: float) -> BadAudio:
     """Say that the work took too long."""
     return BadAudio(
         f"The audio could not be decoded within {max_decode_s:g} seconds.",
+        param="file",
+        code="audio_decode_timeout",
+    )
+
+
+def no_progress(max_silent_s: float) -> BadAudio:
+    """Say that there is nothing to hear, however long one looks."""
+    return BadAudio(
+        f"No audio was found in {max_silent_s:g} seconds of decoding.",
         param="file",
         code="audio_decode_timeout",
     )

@@ -55,7 +55,7 @@ def open_audio(file: BinaryIO, limits: MediaLimits = _DEFAULT_LIMITS) -> "AudioR
     itself come through unchanged.
     """
     _cap_allocations()
-    source = Source(file, limits.max_decode_s)
+    source = Source(file, limits.max_decode_s, limits.max_silent_s)
     with source.at_work():
         container = av.open(
             source, mode="r", options=_OPEN_OPTIONS, metadata_errors="replace", io_open=_refuse

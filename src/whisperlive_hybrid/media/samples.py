@@ -26,6 +26,7 @@ def frames(container: InputContainer, stream: AudioStream, source: Source) -> It
         for frame in _decoded(stream.codec_context, packet):
             decoded += frame.samples
             if frame.samples:
+                source.found_audio()
                 yield frame
     if not decoded:
         raise undecodable()

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import av
 
-from whisperlive_hybrid.media.limits import empty, too_slow, undecodable
+from whisperlive_hybrid.media.limits import empty, no_progress, too_slow, undecodable
 
 # What PyAV raises, besides its own errors, when bytes make no sense. Failures of the caller's file
 # never pass through PyAV (see Source), so none of these can be one.
@@ -22,10 +22,14 @@ class Source:
     failure is kept here, libav is told that the file ends, and `at_work` raises it outside.
     """
 
-    def __init__(self, file: BinaryIO, max_work_s: float | None) -> None:
+    def __init__(
+        self, file: BinaryIO, max_work_s: float | None, max_silent_s: float | None
+    ) -> None:
         self._file = file
         self._max_work_s = float("inf") if max_work_s is None else max_work_s
+        self._max_silent_s = float("inf") if max_silent_s is None else max_silent_s
         self._worked_s = 0.0
+        self._heard_at_s = 0.0  # of work
         self._started = 0.0
         self._failure: Exception | None = None
         self._empty = True  # until a byte is read
@@ -53,9 +57,20 @@ class Source:
             raise self._failure
 
     def check_time(self) -> None:
-        """Raise BadAudio when the work so far has taken longer than it may."""
-        if self._worked_s + time.monotonic() - self._started > self._max_work_s:
+        """Raise BadAudio when the work, or that since the last sample, took longer than it may."""
+        worked_s = self._work_s()
+        if worked_s > self._max_work_s:
             raise too_slow(self._max_work_s)
+        if worked_s - self._heard_at_s > self._max_silent_s:
+            raise no_progress(self._max_silent_s)
+
+    def found_audio(self) -> None:
+        """There was a sample: from here on another one has to come in time."""
+        self._heard_at_s = self._work_s()
+
+    def _work_s(self) -> float:
+        """Time at work, so far."""
+        return self._worked_s + time.monotonic() - self._started
 
     def seekable(self) -> bool:
         """Whether libav may jump, as it must where an index stands at the end of the file."""

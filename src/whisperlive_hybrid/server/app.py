@@ -28,7 +28,7 @@ from whisperlive_hybrid.model_formats import format_for
 from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
 from whisperlive_hybrid.models import find_model
 from whisperlive_hybrid.recording import Recordings
-from whisperlive_hybrid.server.descriptors import most_connections
+from whisperlive_hybrid.server.descriptors import most_connections, raise_limit
 from whisperlive_hybrid.server.http.app import build_http_app
 from whisperlive_hybrid.server.http.sockets import HttpConfig, Patience
 from whisperlive_hybrid.server.http.status import Operation
@@ -70,6 +70,7 @@ async def serve(
     of hosts to fetch from makes no sense.
     """
     stop = stop or anyio.Event()
+    raise_limit()
     detector = SileroVad()
     room = Room(settings.models_bytes, settings.model_idle_s)
     limits = MediaLimits(max_duration_s=settings.max_audio_hours * 3600)

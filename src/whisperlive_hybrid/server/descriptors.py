@@ -17,6 +17,12 @@ _OWN: Final = 64
 _PER_UPLOAD: Final = 4
 """Files that a request with a body has open: mostly one, though a job may bring many."""
 
+_ENOUGH: Final = 65_536
+"""Descriptors that the process asks for, where its hard limit allows."""
+
+_MOST: Final = 10_000
+"""Connections, however many descriptors there are: a silent one costs some 20 kB."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -28,7 +34,7 @@ def most_connections(settings: Settings, limit: int | None = None) -> int:
     limit = _descriptors() if limit is None else limit
     kept_free = _OWN + _PER_UPLOAD * settings.max_uploads
     promised = settings.max_clients + settings.max_uploads
-    connections = max(limit - kept_free, limit // 2)
+    connections = min(max(_MOST, promised), max(limit - kept_free, limit // 2))
     if connections < promised or limit < kept_free:
         log.warning(
             "too few file descriptors for the settings: raise `ulimit -n`",
@@ -37,6 +43,14 @@ def most_connections(settings: Settings, limit: int | None = None) -> int:
             connections_at_most=connections,
         )
     return connections
+
+
+def raise_limit() -> None:
+    """Take what the hard limit allows: the soft one is 1024 only for programs that use select()."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = _ENOUGH if hard == resource.RLIM_INFINITY else min(_ENOUGH, hard)
+    if soft != resource.RLIM_INFINITY and soft < enough:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
 
 
 def _descriptors() -> int:

@@ -94,6 +94,9 @@ class _WholeForm(MultiPartParser):
     has sent no file.
     """
 
+    spool_max_size = _MAX_FIELD_BYTES
+    """Bytes of a file that lie in memory: Starlette's megabyte makes a hundred of a job's files."""
+
     def __init__(self, request: Request, max_files: int) -> None:
         super().__init__(
             request.headers,
