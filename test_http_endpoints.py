@@ -95,6 +95,23 @@ def health(server: Server) -> str:
     return f"{found['status']}: {found['model']['name']} on {found['device']}"
 
 
+def ready(server: Server) -> str:
+    """Whether it wants work."""
+    return "yes" if server.ask("GET", "/ready").json()["ready"] else "no"
+
+
+def metrics(server: Server) -> str:
+    """The figures for Prometheus."""
+    lines = server.ask("GET", "/metrics").text.splitlines()
+    return f"{sum(not line.startswith('#') for line in lines)} series"
+
+
+def state(server: Server) -> str:
+    """The same moment as JSON."""
+    found = server.ask("GET", "/v1/server").json()
+    return f"{found['status']} for {found['uptime_s']} s, {found['live_clients']} live clients"
+
+
 def models(server: Server) -> str:
     """Which models may be named."""
     return ", ".join(each["id"] for each in server.ask("GET", "/v1/models").json()["data"])
@@ -220,6 +237,10 @@ def tries(server: Server) -> Iterator[tuple[str, Try]]:
     """Everything that there is, by its name in the server's own description."""
     yield "GET /", index
     yield "GET /health", health
+    yield "GET /ready", ready
+    if "GET /metrics" in described(server):  # it can be switched off
+        yield "GET /metrics", metrics
+    yield "GET /v1/server", state
     yield "GET /v1/models", models
     yield "GET /v1/models/{model}", model
     yield "POST /v1/audio/transcriptions", transcription
