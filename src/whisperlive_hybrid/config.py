@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from whisperlive_hybrid.cores import usable_cores
 from whisperlive_hybrid.errors import BadRequest
 
 MEBIBYTE = 1024 * 1024
@@ -75,7 +76,8 @@ class Settings(BaseSettings):
     """A type of number that the backend knows; auto is int8 (openvino: float32) on a CPU, float16
     on a GPU, and for tensorrt what the engine was built for."""
     threads: int = Field(default=0, ge=0, le=1024, validation_alias="OMP_NUM_THREADS")
-    """Worker threads for the model, one core each; 0 for every core that the process may use."""
+    """Worker threads for the model, one core each; 0 for every core that the process may use, a
+    container's quota (cgroup 2) included."""
 
     models: str = ""
     """Other models that requests for files may name, with commas; found or downloaded at the
@@ -186,9 +188,7 @@ class Settings(BaseSettings):
         """How many model calls run at once on a CPU."""
         if self.threads:
             return self.threads
-        if hasattr(os, "sched_getaffinity"):  # Linux: what a container or taskset leaves us
-            return len(os.sched_getaffinity(0))
-        return os.cpu_count() or 1
+        return usable_cores()
 
 
 def load_settings(**overrides: object) -> Settings:
