@@ -3,6 +3,7 @@
 import socket
 import ssl
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
@@ -21,6 +22,7 @@ from fastapi import FastAPI
 from wav_files import open_wav, write_wav
 from workshop import Network
 
+from whisperlive_hybrid.access.meter import Meter, limits_for_all
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.backends.ct2 import Ct2Backend
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend
@@ -108,6 +110,7 @@ async def open_door(
             fetcher=fetcher,
             desk_for=desk_for,
             operation=operation,
+            meter=Meter(limits_for_all(wanted), time.time),
         )
         yield app, engine
 
@@ -138,6 +141,7 @@ class Serve(Protocol):
         media: OpenMedia = open_wav,
         queue_limit: int = 256,
         max_uploads: int = 64,
+        settings: Mapping[str, object] | None = None,
     ) -> AbstractContextManager[str]:
         """Enter it for the address."""
 
@@ -194,6 +198,7 @@ async def open_speech_door() -> AsyncIterator[tuple[FastAPI, Engine]]:
             fetcher=fetcher,
             desk_for=desk_for,
             operation=operation,
+            meter=Meter(limits_for_all(settings), time.time),
         )
         yield app, engine
 

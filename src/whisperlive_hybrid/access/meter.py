@@ -10,6 +10,7 @@ from whisperlive_hybrid.access.caller import Caller, Limits
 from whisperlive_hybrid.access.daybook import DayBook
 from whisperlive_hybrid.access.durations import short
 from whisperlive_hybrid.access.usage import Usage, until_midnight_s
+from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import DayUsedUp, LimitReached
 
 Amount = TypeVar("Amount", int, float)
@@ -21,6 +22,13 @@ class Allowances:
 
     requests: Allowance | None
     audio_s: Allowance | None
+
+
+def limits_for_all(settings: Settings) -> Limits:
+    """The limits of whoever has none of its own."""
+    return Limits(
+        settings.requests_per_minute, settings.audio_s_per_day, settings.streams_per_caller
+    )
 
 
 class Meter:

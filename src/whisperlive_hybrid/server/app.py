@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from whisperlive_hybrid.access.addresses import Proxies
+from whisperlive_hybrid.access.meter import Meter, limits_for_all
 from whisperlive_hybrid.backends.base import Backend, Capabilities
 from whisperlive_hybrid.backends.registry import load_backend
 from whisperlive_hybrid.backends.silero import SileroVad
@@ -97,7 +100,8 @@ async def serve(
             observer=FileAccount(metrics.doors, tracing.tracer),
         )
         operation = Operation(metrics, tracing.tracer, store.counts)
-        live = LiveDoor(engine, detector, settings, metrics.doors, tracing.tracer)
+        meter = Meter(limits_for_all(settings), time.time)
+        live = LiveDoor(engine, detector, settings, meter, metrics.doors, tracing.tracer)
         jobs = await open_jobs(means, settings)
         app = build_http_app(
             engine,
@@ -108,11 +112,13 @@ async def serve(
             recordings=recordings,
             desk_for=jobs.desk_for,
             operation=operation,
+            meter=meter,
         )
         http = _HttpDoor(app, settings)
         census = Census(
             settings.connections_per_address,
             most_connections(settings),
+            Proxies.of(settings.trusted_proxies).trusts,
             on_refusal=metrics.doors.connection_refused,
         )
         http_port = http.bind(settings, census)
