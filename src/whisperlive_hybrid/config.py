@@ -68,6 +68,8 @@ class Settings(BaseSettings):
     0 for no limit."""
     streams_per_caller: int = Field(default=0, ge=0)
     """Limit of each caller: live streams at once; 0 for no limit but `WHISPERLIVE_MAX_CLIENTS`."""
+    usage_days: int = Field(default=400, ge=1, le=36500)
+    """Days for which the [usage](limits.md#usage) of each key is kept."""
     trusted_proxies: str = ""
     """Addresses and networks, with commas, of proxies whose `X-Forwarded-For` is
     [believed](limits.md#behind-a-proxy); empty: nobody's."""

@@ -1,11 +1,11 @@
 """What was read of one file, on its way to an account."""
 
 from whisperlive_hybrid.access.booking import FileBooking
-from whisperlive_hybrid.access.caller import Caller, Limits
+from whisperlive_hybrid.access.caller import Limits
 from whisperlive_hybrid.access.meter import Meter
 
 NOON = 1_764_072_000.0
-HERE = Caller("192.0.2.1")
+HERE = "address:192.0.2.1"
 
 
 def test_every_second_is_booked_once() -> None:
@@ -14,7 +14,7 @@ def test_every_second_is_booked_once() -> None:
     booking = FileBooking(meter, HERE)
     for moment in (12.0, 30.0, 12.0, 30.0, 41.5, 41.5):
         booking.read_to(moment)
-    assert meter.book.audio_s(HERE.account, NOON) == 41.5
+    assert meter.book.audio_s(HERE, NOON) == 41.5
 
 
 def test_what_an_earlier_process_has_booked_is_not_booked_again() -> None:
@@ -23,4 +23,4 @@ def test_what_an_earlier_process_has_booked_is_not_booked_again() -> None:
     booking = FileBooking(meter, HERE, done=30.0)
     booking.read_to(12.0)
     booking.read_to(41.5)
-    assert meter.book.audio_s(HERE.account, NOON) == 11.5
+    assert meter.book.audio_s(HERE, NOON) == 11.5

@@ -292,7 +292,7 @@ class LiveDoor:
         """Feed the session, and book it; a client that has used up its day is heard out."""
         account.heard(len(samples))
         await session.hear(samples)
-        self._meter.add(client.caller, Usage(live_s=len(samples) / SAMPLE_RATE))
+        self._meter.add(client.caller.account, Usage(live_s=len(samples) / SAMPLE_RATE))
         if not self._meter.has_audio_left(client.caller):
             client.run_out()
 

@@ -197,7 +197,7 @@ async def test_it_is_refused_unread() -> None:
     here = Identify(Metered(app, meter), Proxies())
     with pytest.raises(pytest.fail.Exception, match="passed on"):
         await here(scope, receive, send)
-    meter.add(scope["state"]["caller"], Usage(file_s=60.0))
+    meter.add(scope["state"]["caller"].account, Usage(file_s=60.0))
     await here(scope, receive, send)
     headers = dict(replies[0]["headers"])
     assert replies[0]["status"] == 429

@@ -11,8 +11,8 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import ClientDisconnect
 
 from whisperlive_hybrid import __version__
+from whisperlive_hybrid.access.accounts import Accounts
 from whisperlive_hybrid.access.addresses import Proxies
-from whisperlive_hybrid.access.meter import Meter
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import WhisperLiveError
@@ -34,6 +34,7 @@ from whisperlive_hybrid.server.http.recording import Listener
 from whisperlive_hybrid.server.http.refusals import hung_up, invalid, refused, unroutable
 from whisperlive_hybrid.server.http.schemas import FAILURES
 from whisperlive_hybrid.server.http.status import Operation, Sight, StatusRoutes, readiness_of
+from whisperlive_hybrid.server.http.usage import UsageRoutes
 from whisperlive_hybrid.server.http.work import CountWork
 
 
@@ -46,7 +47,7 @@ def build_http_app(  # noqa: PLR0913 (all that a whole door is made of)
     recordings: Recordings,
     fetcher: Fetcher,
     desk_for: DeskFor,
-    meter: Meter,
+    accounts: Accounts,
     operation: Operation | None = None,
 ) -> FastAPI:
     """The application for an ASGI server; `live_clients` counts the streams of the live door.
@@ -71,7 +72,7 @@ def build_http_app(  # noqa: PLR0913 (all that a whole door is made of)
             Middleware(Access, metrics=operation.metrics.doors, tracer=operation.tracer),
             Middleware(ServerErrorMiddleware, handler=refused),
             Middleware(Identify, proxies=Proxies.of(settings.trusted_proxies)),
-            Middleware(Metered, meter=meter),
+            Middleware(Metered, meter=accounts.meter),
             Middleware(CountWork, work=operation.work),
             Middleware(UploadSlots, limit=settings.max_uploads, pace=pace),
             Middleware(BodyLimit, limit=settings.max_upload_bytes),
@@ -84,12 +85,13 @@ def build_http_app(  # noqa: PLR0913 (all that a whole door is made of)
         },
     )
     uploads = UploadBoard()
-    listener = Listener(recordings, uploads, meter)
+    listener = Listener(recordings, uploads, accounts.meter)
     OverviewRoutes(engine, pool, live_clients).mount(app)
     sight = Sight(engine, pool, operation, live_clients, settings.max_clients)
     StatusRoutes(sight, readiness_of(engine, operation.work, settings)).mount(
         app, has_metrics=settings.metrics
     )
+    UsageRoutes(accounts).mount(app)
     AudioRoutes(pool, listener).mount(app)
     LegacyRoutes(pool, listener, fetcher).mount(app)
     JobRoutes(

@@ -84,7 +84,7 @@ class Listener:
 
         read = partial(self._recordings.transcript, upload.file, transcriber, plan)
         hear = _showing(upload.progress, on_advance) if upload.progress else on_advance
-        booking = FileBooking(self._meter, caller_of(request))
+        booking = FileBooking(self._meter, caller_of(request).account)
         transcript = await while_connected(request, partial(read, _booked(booking, hear)))
         booking.read_to(transcript.duration)
         return transcript
