@@ -122,6 +122,12 @@ def model(server: Server) -> str:
     return str(server.ask("GET", "/v1/models/whisper-1").json()["id"])
 
 
+def usage(server: Server) -> str:
+    """What was taken today, by now some."""
+    today = server.ask("GET", "/v1/usage?days=1").json()["data"][0]
+    return f"{today['requests']} requests, {today['audio_seconds']} s of audio"
+
+
 def transcription(server: Server) -> str:
     """What was said, as JSON."""
     return str(server.upload("/v1/audio/transcriptions", model="whisper-1").json()["text"])
@@ -251,6 +257,7 @@ def tries(server: Server) -> Iterator[tuple[str, Try]]:
     yield "POST /transcribe/url", legacy_url
     yield from job(server)
     yield f"WS {server.live_url}", live
+    yield "GET /v1/usage", usage
 
 
 def outcome(server: Server, endpoint: str, trial: Try) -> Row:

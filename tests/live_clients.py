@@ -3,7 +3,8 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Iterable
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import Server
 from websockets.exceptions import ConnectionClosed
 
+from whisperlive_hybrid.access.meter import Meter, limits_for_all
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend
 from whisperlive_hybrid.config import Settings
@@ -103,6 +105,7 @@ class OpenDoor:
     server: Server
     port: int
     metrics: Metrics
+    meter: Meter
 
     @asynccontextmanager
     async def client(self, path: str = "", **options: Any) -> AsyncIterator[LiveClient]:  # noqa: ANN401 (of the websockets library)
@@ -114,7 +117,15 @@ class OpenDoor:
     @asynccontextmanager
     async def admitted(self, **keys: object) -> AsyncIterator[LiveClient]:
         """Connect, and be told that the server is ready."""
-        async with self.client() as client:
+        async with self.admitted_from({}, **keys) as client:
+            yield client
+
+    @asynccontextmanager
+    async def admitted_from(
+        self, headers: Mapping[str, str], **keys: object
+    ) -> AsyncIterator[LiveClient]:
+        """The same with headers of a proxy."""
+        async with self.client(additional_headers=headers) as client:
             await client.greet(**keys)
             assert (await client.next()).get("message") == "SERVER_READY", client.messages
             yield client
@@ -167,8 +178,9 @@ async def open_door(
     async with AsyncExitStack() as stack:
         metrics = Metrics()
         engine = await stack.enter_async_context(Engine(backend or FakeBackend()))
-        live = LiveDoor(engine, detector or EnergyVad(), chosen, metrics.doors)
+        meter = Meter(limits_for_all(chosen), time.time)
+        live = LiveDoor(engine, detector or EnergyVad(), chosen, meter, metrics.doors)
         listener = listen("127.0.0.1", 0, Census(1000, 1000), speaks_tls=chosen.ssl)
         server = await stack.enter_async_context(live.listening(listener))
         port: int = next(iter(server.sockets)).getsockname()[1]
-        yield OpenDoor(live, engine, server, port, metrics)
+        yield OpenDoor(live, engine, server, port, metrics, meter)

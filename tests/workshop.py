@@ -12,6 +12,7 @@ import numpy as np
 from wav_files import open_wav, write_wav
 
 from whisperlive_hybrid.access.caller import Caller
+from whisperlive_hybrid.access.meter import Meter, limits_for_all
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend, pause, speak
 from whisperlive_hybrid.config import Settings
@@ -86,6 +87,7 @@ class Clock:
 class Workshop:
     """One life of a server, as far as jobs are concerned."""
 
+    meter: Meter
     desk: JobDesk
     close: Callable[[], None]
     store: JobStore
@@ -122,18 +124,20 @@ async def workshop(
             Engine(backend or FakeBackend()) as engine,
             ModelPool(engine, EnergyVad(), (), Room(0, 60)) as pool,
         ):
+            tell_time = clock or Clock()
             means = Means(
                 store=store,
                 models=pool,
                 recordings=Recordings(media),
                 fetcher=network or Network(),
                 board=JobBoard(),
-                clock=clock or Clock(),
+                meter=Meter(limits_for_all(wanted), tell_time),
+                clock=tell_time,
             )
             jobs = await open_jobs(means, wanted)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(jobs.run)
-                yield Workshop(jobs.desk_for(SOMEBODY), jobs.close, store, directory)
+                yield Workshop(means.meter, jobs.desk_for(SOMEBODY), jobs.close, store, directory)
                 jobs.close()
 
 

@@ -61,6 +61,20 @@ class Settings(BaseSettings):
     upload_s: float = Field(default=3600, gt=0)
     """Longest upload in seconds, however fast it is; then it gets 408."""
 
+    requests_per_minute: int = Field(default=0, ge=0)
+    """[Limit](limits.md) of each caller: files, jobs and live streams that it may ask for in a
+    minute; 0 for no limit."""
+    audio_s_per_day: float = Field(default=0, ge=0)
+    """Limit of each caller: seconds of audio that are read for it in a UTC day, through all doors;
+    0 for no limit."""
+    streams_per_caller: int = Field(default=0, ge=0)
+    """Limit of each caller: live streams at once; 0 for no limit but `WHISPERLIVE_MAX_CLIENTS`."""
+    usage_days: int = Field(default=400, ge=1, le=36500)
+    """Days for which the [usage](limits.md#usage) of each key is kept."""
+    trusted_proxies: str = ""
+    """Addresses and networks, with commas, of proxies whose `X-Forwarded-For` is
+    [believed](limits.md#behind-a-proxy); empty: nobody's."""
+
     model: str = Field(default="demo", validation_alias="FASTERWHISPER_MODEL")
     """[Which model](models.md): demo, a size, a Hugging Face id, an absolute path, or a directory
     under `/app/models`."""

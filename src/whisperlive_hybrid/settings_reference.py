@@ -12,6 +12,7 @@ from whisperlive_hybrid.config import Settings
 
 SECTIONS: Final = {
     "host": "Doors",
+    "requests_per_minute": "Limits of each caller",
     "model": "Model",
     "models": "More models for files",
     "max_clients": "Live streams",

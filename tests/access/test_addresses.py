@@ -49,6 +49,14 @@ def test_a_peer_in_disguise_is_known() -> None:
     assert Proxies().client("::ffff:203.0.113.9", []) == "203.0.113.9"
 
 
+def test_a_proxy_is_known_by_its_address() -> None:
+    """Connections are bounded by address, but not those of a proxy, behind which there are many."""
+    assert TRUSTED.trusts("10.0.0.1")
+    assert TRUSTED.trusts("::ffff:10.0.0.1")
+    assert not TRUSTED.trusts("198.51.100.7")
+    assert not TRUSTED.trusts("")
+
+
 def test_a_peer_without_an_address_stays_as_it_is() -> None:
     """A Unix socket has none, and a socket that is gone already neither."""
     assert TRUSTED.client("", ["203.0.113.9"]) == ""
@@ -72,9 +80,11 @@ def test_a_subscriber_of_ipv6_is_its_network() -> None:
     """One customer has 2**64 addresses, and could use each of them once."""
     assert subscriber("2001:db8:2:3:4:5:6:7") == subscriber("2001:db8:2:3::1")
     assert subscriber("2001:db8:2:3::1") != subscriber("2001:db8:2:4::1")
+    assert subscriber("fe80::1%eth0") == "fe80::/64"
 
 
 def test_a_subscriber_of_ipv4_is_its_address() -> None:
     """Neighbours there are other people."""
     assert subscriber("192.0.2.1") == "192.0.2.1"
+    assert subscriber("::ffff:192.0.2.1") == "192.0.2.1"
     assert subscriber("") == ""

@@ -1,6 +1,8 @@
 """On whom work is booked."""
 
-from whisperlive_hybrid.access.caller import Caller, KeyCard
+import pytest
+
+from whisperlive_hybrid.access.caller import Caller, KeyCard, Limits
 
 
 def test_a_key_answers_for_all_the_addresses_it_is_used_from() -> None:
@@ -17,6 +19,26 @@ def test_without_a_key_the_address_answers() -> None:
 def test_an_address_that_looks_like_a_key_is_none() -> None:
     """Accounts of addresses and of keys never meet."""
     assert Caller("7f3a").account != Caller("192.0.2.1", KeyCard("7f3a", "captions")).account
+
+
+@pytest.mark.parametrize(
+    "caller",
+    [
+        Caller("192.0.2.1"),
+        Caller("2001:db8::1"),
+        Caller(""),
+        Caller("192.0.2.1", KeyCard("7f3a", "captions", Limits(1, 2, 3))),
+    ],
+)
+def test_an_account_leads_back_to_its_caller(caller: Caller) -> None:
+    """A job knows an account only, and is booked on whoever handed it in, with its limits."""
+    found = Caller.of(caller.account, caller.key)
+    assert (found.account, found.key) == (caller.account, caller.key)
+
+
+def test_a_key_that_is_gone_has_no_limits_of_its_own() -> None:
+    """Its jobs still run, and are still its own."""
+    assert Caller.of("key:7f3a", None) == Caller("", KeyCard("7f3a", ""))
 
 
 def test_a_subscriber_of_ipv6_has_one_account() -> None:

@@ -39,7 +39,7 @@ def test_without_limits_all_is_counted_and_nothing_refused() -> None:
     here = meter()
     for _ in range(1000):
         here.admit(HERE)
-    here.add(HERE, Usage(file_s=1e6))
+    here.add(HERE.account, Usage(file_s=1e6))
     here.check_audio(HERE)
     assert here.allowances(HERE) == Allowances(None, None)
     assert booked(here) == Usage(requests=1000, file_s=1e6)
@@ -61,9 +61,9 @@ def test_a_file_that_has_begun_is_read_to_its_end() -> None:
     """The limit is looked at before a file; the one after it is refused until midnight."""
     clock = Clock()
     here = meter(clock, audio_s_per_day=60.0)
-    here.add(HERE, Usage(file_s=59.0))
+    here.add(HERE.account, Usage(file_s=59.0))
     here.admit(HERE)
-    here.add(HERE, Usage(file_s=300.0))
+    here.add(HERE.account, Usage(file_s=300.0))
     with pytest.raises(DayUsedUp, match=r"60 seconds of audio per day.*359\.0.*00:00 UTC") as spent:
         here.admit(HERE)
     assert spent.value.retry_after_s == HALF_A_DAY_S
@@ -77,7 +77,7 @@ def test_a_file_that_has_begun_is_read_to_its_end() -> None:
 def test_a_request_refused_for_the_day_takes_none_of_the_minute() -> None:
     """At midnight the minute is whole."""
     here = meter(requests_per_minute=2, audio_s_per_day=60.0)
-    here.add(HERE, Usage(live_s=60.0))
+    here.add(HERE.account, Usage(live_s=60.0))
     for _ in range(5):
         with pytest.raises(DayUsedUp):
             here.admit(HERE)
@@ -87,9 +87,9 @@ def test_a_request_refused_for_the_day_takes_none_of_the_minute() -> None:
 def test_a_live_stream_ends_when_its_account_runs_out() -> None:
     """Who listens asks after every frame."""
     here = meter(audio_s_per_day=60.0)
-    here.add(HERE, Usage(live_s=59.9))
+    here.add(HERE.account, Usage(live_s=59.9))
     assert here.has_audio_left(HERE)
-    here.add(HERE, Usage(live_s=0.1))
+    here.add(HERE.account, Usage(live_s=0.1))
     assert not here.has_audio_left(HERE)
     assert here.has_audio_left(THERE)
 
@@ -133,7 +133,7 @@ def test_what_is_left_is_told() -> None:
     """For the headers: of each bounded thing its limit, what remains, and until when."""
     here = meter(requests_per_minute=60, audio_s_per_day=100.0)
     here.admit(HERE)
-    here.add(HERE, Usage(file_s=130.0))
+    here.add(HERE.account, Usage(file_s=130.0))
     assert here.allowances(HERE) == Allowances(
         Allowance(60, 59, 1.0), Allowance(100.0, 0.0, HALF_A_DAY_S)
     )

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
+    AsyncExitStack,
     asynccontextmanager,
     contextmanager,
 )
@@ -21,6 +22,7 @@ from fastapi import FastAPI
 from wav_files import open_wav, write_wav
 from workshop import Network
 
+from whisperlive_hybrid.access.accounts import Accounts, open_accounts
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.backends.ct2 import Ct2Backend
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend
@@ -63,14 +65,20 @@ class OpenDoor(Protocol):
 @asynccontextmanager
 async def running_jobs(
     pool: ModelPool, recordings: Recordings, settings: Settings, metrics: Metrics
-) -> AsyncIterator[tuple[Recordings, DeskFor, Operation]]:
-    """Jobs in a directory of their own."""
-    with TemporaryDirectory() as directory, open_store(Path(directory)) as store:
-        jobs = await open_jobs(Means(store, pool, recordings, Network(), JobBoard()), settings)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(jobs.run)
-            yield recordings, jobs.desk_for, Operation(metrics, count_jobs=store.counts)
-            jobs.close()
+) -> AsyncIterator[tuple[Recordings, DeskFor, Operation, Accounts]]:
+    """Jobs and accounts in a directory of their own."""
+    async with AsyncExitStack() as stack:
+        directory = Path(stack.enter_context(TemporaryDirectory()))
+        store = stack.enter_context(open_store(directory))
+        kept_there = settings.model_copy(update={"data_dir": directory})
+        accounts = await stack.enter_async_context(open_accounts(kept_there))
+        means = Means(store, pool, recordings, Network(), JobBoard(), accounts.meter)
+        jobs = await open_jobs(means, settings)
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        tasks.start_soon(jobs.run)
+        operation = Operation(metrics, count_jobs=store.counts)
+        yield recordings, jobs.desk_for, operation, accounts
+        jobs.close()
 
 
 @asynccontextmanager
@@ -97,7 +105,12 @@ async def open_door(
         ) as engine,
         ModelPool(engine, EnergyVad(), others, Room(bytes=1000, idle_s=60)) as pool,
         open_fetcher(wanted, tls=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)) as fetcher,
-        running_jobs(pool, Recordings(media), wanted, metrics) as (recordings, desk_for, operation),
+        running_jobs(pool, Recordings(media), wanted, metrics) as (
+            recordings,
+            desk_for,
+            operation,
+            accounts,
+        ),
     ):
         app = build_http_app(
             engine,
@@ -108,6 +121,7 @@ async def open_door(
             fetcher=fetcher,
             desk_for=desk_for,
             operation=operation,
+            accounts=accounts,
         )
         yield app, engine
 
@@ -138,6 +152,7 @@ class Serve(Protocol):
         media: OpenMedia = open_wav,
         queue_limit: int = 256,
         max_uploads: int = 64,
+        settings: Mapping[str, object] | None = None,
     ) -> AbstractContextManager[str]:
         """Enter it for the address."""
 
@@ -183,6 +198,7 @@ async def open_speech_door() -> AsyncIterator[tuple[FastAPI, Engine]]:
             recordings,
             desk_for,
             operation,
+            accounts,
         ),
     ):
         app = build_http_app(
@@ -194,6 +210,7 @@ async def open_speech_door() -> AsyncIterator[tuple[FastAPI, Engine]]:
             fetcher=fetcher,
             desk_for=desk_for,
             operation=operation,
+            accounts=accounts,
         )
         yield app, engine
 

@@ -11,7 +11,6 @@ from whisperlive_hybrid.server.listening import (
     TOO_MANY_OF_ADDRESS,
     Census,
     listen,
-    network,
 )
 
 
@@ -54,20 +53,6 @@ def test_addresses_are_forgotten() -> None:
         census.leave(address)
     census.refusal("192.0.2.1")
     assert (census.n_open, census.n_addresses) == (0, 0)
-
-
-@pytest.mark.parametrize(
-    ("address", "whose"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-    ],
-)
-def test_whose_an_address_is(address: str, whose: str) -> None:
-    """A customer has 2^64 IPv6 addresses, and one IPv4 address however it is written."""
-    assert network(address) == whose
 
 
 def test_refusals_do_not_flood_the_log(capsys: pytest.CaptureFixture[str]) -> None:

@@ -175,6 +175,22 @@ def test_full_server(whisper_live: Any, spoken: dict[str, Clip]) -> None:  # noq
         assert plain(" ".join(s["text"] for s in first.transcript)) == plain(spoken["en-0"].text)
 
 
+def test_a_caller_that_has_taken_what_it_may(
+    whisper_live: Any,  # noqa: ANN401
+    spoken: dict[str, Clip],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The real client says for how many minutes it is to wait, and the stream it has goes on."""
+    with _served(streams_per_caller=1, max_connection_s=600) as port:
+        first = whisper_live.StreamingTranscriptionClient("127.0.0.1", port, lang="en")
+        with first:
+            second = whisper_live.TranscriptionClient("127.0.0.1", port, mute_audio_playback=True)
+            assert second("never opened.wav") == ""
+            assert "Estimated wait time 10 minutes" in capsys.readouterr().out
+            first.send_array(spoken["en-0"].samples)
+        assert plain(" ".join(s["text"] for s in first.transcript)) == plain(spoken["en-0"].text)
+
+
 def test_refused_language(whisper_live: Any, port: int) -> None:  # noqa: ANN401
     """A client that asks for what the model can't do is told so and gives up."""
     client = whisper_live.TranscriptionClient("127.0.0.1", port, lang="klingon")

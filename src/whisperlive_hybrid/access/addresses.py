@@ -51,6 +51,11 @@ class Proxies:
             believed = before
         return str(believed)
 
+    def trusts(self, peer: str) -> bool:
+        """Whether a peer is one of them: behind it there may be many."""
+        address = _address(peer)
+        return address is not None and self._has(address)
+
     def _has(self, address: Address) -> bool:
         return any(address in network for network in self.networks)
 
@@ -58,9 +63,9 @@ class Proxies:
 def subscriber(address: str) -> str:
     """What counts as one caller: an IPv4 address, or the /64 around an IPv6 address."""
     read = _address(address)
-    if not isinstance(read, IPv6Address):
-        return address
-    return str(IPv6Network((int(read), SUBSCRIBER_BITS), strict=False))
+    if isinstance(read, IPv6Address):
+        return str(IPv6Network((int(read), SUBSCRIBER_BITS), strict=False))
+    return str(read or address)
 
 
 def _network(written: str) -> Network:

@@ -40,6 +40,17 @@ class Caller:
     key: KeyCard | None = None
     """None while the server asks for no keys."""
 
+    @staticmethod
+    def of(account: str, card: KeyCard | None) -> "Caller":
+        """Whoever an account stands for; `card` is that of its key, None if there is none any more.
+
+        An address is that of its network, which is as much as an account remembers.
+        """
+        kind, _, name = account.partition(":")
+        if kind == "key":
+            return Caller("", card or KeyCard(name, ""))
+        return Caller(name)
+
     @property
     def account(self) -> str:
         """On whom its work is booked: its key, or else its address, the /64 of it for IPv6."""

@@ -10,6 +10,7 @@ from whisperlive_hybrid.access.caller import Caller, Limits
 from whisperlive_hybrid.access.daybook import DayBook
 from whisperlive_hybrid.access.durations import short
 from whisperlive_hybrid.access.usage import Usage, until_midnight_s
+from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import DayUsedUp, LimitReached
 
 Amount = TypeVar("Amount", int, float)
@@ -21,6 +22,13 @@ class Allowances:
 
     requests: Allowance | None
     audio_s: Allowance | None
+
+
+def limits_for_all(settings: Settings) -> Limits:
+    """The limits of whoever has none of its own."""
+    return Limits(
+        settings.requests_per_minute, settings.audio_s_per_day, settings.streams_per_caller
+    )
 
 
 class Meter:
@@ -41,14 +49,14 @@ class Meter:
     def admit(self, caller: Caller) -> None:
         """Count a request for work; raises `LimitReached` if it is one too many."""
         self._pass(caller, self._audio_refusal(caller) or self._request_refusal(caller))
-        self.add(caller, Usage(requests=1))
+        self.add(caller.account, Usage(requests=1))
 
     @contextmanager
     def stream(self, caller: Caller, longest_s: float) -> Iterator[None]:
         """Count a live stream, which is a request too, while inside; raises `LimitReached`."""
         refusal = self._stream_refusal(caller) or self._audio_refusal(caller)
         self._pass(caller, refusal or self._request_refusal(caller))
-        self.add(caller, Usage(requests=1, streams=1))
+        self.add(caller.account, Usage(requests=1, streams=1))
         until = self._clock() + longest_s
         self._streams.setdefault(caller.account, []).append(until)
         try:
@@ -60,15 +68,16 @@ class Meter:
 
     def check_audio(self, caller: Caller) -> None:
         """Raise `DayUsedUp` if a caller may begin no more files today."""
-        self._pass(caller, self._audio_refusal(caller))
+        if refusal := self._audio_refusal(caller):
+            raise refusal
 
     def has_audio_left(self, caller: Caller) -> bool:
         """Whether a live stream may go on."""
         return self._audio_refusal(caller) is None
 
-    def add(self, caller: Caller, usage: Usage) -> None:
-        """Book what a caller has taken."""
-        self.book.add(caller.account, usage, self._clock())
+    def add(self, account: str, usage: Usage) -> None:
+        """Book what an account has taken."""
+        self.book.add(account, usage, self._clock())
 
     def limits_of(self, caller: Caller) -> Limits:
         """What holds for a caller: where its key says nothing, the server's limits."""
@@ -92,7 +101,7 @@ class Meter:
 
     def _pass(self, caller: Caller, refusal: LimitReached | None) -> None:
         if refusal is not None:
-            self.add(caller, Usage(refused=1))
+            self.add(caller.account, Usage(refused=1))
             raise refusal
 
     def _request_refusal(self, caller: Caller) -> LimitReached | None:

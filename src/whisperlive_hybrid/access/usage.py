@@ -50,6 +50,11 @@ class DayUsage:
     """`key:` and the id of a key, or `ANONYMOUS`."""
     usage: Usage
 
+    @property
+    def key_id(self) -> str | None:
+        """The key, if it is one's."""
+        return None if self.account == ANONYMOUS else self.account.removeprefix("key:")
+
 
 def utc_day(now: float) -> date:
     """The day of a moment in Unix seconds."""

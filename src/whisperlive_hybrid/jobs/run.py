@@ -9,6 +9,9 @@ from typing import Final, Protocol
 import anyio
 import structlog
 
+from whisperlive_hybrid.access.booking import FileBooking
+from whisperlive_hybrid.access.caller import Caller
+from whisperlive_hybrid.access.meter import Meter
 from whisperlive_hybrid.errors import Overloaded, WhisperLiveError, kind_of
 from whisperlive_hybrid.jobs.board import JobBoard, LiveJob
 from whisperlive_hybrid.jobs.job import Job, Result, Source, Status
@@ -16,6 +19,7 @@ from whisperlive_hybrid.jobs.remote import Fetcher
 from whisperlive_hybrid.protocol.failure import Failure
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.recording import Recordings
+from whisperlive_hybrid.store.memory import SourceMemory
 from whisperlive_hybrid.store.store import JobStore
 from whisperlive_hybrid.text.formats import tail
 from whisperlive_hybrid.transcribe import Advance, FileRequest, OnAdvance, Transcriber
@@ -36,6 +40,11 @@ class Models(Protocol):
 
     def lease(self, name: str) -> AbstractAsyncContextManager[Transcriber]:
         """A transcriber whose model stays while inside; raises `Overloaded`."""
+
+
+def keyless(account: str) -> Caller:
+    """Whoever an account stands for, where nobody knows keys."""
+    return Caller.of(account, None)
 
 
 class FileObserver(Protocol):
@@ -73,6 +82,10 @@ class Means:
     recordings: Recordings
     fetcher: Fetcher
     board: JobBoard
+    meter: Meter
+    """What is read of a job is booked here on whoever handed it in."""
+    maker: Callable[[str], Caller] = keyless
+    """Whoever an account stands for."""
     clock: Callable[[], float] = time.time
     """Unix seconds."""
     observer: FileObserver = NOBODY
@@ -111,11 +124,14 @@ class JobRun:
             result = await self._means.store.result(source)
             self._live.say(joined_text(result.segments) if result else "")
             return result
+        has_begun = source.status is Status.RUNNING  # by an earlier process: it is read to its end
         source = replace(source, status=Status.RUNNING)
         await self._means.store.set_source(source)
         reading = _SourceRun(source, self._live, self._means)
         reading.show(source)
         try:
+            if not has_begun:
+                self._means.meter.check_audio(self._means.maker(self._live.job.account))
             with self._means.observer.reading(self._live.job.id):
                 result = await reading.result()
         except Exception as error:  # fails the one file that it belongs to
@@ -137,6 +153,7 @@ class _SourceRun:
         self._source = source
         self._live = live
         self._means = means
+        self._booking: FileBooking | None = None
         self._n_shown = 0  # advances: after a pause for a crowded engine, all of them come again
         self._stored_at = means.clock()
 
@@ -167,11 +184,16 @@ class _SourceRun:
         await self._fetch()
         job, store = self._live.job, self._means.store
         memory = await store.memory(self._source)
-        with await store.opened(self._source) as file:
-            async with self._means.models.lease(job.request.audio.model) as transcriber:
-                transcript = await self._means.recordings.transcript(
-                    file, transcriber, self._plan, self._listener(), memory
-                )
+        booking = self._booking_after(memory)
+        try:
+            with await store.opened(self._source) as file:
+                async with self._means.models.lease(job.request.audio.model) as transcriber:
+                    transcript = await self._means.recordings.transcript(
+                        file, transcriber, self._plan, self._listener(booking), memory
+                    )
+        finally:
+            booking.read_to(memory.read_to)  # also what was read out of its turn before a stop
+        booking.read_to(transcript.duration)
         log.info(
             "read a file of a job",
             file=self._source.index,
@@ -185,13 +207,21 @@ class _SourceRun:
         audio = self._live.job.request.audio
         return FileRequest(audio.options, audio.vad, Urgency.BULK)
 
-    def _listener(self) -> OnAdvance:
+    def _booking_after(self, memory: SourceMemory) -> FileBooking:
+        """Of this run; what an earlier process has read, it has booked as well."""
+        if self._booking is None:
+            done = max(self._source.done, memory.read_to)
+            self._booking = FileBooking(self._means.meter, self._live.job.account, done)
+        return self._booking
+
+    def _listener(self, booking: FileBooking) -> OnAdvance:
         """Hear of the advances of one try, and let those pass that were shown before."""
         heard = 0
 
         async def hear(news: Advance) -> None:
             nonlocal heard
             heard += 1
+            booking.read_to(news.done)
             if heard > self._n_shown:
                 self._n_shown = heard
                 await self._advance(news)

@@ -12,6 +12,8 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from whisperlive_hybrid.access.accounts import open_accounts
+from whisperlive_hybrid.access.addresses import Proxies
 from whisperlive_hybrid.backends.base import Backend, Capabilities
 from whisperlive_hybrid.backends.registry import load_backend
 from whisperlive_hybrid.backends.silero import SileroVad
@@ -83,6 +85,7 @@ async def serve(
         observer = _observers(metrics, tracing, settings)
         # First, since it may refuse, and last to go, when nothing writes to it any more.
         store = stack.enter_context(open_store(settings.data_dir))
+        accounts = await stack.enter_async_context(open_accounts(settings))
         engine = await stack.enter_async_context(
             Engine(backend, queue_limit=settings.queue_limit, observer=observer)
         )
@@ -94,10 +97,11 @@ async def serve(
             recordings.heard_by(partial(metrics.doors.heard, Door.JOBS)),
             fetcher,
             JobBoard(),
+            accounts.meter,
             observer=FileAccount(metrics.doors, tracing.tracer),
         )
         operation = Operation(metrics, tracing.tracer, store.counts)
-        live = LiveDoor(engine, detector, settings, metrics.doors, tracing.tracer)
+        live = LiveDoor(engine, detector, settings, accounts.meter, metrics.doors, tracing.tracer)
         jobs = await open_jobs(means, settings)
         app = build_http_app(
             engine,
@@ -107,12 +111,14 @@ async def serve(
             fetcher=fetcher,
             recordings=recordings,
             desk_for=jobs.desk_for,
+            accounts=accounts,
             operation=operation,
         )
         http = _HttpDoor(app, settings)
         census = Census(
             settings.connections_per_address,
             most_connections(settings),
+            Proxies.of(settings.trusted_proxies).trusts,
             on_refusal=metrics.doors.connection_refused,
         )
         http_port = http.bind(settings, census)
@@ -123,6 +129,7 @@ async def serve(
             tasks.start_soon(http.run)
             tasks.start_soon(pool.run)
             tasks.start_soon(jobs.run)
+            tasks.start_soon(accounts.bookkeeper.run)
             tasks.start_soon(_stop_on_signal, stop)
             on_open(OpenDoors(live_port, http_port, engine.capabilities))
             await stop.wait()

@@ -84,6 +84,10 @@ class Client:
         self.is_told_to_stop = True
         self._listening.cancel()
 
+    def run_out(self) -> None:
+        """Make it finish what it has heard, and tell it that its time is up."""
+        self.until = anyio.current_time()
+
     async def next_frame(self, socket: ServerConnection) -> str | bytes | None:
         """The next message; None when the client is to stop or its time is up.
 

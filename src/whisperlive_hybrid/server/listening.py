@@ -5,7 +5,6 @@ the middle of a TLS handshake. What is too much is told so and closed at once, b
 a protocol is made for it.
 """
 
-import ipaddress
 import socket
 import time
 from collections import Counter
@@ -14,6 +13,8 @@ from contextlib import suppress
 from typing import Any, Final
 
 import structlog
+
+from whisperlive_hybrid.access.addresses import subscriber
 
 BACKLOG: Final = 128
 """Connections that the kernel keeps for a door."""
@@ -81,18 +82,18 @@ class Census:
         """What to answer to a connection that is one too many; None for one that may come in."""
         if self._n_open >= self._altogether:
             return TOO_MANY
-        if self._open[network(address)] >= self._per_address and not self._is_exempt(address):
+        if self._open[subscriber(address)] >= self._per_address and not self._is_exempt(address):
             return TOO_MANY_OF_ADDRESS
         return None
 
     def enter(self, address: str) -> None:
         """Count a connection."""
-        self._open[network(address)] += 1
+        self._open[subscriber(address)] += 1
         self._n_open += 1
 
     def leave(self, address: str) -> None:
         """Count it no more."""
-        key = network(address)
+        key = subscriber(address)
         self._open[key] -= 1
         self._n_open -= 1
         if not self._open[key]:
@@ -105,14 +106,6 @@ class Census:
         if self._clock() >= self._silent_until:
             self._silent_until = self._clock() + _TOLD_EVERY_S
             log.warning("connections refused", address=address, so_far=self.n_refused)
-
-
-def network(address: str) -> str:
-    """Whose an address is: an IPv6 one with all others of its /64, which one customer has."""
-    if ":" not in address:
-        return address
-    whole = ipaddress.IPv6Address(address.partition("%")[0])
-    return str(whole.ipv4_mapped or ipaddress.IPv6Network((whole, 64), strict=False))
 
 
 class Listener(socket.socket):

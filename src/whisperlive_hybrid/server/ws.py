@@ -14,12 +14,15 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from whisperlive_hybrid.access.addresses import Proxies
 from whisperlive_hybrid.access.caller import Caller
+from whisperlive_hybrid.access.meter import Meter
+from whisperlive_hybrid.access.usage import Usage
 from whisperlive_hybrid.audio.pcm import PcmFormat, PcmReader
 from whisperlive_hybrid.captions import Gap, LanguageFound, Text
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
+from whisperlive_hybrid.errors import BadRequest, LimitReached, WhisperLiveError
 from whisperlive_hybrid.protocol import whisperlive as wire
 from whisperlive_hybrid.server.account import Ending, StreamAccount
 from whisperlive_hybrid.server.connection import (
@@ -35,7 +38,7 @@ from whisperlive_hybrid.telemetry.door_metrics import Door, DoorMetrics
 from whisperlive_hybrid.telemetry.metrics import Metrics
 from whisperlive_hybrid.telemetry.tracing import NO_TRACER, Tracer
 from whisperlive_hybrid.transcribe import VoiceDetector
-from whisperlive_hybrid.types import DecodeOptions, Thresholds
+from whisperlive_hybrid.types import SAMPLE_RATE, DecodeOptions, Samples, Thresholds
 
 MAX_FRAME: Final = 16 * 2**20
 """Bytes of one message; the reference allows 1 MiB, no client depends on that."""
@@ -80,14 +83,18 @@ class LiveDoor:
         engine: Engine,
         detector: VoiceDetector,
         settings: Settings,
+        meter: Meter,
         metrics: DoorMetrics | None = None,
         tracer: Tracer = NO_TRACER,
     ) -> None:
+        """Raises `BadRequest` for a list of proxies that makes no sense."""
         self._metrics = metrics or Metrics().doors
         self._tracer = tracer
         self._engine = engine
         self._detector = detector
         self._settings = settings
+        self._meter = meter
+        self._proxies = Proxies.of(settings.trusted_proxies)
         self._clients: set[Client] = set()
         self._is_draining = False
 
@@ -160,14 +167,34 @@ class LiveDoor:
             message = wire.wait(handshake.uid, max(0.0, soonest_s) / 60)
             await self._refuse(socket, message, Refusal.FULL)
             return
-        client = Client(_caller(socket), self._settings)
+        caller = self._caller(socket)
+        try:
+            with self._meter.stream(caller, self._settings.max_connection_s):
+                client = Client(caller, self._settings)
+                code = await self._admitted(socket, handshake, client)
+        except LimitReached as error:
+            message = wire.wait(handshake.uid, error.retry_after_s / 60)
+            self._metrics.failed(Door.LIVE, error)
+            log.info("client refused", reason=error.message)
+            await self._turn_away(socket, message)
+            return
+        await close(socket, code)
+
+    async def _admitted(
+        self, socket: ServerConnection, handshake: wire.Handshake, client: Client
+    ) -> int:
+        """Serve a client while it is counted; return the code to close with."""
         self._clients.add(client)
         try:
-            code = await self._serve(socket, handshake, client)
+            return await self._serve(socket, handshake, client)
         finally:
             self._clients.remove(client)
             client.gone.set()
-        await close(socket, code)
+
+    def _caller(self, socket: ServerConnection) -> Caller:
+        address = socket.remote_address  # None: the peer has already gone
+        forwarded = socket.request.headers.get_all("X-Forwarded-For") if socket.request else []
+        return Caller(self._proxies.client(address[0] if address else "", forwarded))
 
     async def _refuse(
         self, socket: ServerConnection, message: str, why: Refusal, code: int = NORMAL_CLOSURE
@@ -252,16 +279,22 @@ class LiveDoor:
             event = wire.receive(frame)
             if isinstance(event, wire.EndOfAudio):
                 break
-            samples = pcm.read(event.payload)
-            account.heard(len(samples))
-            await session.hear(samples)
+            await self._hear(pcm.read(event.payload), client, session, account)
             if pcm.is_doubtful and not is_told:
                 log.warning(_DOUBTFUL, declared=handshake.audio_format)
                 is_told = True
-        rest = pcm.flush()
-        account.heard(len(rest))
-        await session.hear(rest)
+        await self._hear(pcm.flush(), client, session, account)
         await session.finish()
+
+    async def _hear(
+        self, samples: Samples, client: Client, session: LiveSession, account: StreamAccount
+    ) -> None:
+        """Feed the session, and book it; a client that has used up its day is heard out."""
+        account.heard(len(samples))
+        await session.hear(samples)
+        self._meter.add(client.caller.account, Usage(live_s=len(samples) / SAMPLE_RATE))
+        if not self._meter.has_audio_left(client.caller):
+            client.run_out()
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:
@@ -312,11 +345,6 @@ async def _first_message(socket: ServerConnection) -> wire.Handshake:
 def _trace_headers(socket: ServerConnection) -> dict[str, str]:
     request = socket.request  # None: it was none
     return {name.lower(): value for name, value in request.headers.raw_items()} if request else {}
-
-
-def _caller(socket: ServerConnection) -> Caller:
-    address = socket.remote_address  # None: the peer has already gone
-    return Caller(address[0] if address else "")
 
 
 def _live_options(handshake: wire.Handshake) -> LiveOptions:

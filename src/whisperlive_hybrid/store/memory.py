@@ -5,7 +5,7 @@ from sqlalchemy import Connection, insert, select
 from whisperlive_hybrid.jobs.stored import reading_of_text, reading_to_text
 from whisperlive_hybrid.store.database import Database
 from whisperlive_hybrid.store.schema import readings
-from whisperlive_hybrid.types import Reading, Window
+from whisperlive_hybrid.types import SAMPLE_RATE, Reading, Window
 
 Key = tuple[int, int, str]
 """Where a window lies, as samples [start, end), and the language asked for, "" for none."""
@@ -25,6 +25,11 @@ class SourceMemory:
     async def of(database: Database, source: int) -> "SourceMemory":
         """Look up which windows are known; the readings themselves stay on the disk."""
         return SourceMemory(database, source, await database.run(_keys, source))
+
+    @property
+    def read_to(self) -> float:
+        """Recording time of the last sample that is known to be read."""
+        return max((end for _, end, _ in self.known), default=0) / SAMPLE_RATE
 
     async def recall(self, window: Window, language: str | None) -> Reading | None:
         """What was read in this very window, if anything."""

@@ -43,6 +43,7 @@ PAGES: Final = [
     "/v1/models",
     "/v1/models/{model}",
     "/v1/jobs",
+    "/v1/usage",
     JOB,
     f"{JOB}/result",
 ]

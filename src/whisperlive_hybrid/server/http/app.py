@@ -11,6 +11,8 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import ClientDisconnect
 
 from whisperlive_hybrid import __version__
+from whisperlive_hybrid.access.accounts import Accounts
+from whisperlive_hybrid.access.addresses import Proxies
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import WhisperLiveError
@@ -25,16 +27,18 @@ from whisperlive_hybrid.server.http.guard import BodyLimit, Stamp, UploadSlots
 from whisperlive_hybrid.server.http.identity import Identify
 from whisperlive_hybrid.server.http.jobs import JobRoutes
 from whisperlive_hybrid.server.http.legacy import LegacyRoutes
+from whisperlive_hybrid.server.http.metered import Metered
 from whisperlive_hybrid.server.http.overview import SERVICE, OverviewRoutes
 from whisperlive_hybrid.server.http.pace import Pace
 from whisperlive_hybrid.server.http.recording import Listener
 from whisperlive_hybrid.server.http.refusals import hung_up, invalid, refused, unroutable
 from whisperlive_hybrid.server.http.schemas import FAILURES
 from whisperlive_hybrid.server.http.status import Operation, Sight, StatusRoutes, readiness_of
+from whisperlive_hybrid.server.http.usage import UsageRoutes
 from whisperlive_hybrid.server.http.work import CountWork
 
 
-def build_http_app(
+def build_http_app(  # noqa: PLR0913 (all that a whole door is made of)
     engine: Engine,
     pool: ModelPool,
     settings: Settings,
@@ -43,9 +47,13 @@ def build_http_app(
     recordings: Recordings,
     fetcher: Fetcher,
     desk_for: DeskFor,
+    accounts: Accounts,
     operation: Operation | None = None,
 ) -> FastAPI:
-    """The application for an ASGI server; `live_clients` counts the streams of the live door."""
+    """The application for an ASGI server; `live_clients` counts the streams of the live door.
+
+    Raises `BadRequest` for a list of proxies that makes no sense.
+    """
     pace = partial(Pace, settings.min_bytes_per_s, settings.upload_s)
     operation = operation or Operation()
     app = FastAPI(
@@ -63,7 +71,8 @@ def build_http_app(
             Middleware(Stamp),
             Middleware(Access, metrics=operation.metrics.doors, tracer=operation.tracer),
             Middleware(ServerErrorMiddleware, handler=refused),
-            Middleware(Identify),
+            Middleware(Identify, proxies=Proxies.of(settings.trusted_proxies)),
+            Middleware(Metered, meter=accounts.meter),
             Middleware(CountWork, work=operation.work),
             Middleware(UploadSlots, limit=settings.max_uploads, pace=pace),
             Middleware(BodyLimit, limit=settings.max_upload_bytes),
@@ -76,12 +85,13 @@ def build_http_app(
         },
     )
     uploads = UploadBoard()
-    listener = Listener(recordings, uploads)
+    listener = Listener(recordings, uploads, accounts.meter)
     OverviewRoutes(engine, pool, live_clients).mount(app)
     sight = Sight(engine, pool, operation, live_clients, settings.max_clients)
     StatusRoutes(sight, readiness_of(engine, operation.work, settings)).mount(
         app, has_metrics=settings.metrics
     )
+    UsageRoutes(accounts).mount(app)
     AudioRoutes(pool, listener).mount(app)
     LegacyRoutes(pool, listener, fetcher).mount(app)
     JobRoutes(

@@ -1,4 +1,4 @@
-"""Requests that bring fields and no file: a JSON object or a form, read to the same pairs."""
+"""Requests that bring fields and no file: JSON or a form, read to the same pairs; and queries."""
 
 from typing import Final
 
@@ -69,3 +69,18 @@ async def _form_fields(request: Request) -> Fields:
                     f"Send no file here, but got one in the field {name[:80]!r}.", param=name[:80]
                 )
         return tuple((name, v) for name, v in form.multi_items() if isinstance(v, str))
+
+
+def query_fields(request: Request, names: tuple[str, ...]) -> dict[str, str]:
+    """The parameters behind the path; raises `BadRequest` for unknown and repeated ones."""
+    asked: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in names or name in asked:
+            raise BadRequest(
+                f"Unknown or repeated parameter {name[:80]!r}; give each at most once of: "
+                f"{', '.join(names)}.",
+                param=name[:80],
+                code="unknown_parameter",
+            )
+        asked[name] = value
+    return asked

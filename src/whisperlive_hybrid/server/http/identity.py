@@ -2,9 +2,11 @@
 
 from typing import Final
 
+from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from whisperlive_hybrid.access.addresses import Proxies
 from whisperlive_hybrid.access.caller import Caller
 
 _CALLER: Final = "caller"
@@ -13,14 +15,17 @@ _CALLER: Final = "caller"
 class Identify:
     """Puts the `Caller` of a request, or of a WebSocket, into its state."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, proxies: Proxies) -> None:
         self._app = app
+        self._proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on with its caller."""
         if scope["type"] != "lifespan":
             address, _ = scope.get("client") or ("", 0)  # None: from a Unix socket
-            scope.setdefault("state", {})[_CALLER] = Caller(address)
+            forwarded = Headers(scope=scope).getlist("x-forwarded-for")
+            caller = Caller(self._proxies.client(address, forwarded))
+            scope.setdefault("state", {})[_CALLER] = caller
         await self._app(scope, receive, send)
 
 

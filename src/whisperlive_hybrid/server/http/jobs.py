@@ -37,6 +37,7 @@ from whisperlive_hybrid.server.http import job_schemas as schemas
 from whisperlive_hybrid.server.http.described import Schema, query_of, submission_of
 from whisperlive_hybrid.server.http.events import FeedStream, is_at_home, stream_to
 from whisperlive_hybrid.server.http.feeds import DeskFor, Feeds
+from whisperlive_hybrid.server.http.fields import query_fields
 from whisperlive_hybrid.server.http.identity import caller_of
 from whisperlive_hybrid.server.http.upload import opened_form
 
@@ -102,7 +103,7 @@ class JobRoutes:
 
     async def page(self, request: Request) -> Response:
         """The newest jobs."""
-        asked = _query(request, tuple(_PAGE))
+        asked = query_fields(request, tuple(_PAGE))
         known = [each.value for each in Status]
         status = asked.get("status")
         if status is not None and status not in known:
@@ -127,7 +128,7 @@ class JobRoutes:
 
     async def result(self, request: Request, job_id: str) -> Response:
         """What was said: as /v1/audio answers for one file, a list for several."""
-        asked = _query(request, tuple(_RESULT))
+        asked = query_fields(request, tuple(_RESULT))
         formats = [each.value for each in ResponseFormat]
         written = asked.get("format", ResponseFormat.JSON.value)
         if written not in formats:
@@ -195,18 +196,3 @@ async def _small_body(request: Request) -> bytes:
         if len(body) > LONGEST_JSON:
             raise TooLarge(f"Maximum size of a JSON body ({LONGEST_JSON}) exceeded.")
     return bytes(body)
-
-
-def _query(request: Request, names: tuple[str, ...]) -> dict[str, str]:
-    """The parameters behind the path; raises `BadRequest` for unknown and repeated ones."""
-    asked: dict[str, str] = {}
-    for name, value in request.query_params.multi_items():
-        if name not in names or name in asked:
-            raise BadRequest(
-                f"Unknown or repeated parameter {name[:80]!r}; give each at most once of: "
-                f"{', '.join(names)}.",
-                param=name[:80],
-                code="unknown_parameter",
-            )
-        asked[name] = value
-    return asked

@@ -51,6 +51,7 @@ class OverviewRoutes:
                 f"POST {LEGACY_PATH}/url",
                 "POST /v1/jobs",
                 "GET /v1/jobs",
+                "GET /v1/usage",
             ],
         }
 

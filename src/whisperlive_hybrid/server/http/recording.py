@@ -8,6 +8,8 @@ from typing import Final
 
 from starlette.requests import Request
 
+from whisperlive_hybrid.access.booking import FileBooking
+from whisperlive_hybrid.access.meter import Meter
 from whisperlive_hybrid.progress import UploadBoard, UploadProgress
 from whisperlive_hybrid.protocol.uploads import PROGRESS_ID, progress_id
 from whisperlive_hybrid.recording import Recordings
@@ -34,9 +36,10 @@ SHORT_FILE_BYTES: Final = 512 * 1024
 class Listener:
     """Turns the upload of a request into a transcript."""
 
-    def __init__(self, recordings: Recordings, board: UploadBoard) -> None:
+    def __init__(self, recordings: Recordings, board: UploadBoard, meter: Meter) -> None:
         self._recordings = recordings
         self._board = board
+        self._meter = meter
 
     @asynccontextmanager
     async def received(self, request: Request) -> AsyncIterator[Upload]:
@@ -67,7 +70,7 @@ class Listener:
         vad: VadOptions,
         on_advance: OnAdvance = ignore,
     ) -> Transcript:
-        """Read an upload to its end.
+        """Read an upload to its end, and book on its caller what was read, all of it or not.
 
         Raises `BadAudio`, what `Transcriber.transcript` raises, and `ClientDisconnect` when nobody
         waits for the answer any more.
@@ -81,12 +84,23 @@ class Listener:
 
         read = partial(self._recordings.transcript, upload.file, transcriber, plan)
         hear = _showing(upload.progress, on_advance) if upload.progress else on_advance
-        return await while_connected(request, partial(read, hear))
+        booking = FileBooking(self._meter, caller_of(request).account)
+        transcript = await while_connected(request, partial(read, _booked(booking, hear)))
+        booking.read_to(transcript.duration)
+        return transcript
 
 
 def _showing(progress: UploadProgress, on_advance: OnAdvance) -> OnAdvance:
     async def hear(news: Advance) -> None:
         progress.advance(news.done, "".join(segment.text for segment in news.segments))
+        await on_advance(news)
+
+    return hear
+
+
+def _booked(booking: FileBooking, on_advance: OnAdvance) -> OnAdvance:
+    async def hear(news: Advance) -> None:
+        booking.read_to(news.done)
         await on_advance(news)
 
     return hear

@@ -51,6 +51,7 @@ class HttpConfig(uvicorn.Config):
             ws=PatientWebSocket,
             log_config=None,
             access_log=False,
+            proxy_headers=False,  # it would believe whoever is on this machine; see `Proxies`
             lifespan="off",
             ws_max_size=WATCHER_MESSAGE_BYTES,
             ws_per_message_deflate=False,
