@@ -11,6 +11,7 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import ClientDisconnect
 
 from whisperlive_hybrid import __version__
+from whisperlive_hybrid.access.pages import Pages
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import WhisperLiveError
@@ -27,6 +28,7 @@ from whisperlive_hybrid.server.http.jobs import JobRoutes
 from whisperlive_hybrid.server.http.legacy import LegacyRoutes
 from whisperlive_hybrid.server.http.overview import SERVICE, OverviewRoutes
 from whisperlive_hybrid.server.http.pace import Pace
+from whisperlive_hybrid.server.http.pages import PageGuard, cross_origin
 from whisperlive_hybrid.server.http.recording import Listener
 from whisperlive_hybrid.server.http.refusals import hung_up, invalid, refused, unroutable
 from whisperlive_hybrid.server.http.schemas import FAILURES
@@ -45,7 +47,11 @@ def build_http_app(
     desk_for: DeskFor,
     operation: Operation | None = None,
 ) -> FastAPI:
-    """The application for an ASGI server; `live_clients` counts the streams of the live door."""
+    """The application for an ASGI server; `live_clients` counts the streams of the live door.
+
+    Raises `BadRequest` for lists of origins or hosts that make no sense.
+    """
+    pages = Pages.of_files(settings)
     pace = partial(Pace, settings.min_bytes_per_s, settings.upload_s)
     operation = operation or Operation()
     app = FastAPI(
@@ -57,12 +63,14 @@ def build_http_app(
         responses=FAILURES,  # on every route, so that FastAPI documents no 422 of its own
         # Its own spans would carry the query of every URL, and some clients have a token there.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-        # Outermost first. The second answers defects inside the stamp; Starlette's own, which
-        # wraps all of these, then only passes the exception on to the server's log.
+        # Outermost first. ServerErrorMiddleware answers defects inside the stamp; Starlette's own,
+        # which wraps all of these, then only passes the exception on to the server's log.
         middleware=[
             Middleware(Stamp),
             Middleware(Access, metrics=operation.metrics.doors, tracer=operation.tracer),
+            *cross_origin(pages),  # around all that refuses, so that pages can read why
             Middleware(ServerErrorMiddleware, handler=refused),
+            Middleware(PageGuard, pages=pages),
             Middleware(Identify),
             Middleware(CountWork, work=operation.work),
             Middleware(UploadSlots, limit=settings.max_uploads, pace=pace),
@@ -89,6 +97,5 @@ def build_http_app(
         Feeds(desk_for, uploads),
         pool.names,
         most_files=settings.job_files,
-        origins=settings.origins,
     ).mount(app)
     return app
