@@ -174,7 +174,7 @@ async def open_door(
     **settings: Any,  # noqa: ANN401 (checked by the settings themselves)
 ) -> AsyncIterator[OpenDoor]:
     """Listen on a free port of this machine while inside."""
-    chosen = Settings(host="127.0.0.1", live_port=0, **settings)
+    chosen = Settings(**{"host": "127.0.0.1", "live_port": 0, **settings})
     async with AsyncExitStack() as stack:
         metrics = Metrics()
         engine = await stack.enter_async_context(Engine(backend or FakeBackend()))

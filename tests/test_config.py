@@ -132,13 +132,6 @@ def test_jobs_are_kept_where_programs_keep_what_is_theirs(monkeypatch: pytest.Mo
     assert load_settings().data_dir == Path("/srv/jobs")
 
 
-def test_origins_are_compared_as_browsers_send_them() -> None:
-    """Without a slash at the end, in lower case."""
-    settings = load_settings(allowed_origins="https://A.example/, http://b.example:8000,")
-    assert settings.origins == {"https://a.example", "http://b.example:8000"}
-    assert load_settings().origins == frozenset()
-
-
 def test_the_secret_is_not_shown() -> None:
     """Settings may be logged."""
     assert "hush" not in repr(load_settings(webhook_secret="hush"))  # noqa: S106 (opens nothing)

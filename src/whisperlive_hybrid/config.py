@@ -60,6 +60,13 @@ class Settings(BaseSettings):
     slowly gets 408, and a client that takes its answer more slowly is cut off."""
     upload_s: float = Field(default=3600, gt=0)
     """Longest upload in seconds, however fast it is; then it gets 408."""
+    allowed_origins: str = ""
+    """[Web pages](security.md#browsers) of other origins that may use both doors and read their
+    answers (CORS), with commas: `https://app.example.com`, `null`, or `*` for all."""
+    allowed_hosts: str = ""
+    """[Names](security.md#browsers) in the Host header, with commas, that are answered besides
+    addresses and localhost, or `*`; empty for all, or for none if `WHISPERLIVE_HOST` is a loopback
+    address."""
 
     requests_per_minute: int = Field(default=0, ge=0)
     """[Limit](limits.md) of each caller: files, jobs and live streams that it may ask for in a
@@ -152,8 +159,6 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = None
     """Signs [webhooks](jobs.md#webhooks): `whsec_` and base64, as Standard Webhooks has it, or any
     other text; without it `webhook_url` is refused."""
-    allowed_origins: str = ""
-    """Origins of web pages, with commas, that may open the WebSocket of a job besides our own."""
 
     log_format: Literal["console", "json"] = "console"
     """console or json, on standard error."""
@@ -190,12 +195,6 @@ class Settings(BaseSettings):
     def max_upload_bytes(self) -> int:
         """The upload limit in bytes."""
         return int(self.max_upload_mb * MEBIBYTE)
-
-    @property
-    def origins(self) -> frozenset[str]:
-        """The allowed origins, each as a browser sends it."""
-        written = (each.strip().rstrip("/").lower() for each in self.allowed_origins.split(","))
-        return frozenset(each for each in written if each)
 
     @property
     def worker_threads(self) -> int:

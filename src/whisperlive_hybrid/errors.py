@@ -53,6 +53,10 @@ class RemoteFailed(BadRequest):
     """
 
 
+class Forbidden(BadRequest):
+    """A browser asks for a page, or by a name, that the operator has not allowed."""
+
+
 class Conflict(BadRequest):
     """The thing is not in the state that the wish needs: a job that has ended, or has not yet."""
 

@@ -155,7 +155,7 @@ async def _vanished(door: OpenDoor) -> AsyncIterator[anyio.Event]:
     others = set(door.live._clients)
     async with await anyio.connect_tcp("127.0.0.1", door.port) as stream:
         await stream.send(
-            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
         handshake = Frame(Opcode.TEXT, json.dumps({"uid": UID, "language": "en"}).encode())

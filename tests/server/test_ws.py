@@ -101,7 +101,7 @@ class TestHandshake:
     async def test_plain_http(self) -> None:
         """A browser that opens the port reads that it must upgrade."""
         async with open_door() as door, await anyio.connect_tcp("127.0.0.1", door.port) as stream:
-            await stream.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await stream.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert (await stream.receive()).startswith(b"HTTP/1.1 426 Upgrade Required\r\n")
 
     async def test_ping(self) -> None:

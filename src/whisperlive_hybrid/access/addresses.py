@@ -40,12 +40,12 @@ class Proxies:
         have written. So the chain is read from the right: as long as one says who is trusted, the
         next one is believed. What cannot be read ends it.
         """
-        believed = _address(peer)
+        believed = read_address(peer)
         if believed is None:
             return peer
         chain = [entry for header in forwarded for entry in header.split(",")]
         while chain and self._has(believed):
-            before = _address(chain.pop())
+            before = read_address(chain.pop())
             if before is None:
                 break
             believed = before
@@ -53,7 +53,7 @@ class Proxies:
 
     def trusts(self, peer: str) -> bool:
         """Whether a peer is one of them: behind it there may be many."""
-        address = _address(peer)
+        address = read_address(peer)
         return address is not None and self._has(address)
 
     def _has(self, address: Address) -> bool:
@@ -62,7 +62,7 @@ class Proxies:
 
 def subscriber(address: str) -> str:
     """What counts as one caller: an IPv4 address, or the /64 around an IPv6 address."""
-    read = _address(address)
+    read = read_address(address)
     if isinstance(read, IPv6Address):
         return str(IPv6Network((int(read), SUBSCRIBER_BITS), strict=False))
     return str(read or address)
@@ -77,8 +77,8 @@ def _network(written: str) -> Network:
         ) from error
 
 
-def _address(written: str) -> Address | None:
-    """An address, maybe with a port as some proxies write it; None for anything else."""
+def read_address(written: str) -> Address | None:
+    """Read an address, maybe with a port as some proxies write it; None for anything else."""
     text = written.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

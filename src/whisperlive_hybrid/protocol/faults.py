@@ -10,6 +10,7 @@ from whisperlive_hybrid.errors import (
     Conflict,
     DayUsedUp,
     Draining,
+    Forbidden,
     ModelUnavailable,
     NotFound,
     OutOfSpace,
@@ -36,6 +37,7 @@ class Fault:
 FAULTS: Final[dict[type[Exception], Fault]] = {
     BadRequest: Fault(400),  # BadAudio too
     Unsupported: Fault(400, code="unsupported_value"),
+    Forbidden: Fault(403),
     NotFound: Fault(404),
     Conflict: Fault(409, may_retry=False),
     Stalled: Fault(408),

@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -12,17 +13,19 @@ import anyio
 import structlog
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from whisperlive_hybrid.access.addresses import Proxies
 from whisperlive_hybrid.access.caller import Caller
 from whisperlive_hybrid.access.meter import Meter
+from whisperlive_hybrid.access.pages import Pages
 from whisperlive_hybrid.access.usage import Usage
 from whisperlive_hybrid.audio.pcm import PcmFormat, PcmReader
 from whisperlive_hybrid.captions import Gap, LanguageFound, Text
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.errors import BadRequest, LimitReached, WhisperLiveError
+from whisperlive_hybrid.errors import BadRequest, Forbidden, LimitReached, WhisperLiveError
 from whisperlive_hybrid.protocol import whisperlive as wire
 from whisperlive_hybrid.server.account import Ending, StreamAccount
 from whisperlive_hybrid.server.connection import (
@@ -87,7 +90,7 @@ class LiveDoor:
         metrics: DoorMetrics | None = None,
         tracer: Tracer = NO_TRACER,
     ) -> None:
-        """Raises `BadRequest` for a list of proxies that makes no sense."""
+        """Raises `BadRequest` for lists of origins, hosts or proxies that make no sense."""
         self._metrics = metrics or Metrics().doors
         self._tracer = tracer
         self._engine = engine
@@ -95,6 +98,7 @@ class LiveDoor:
         self._settings = settings
         self._meter = meter
         self._proxies = Proxies.of(settings.trusted_proxies)
+        self._pages = Pages.of_live(settings)
         self._clients: set[Client] = set()
         self._is_draining = False
 
@@ -118,6 +122,7 @@ class LiveDoor:
             close_timeout=CLOSE_S,
             ping_interval=None,  # pings are ours, see `connection`
             select_subprotocol=_select_subprotocol,
+            process_request=self._screen,
         ) as server:
             yield server
 
@@ -130,6 +135,17 @@ class LiveDoor:
         with anyio.move_on_after(timeout_s):
             for client in clients:
                 await client.gone.wait()
+
+    def _screen(self, socket: ServerConnection, request: Request) -> Response | None:
+        """Answer 403 in place of the upgrade to what a browser sends for a foreign page."""
+        headers = request.headers
+        try:
+            self._pages.check(headers.get_all("Origin"), headers.get_all("Host"))
+        except Forbidden as error:
+            log.info("page refused", reason=error.message)
+            self._metrics.failed(Door.LIVE, error)
+            return socket.respond(HTTPStatus.FORBIDDEN, f"{error.message}\n")
+        return None
 
     async def _welcome(self, socket: ServerConnection) -> None:
         """One connection from its handshake to its end; no fault of one reaches another."""

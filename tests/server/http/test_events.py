@@ -10,7 +10,7 @@ import pytest
 from starlette.types import Message
 
 from whisperlive_hybrid.server.http import events
-from whisperlive_hybrid.server.http.events import Feed, FeedStream, Json, is_at_home
+from whisperlive_hybrid.server.http.events import Feed, FeedStream, Json
 
 pytestmark = pytest.mark.anyio
 
@@ -95,26 +95,3 @@ async def test_a_reader_who_takes_nothing_is_let_go() -> None:
 
     await FeedStream(feed.open)(SCOPE, connected, send)
     assert not feed.is_open
-
-
-@pytest.mark.parametrize(
-    ("origin", "host", "expected"),
-    [
-        (None, "server:8080", True),
-        ("http://server:8080", "server:8080", True),
-        ("https://Server:8080", "server:8080", True),
-        ("https://friend.example", "server:8080", True),
-        ("http://server", "server:8080", False),
-        ("http://server:8080.evil.example", "server:8080", False),
-        ("https://evil.example", "server:8080", False),
-        ("null", "server:8080", False),
-        ("", "server:8080", False),
-        ("", "", False),
-        ("http://server:8080", None, False),
-    ],
-)
-def test_pages_of_others_are_told_by_their_origin(
-    origin: str | None, host: str | None, expected: bool
-) -> None:
-    """Our own pages and those on the list; programs send no origin."""
-    assert is_at_home(origin, host, frozenset({"https://friend.example"})) is expected

@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from whisperlive_hybrid import __version__
 from whisperlive_hybrid.access.accounts import Accounts
 from whisperlive_hybrid.access.addresses import Proxies
+from whisperlive_hybrid.access.pages import Pages
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import WhisperLiveError
@@ -30,6 +31,7 @@ from whisperlive_hybrid.server.http.legacy import LegacyRoutes
 from whisperlive_hybrid.server.http.metered import Metered
 from whisperlive_hybrid.server.http.overview import SERVICE, OverviewRoutes
 from whisperlive_hybrid.server.http.pace import Pace
+from whisperlive_hybrid.server.http.pages import PageGuard, cross_origin
 from whisperlive_hybrid.server.http.recording import Listener
 from whisperlive_hybrid.server.http.refusals import hung_up, invalid, refused, unroutable
 from whisperlive_hybrid.server.http.schemas import FAILURES
@@ -52,8 +54,9 @@ def build_http_app(  # noqa: PLR0913 (all that a whole door is made of)
 ) -> FastAPI:
     """The application for an ASGI server; `live_clients` counts the streams of the live door.
 
-    Raises `BadRequest` for a list of proxies that makes no sense.
+    Raises `BadRequest` for lists of origins, hosts or proxies that make no sense.
     """
+    pages = Pages.of_files(settings)
     pace = partial(Pace, settings.min_bytes_per_s, settings.upload_s)
     operation = operation or Operation()
     app = FastAPI(
@@ -65,12 +68,14 @@ def build_http_app(  # noqa: PLR0913 (all that a whole door is made of)
         responses=FAILURES,  # on every route, so that FastAPI documents no 422 of its own
         # Its own spans would carry the query of every URL, and some clients have a token there.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-        # Outermost first. The second answers defects inside the stamp; Starlette's own, which
-        # wraps all of these, then only passes the exception on to the server's log.
+        # Outermost first. ServerErrorMiddleware answers defects inside the stamp; Starlette's own,
+        # which wraps all of these, then only passes the exception on to the server's log.
         middleware=[
             Middleware(Stamp),
             Middleware(Access, metrics=operation.metrics.doors, tracer=operation.tracer),
+            *cross_origin(pages),  # around all that refuses, so that pages can read why
             Middleware(ServerErrorMiddleware, handler=refused),
+            Middleware(PageGuard, pages=pages),
             Middleware(Identify, proxies=Proxies.of(settings.trusted_proxies)),
             Middleware(Metered, meter=accounts.meter),
             Middleware(CountWork, work=operation.work),
@@ -99,6 +104,5 @@ def build_http_app(  # noqa: PLR0913 (all that a whole door is made of)
         Feeds(desk_for, uploads),
         pool.names,
         most_files=settings.job_files,
-        origins=settings.origins,
     ).mount(app)
     return app

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 
 import anyio
 from starlette.requests import ClientDisconnect
@@ -142,17 +141,6 @@ async def _until_closed(socket: WebSocket, scope: anyio.CancelScope) -> None:
     while (await socket.receive())["type"] != "websocket.disconnect":
         pass
     scope.cancel()
-
-
-def is_at_home(origin: str | None, host: str | None, allowed: frozenset[str]) -> bool:
-    """Whether a WebSocket may be opened from a page of `origin`.
-
-    Browsers let any page open a WebSocket to any server, with its cookies and from inside its
-    network, and say no more than where the page came from. Other clients send no origin.
-    """
-    if origin is None or origin.lower() in allowed:
-        return True
-    return bool(host) and urlsplit(origin).netloc.lower() == (host or "").lower()
 
 
 def _dumped(event: Json) -> str:

@@ -35,7 +35,7 @@ from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.openai.request import ResponseFormat
 from whisperlive_hybrid.server.http import job_schemas as schemas
 from whisperlive_hybrid.server.http.described import Schema, query_of, submission_of
-from whisperlive_hybrid.server.http.events import FeedStream, is_at_home, stream_to
+from whisperlive_hybrid.server.http.events import FeedStream, stream_to
 from whisperlive_hybrid.server.http.feeds import DeskFor, Feeds
 from whisperlive_hybrid.server.http.fields import query_fields
 from whisperlive_hybrid.server.http.identity import caller_of
@@ -67,14 +67,11 @@ class JobRoutes:
         models: ModelNames,
         *,
         most_files: int,
-        origins: frozenset[str],
     ) -> None:
-        """`origins` are those of pages that may watch besides our own."""
         self._desk_for = desk_for
         self._feeds = feeds
         self._models = models
         self._most_files = most_files
-        self._origins = origins
 
     def mount(self, app: FastAPI) -> None:
         """Add the routes."""
@@ -148,10 +145,6 @@ class JobRoutes:
 
     async def watch(self, socket: WebSocket, job_id: str) -> None:
         """The same over a WebSocket."""
-        headers = socket.headers
-        if not is_at_home(headers.get("origin"), headers.get("host"), self._origins):
-            await socket.close()  # before it is accepted: the handshake is answered with 403
-            return
         await stream_to(socket, partial(self._feeds.open, caller_of(socket), job_id))
 
     def _desk(self, request: Request) -> JobDesk:
