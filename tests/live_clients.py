@@ -10,16 +10,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
+from known_keys import NO_KEYS
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import Server
 from websockets.exceptions import ConnectionClosed
 
+from whisperlive_hybrid.access.keyring import KeySource
 from whisperlive_hybrid.access.meter import Meter, limits_for_all
+from whisperlive_hybrid.access.pages import Pages
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.server.admission import doorkeeper_for
 from whisperlive_hybrid.server.listening import Census, listen
+from whisperlive_hybrid.server.live_entry import LiveEntry
 from whisperlive_hybrid.server.ws import LiveDoor
 from whisperlive_hybrid.telemetry.metrics import Metrics
 from whisperlive_hybrid.transcribe import VoiceDetector
@@ -171,6 +176,7 @@ class OpenDoor:
 async def open_door(
     backend: Backend | None = None,
     detector: VoiceDetector | None = None,
+    keys: KeySource = NO_KEYS,
     **settings: Any,  # noqa: ANN401 (checked by the settings themselves)
 ) -> AsyncIterator[OpenDoor]:
     """Listen on a free port of this machine while inside."""
@@ -179,7 +185,9 @@ async def open_door(
         metrics = Metrics()
         engine = await stack.enter_async_context(Engine(backend or FakeBackend()))
         meter = Meter(limits_for_all(chosen), time.time)
-        live = LiveDoor(engine, detector or EnergyVad(), chosen, meter, metrics.doors)
+        keeper = doorkeeper_for(chosen, keys)
+        entry = LiveEntry(keeper, Pages.of_live(chosen), metrics.doors)
+        live = LiveDoor(engine, detector or EnergyVad(), chosen, meter, entry, metrics.doors)
         listener = listen("127.0.0.1", 0, Census(1000, 1000), speaks_tls=chosen.ssl)
         server = await stack.enter_async_context(live.listening(listener))
         port: int = next(iter(server.sockets)).getsockname()[1]

@@ -59,6 +59,7 @@ LAYERS = [
         "composition roots",
         [
             "server.app",
+            "keys_command",
             "batch.local",
             "batch.ways",
             "batch.run",

@@ -1,4 +1,4 @@
-"""The command line: `whisperlive serve | transcribe | calibrate | models | settings | bench`."""
+"""The command line: `whisperlive serve`, and all other commands."""
 
 import shlex
 import sys
@@ -21,6 +21,7 @@ from whisperlive_hybrid.batch.command import transcribe
 from whisperlive_hybrid.bench.command import bench_app
 from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
+from whisperlive_hybrid.keys_command import keys_app
 from whisperlive_hybrid.models import DEMO, MODELS_DIRECTORY, local_models, model_sizes
 from whisperlive_hybrid.telemetry.logs import configure_logging
 from whisperlive_hybrid.terminal import (
@@ -58,6 +59,7 @@ def main() -> None:
 def whole() -> typer.Typer:
     """The command line with the commands of other rooms."""
     app.command()(transcribe)
+    app.add_typer(keys_app, name="keys")
     app.add_typer(bench_app, name="bench")
     return app
 

@@ -47,6 +47,11 @@ class Settings(BaseSettings):
     """Port of the live door (WebSocket); 0 for any free one."""
     http_port: int = Field(default=8080, ge=0, le=65535, validation_alias="HTTP_PORT")
     """Port of the file door (HTTP); 0 for any free one."""
+    auth: bool = False
+    """Both doors ask for an [API key](keys.md), made with `whisperlive keys make NAME`."""
+    api_key: SecretStr | None = None
+    """One more key that opens both doors, an admin's, for containers in which nobody can run a
+    command; also what `whisperlive transcribe --jobs-url` sends to its server."""
     drain_s: float = Field(default=30, ge=0)
     """How many seconds a shutdown waits for work in flight."""
     connections_per_address: int = Field(default=256, ge=1)

@@ -57,6 +57,10 @@ class Forbidden(BadRequest):
     """A browser asks for a page, or by a name, that the operator has not allowed."""
 
 
+class Unauthenticated(BadRequest):
+    """No key was shown, or one that opens nothing; another key will help."""
+
+
 class Conflict(BadRequest):
     """The thing is not in the state that the wish needs: a job that has ended, or has not yet."""
 

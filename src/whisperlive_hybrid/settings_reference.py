@@ -68,13 +68,6 @@ OTHERS: Final = (
         "Certificate authorities for `https` URLs in place of the system's, a PEM file; certifi's "
         "stay trusted",
     ),
-    Setting(
-        "",
-        "WHISPERLIVE_API_KEY",
-        "unset",
-        "The key that `whisperlive transcribe --jobs-url` sends to its server; a server does not "
-        "read it",
-    ),
 )
 """What matters here and is no setting of ours: read by libraries, or by other commands."""
 

@@ -5,6 +5,7 @@ from whisperlive_hybrid.errors import (
     BadAudio,
     DayUsedUp,
     Draining,
+    Forbidden,
     LimitReached,
     ModelUnavailable,
     NotFound,
@@ -12,6 +13,7 @@ from whisperlive_hybrid.errors import (
     RemoteFailed,
     Stalled,
     TooLarge,
+    Unauthenticated,
     Unsupported,
 )
 from whisperlive_hybrid.protocol.faults import fault_of, headers_of, message_of
@@ -23,6 +25,8 @@ from whisperlive_hybrid.protocol.faults import fault_of, headers_of, message_of
         (BadAudio("noise"), 400),
         (Unsupported("no"), 400),
         (RemoteFailed("they"), 400),
+        (Unauthenticated("who"), 401),
+        (Forbidden("page"), 403),
         (NotFound("where"), 404),
         (TooLarge("big"), 413),
         (Overloaded("busy", retry_after_s=1), 429),

@@ -19,10 +19,13 @@ import anyio
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from known_keys import NO_KEYS
 from wav_files import open_wav, write_wav
 from workshop import Network
 
 from whisperlive_hybrid.access.accounts import Accounts, open_accounts
+from whisperlive_hybrid.access.doorkeeper import Doorkeeper
+from whisperlive_hybrid.access.keyring import KeySource
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.backends.ct2 import Ct2Backend
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend
@@ -37,6 +40,7 @@ from whisperlive_hybrid.media import open_audio
 from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
 from whisperlive_hybrid.models import DEMO, find_model
 from whisperlive_hybrid.recording import OpenMedia, Recordings
+from whisperlive_hybrid.server.admission import doorkeeper_for
 from whisperlive_hybrid.server.http.app import build_http_app
 from whisperlive_hybrid.server.http.feeds import DeskFor
 from whisperlive_hybrid.server.http.sockets import HttpConfig, Patience
@@ -58,6 +62,7 @@ class OpenDoor(Protocol):
         others: Sequence[OnDemand] = (),
         max_uploads: int = 64,
         settings: Mapping[str, object] | None = None,
+        keys: KeySource = NO_KEYS,
     ) -> AbstractAsyncContextManager[tuple[FastAPI, Engine]]:
         """Enter it for the application and its engine."""
 
@@ -90,6 +95,7 @@ async def open_door(
     others: Sequence[OnDemand] = (),
     max_uploads: int = 64,
     settings: Mapping[str, object] | None = None,
+    keys: KeySource = NO_KEYS,
 ) -> AsyncIterator[tuple[FastAPI, Engine]]:
     """Uploads of at most 1 MiB; 3 live clients; room for 1000 bytes of models on demand.
 
@@ -122,6 +128,7 @@ async def open_door(
             desk_for=desk_for,
             operation=operation,
             accounts=accounts,
+            doorkeeper=doorkeeper_for(wanted, keys),
         )
         yield app, engine
 
@@ -211,6 +218,7 @@ async def open_speech_door() -> AsyncIterator[tuple[FastAPI, Engine]]:
             desk_for=desk_for,
             operation=operation,
             accounts=accounts,
+            doorkeeper=Doorkeeper(),
         )
         yield app, engine
 

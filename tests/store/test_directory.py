@@ -28,7 +28,7 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     """The operator reads which setting to change."""
     (tmp_path / "file").touch()
     with (
-        pytest.raises(BadRequest, match="Cannot keep jobs in WHISPERLIVE_DATA_DIR"),
+        pytest.raises(BadRequest, match="Cannot keep anything in WHISPERLIVE_DATA_DIR"),
         locked_directory(tmp_path / "file" / "below"),
     ):
         pass

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from whisperlive_hybrid.bench.files_command import files, profile
+from whisperlive_hybrid.bench.keys_command import keys
 from whisperlive_hybrid.bench.siege_command import siege
 
 bench_app = typer.Typer(
@@ -19,6 +20,7 @@ bench_app = typer.Typer(
 files_command = bench_app.command()(files)
 profile_command = bench_app.command()(profile)
 siege_command = bench_app.command()(siege)
+keys_command = bench_app.command()(keys)
 out = Console()
 
 ClipsOption = Annotated[

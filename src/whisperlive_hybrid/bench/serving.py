@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
@@ -31,8 +31,10 @@ class ChildServer:
 
 
 @asynccontextmanager
-async def serving(model: str) -> AsyncIterator[ChildServer]:
-    """Start `whisperlive serve` on free ports; it is stopped at the end.
+async def serving(
+    model: str, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[ChildServer]:
+    """Start `whisperlive serve` on free ports, with more `settings`; it is stopped at the end.
 
     Raises `ModelUnavailable` if it ends before its doors are open; why, it says itself on
     standard error.
@@ -46,7 +48,7 @@ async def serving(model: str) -> AsyncIterator[ChildServer]:
     }
     # Its own directory: the user's server may be running, and has jobs in the usual one.
     with TemporaryDirectory(ignore_cleanup_errors=True) as data:
-        environment |= {"WHISPERLIVE_DATA_DIR": data, "COLUMNS": "200"}
+        environment |= {"WHISPERLIVE_DATA_DIR": data, "COLUMNS": "200", **(settings or {})}
         async with await anyio.open_process(
             command + ports, stderr=None, env={**os.environ, **environment}
         ) as process:

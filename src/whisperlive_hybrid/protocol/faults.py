@@ -17,6 +17,7 @@ from whisperlive_hybrid.errors import (
     Overloaded,
     Stalled,
     TooLarge,
+    Unauthenticated,
     Unsupported,
     WhisperLiveError,
 )
@@ -37,6 +38,7 @@ class Fault:
 FAULTS: Final[dict[type[Exception], Fault]] = {
     BadRequest: Fault(400),  # BadAudio too
     Unsupported: Fault(400, code="unsupported_value"),
+    Unauthenticated: Fault(401),
     Forbidden: Fault(403),
     NotFound: Fault(404),
     Conflict: Fault(409, may_retry=False),
@@ -77,6 +79,8 @@ def code_of(error: Exception) -> str | None:
 def headers_of(error: Exception) -> dict[str, str]:
     """When to come back, or that there is no use in it."""
     headers = {}
+    if isinstance(error, Unauthenticated):
+        headers["www-authenticate"] = "Bearer"  # RFC 9110, 11.6.1: a 401 has one
     if isinstance(error, Overloaded):
         # Whole seconds (RFC 9110, 10.2.3); zero would invite a storm.
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))

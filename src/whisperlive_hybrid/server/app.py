@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from whisperlive_hybrid.access.accounts import open_accounts
-from whisperlive_hybrid.access.addresses import Proxies
+from whisperlive_hybrid.access.pages import Pages
 from whisperlive_hybrid.backends.base import Backend, Capabilities
 from whisperlive_hybrid.backends.registry import load_backend
 from whisperlive_hybrid.backends.silero import SileroVad
@@ -30,13 +30,16 @@ from whisperlive_hybrid.model_formats import format_for
 from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
 from whisperlive_hybrid.models import find_model
 from whisperlive_hybrid.recording import Recordings
+from whisperlive_hybrid.server.admission import doorkeeper_for, tell_risks
 from whisperlive_hybrid.server.descriptors import most_connections, raise_limit
 from whisperlive_hybrid.server.http.app import build_http_app
 from whisperlive_hybrid.server.http.sockets import HttpConfig, Patience
 from whisperlive_hybrid.server.http.status import Operation
 from whisperlive_hybrid.server.http.work import Work
 from whisperlive_hybrid.server.listening import Census, Listener, listen
+from whisperlive_hybrid.server.live_entry import LiveEntry
 from whisperlive_hybrid.server.ws import LiveDoor
+from whisperlive_hybrid.store.access import open_access_store
 from whisperlive_hybrid.store.store import open_store
 from whisperlive_hybrid.telemetry.door_metrics import Door
 from whisperlive_hybrid.telemetry.file_account import FileAccount
@@ -85,6 +88,9 @@ async def serve(
         observer = _observers(metrics, tracing, settings)
         # First, since it may refuse, and last to go, when nothing writes to it any more.
         store = stack.enter_context(open_store(settings.data_dir))
+        access = stack.enter_context(open_access_store(settings.data_dir))
+        doorkeeper = doorkeeper_for(settings, access.keys)
+        tell_risks(settings, doorkeeper)
         accounts = await stack.enter_async_context(open_accounts(settings))
         engine = await stack.enter_async_context(
             Engine(backend, queue_limit=settings.queue_limit, observer=observer)
@@ -98,10 +104,14 @@ async def serve(
             fetcher,
             JobBoard(),
             accounts.meter,
+            maker=doorkeeper.owner,
             observer=FileAccount(metrics.doors, tracing.tracer),
         )
         operation = Operation(metrics, tracing.tracer, store.counts)
-        live = LiveDoor(engine, detector, settings, accounts.meter, metrics.doors, tracing.tracer)
+        entry = LiveEntry(doorkeeper, Pages.of_live(settings), metrics.doors)
+        live = LiveDoor(
+            engine, detector, settings, accounts.meter, entry, metrics.doors, tracing.tracer
+        )
         jobs = await open_jobs(means, settings)
         app = build_http_app(
             engine,
@@ -112,13 +122,14 @@ async def serve(
             recordings=recordings,
             desk_for=jobs.desk_for,
             accounts=accounts,
+            doorkeeper=doorkeeper,
             operation=operation,
         )
         http = _HttpDoor(app, settings)
         census = Census(
             settings.connections_per_address,
             most_connections(settings),
-            Proxies.of(settings.trusted_proxies).trusts,
+            doorkeeper.proxies.trusts,
             on_refusal=metrics.doors.connection_refused,
         )
         http_port = http.bind(settings, census)

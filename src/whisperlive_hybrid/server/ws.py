@@ -2,10 +2,9 @@
 
 import socket as sockets
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import Enum
-from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -13,19 +12,15 @@ import anyio
 import structlog
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request, Response
-from websockets.typing import Subprotocol
 
-from whisperlive_hybrid.access.addresses import Proxies
 from whisperlive_hybrid.access.caller import Caller
 from whisperlive_hybrid.access.meter import Meter
-from whisperlive_hybrid.access.pages import Pages
 from whisperlive_hybrid.access.usage import Usage
 from whisperlive_hybrid.audio.pcm import PcmFormat, PcmReader
 from whisperlive_hybrid.captions import Gap, LanguageFound, Text
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.errors import BadRequest, Forbidden, LimitReached, WhisperLiveError
+from whisperlive_hybrid.errors import BadRequest, LimitReached, WhisperLiveError
 from whisperlive_hybrid.protocol import whisperlive as wire
 from whisperlive_hybrid.server.account import Ending, StreamAccount
 from whisperlive_hybrid.server.connection import (
@@ -36,6 +31,7 @@ from whisperlive_hybrid.server.connection import (
     session_id,
     taken,
 )
+from whisperlive_hybrid.server.live_entry import LiveConnection, LiveEntry, select_subprotocol
 from whisperlive_hybrid.session import LiveOptions, LiveSession
 from whisperlive_hybrid.telemetry.door_metrics import Door, DoorMetrics
 from whisperlive_hybrid.telemetry.metrics import Metrics
@@ -64,7 +60,6 @@ NORMAL_CLOSURE: Final = 1000
 INTERNAL_ERROR: Final = 1011
 SERVICE_RESTART: Final = 1012
 
-_BEARER: Final = Subprotocol("bearer")
 
 log = structlog.get_logger(__name__)
 
@@ -87,18 +82,17 @@ class LiveDoor:
         detector: VoiceDetector,
         settings: Settings,
         meter: Meter,
+        entry: LiveEntry,
         metrics: DoorMetrics | None = None,
         tracer: Tracer = NO_TRACER,
     ) -> None:
-        """Raises `BadRequest` for lists of origins, hosts or proxies that make no sense."""
         self._metrics = metrics or Metrics().doors
         self._tracer = tracer
         self._engine = engine
         self._detector = detector
         self._settings = settings
         self._meter = meter
-        self._proxies = Proxies.of(settings.trusted_proxies)
-        self._pages = Pages.of_live(settings)
+        self._entry = entry
         self._clients: set[Client] = set()
         self._is_draining = False
 
@@ -113,7 +107,7 @@ class LiveDoor:
         async with serve(
             self._welcome,
             sock=listener,
-            create_connection=BoundedConnection,
+            create_connection=LiveConnection,
             ssl=_tls(self._settings),
             compression=None,  # an idle socket costs 15 kB in place of 48
             max_size=MAX_FRAME,
@@ -121,8 +115,8 @@ class LiveDoor:
             open_timeout=HANDSHAKE_S,
             close_timeout=CLOSE_S,
             ping_interval=None,  # pings are ours, see `connection`
-            select_subprotocol=_select_subprotocol,
-            process_request=self._screen,
+            select_subprotocol=select_subprotocol,
+            process_request=self._entry.screen,
         ) as server:
             yield server
 
@@ -135,17 +129,6 @@ class LiveDoor:
         with anyio.move_on_after(timeout_s):
             for client in clients:
                 await client.gone.wait()
-
-    def _screen(self, socket: ServerConnection, request: Request) -> Response | None:
-        """Answer 403 in place of the upgrade to what a browser sends for a foreign page."""
-        headers = request.headers
-        try:
-            self._pages.check(headers.get_all("Origin"), headers.get_all("Host"))
-        except Forbidden as error:
-            log.info("page refused", reason=error.message)
-            self._metrics.failed(Door.LIVE, error)
-            return socket.respond(HTTPStatus.FORBIDDEN, f"{error.message}\n")
-        return None
 
     async def _welcome(self, socket: ServerConnection) -> None:
         """One connection from its handshake to its end; no fault of one reaches another."""
@@ -183,7 +166,7 @@ class LiveDoor:
             message = wire.wait(handshake.uid, max(0.0, soonest_s) / 60)
             await self._refuse(socket, message, Refusal.FULL)
             return
-        caller = self._caller(socket)
+        caller = _caller(socket)
         try:
             with self._meter.stream(caller, self._settings.max_connection_s):
                 client = Client(caller, self._settings)
@@ -206,11 +189,6 @@ class LiveDoor:
         finally:
             self._clients.remove(client)
             client.gone.set()
-
-    def _caller(self, socket: ServerConnection) -> Caller:
-        address = socket.remote_address  # None: the peer has already gone
-        forwarded = socket.request.headers.get_all("X-Forwarded-For") if socket.request else []
-        return Caller(self._proxies.client(address[0] if address else "", forwarded))
 
     async def _refuse(
         self, socket: ServerConnection, message: str, why: Refusal, code: int = NORMAL_CLOSURE
@@ -363,6 +341,11 @@ def _trace_headers(socket: ServerConnection) -> dict[str, str]:
     return {name.lower(): value for name, value in request.headers.raw_items()} if request else {}
 
 
+def _caller(socket: ServerConnection) -> Caller:
+    assert isinstance(socket, LiveConnection)  # noqa: S101 (the door makes no others)
+    return socket.caller
+
+
 def _live_options(handshake: wire.Handshake) -> LiveOptions:
     return LiveOptions(
         DecodeOptions(
@@ -375,8 +358,3 @@ def _live_options(handshake: wire.Handshake) -> LiveOptions:
         ),
         handshake.vad,
     )
-
-
-def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    """Echo exactly "bearer" where it is offered: browsers put a key beside it."""
-    return _BEARER if _BEARER in offered else None

@@ -10,8 +10,8 @@ import pytest
 from door_client import client
 from starlette.types import Message, Receive, Scope, Send
 
-from whisperlive_hybrid.access.addresses import Proxies
 from whisperlive_hybrid.access.caller import Limits
+from whisperlive_hybrid.access.doorkeeper import Doorkeeper
 from whisperlive_hybrid.access.meter import Meter
 from whisperlive_hybrid.access.usage import Usage
 from whisperlive_hybrid.backends.fake import pause, speak
@@ -194,7 +194,7 @@ async def test_it_is_refused_unread() -> None:
         "headers": [(b"content-length", b"90000000")],
         "client": ("192.0.2.1", 4711),
     }
-    here = Identify(Metered(app, meter), Proxies())
+    here = Identify(Metered(app, meter), Doorkeeper())
     with pytest.raises(pytest.fail.Exception, match="passed on"):
         await here(scope, receive, send)
     meter.add(scope["state"]["caller"].account, Usage(file_s=60.0))

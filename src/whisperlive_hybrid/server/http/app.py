@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from whisperlive_hybrid import __version__
 from whisperlive_hybrid.access.accounts import Accounts
-from whisperlive_hybrid.access.addresses import Proxies
+from whisperlive_hybrid.access.doorkeeper import Doorkeeper
 from whisperlive_hybrid.access.pages import Pages
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
@@ -50,11 +50,12 @@ def build_http_app(  # noqa: PLR0913 (all that a whole door is made of)
     fetcher: Fetcher,
     desk_for: DeskFor,
     accounts: Accounts,
+    doorkeeper: Doorkeeper,
     operation: Operation | None = None,
 ) -> FastAPI:
     """The application for an ASGI server; `live_clients` counts the streams of the live door.
 
-    Raises `BadRequest` for lists of origins, hosts or proxies that make no sense.
+    Raises `BadRequest` for lists of origins or hosts that make no sense.
     """
     pages = Pages.of_files(settings)
     pace = partial(Pace, settings.min_bytes_per_s, settings.upload_s)
@@ -76,7 +77,7 @@ def build_http_app(  # noqa: PLR0913 (all that a whole door is made of)
             *cross_origin(pages),  # around all that refuses, so that pages can read why
             Middleware(ServerErrorMiddleware, handler=refused),
             Middleware(PageGuard, pages=pages),
-            Middleware(Identify, proxies=Proxies.of(settings.trusted_proxies)),
+            Middleware(Identify, doorkeeper=doorkeeper),
             Middleware(Metered, meter=accounts.meter),
             Middleware(CountWork, work=operation.work),
             Middleware(UploadSlots, limit=settings.max_uploads, pace=pace),

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from whisperlive_hybrid.errors import NotFound, WhisperLiveError
+from whisperlive_hybrid.server.credentials import BEARER
 from whisperlive_hybrid.server.http.streaming import STALLED_S
 
 PACE_S: Final = 0.25
@@ -106,7 +107,9 @@ async def _send_part(send: Send, body: bytes) -> None:
 
 async def stream_to(socket: WebSocket, open_feed: OpenFeed) -> None:
     """Send the events as text frames, then close; what the client sends is thrown away."""
-    await socket.accept()
+    # A browser that shows its key as a subprotocol wants one of those it has offered.
+    is_bearer = BEARER in socket.scope["subprotocols"]
+    await socket.accept(BEARER if is_bearer else None)
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_until_closed, socket, tasks.cancel_scope)

@@ -1,35 +1,76 @@
 """Who asks: settled once for every request, before anything is done for it."""
 
+import re
 from typing import Final
 
-from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from whisperlive_hybrid.access.addresses import Proxies
 from whisperlive_hybrid.access.caller import Caller
+from whisperlive_hybrid.access.doorkeeper import Doorkeeper
+from whisperlive_hybrid.errors import Unauthenticated
+from whisperlive_hybrid.server import credentials
+from whisperlive_hybrid.server.http.access import note_failure
+from whisperlive_hybrid.server.http.refusals import reply_to
+
+OPEN_PATHS: Final = ("/", "/health", "/ready", "/openapi.json")
+"""What a load balancer, and whoever has no key yet, may see."""
+
+OPEN_BELOW: Final = "/web/"
+"""The files of the page, into which a key is typed."""
+
+_EVENTS: Final = re.compile(r"/v1/jobs/[^/]+/events")
+"""Read by EventSource, which can set no header."""
 
 _CALLER: Final = "caller"
 
 
 class Identify:
-    """Puts the `Caller` of a request, or of a WebSocket, into its state."""
+    """Puts the `Caller` of a request, or of a WebSocket, into its state; turns away who is none."""
 
-    def __init__(self, app: ASGIApp, proxies: Proxies) -> None:
+    def __init__(self, app: ASGIApp, doorkeeper: Doorkeeper) -> None:
         self._app = app
-        self._proxies = proxies
+        self._doorkeeper = doorkeeper
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on with its caller."""
-        if scope["type"] != "lifespan":
-            address, _ = scope.get("client") or ("", 0)  # None: from a Unix socket
-            forwarded = Headers(scope=scope).getlist("x-forwarded-for")
-            caller = Caller(self._proxies.client(address, forwarded))
-            scope.setdefault("state", {})[_CALLER] = caller
+        """Pass a request on with its caller; nothing of the body of another is read."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        try:
+            caller = self._caller(HTTPConnection(scope))
+        except Unauthenticated as error:
+            note_failure(scope, error)
+            await reply_to(scope["path"], error)(scope, receive, send)
+            return
+        scope.setdefault("state", {})[_CALLER] = caller
         await self._app(scope, receive, send)
+
+    def _caller(self, connection: HTTPConnection) -> Caller:
+        peer, _ = connection.scope.get("client") or ("", 0)  # None: from a Unix socket
+        forwarded = connection.headers.getlist("x-forwarded-for")
+        if _is_open(connection.scope):
+            return self._doorkeeper.stranger(peer, forwarded)
+        return self._doorkeeper.caller(peer, forwarded, _shown(connection))
 
 
 def caller_of(connection: HTTPConnection) -> Caller:
     """Who asks, for a route."""
     caller: Caller = connection.scope["state"][_CALLER]
     return caller
+
+
+def _is_open(scope: Scope) -> bool:
+    path: str = scope["path"]
+    is_page = path in OPEN_PATHS or path.startswith(OPEN_BELOW)
+    return scope["type"] == "http" and is_page
+
+
+def _shown(connection: HTTPConnection) -> list[str]:
+    scope = connection.scope
+    tokens = credentials.in_header(connection.headers.get("authorization"))
+    if scope["type"] == "websocket":
+        tokens += credentials.in_subprotocols(scope["subprotocols"])
+    elif not (scope["method"] == "GET" and _EVENTS.fullmatch(scope["path"])):
+        return tokens  # a URL is written into the logs of proxies, and into histories
+    return tokens + credentials.in_query(scope["query_string"].decode("latin-1"))

@@ -25,10 +25,14 @@ _UNROUTABLE: Final = {
 
 async def refused(request: Request, error: Exception) -> Response:
     """The reply to an error of ours, or to a defect (any other exception)."""
-    fault = fault_of(error)
     note_failure(request.scope, error)
-    body = legacy.error_body(error) if _is_legacy(request) else bodies.error_body(error)
-    return JSONResponse(body, fault.status, headers_of(error))
+    return reply_to(request.url.path, error)
+
+
+def reply_to(path: str, error: Exception) -> Response:
+    """The same by path alone; as an ASGI application it answers the upgrade of a WebSocket too."""
+    body = legacy.error_body(error) if _is_legacy(path) else bodies.error_body(error)
+    return JSONResponse(body, fault_of(error).status, headers_of(error))
 
 
 async def unroutable(request: Request, error: Exception) -> Response:
@@ -38,7 +42,7 @@ async def unroutable(request: Request, error: Exception) -> Response:
         method=request.method, path=request.url.path, detail=error.detail
     )
     note_failure(request.scope, BadRequest(message))
-    if _is_legacy(request):
+    if _is_legacy(request.url.path):
         body = legacy.error_body(BadRequest(message))
     else:
         body = bodies.error_object(message)
@@ -60,5 +64,5 @@ async def hung_up(request: Request, error: Exception) -> Response:
     return Response(status_code=499)
 
 
-def _is_legacy(request: Request) -> bool:
-    return f"{request.url.path}/".startswith(f"{LEGACY_PATH}/")
+def _is_legacy(path: str) -> bool:
+    return f"{path}/".startswith(f"{LEGACY_PATH}/")

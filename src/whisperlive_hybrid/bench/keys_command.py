@@ -1,0 +1,66 @@
+"""`whisperlive bench keys`: what wrong keys cost, told as a table."""
+
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import TYPE_CHECKING, Annotated
+
+import anyio
+import anyio.to_thread
+import typer
+from rich.table import Table
+
+from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.terminal import out
+
+if TYPE_CHECKING:
+    from whisperlive_hybrid.bench.key_target import Target
+
+
+def keys(
+    *,
+    serve: Annotated[bool, typer.Option("--serve", help="Start our own server for it.")] = False,
+    http_url: Annotated[str, typer.Option(help="File door of a server that asks for keys.")] = "",
+    live_url: Annotated[str, typer.Option(help="Its live door, ws://…")] = "",
+    key: Annotated[
+        str, typer.Option(envvar="WHISPERLIVE_API_KEY", help="One that opens it, wlk_…")
+    ] = "",
+    server_pid: Annotated[int | None, typer.Option(help="Whose memory to read.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Requests of each kind.")] = 2000,
+    tries: Annotated[int, typer.Option(min=10, help="Wrong keys tried at both doors.")] = 10_000,
+    attackers: Annotated[int, typer.Option(min=1, help="Processes that try them.")] = 2,
+) -> None:
+    """Try wrong keys: whether their refusal tells anything, and who else feels them."""
+    if not serve and not (http_url and live_url and key.startswith("wlk_")):
+        raise BadRequest("Give --serve, or --http-url, --live-url and a key made by us (--key).")
+    # Not above: `whisperlive --help` is to load no client.
+    from whisperlive_hybrid.bench.key_target import Target, served  # noqa: PLC0415
+
+    given = nullcontext(Target(http_url, live_url, key, server_pid))
+    anyio.run(_measure, served() if serve else given, rounds, tries, attackers)
+
+
+async def _measure(
+    opened: "AbstractAsyncContextManager[Target]", rounds: int, tries: int, attackers: int
+) -> None:
+    from whisperlive_hybrid.bench.key_costs import costs  # noqa: PLC0415 (as above)
+    from whisperlive_hybrid.bench.onslaught import onslaught  # noqa: PLC0415 (as above)
+
+    async with opened as target:
+        measured = await anyio.to_thread.run_sync(costs, target, rounds)
+        felt = await onslaught(target, tries, attackers)
+    table = Table("shown", "answer", "median, µs", "p95, µs")
+    for cost in measured:
+        times = (f"{cost.median * 1e6:.0f}", f"{cost.p95 * 1e6:.0f}")
+        table.add_row(cost.kind, str(cost.status), *times)
+    out.print(table)
+    out.print(
+        f"{felt.tries} wrong tries in {felt.seconds:.1f} s. A clip of a good client (median): "
+        f"{felt.before * 1000:.0f} ms before, {felt.during * 1000:.0f} ms meanwhile, "
+        f"{felt.after * 1000:.0f} ms after. Memory: {_mb(felt.rss_before_mb)} before, "
+        f"{_mb(felt.rss_after_mb)} after.",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+def _mb(memory: float | None) -> str:
+    return "not read" if memory is None else f"{memory:.1f} MB"

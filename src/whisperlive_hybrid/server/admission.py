@@ -1,0 +1,43 @@
+"""Who may come in, as the settings say; and what an operator should know about that."""
+
+import structlog
+
+from whisperlive_hybrid.access.addresses import Proxies, read_address
+from whisperlive_hybrid.access.doorkeeper import Doorkeeper
+from whisperlive_hybrid.access.keyring import KeyRing, KeySource
+from whisperlive_hybrid.config import Settings
+
+log = structlog.get_logger(__name__)
+
+
+def doorkeeper_for(settings: Settings, keys: KeySource) -> Doorkeeper:
+    """Who stands at both doors.
+
+    Raises `BadRequest` for an `api_key` that is none, or a list of proxies that makes no sense.
+    """
+    proxies = Proxies.of(settings.trusted_proxies)
+    if not settings.auth:
+        return Doorkeeper(proxies=proxies)
+    given = settings.api_key
+    return Doorkeeper(KeyRing(keys, given.get_secret_value() if given else None), proxies)
+
+
+def tell_risks(settings: Settings, doorkeeper: Doorkeeper) -> None:
+    """Warn where everybody comes in, or nobody."""
+    if doorkeeper.ring is None:
+        if not _is_this_machines(settings.host):
+            log.warning(
+                "everybody who can reach this address may use the server; "
+                "WHISPERLIVE_AUTH=true asks for keys",
+                host=settings.host,
+            )
+    elif doorkeeper.ring.is_empty:
+        log.warning(
+            "WHISPERLIVE_AUTH is on and there is no key yet, so nobody can use the server; "
+            "make one: whisperlive keys make NAME"
+        )
+
+
+def _is_this_machines(host: str) -> bool:
+    address = read_address(host)
+    return host.lower() == "localhost" or (address is not None and address.is_loopback)

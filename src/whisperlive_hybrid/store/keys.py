@@ -1,0 +1,85 @@
+"""Keys on disk: what is asked of their table, and the server's quick look at it."""
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, RowMapping, insert, select, update
+
+from whisperlive_hybrid.access.caller import KeyCard, Limits
+from whisperlive_hybrid.access.keyring import KnownKey
+from whisperlive_hybrid.store.access_schema import keys
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A key with its dates, in Unix seconds."""
+
+    key: KnownKey
+    created_at: float
+    revoked_at: float | None = None
+
+
+def add(connection: Connection, key: KnownKey, now: float) -> None:
+    """Store a new key."""
+    card, limits = key.card, key.card.limits
+    row = {
+        "id": card.id,
+        "name": card.name,
+        "digest": key.digest.hex(),
+        "is_admin": card.is_admin,
+        "requests_per_minute": limits.requests_per_minute,
+        "audio_s_per_day": limits.audio_s_per_day,
+        "live_streams": limits.live_streams,
+        "created_at": now,
+    }
+    connection.execute(insert(keys).values(row))
+
+
+def revoke(connection: Connection, key_id: str, now: float) -> bool:
+    """End a key; False if there is no such valid one."""
+    valid = update(keys).where(keys.c.id == key_id, keys.c.revoked_at.is_(None))
+    return connection.execute(valid.values(revoked_at=now)).rowcount > 0
+
+
+def every(connection: Connection) -> list[StoredKey]:
+    """All that were ever made, oldest first."""
+    rows = connection.execute(select(keys).order_by(keys.c.number)).mappings()
+    return [StoredKey(_key(row), row["created_at"], row["revoked_at"]) for row in rows]
+
+
+def _key(row: RowMapping | sqlite3.Row) -> KnownKey:
+    limits = Limits(row["requests_per_minute"], row["audio_s_per_day"], row["live_streams"])
+    card = KeyCard(row["id"], row["name"], limits, is_admin=bool(row["is_admin"]))
+    return KnownKey(card, bytes.fromhex(row["digest"]))
+
+
+_VALID: Final = "SELECT * FROM keys WHERE revoked_at IS NULL"
+
+
+class KeyFile:
+    """A connection of the event loop's own, which only reads.
+
+    SQLite tells in 3 µs whether another connection, of whatever process, has changed the file
+    (`PRAGMA data_version`; measured, like 2 ms for reading 1,000 keys), so every request can ask.
+    The file must exist, and be in WAL mode, where readers wait for nobody.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._connection = sqlite3.connect(file, timeout=0.05, isolation_level=None)
+        self._connection.row_factory = sqlite3.Row
+        self._connection.execute("PRAGMA query_only = ON")
+
+    def version(self) -> int:
+        """Another number after every change."""
+        number: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        return number
+
+    def valid(self) -> list[KnownKey]:
+        """The keys that open something."""
+        return [_key(row) for row in self._connection.execute(_VALID)]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()

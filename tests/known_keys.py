@@ -1,0 +1,49 @@
+"""Keys for tests, in memory: the same seam as the file's."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from whisperlive_hybrid.access import tokens
+from whisperlive_hybrid.access.caller import KeyCard
+from whisperlive_hybrid.access.keyring import KnownKey
+
+
+@dataclass
+class Keys:
+    """Keys by their ids; a change is seen at once."""
+
+    known: dict[str, KnownKey] = field(default_factory=dict)
+    changes: int = 0
+    looks: int = 0
+    """How often the keys themselves were read."""
+
+    def made(self, number: int, *, is_admin: bool = False) -> str:
+        """Make a key; its token."""
+        key_id = f"{number:012x}"
+        token = tokens.token_of(key_id, f"{number:064x}")
+        card = KeyCard(key_id, f"key {number}", is_admin=is_admin)
+        self.known[key_id] = KnownKey(card, tokens.read(token).digest)
+        self.changes += 1
+        return token
+
+    def revoke(self, number: int) -> None:
+        """End a key."""
+        del self.known[f"{number:012x}"]
+        self.changes += 1
+
+    def version(self) -> int:
+        """Another number after every change."""
+        return self.changes
+
+    def valid(self) -> list[KnownKey]:
+        """The keys that open something."""
+        self.looks += 1
+        return list(self.known.values())
+
+
+NO_KEYS: Final = Keys()
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header that shows a key."""
+    return {"authorization": f"Bearer {token}"}

@@ -1,0 +1,50 @@
+"""What an operator is told at the start about who may come in."""
+
+import pytest
+from known_keys import NO_KEYS, Keys
+from pydantic import SecretStr
+from structlog.testing import capture_logs
+
+from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.server.admission import doorkeeper_for, tell_risks
+
+
+def warnings(settings: Settings, keys: Keys = NO_KEYS) -> list[str]:
+    """What is logged."""
+    keeper = doorkeeper_for(settings, keys)
+    with capture_logs() as lines:
+        tell_risks(settings, keeper)
+    assert all(line["log_level"] == "warning" for line in lines)
+    return [line["event"] for line in lines]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_an_open_server_for_this_machine_is_no_risk(host: str) -> None:
+    """Nobody else can reach it."""
+    assert warnings(Settings(host=host)) == []
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.9", "whisper"])  # noqa: S104 (nothing is bound)
+def test_an_open_server_for_all_is_one_warning(host: str) -> None:
+    """Which names the setting."""
+    [line] = warnings(Settings(host=host))
+    assert "WHISPERLIVE_AUTH" in line
+
+
+def test_a_server_that_nobody_can_use_is_told() -> None:
+    """With the command that makes a key; any key will do, that of the environment too."""
+    [line] = warnings(Settings(auth=True))
+    assert "whisperlive keys make" in line
+    keys = Keys()
+    keys.made(1)
+    assert warnings(Settings(auth=True), keys) == []
+    assert warnings(Settings(auth=True, api_key=SecretStr("given"))) == []
+
+
+def test_a_key_in_the_environment_asks_for_nothing_by_itself() -> None:
+    """The same variable serves the command line: it must not lock a server that was open."""
+    keeper = doorkeeper_for(Settings(api_key=SecretStr("two words")), NO_KEYS)
+    assert keeper.ring is None
+    with pytest.raises(BadRequest, match="WHISPERLIVE_API_KEY"):
+        doorkeeper_for(Settings(auth=True, api_key=SecretStr("two words")), NO_KEYS)
