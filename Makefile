@@ -12,7 +12,7 @@ NODE_CLIENTS := npm ci --prefix tests/node --ignore-scripts --no-audit --no-fund
 # What builds the image: podman works as well.
 ENGINE := docker
 
-.PHONY: help install install-test serve test test-crash image image-test check docs lint types clean
+.PHONY: help install install-test serve test test-crash soak image image-test check docs lint types clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -61,6 +61,9 @@ lint: install-test ## format and lint
 
 types: install-test ## mypy --strict
 	$(BIN)/mypy
+
+soak: install-test ## visit a server for SOAK_S seconds, an hour by default; SOAK_SEED repeats one
+	SOAK_S=$(or $(SOAK_S),3600) $(BIN)/pytest -m soak -s
 
 check: lint types test test-crash ## everything that CI runs
 
