@@ -66,6 +66,7 @@ soak: install-test ## visit a server for SOAK_S seconds, an hour by default; SOA
 	SOAK_S=$(or $(SOAK_S),3600) $(BIN)/pytest -m soak -s
 
 check: lint types test test-crash ## everything that CI runs
+	SOAK_S=120 $(MAKE) soak
 
 clean: ## remove the virtual environment and the caches
 	rm -rf $(VENV) tests/node/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
