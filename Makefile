@@ -12,7 +12,7 @@ NODE_CLIENTS := npm ci --prefix tests/node --ignore-scripts --no-audit --no-fund
 # What builds the image: podman works as well.
 ENGINE := docker
 
-.PHONY: help install install-test serve test test-crash image image-test check docs lint types clean
+.PHONY: help install install-test serve test test-crash soak image image-test check docs lint types clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -62,7 +62,11 @@ lint: install-test ## format and lint
 types: install-test ## mypy --strict
 	$(BIN)/mypy
 
+soak: install-test ## visit a server for SOAK_S seconds, an hour by default; SOAK_SEED repeats one
+	SOAK_S=$(or $(SOAK_S),3600) $(BIN)/pytest -m soak -s
+
 check: lint types test test-crash ## everything that CI runs
+	SOAK_S=120 $(MAKE) soak
 
 clean: ## remove the virtual environment and the caches
 	rm -rf $(VENV) tests/node/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -105,6 +105,26 @@ async def test_a_greeting_has_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
             assert known.text == TEXT
 
 
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 200, b"431"),
+        (b"GET / HTTP/1.1\r\na: " + b"b" * 9000 + b"\r\n", b"431"),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n", b"414"),
+        (b"POST / HTTP/1.1\r\n", b"405"),
+    ],
+    ids=["many headers", "long header", "long path", "no upgrade"],
+)
+async def test_a_head_has_a_size(head: bytes, status: bytes) -> None:
+    """What the library bounds is refused with a status, and the door stays open."""
+    async with open_door() as door:
+        async with await anyio.connect_tcp("127.0.0.1", door.port) as stream:
+            await stream.send(head + b"\r\n")
+            assert (await stream.receive()).split(b" ")[1] == status
+        async with door.admitted():
+            assert door.live.n_clients == 1
+
+
 async def test_pings_are_not_answered_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that only pings and never reads makes the server keep all its pongs."""
     monkeypatch.setattr(connection, "MOST_UNSENT", 2**16)
