@@ -28,8 +28,8 @@ BAD_GREETINGS = [
 ]
 RAW = [
     b"",
-    b"GET / HTTP/1.1\r\nHost: x\r\n",
-    b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: localhost\r\n",
+    b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100),
     b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
     b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
@@ -129,7 +129,8 @@ class Visitor:
         parts = urlsplit(self.http_url)
         async with await anyio.connect_tcp(parts.hostname or "", parts.port or 0) as socket:
             head = (
-                f"POST {TRANSCRIPTIONS} HTTP/1.1\r\nHost: x\r\nContent-Length: {2 * len(media)}\r\n"
+                f"POST {TRANSCRIPTIONS} HTTP/1.1\r\nHost: localhost\r\n"
+                f"Content-Length: {2 * len(media)}\r\n"
                 "Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
                 'Content-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
             )

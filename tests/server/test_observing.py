@@ -306,7 +306,7 @@ def test_a_server_that_drains_says_so_until_its_work_is_done(tmp_path: Path) -> 
     server = start_server(tmp_path)
     body = EN.read_bytes()
     head = (
-        b"POST /v1/audio/transcriptions HTTP/1.1\r\nhost: door\r\nconnection: close\r\n"
+        b"POST /v1/audio/transcriptions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
         b"content-type: multipart/form-data; boundary=b\r\ncontent-length: %d\r\n"
         b"expect: 100-continue\r\n\r\n"
     )
