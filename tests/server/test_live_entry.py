@@ -159,4 +159,4 @@ async def test_refusals_are_counted() -> None:
     async with guarded() as (door, _, _token):
         await status(door)
         kinds = {"door": "live", "kind": kind_of(Unauthenticated(""))}
-        assert door.metrics.registry.get_sample_value("whisperlive_errors_total", kinds) == 1.0
+        assert door.metrics._registry.get_sample_value("whisperlive_errors_total", kinds) == 1.0

@@ -1,18 +1,16 @@
 """`whisperlive bench keys`: what wrong keys cost, told as a table."""
 
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import anyio
 import anyio.to_thread
 import typer
 from rich.table import Table
 
+from whisperlive_hybrid.bench.key_target import Target, served
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.terminal import out
-
-if TYPE_CHECKING:
-    from whisperlive_hybrid.bench.key_target import Target
 
 
 def keys(
@@ -31,17 +29,15 @@ def keys(
     """Try wrong keys: whether their refusal tells anything, and who else feels them."""
     if not serve and not (http_url and live_url and key.startswith("wlk_")):
         raise BadRequest("Give --serve, or --http-url, --live-url and a key made by us (--key).")
-    # Not above: `whisperlive --help` is to load no client.
-    from whisperlive_hybrid.bench.key_target import Target, served  # noqa: PLC0415
-
     given = nullcontext(Target(http_url, live_url, key, server_pid))
     anyio.run(_measure, served() if serve else given, rounds, tries, attackers)
 
 
 async def _measure(
-    opened: "AbstractAsyncContextManager[Target]", rounds: int, tries: int, attackers: int
+    opened: AbstractAsyncContextManager[Target], rounds: int, tries: int, attackers: int
 ) -> None:
-    from whisperlive_hybrid.bench.key_costs import costs  # noqa: PLC0415 (as above)
+    # Not above: `whisperlive --help` is to load no client.
+    from whisperlive_hybrid.bench.key_costs import costs  # noqa: PLC0415
     from whisperlive_hybrid.bench.onslaught import onslaught  # noqa: PLC0415 (as above)
 
     async with opened as target:
