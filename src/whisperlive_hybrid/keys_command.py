@@ -1,4 +1,4 @@
-"""The command line of keys: `whisperlive keys make | list | revoke`, beside a server or without."""
+"""The command line of keys: `whisperlive keys`, beside a server or without."""
 
 import secrets
 import time
@@ -12,6 +12,7 @@ from rich.table import Column, Table
 from whisperlive_hybrid.access import tokens
 from whisperlive_hybrid.access.caller import KeyCard, Limits
 from whisperlive_hybrid.access.keyring import KnownKey
+from whisperlive_hybrid.access.usage import first_of
 from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.errors import BadRequest, NotFound
 from whisperlive_hybrid.terminal import note, out
@@ -93,6 +94,32 @@ def revoke(
         if not store.database.run_blocking(keys.revoke, key_id, time.time()):
             raise NotFound(f"There is no valid key {key_id!r}; see `whisperlive keys list`.")
     note(f"Key {key_id} is revoked.")
+
+
+@keys_app.command()
+def usage(
+    days: Annotated[int, typer.Option(min=1, help="How many UTC days back, with today.")] = 30,
+) -> None:
+    """Show what each key has taken, by day; of a running server, up to 2 seconds ago."""
+    from whisperlive_hybrid.store import keys  # noqa: PLC0415 (as above)
+    from whisperlive_hybrid.store.access import open_access_store  # noqa: PLC0415 (as above)
+    from whisperlive_hybrid.store.usage import open_usage_store, since  # noqa: PLC0415 (as above)
+
+    directory = load_settings().data_dir
+    first = first_of(days, time.time())
+    with open_access_store(directory) as access, open_usage_store(directory) as store:
+        names = keys.names_of(access.database.run_blocking(keys.every))
+        rows = store.database.run_blocking(since, first, None)
+    amounts = [Column(each, justify="right") for each in ("requests", "refused", "live")]
+    seconds = [Column(each, justify="right") for each in ("files s", "live s")]
+    table = Table(Column("day", no_wrap=True), "id", "name", *amounts, *seconds)
+    for row in rows:
+        key, taken = row.key_id or "", row.usage
+        counts = [str(each) for each in (taken.requests, taken.refused, taken.streams)]
+        lengths = [f"{each:.1f}" for each in (taken.file_s, taken.live_s)]
+        name = names.get(key, "") if key else "without a key"
+        table.add_row(row.day.isoformat(), key, escape(name), *counts, *lengths)
+    out.print(table)
 
 
 def _told(limits: Limits) -> str:

@@ -22,15 +22,15 @@ async def test_a_restart_gives_nobody_a_second_day(tmp_path: Path) -> None:
     """What a key has had today counts in the next process as well, and at midnight no more."""
     settings = Settings(data_dir=tmp_path, audio_s_per_day=60)
     async with (
-        open_accounts(settings, lambda: LAST_SECOND) as accounts,
+        open_accounts(settings, clock=lambda: LAST_SECOND) as accounts,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(accounts.bookkeeper.run)
         await anyio.wait_all_tasks_blocked()
         accounts.meter.add(HOLDER.account, Usage(file_s=60.0))
         tasks.cancel_scope.cancel()
-    async with open_accounts(settings, lambda: LAST_SECOND) as accounts:
+    async with open_accounts(settings, clock=lambda: LAST_SECOND) as accounts:
         with pytest.raises(DayUsedUp):
             accounts.meter.admit(HOLDER)
-    async with open_accounts(settings, lambda: LAST_SECOND + 1) as accounts:
+    async with open_accounts(settings, clock=lambda: LAST_SECOND + 1) as accounts:
         accounts.meter.admit(HOLDER)

@@ -1,14 +1,14 @@
 """Usage between memory and store: read at the start, written in batches, told on request."""
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date
 from typing import Final
 
 import anyio
 import structlog
 
 from whisperlive_hybrid.access.daybook import DayBook
-from whisperlive_hybrid.access.usage import DayUsage, utc_day
+from whisperlive_hybrid.access.usage import DayUsage, first_of, utc_day
 from whisperlive_hybrid.store.usage import UsageStore
 
 SAVED_EVERY_S: Final = 2.0
@@ -61,7 +61,7 @@ class Bookkeeper:
     async def usage(self, account: str | None, days: int) -> list[DayUsage]:
         """The last days, today included, the newest first; of one account, or of all (None)."""
         await self.save()
-        return await self._store.since(self._first_of(days), account)
+        return await self._store.since(first_of(days, self._clock()), account)
 
     async def _saved(self) -> bool:
         """Save; whether that could be done."""
@@ -75,10 +75,7 @@ class Bookkeeper:
 
     async def _forget(self) -> None:
         """Forget what is too old, once a day."""
-        first = self._first_of(self.kept_days)
+        first = first_of(self.kept_days, self._clock())
         if first > self._kept_from:
             await self._store.forget(first)
             self._kept_from = first
-
-    def _first_of(self, days: int) -> date:
-        return utc_day(self._clock()) - timedelta(days=days - 1)

@@ -61,6 +61,12 @@ def utc_day(now: float) -> date:
     return datetime.fromtimestamp(now, UTC).date()
 
 
+def first_of(days: int, now: float) -> date:
+    """The first of so many days, of which that of `now` is the last; no earlier than there are."""
+    today = utc_day(now)
+    return date.fromordinal(max(1, today.toordinal() - days + 1))
+
+
 def until_midnight_s(now: float) -> float:
     """Seconds from a moment in Unix seconds to the next UTC day."""
     return DAY_S - now % DAY_S

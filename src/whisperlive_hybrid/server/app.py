@@ -91,7 +91,7 @@ async def serve(
         access = stack.enter_context(open_access_store(settings.data_dir))
         doorkeeper = doorkeeper_for(settings, access.keys)
         tell_risks(settings, doorkeeper)
-        accounts = await stack.enter_async_context(open_accounts(settings))
+        accounts = await stack.enter_async_context(open_accounts(settings, access.names))
         engine = await stack.enter_async_context(
             Engine(backend, queue_limit=settings.queue_limit, observer=observer)
         )

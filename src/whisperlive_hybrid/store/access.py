@@ -9,7 +9,7 @@ from typing import Final
 from whisperlive_hybrid.store.access_schema import ACCESS
 from whisperlive_hybrid.store.database import Database, open_database
 from whisperlive_hybrid.store.directory import made_directory
-from whisperlive_hybrid.store.keys import KeyFile
+from whisperlive_hybrid.store.keys import KeyFile, every, names_of
 
 FILE: Final = "access.db"
 
@@ -20,6 +20,10 @@ class AccessStore:
 
     database: Database
     keys: KeyFile
+
+    async def names(self) -> dict[str, str]:
+        """What all keys are called, by their ids, those that were revoked too."""
+        return names_of(await self.database.run(every))
 
 
 @contextmanager

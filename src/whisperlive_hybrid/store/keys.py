@@ -1,6 +1,7 @@
 """Keys on disk: what is asked of their table, and the server's quick look at it."""
 
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -47,6 +48,11 @@ def every(connection: Connection) -> list[StoredKey]:
     """All that were ever made, oldest first."""
     rows = connection.execute(select(keys).order_by(keys.c.number)).mappings()
     return [StoredKey(_key(row), row["created_at"], row["revoked_at"]) for row in rows]
+
+
+def names_of(keys: Iterable[StoredKey]) -> dict[str, str]:
+    """What they are called, by their ids."""
+    return {each.key.card.id: each.key.card.name for each in keys}
 
 
 def _key(row: RowMapping | sqlite3.Row) -> KnownKey:

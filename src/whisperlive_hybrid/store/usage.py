@@ -63,6 +63,7 @@ class UsageStore:
     """The usage of all days that are kept."""
 
     def __init__(self, database: Database) -> None:
+        self.database = database
         self._run = database.run
 
     async def add(self, rows: Sequence[DayUsage]) -> None:

@@ -1,5 +1,6 @@
 """The route of usage: what was taken on the last days, by the caller or, for an admin, by all."""
 
+from collections.abc import Mapping
 from typing import Final, Literal
 
 from fastapi import FastAPI
@@ -73,8 +74,14 @@ class UsageRoutes:
         asked = query_fields(request, ("days",))
         days = days_asked(asked.get("days"), keeper.kept_days)
         rows = await keeper.usage(_account(caller), days)
-        names = {caller.key.id: caller.key.name} if caller.key else {}
-        return usage_list(rows, names, self._accounts.meter.limits_of(caller))
+        return usage_list(rows, await self._names(caller), self._accounts.meter.limits_of(caller))
+
+    async def _names(self, caller: Caller) -> Mapping[str, str]:
+        """The names that a caller may know."""
+        if caller.key is None:
+            return {}
+        others = await self._accounts.names() if caller.key.is_admin else {}
+        return {**others, caller.key.id: caller.key.name}
 
 
 def _account(caller: Caller) -> str | None:
