@@ -9,10 +9,13 @@ WHISPER_LIVE_CLIENT := whisper-live==0.10.0
 # OpenAI's own Node client and the Vercel AI SDK, where there is a Node.
 NODE_CLIENTS := npm ci --prefix tests/node --ignore-scripts --no-audit --no-fund --loglevel=error
 
+# axe and what checks the page's modules, where there is a Node; the page itself needs none.
+PAGE_TOOLS := npm ci --prefix tests/web --ignore-scripts --no-audit --no-fund --loglevel=error
+
 # What builds the image: podman works as well.
 ENGINE := docker
 
-.PHONY: help install install-test serve test test-crash soak image image-test check docs lint types clean
+.PHONY: help install install-test install-browser format-page serve test test-crash soak image image-test check docs lint types clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -28,10 +31,11 @@ $(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable .
 	touch $@
 
-$(VENV)/.test: $(VENV)/.runtime tests/node/package-lock.json
+$(VENV)/.test: $(VENV)/.runtime tests/node/package-lock.json tests/web/package-lock.json
 	$(PIP) --editable '.[test,openvino,otel]'
 	$(PIP) --no-deps $(WHISPER_LIVE_CLIENT)
 	$(NODE_CLIENTS) || echo "No Node clients: their tests will be skipped."
+	$(PAGE_TOOLS) || echo "No tools for the page: some of its tests will be skipped."
 	touch $@
 
 serve: install ## start both doors with the demo model (FASTERWHISPER_MODEL=small for a real one)
@@ -42,6 +46,15 @@ test: install-test ## run every test
 
 test-crash: install-test ## kill a server twenty times in the middle of a job
 	$(BIN)/pytest -m crash
+
+install-browser: ## install Debian's Chromium, in which the web page is tested (wants root)
+	@test "$$(id -u)" = 0 || { echo "Run as root: apt-get install --yes chromium"; exit 1; }
+	apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends chromium
+
+format-page: install-test ## lay the page's modules out as the tests want them
+	cd tests/web && node_modules/.bin/prettier --log-level=warn --config .prettierrc.json --write \
+		'../../src/whisperlive_hybrid/server/web/**/*.{js,css,html}' \
+		'!../../src/whisperlive_hybrid/server/web/vendor/**' 'logic/*.mjs'
 
 image-test: install-test ## build the container image and run it (wants root, buildah, podman)
 	$(BIN)/pytest -m image -s tests/image
@@ -69,4 +82,4 @@ check: lint types test test-crash ## everything that CI runs
 	SOAK_S=120 $(MAKE) soak
 
 clean: ## remove the virtual environment and the caches
-	rm -rf $(VENV) tests/node/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) tests/node/node_modules tests/web/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis

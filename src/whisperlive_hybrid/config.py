@@ -164,6 +164,9 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = None
     """Signs [webhooks](jobs.md#webhooks): `whsec_` and base64, as Standard Webhooks has it, or any
     other text; without it `webhook_url` is refused."""
+    live_url: str = Field(default="", pattern=r"^(wss?://[^\s/;,'\"]+(/[^\s;,'\"]*)?)?$")
+    """Where the [web page](page.md) finds the live door, as ws:// or wss://, if a proxy stands in
+    between; empty for the live door's own port on the host that the page was asked for at."""
 
     log_format: Literal["console", "json"] = "console"
     """console or json, on standard error."""

@@ -11,6 +11,7 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
@@ -48,6 +49,14 @@ from whisperlive_hybrid.server.http.status import Operation
 from whisperlive_hybrid.store.store import open_store
 from whisperlive_hybrid.telemetry.metrics import Metrics
 from whisperlive_hybrid.types import Samples
+
+
+@dataclass(frozen=True)
+class LiveDoorOf:
+    """A live door with so many clients, for a server that has none."""
+
+    n_clients: int
+    port: int = 5050
 
 
 class OpenDoor(Protocol):
@@ -122,7 +131,7 @@ async def open_door(
             engine,
             pool,
             wanted,
-            live_clients=lambda: 3,
+            live=LiveDoorOf(n_clients=3),
             recordings=recordings,
             fetcher=fetcher,
             desk_for=desk_for,
@@ -212,7 +221,7 @@ async def open_speech_door() -> AsyncIterator[tuple[FastAPI, Engine]]:
             engine,
             pool,
             settings,
-            live_clients=lambda: 0,
+            live=LiveDoorOf(n_clients=0),
             recordings=recordings,
             fetcher=fetcher,
             desk_for=desk_for,

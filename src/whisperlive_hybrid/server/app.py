@@ -117,7 +117,7 @@ async def serve(
             engine,
             pool,
             settings,
-            live_clients=lambda: live.n_clients,
+            live=live,
             fetcher=fetcher,
             recordings=recordings,
             desk_for=jobs.desk_for,

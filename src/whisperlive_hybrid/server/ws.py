@@ -95,6 +95,7 @@ class LiveDoor:
         self._entry = entry
         self._clients: set[Client] = set()
         self._is_draining = False
+        self.port = settings.live_port
 
     @property
     def n_clients(self) -> int:
@@ -118,6 +119,7 @@ class LiveDoor:
             select_subprotocol=select_subprotocol,
             process_request=self._entry.screen,
         ) as server:
+            self.port = next(iter(server.sockets)).getsockname()[1]
             yield server
 
     async def drain(self, timeout_s: float) -> None:

@@ -51,8 +51,13 @@ def _cues(segments: Sequence[Segment]) -> Iterator[tuple[int, int, str]]:
         # at a blank line and read "-->" as the times of the next cue.
         text = " ".join(segment.text.split()).replace("-->", "->")
         if text:
-            start = round(segment.start * 1000)
-            yield start, max(round(segment.end * 1000), start + _SHORTEST_CUE_MS), text
+            start = _milliseconds(segment.start)
+            yield start, max(_milliseconds(segment.end), start + _SHORTEST_CUE_MS), text
+
+
+def _milliseconds(seconds: float) -> int:
+    """Rounded as JSON answers round, so that every format of a transcript tells the same times."""
+    return round(round(seconds, 3) * 1000)
 
 
 def _clock(milliseconds: int, mark: str) -> str:

@@ -1,7 +1,7 @@
 """The HTTP door: files in, transcripts out, in the manner of the OpenAI audio API."""
 
-from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -31,6 +31,7 @@ from whisperlive_hybrid.server.http.legacy import LegacyRoutes
 from whisperlive_hybrid.server.http.metered import Metered
 from whisperlive_hybrid.server.http.overview import SERVICE, OverviewRoutes
 from whisperlive_hybrid.server.http.pace import Pace
+from whisperlive_hybrid.server.http.page import Page
 from whisperlive_hybrid.server.http.pages import PageGuard, cross_origin
 from whisperlive_hybrid.server.http.recording import Listener
 from whisperlive_hybrid.server.http.refusals import hung_up, invalid, refused, unroutable
@@ -40,12 +41,24 @@ from whisperlive_hybrid.server.http.usage import UsageRoutes
 from whisperlive_hybrid.server.http.work import CountWork
 
 
+class LiveView(Protocol):
+    """What is to be told of the live door."""
+
+    @property
+    def n_clients(self) -> int:
+        """Streams that are open."""
+
+    @property
+    def port(self) -> int:
+        """Where it listens; to be asked when it does."""
+
+
 def build_http_app(  # noqa: PLR0913 (all that a whole door is made of)
     engine: Engine,
     pool: ModelPool,
     settings: Settings,
     *,
-    live_clients: Callable[[], int],
+    live: LiveView,
     recordings: Recordings,
     fetcher: Fetcher,
     desk_for: DeskFor,
@@ -53,7 +66,7 @@ def build_http_app(  # noqa: PLR0913 (all that a whole door is made of)
     doorkeeper: Doorkeeper,
     operation: Operation | None = None,
 ) -> FastAPI:
-    """The application for an ASGI server; `live_clients` counts the streams of the live door.
+    """The application for an ASGI server.
 
     Raises `BadRequest` for lists of origins or hosts that make no sense.
     """
@@ -92,8 +105,10 @@ def build_http_app(  # noqa: PLR0913 (all that a whole door is made of)
     )
     uploads = UploadBoard()
     listener = Listener(recordings, uploads, accounts.meter)
-    OverviewRoutes(engine, pool, live_clients).mount(app)
-    sight = Sight(engine, pool, operation, live_clients, settings.max_clients)
+    page = Page(settings, engine.capabilities, pool.names, lambda: live.port)
+    page.mount(app)
+    OverviewRoutes(engine, pool, lambda: live.n_clients, page).mount(app)
+    sight = Sight(engine, pool, operation, lambda: live.n_clients, settings.max_clients)
     StatusRoutes(sight, readiness_of(engine, operation.work, settings)).mount(
         app, has_metrics=settings.metrics
     )

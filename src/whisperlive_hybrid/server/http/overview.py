@@ -5,11 +5,14 @@ from collections.abc import Callable
 from typing import Final
 
 from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from whisperlive_hybrid import __version__
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.protocol.openai import bodies
+from whisperlive_hybrid.server.http.page import Page, wants_page
 from whisperlive_hybrid.server.http.refusals import LEGACY_PATH
 from whisperlive_hybrid.server.http.schemas import ModelCard, ModelList
 
@@ -19,11 +22,14 @@ SERVICE: Final = "WhisperLive Hybrid Server"
 class OverviewRoutes:
     """/, /health and /v1/models."""
 
-    def __init__(self, engine: Engine, pool: ModelPool, live_clients: Callable[[], int]) -> None:
-        """`live_clients` counts the streams of the live door."""
+    def __init__(
+        self, engine: Engine, pool: ModelPool, live_clients: Callable[[], int], page: Page
+    ) -> None:
+        """`live_clients` counts the streams of the live door; `page` is what browsers see at /."""
         self._engine = engine
         self._pool = pool
         self._live_clients = live_clients
+        self._page = page
         self._since = int(time.time())
 
     def mount(self, app: FastAPI) -> None:
@@ -33,8 +39,13 @@ class OverviewRoutes:
         app.get("/v1/models", responses={200: {"model": ModelList}})(self.models)
         app.get("/v1/models/{model:path}", responses={200: {"model": ModelCard}})(self.model)
 
-    async def index(self) -> bodies.Json:
-        """What there is to ask for."""
+    async def index(self, request: Request) -> Response:
+        """What there is to ask for; for browsers, the page."""
+        if wants_page(request):
+            return self._page.reply(request)
+        return JSONResponse(self._index(), headers={"vary": "accept"})
+
+    def _index(self) -> bodies.Json:
         return {
             "service": SERVICE,
             "version": __version__,
