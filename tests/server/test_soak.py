@@ -39,8 +39,9 @@ NUISANCES = 4
 
 QUIET_S = 60.0
 """For everything to be gone: the longest is an idle connection of HTTP, of which there is none."""
-MOST_GROWTH = {"heap": 1.05, "objects": 1.02, "resident": 1.5}
-"""By what is counted: bytes of malloc in use, blocks of the interpreter, bytes of the process."""
+MOST_GROWTH = {"heap": 1.05, "objects": 1.02, "resident": 2.0}
+"""By what is counted: bytes of malloc in use, blocks of the interpreter, bytes of the process. A
+worker that reads a damaged file in the full context once needs 70 MiB more, and keeps them."""
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(2 * SECONDS + 600)]
 
