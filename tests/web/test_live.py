@@ -149,15 +149,6 @@ def test_an_error_ends_the_session_in_words(site: Site) -> None:
     assert len(met) == 1
 
 
-def test_a_stream_that_is_turned_away_is_told_why(site: Site) -> None:
-    """A browser learns nothing of a refused upgrade: the page asks over HTTP, and tries no more."""
-    met = meet(site, lambda socket, _: socket.close(code=1006))
-    site.page.route("**/v1/models", lambda route: route.fulfill(status=401, body="Unauthorized"))
-    page = begun(site)
-    expect(page.get_by_role("status").filter(has_text="asks for a valid key")).to_be_attached()
-    assert len(met) == 1
-
-
 def test_a_pause_completes_the_sentence(site: Site) -> None:
     """What was being said becomes final, nothing more is heard, and it goes on afterwards."""
     page = begun(site)
