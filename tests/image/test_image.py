@@ -233,6 +233,7 @@ def test_every_subcommand_can_be_named(engine: Containers) -> None:
     assert engine.run("version").stdout.strip() == __version__
     clip = f"--volume={sample_clip()}:/clip.flac:ro"
     assert engine.run("transcribe", "/clip.flac", options=(clip,)).stdout.strip() == ENGLISH
+    assert engine.run("keys", "make", "captions").stdout.startswith("wlk_")
     refused = engine.run("transcribe", "/nothing.flac", check=False)
     assert refused.returncode == 2
     assert "Traceback" not in refused.stderr

@@ -42,7 +42,7 @@ from whisperlive_hybrid.server.ws import LiveDoor
 from whisperlive_hybrid.store.access import open_access_store
 from whisperlive_hybrid.store.store import open_store
 from whisperlive_hybrid.telemetry.door_metrics import Door
-from whisperlive_hybrid.telemetry.file_account import FileAccount
+from whisperlive_hybrid.telemetry.file_report import FileReport
 from whisperlive_hybrid.telemetry.metrics import Metrics
 from whisperlive_hybrid.telemetry.opening import open_tracing
 from whisperlive_hybrid.telemetry.text_log import TextLog
@@ -105,7 +105,7 @@ async def serve(
             JobBoard(),
             accounts.meter,
             maker=doorkeeper.owner,
-            observer=FileAccount(metrics.doors, tracing.tracer),
+            observer=FileReport(metrics.doors, tracing.tracer),
         )
         operation = Operation(metrics, tracing.tracer, store.counts)
         entry = LiveEntry(doorkeeper, Pages.of_live(settings), metrics.doors)

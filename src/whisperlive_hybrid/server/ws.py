@@ -22,7 +22,6 @@ from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest, LimitReached, WhisperLiveError
 from whisperlive_hybrid.protocol import whisperlive as wire
-from whisperlive_hybrid.server.account import Ending, StreamAccount
 from whisperlive_hybrid.server.connection import (
     CLOSE_S,
     BoundedConnection,
@@ -32,6 +31,7 @@ from whisperlive_hybrid.server.connection import (
     taken,
 )
 from whisperlive_hybrid.server.live_entry import LiveConnection, LiveEntry, select_subprotocol
+from whisperlive_hybrid.server.stream_report import Ending, StreamReport
 from whisperlive_hybrid.session import LiveOptions, LiveSession
 from whisperlive_hybrid.telemetry.door_metrics import Door, DoorMetrics
 from whisperlive_hybrid.telemetry.metrics import Metrics
@@ -216,19 +216,19 @@ class LiveDoor:
         log.info("client admitted", language=handshake.language, task=handshake.task.value)
         if handshake.not_yet:
             log.warning("not supported yet and left out", keys=handshake.not_yet)
-        with StreamAccount(self._metrics, self._tracer, session_id(socket)) as account:
+        with StreamReport(self._metrics, self._tracer, session_id(socket)) as report:
             try:
-                await self._stream(socket, handshake, client, account)
+                await self._stream(socket, handshake, client, report)
             except* WhisperLiveError as group:
                 error = group.exceptions[0]
                 log.warning("stream failed", reason=str(error))
-                account.failed(error)
+                report.failed(error)
                 await self._send(socket, wire.error(handshake.uid, str(error)))
             if client.is_told_to_stop:
-                account.ending = Ending.DRAINING
+                report.ending = Ending.DRAINING
                 return SERVICE_RESTART
             if client.is_out_of_time:
-                account.ending = Ending.TIME_UP
+                report.ending = Ending.TIME_UP
                 await self._send(socket, wire.disconnect(handshake.uid))
             return NORMAL_CLOSURE
 
@@ -237,7 +237,7 @@ class LiveDoor:
         socket: ServerConnection,
         handshake: wire.Handshake,
         client: Client,
-        account: StreamAccount,
+        report: StreamReport,
     ) -> None:
         writer = wire.SegmentWriter(handshake.uid, handshake.window)
 
@@ -246,17 +246,17 @@ class LiveDoor:
                 case LanguageFound():
                     await self._send(socket, wire.language_detected(handshake.uid, news.language))
                 case Text():
-                    account.completed(len(news.completed))
+                    report.completed(len(news.completed))
                     for message in writer.messages(news.completed, news.tentative, news.stable):
                         await self._send(socket, message)
                 case Gap():
-                    account.gap(news)
+                    report.gap(news)
 
         async with anyio.create_task_group() as tasks:
             live = _live_options(handshake)
-            session = LiveSession(self._engine, self._detector, live, publish, tasks, account)
+            session = LiveSession(self._engine, self._detector, live, publish, tasks, report)
             await self._send(socket, wire.server_ready(handshake.uid))
-            tasks.start_soon(self._listen, socket, handshake, client, session, account)
+            tasks.start_soon(self._listen, socket, handshake, client, session, report)
             await session.run()
 
     async def _listen(
@@ -265,7 +265,7 @@ class LiveDoor:
         handshake: wire.Handshake,
         client: Client,
         session: LiveSession,
-        account: StreamAccount,
+        report: StreamReport,
     ) -> None:
         """Feed the session until the client has said everything, or may not say more."""
         by_default = PcmFormat.INT16 if self._settings.raw_pcm_input else None
@@ -275,18 +275,18 @@ class LiveDoor:
             event = wire.receive(frame)
             if isinstance(event, wire.EndOfAudio):
                 break
-            await self._hear(pcm.read(event.payload), client, session, account)
+            await self._hear(pcm.read(event.payload), client, session, report)
             if pcm.is_doubtful and not is_told:
                 log.warning(_DOUBTFUL, declared=handshake.audio_format)
                 is_told = True
-        await self._hear(pcm.flush(), client, session, account)
+        await self._hear(pcm.flush(), client, session, report)
         await session.finish()
 
     async def _hear(
-        self, samples: Samples, client: Client, session: LiveSession, account: StreamAccount
+        self, samples: Samples, client: Client, session: LiveSession, report: StreamReport
     ) -> None:
         """Feed the session, and book it; a client that has used up its day is heard out."""
-        account.heard(len(samples))
+        report.heard(len(samples))
         await session.hear(samples)
         self._meter.add(client.caller.account, Usage(live_s=len(samples) / SAMPLE_RATE))
         if not self._meter.has_audio_left(client.caller):

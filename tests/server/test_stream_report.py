@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosedError
 
 from whisperlive_hybrid.backends.fake import Trouble, pause, speak
-from whisperlive_hybrid.server.account import StreamAccount
+from whisperlive_hybrid.server.stream_report import StreamReport
 from whisperlive_hybrid.telemetry.metrics import Metrics
 from whisperlive_hybrid.telemetry.tracing import NO_TRACER
 from whisperlive_hybrid.types import SAMPLE_RATE
@@ -111,7 +111,7 @@ def test_why_a_stream_ended_is_known_whatever_ended_it(leave: Callable[[], None]
     """A defect is never taken for a client that left."""
     metrics = Metrics()
     try:
-        with StreamAccount(metrics.doors, NO_TRACER, "live_1"):
+        with StreamReport(metrics.doors, NO_TRACER, "live_1"):
             leave()
     except BaseException:  # noqa: BLE001 (raised above)
         assert end != "end_of_audio"

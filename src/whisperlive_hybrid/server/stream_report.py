@@ -35,7 +35,7 @@ class Ending(Enum):
 _SPANS: Final = {Urgency.FINAL: "live utterance", Urgency.UPDATE: "live update"}
 
 
-class StreamAccount:
+class StreamReport:
     """Counts while a stream lasts; entered when it is admitted, and left at its end.
 
     It is the `StreamObserver` of its session.

@@ -6,7 +6,7 @@ from whisperlive_hybrid.telemetry.door_metrics import Door, DoorMetrics
 from whisperlive_hybrid.telemetry.tracing import Tracer
 
 
-class FileAccount:
+class FileReport:
     """The `FileObserver` of all jobs."""
 
     def __init__(self, metrics: DoorMetrics, tracer: Tracer) -> None:
