@@ -16,6 +16,7 @@ import anyio
 import anyio.from_thread
 import numpy as np
 import pytest
+from known_keys import Keys
 from live_clients import open_door
 from speech_clips import Clip, read_clips
 
@@ -189,6 +190,19 @@ def test_a_caller_that_has_taken_what_it_may(
             assert "Estimated wait time 10 minutes" in capsys.readouterr().out
             first.send_array(spoken["en-0"].samples)
         assert plain(" ".join(s["text"] for s in first.transcript)) == plain(spoken["en-0"].text)
+
+
+def test_a_key_in_place_of_the_port(whisper_live: Any, spoken: dict[str, Clip]) -> None:  # noqa: ANN401
+    """The client has no place for a key, but puts together a URL; without one it gives up."""
+    keys = Keys()
+    with _served(keys=keys, auth=True) as port:
+        place = f"{port}/?token={keys.made(1)}"
+        with whisper_live.StreamingTranscriptionClient("127.0.0.1", place, lang="en") as client:
+            client.send_array(spoken["en-0"].samples)
+        assert plain(" ".join(s["text"] for s in client.transcript)) == plain(spoken["en-0"].text)
+        stranger = whisper_live.TranscriptionClient("127.0.0.1", port, lang="en").client
+        stranger.ws_thread.join(30)
+        assert "401" in str(stranger.error_message)
 
 
 def test_refused_language(whisper_live: Any, port: int) -> None:  # noqa: ANN401
