@@ -32,7 +32,7 @@ from whisperlive_hybrid.server.http.metered import Metered
 from whisperlive_hybrid.server.http.overview import SERVICE, OverviewRoutes
 from whisperlive_hybrid.server.http.pace import Pace
 from whisperlive_hybrid.server.http.page import Page
-from whisperlive_hybrid.server.http.pages import PageGuard, cross_origin
+from whisperlive_hybrid.server.http.page_guard import PageGuard, cross_origin
 from whisperlive_hybrid.server.http.recording import Listener
 from whisperlive_hybrid.server.http.refusals import hung_up, invalid, refused, unroutable
 from whisperlive_hybrid.server.http.schemas import FAILURES
