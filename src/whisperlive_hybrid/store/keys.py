@@ -68,7 +68,8 @@ class KeyFile:
     """A connection of the event loop's own, which only reads.
 
     SQLite tells in 3 µs whether another connection, of whatever process, has changed the file
-    (`PRAGMA data_version`; measured, like 2 ms for reading 1,000 keys), so every request can ask.
+    (`PRAGMA data_version`), so every request can ask; reading 1,000 keys after a change takes
+    3.5 ms (both measured on a busy machine).
     The file must exist, and be in WAL mode, where readers wait for nobody.
     """
 
