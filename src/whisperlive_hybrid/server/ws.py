@@ -1,11 +1,9 @@
 """The live door: the WhisperLive protocol on the websockets library's own listener."""
 
 import socket as sockets
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import Enum
-from pathlib import Path
 from typing import Final
 
 import anyio
@@ -20,7 +18,7 @@ from whisperlive_hybrid.audio.pcm import PcmFormat, PcmReader
 from whisperlive_hybrid.captions import Gap, LanguageFound, Text
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.errors import BadRequest, LimitReached, WhisperLiveError
+from whisperlive_hybrid.errors import LimitReached, WhisperLiveError
 from whisperlive_hybrid.protocol import whisperlive as wire
 from whisperlive_hybrid.server.connection import (
     CLOSE_S,
@@ -32,6 +30,7 @@ from whisperlive_hybrid.server.connection import (
 )
 from whisperlive_hybrid.server.live_entry import LiveConnection, LiveEntry, select_subprotocol
 from whisperlive_hybrid.server.stream_report import Ending, StreamReport
+from whisperlive_hybrid.server.tls import tls_of
 from whisperlive_hybrid.session import LiveOptions, LiveSession
 from whisperlive_hybrid.telemetry.door_metrics import Door, DoorMetrics
 from whisperlive_hybrid.telemetry.metrics import Metrics
@@ -59,7 +58,6 @@ _DOUBTFUL: Final = "the audio is not float32 in [-1, 1]: its client should say a
 NORMAL_CLOSURE: Final = 1000
 INTERNAL_ERROR: Final = 1011
 SERVICE_RESTART: Final = 1012
-
 
 log = structlog.get_logger(__name__)
 
@@ -109,7 +107,7 @@ class LiveDoor:
             self._welcome,
             sock=listener,
             create_connection=LiveConnection,
-            ssl=_tls(self._settings),
+            ssl=tls_of(self._settings),
             compression=None,  # an idle socket costs 15 kB in place of 48
             max_size=MAX_FRAME,
             max_queue=MAX_QUEUED_FRAMES,
@@ -291,42 +289,6 @@ class LiveDoor:
         self._meter.add(client.caller.account, Usage(live_s=len(samples) / SAMPLE_RATE))
         if not self._meter.has_audio_left(client.caller):
             client.run_out()
-
-
-def _tls(settings: Settings) -> ssl.SSLContext | None:
-    """What the settings say about TLS. Raises `BadRequest` for a certificate that does not load."""
-    if not settings.ssl:
-        return None
-    if settings.ssl_cert is None:
-        raise BadRequest("WHISPERLIVE_SSL is on, but WHISPERLIVE_SSL_CERT names no certificate.")
-    _check_readable("WHISPERLIVE_SSL_CERT", settings.ssl_cert)
-    if settings.ssl_key is not None:
-        _check_readable("WHISPERLIVE_SSL_KEY", settings.ssl_key)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(settings.ssl_cert, settings.ssl_key, _no_password)
-    except ssl.SSLError as error:
-        raise BadRequest(
-            "The TLS certificate and its key cannot be used: WHISPERLIVE_SSL_CERT must hold a PEM "
-            "certificate chain, and WHISPERLIVE_SSL_KEY (or the same file) its unencrypted key "
-            f"({error.reason or error})."
-        ) from error
-    return context
-
-
-def _no_password() -> str:
-    """Asked for by an encrypted key; without this, OpenSSL would ask a terminal, for ever."""
-    raise BadRequest("The TLS key is encrypted: decrypt it, `openssl pkey -in KEY -out PLAIN`.")
-
-
-def _check_readable(setting: str, file: Path) -> None:
-    try:
-        with file.open("rb"):
-            pass
-    except OSError as error:
-        raise BadRequest(
-            f"The TLS file {setting}={str(file)!r} cannot be read: {error.strerror}."
-        ) from error
 
 
 async def _first_message(socket: ServerConnection) -> wire.Handshake:
