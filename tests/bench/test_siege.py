@@ -19,7 +19,13 @@ from whisperlive_hybrid.bench.command import bench_app
 from whisperlive_hybrid.bench.crowd import Crowd
 from whisperlive_hybrid.bench.load import Plan
 from whisperlive_hybrid.bench.material import Library
-from whisperlive_hybrid.bench.siege import SiegeReport, run_siege, siege_json, siege_table
+from whisperlive_hybrid.bench.siege import (
+    SiegeReport,
+    run_siege,
+    siege_json,
+    siege_table,
+    siege_verdict,
+)
 from whisperlive_hybrid.errors import BadRequest
 
 pytestmark = pytest.mark.anyio
@@ -124,6 +130,7 @@ async def test_what_falls_short_is_told(clip_folder: Path) -> None:
     )
     assert "memory 2.000 times that before" in worse.shortfalls
     assert "files are left open" in worse.shortfalls
+    assert siege_verdict(worse).startswith("Not withstood: ")
     document = json.loads(siege_json(worse, "whisperlive bench siege"))
     assert document["growth"] == 2
     assert document["phases"][2]["open_files"] == 10**6

@@ -166,7 +166,9 @@ def siege_table(report: SiegeReport) -> Table:
 
 def siege_verdict(report: SiegeReport) -> str:
     """Whether it was withstood, in a line."""
-    return f"Withstood: {', '.join(report.shortfalls) or 'yes'}"
+    if not report.shortfalls:
+        return "Withstood."
+    return f"Not withstood: {', '.join(report.shortfalls)}."
 
 
 def siege_json(report: SiegeReport, command: str) -> str:
