@@ -1,5 +1,6 @@
 """The room of live captions, with a recording in place of a microphone."""
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,23 @@ from speech_clips import Clip
 from whisperlive_hybrid.text.comparison import words_in
 
 from .conftest import Site
+
+PICKED = """
+if (navigator.mediaDevices) navigator.mediaDevices.getDisplayMedia = async () => {
+  const context = new AudioContext();
+  const bytes = Uint8Array.from(atob("RECORDING"), (letter) => letter.charCodeAt(0));
+  const sound = context.createBufferSource();
+  sound.buffer = await context.decodeAudioData(bytes.buffer);
+  const tab = context.createMediaStreamDestination();
+  sound.connect(tab);
+  sound.start();
+  const canvas = document.createElement("canvas");
+  canvas.getContext("2d");
+  [window.picture] = canvas.captureStream(1).getVideoTracks();
+  return new MediaStream([...tab.stream.getAudioTracks(), window.picture]);
+};
+"""
+"""A tab that plays a recording, as a browser hands it over when somebody has chosen it."""
 
 Meet = Callable[[WebSocketRoute, int], None]
 """What happens on a connection; they are counted from 0."""
@@ -160,6 +178,18 @@ def test_a_pause_completes_the_sentence(site: Site) -> None:
     page.get_by_role("button", name="Go on").click()
     expect(page.get_by_role("status").filter(has_text="Listening")).to_be_visible()
     ended(page)
+
+
+def test_the_sound_of_a_tab_becomes_text(site: Site, microphone: Path, said: list[str]) -> None:
+    """Its picture is not kept. Only the browser's picker is ours: nobody is there to choose."""
+    recording = base64.b64encode(microphone.read_bytes()).decode()
+    site.page.add_init_script(PICKED.replace("RECORDING", recording))
+    page = site.go("live")
+    page.get_by_role("tabpanel", name="Live").get_by_label("Language").select_option("en")
+    page.get_by_text("Tab or computer").click()
+    page.get_by_role("button", name="Start").click()
+    hears_all(page, said)
+    assert page.evaluate("window.picture.readyState") == "ended"
 
 
 def test_a_refused_microphone_is_told(site: Site) -> None:
