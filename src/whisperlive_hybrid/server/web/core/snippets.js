@@ -131,6 +131,7 @@ function javascriptLive(act, hasKey) {
   const protocols = hasKey ? `, ["bearer", process.env.${KEY_NAME}]` : "";
   const said = wishes(act).map(([name, value]) => `  ${name}: ${JSON.stringify(value)},`);
   return [
+    "// Node 22, or Node 20 with --experimental-websocket",
     'import { readFile } from "node:fs/promises";',
     "",
     "const wish = {",
