@@ -31,6 +31,7 @@ from whisperlive_hybrid.backends.base import (
     Generate,
     Work,
 )
+from whisperlive_hybrid.backends.batching import batch_key
 from whisperlive_hybrid.backends.mel import MelFeatures
 from whisperlive_hybrid.backends.tokens import WhisperVocabulary
 from whisperlive_hybrid.errors import ModelUnavailable
@@ -111,25 +112,11 @@ class Ct2Backend:
 
     def batch_key(self, work: Work) -> Hashable:
         """What items of one call must have in common."""
-        match work:
-            case Encode():
-                return (Encode, work.context_s)
-            case DetectLanguage():
-                return (DetectLanguage, work.encoded.context_s)
-            case Align():
-                start = tuple(self._vocabulary.start_sequence(work.language.code, work.task))
-                return (Align, work.encoded.context_s, start)
-            case Generate():
-                n_before_start = len(self._vocabulary.previous_text(work.options))
-                options = work.options
-                return (
-                    Generate,
-                    work.encoded.context_s,
-                    n_before_start,
-                    work.temperature,
-                    options.beam_size,
-                    options.max_new_tokens,
-                )
+        shared = batch_key(work, self._vocabulary)
+        if isinstance(work, Align):
+            start = self._vocabulary.start_sequence(work.language.code, work.task)
+            return (*shared, tuple(start))
+        return shared
 
     def encode(self, batch: Sequence[Encode]) -> list[Encoded | Exception]:
         """Log-mel features and the encoder, each window padded with silence to its context."""

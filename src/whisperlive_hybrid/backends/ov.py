@@ -29,6 +29,7 @@ from whisperlive_hybrid.backends.base import (
     Generate,
     Work,
 )
+from whisperlive_hybrid.backends.batching import batch_key
 from whisperlive_hybrid.backends.mel import MelFeatures
 from whisperlive_hybrid.backends.ov_decoder import Hidden
 from whisperlive_hybrid.backends.ov_files import ExportedSettings
@@ -107,23 +108,7 @@ class OpenVinoBackend:
 
     def batch_key(self, work: Work) -> Hashable:
         """What items of one call must have in common."""
-        match work:
-            case Encode():
-                return (Encode, work.context_s)
-            case DetectLanguage():
-                return (DetectLanguage, work.encoded.context_s)
-            case Align():
-                return (Align, work.encoded.context_s)
-            case Generate():
-                options = work.options
-                return (
-                    Generate,
-                    work.encoded.context_s,
-                    len(self._vocabulary.previous_text(options)),
-                    work.temperature,
-                    options.beam_size,
-                    options.max_new_tokens,
-                )
+        return batch_key(work, self._vocabulary)
 
     def encode(self, batch: Sequence[Encode]) -> list[Encoded | Exception]:
         """Log-mel features and the encoder, each window padded with silence to its context."""

@@ -25,6 +25,7 @@ from whisperlive_hybrid.backends.base import (
     Generate,
     Work,
 )
+from whisperlive_hybrid.backends.batching import batch_key
 from whisperlive_hybrid.backends.mel import MelFeatures
 from whisperlive_hybrid.backends.tokens import WhisperVocabulary
 from whisperlive_hybrid.backends.trt_files import EngineSettings
@@ -90,23 +91,7 @@ class TensorRtBackend:
         The runtime asks for equal temperatures and bounds only; equal lengths keep short contexts
         from waiting for long ones.
         """
-        match work:
-            case Encode():
-                return (Encode, work.context_s)
-            case DetectLanguage():
-                return (DetectLanguage, work.encoded.context_s)
-            case Align():
-                return (Align, work.encoded.context_s)
-            case Generate():
-                options = work.options
-                return (
-                    Generate,
-                    work.encoded.context_s,
-                    len(self._vocabulary.previous_text(options)),
-                    work.temperature,
-                    options.beam_size,
-                    options.max_new_tokens,
-                )
+        return batch_key(work, self._vocabulary)
 
     def encode(self, batch: Sequence[Encode]) -> list[Encoded | Exception]:
         """Log-mel features, each window padded with silence to its context."""

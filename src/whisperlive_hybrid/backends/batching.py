@@ -1,0 +1,31 @@
+"""Which work may share a call of a model, as the runtimes of Whisper have it in common."""
+
+from collections.abc import Hashable
+
+from whisperlive_hybrid.backends.base import Align, DetectLanguage, Encode, Generate, Work
+from whisperlive_hybrid.backends.tokens import WhisperVocabulary
+
+
+def batch_key(work: Work, vocabulary: WhisperVocabulary) -> tuple[Hashable, ...]:
+    """The kind of work, its encoder length, and for a hypothesis all that holds for a whole call.
+
+    Equal lengths of what stands before the start of transcript are among that: rows of one call
+    begin at the same place.
+    """
+    match work:
+        case Encode():
+            return (Encode, work.context_s)
+        case DetectLanguage():
+            return (DetectLanguage, work.encoded.context_s)
+        case Align():
+            return (Align, work.encoded.context_s)
+        case Generate():
+            options = work.options
+            return (
+                Generate,
+                work.encoded.context_s,
+                len(vocabulary.previous_text(options)),
+                work.temperature,
+                options.beam_size,
+                options.max_new_tokens,
+            )
