@@ -86,7 +86,15 @@ class DayUsedUp(LimitReached):
 
 
 class Draining(Overloaded):
-    """The server is shutting down and takes no new work."""
+    """The server is shutting down and takes no new work.
+
+    By the time that it names another server, or the next start of this one, may answer.
+    """
+
+    def __init__(
+        self, message: str = "The server is shutting down.", *, retry_after_s: float = 30.0
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
 
 
 class BackendFailed(WhisperLiveError):

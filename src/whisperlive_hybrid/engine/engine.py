@@ -42,8 +42,6 @@ PATIENCE_S: Final = {
 }
 """How long after its submission work of each class is due, in seconds."""
 
-_DRAIN_RETRY_S: Final = 30.0
-
 log = structlog.get_logger(__name__)
 
 
@@ -100,7 +98,7 @@ class Engine:
             self._draining = self._stopping = True
             self._changed.notify_all()
             for call in list(self._calls.values()):
-                self._answer(call, _draining())
+                self._answer(call, Draining())
         with anyio.CancelScope(shield=True):  # weights may not go before the last call is back
             await anyio.to_thread.run_sync(self._close)
 
@@ -207,7 +205,7 @@ class Engine:
         call = _Call(first, loop.create_future(), loop, mark, now)
         with self._changed:
             if self._draining:
-                raise _draining()
+                raise Draining
             self._scheduler.admit(first.item, continues=continues)
             self._calls[number] = call
             self._changed.notify()
@@ -359,7 +357,3 @@ def _translated(error: Exception) -> Exception:
     failed = BackendFailed("The model failed on this audio.")
     failed.__cause__ = error
     return failed
-
-
-def _draining() -> Draining:
-    return Draining("The server is shutting down.", retry_after_s=_DRAIN_RETRY_S)

@@ -1,14 +1,9 @@
 """The work that the HTTP door has taken: how much there is, and whether more is taken."""
 
-from typing import Final
-
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whisperlive_hybrid.errors import Draining
-
-_RETRY_AFTER_S: Final = 30.0
-"""By then another server, or the next start of this one, may answer."""
 
 
 class Work:
@@ -26,7 +21,7 @@ class Work:
     def begin(self) -> None:
         """One more; raises `Draining`."""
         if self.is_draining:
-            raise Draining("The server is shutting down.", retry_after_s=_RETRY_AFTER_S)
+            raise Draining
         self.n_requests += 1
 
     def end(self) -> None:
