@@ -13,7 +13,7 @@ PACKAGE = "whisperlive_hybrid"
 SOURCE = Path(whisperlive_hybrid.__file__).parent
 
 LAYERS = [
-    ("vocabulary", ["types", "errors", "config", "cores", "languages"]),
+    ("vocabulary", ["types", "errors", "config", "cores", "ip", "languages"]),
     (
         "pure core",
         [

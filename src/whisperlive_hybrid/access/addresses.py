@@ -2,20 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-    ip_network,
-)
+from ipaddress import IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
 from whisperlive_hybrid.errors import BadRequest
-
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
+from whisperlive_hybrid.ip import Address, Network, plain
 
 SUBSCRIBER_BITS: Final = 64
 """A customer of an IPv6 network has at least a /64 (RFC 6177), so single addresses bound nobody."""
@@ -68,6 +59,12 @@ def subscriber(address: str) -> str:
     return str(read or address)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host, an address or a name, is this machine and nobody else can reach it."""
+    address = read_address(host)
+    return host.lower() == "localhost" or (address is not None and address.is_loopback)
+
+
 def _network(written: str) -> Network:
     try:
         return ip_network(written)
@@ -85,8 +82,6 @@ def read_address(written: str) -> Address | None:
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        address = ip_address(text)
+        return plain(ip_address(text))
     except ValueError:
         return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address

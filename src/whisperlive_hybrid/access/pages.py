@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from whisperlive_hybrid.access.addresses import read_address
+from whisperlive_hybrid.access.addresses import is_loopback, read_address
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import BadRequest, Forbidden
 
@@ -46,7 +46,7 @@ class Pages:
     def of_files(settings: Settings) -> "Pages":
         """Those of the file door. Raises `BadRequest` for a list that makes no sense."""
         hosts = frozenset(_listed_host(each) for each in _entries(settings.allowed_hosts))
-        if not hosts and not _is_loopback(settings.host):
+        if not hosts and not is_loopback(settings.host):
             hosts = frozenset({ANY})
         return Pages(
             frozenset(_listed_origin(each) for each in _entries(settings.allowed_origins)),
@@ -61,7 +61,7 @@ class Pages:
         Raises as `of_files`.
         """
         pages = replace(Pages.of_files(settings), ports=None, takes_installed=True)
-        if pages.origins or _is_loopback(settings.host):
+        if pages.origins or is_loopback(settings.host):
             return pages
         return replace(pages, origins=frozenset({OPAQUE}))
 
@@ -148,8 +148,3 @@ def _listed_host(entry: str) -> str:
             f"speech.example.com or {ANY}."
         )
     return host["name"].rstrip(".")
-
-
-def _is_loopback(host: str) -> bool:
-    address = read_address(host)
-    return host.lower() == "localhost" or (address is not None and address.is_loopback)

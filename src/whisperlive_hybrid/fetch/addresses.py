@@ -6,23 +6,14 @@ what only we can reach (server-side request forgery).
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-    ip_network,
-)
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
 
 import httpx
 
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.fetch.urls import host_name
-
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
+from whisperlive_hybrid.ip import Address, Network, plain
 
 # The IANA special-purpose address registries (RFC 6890), written out: what the standard library
 # calls private or global has changed between patch releases of Python.
@@ -64,12 +55,6 @@ _SPECIAL_V6: Final = tuple(
 
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 """IPv4 as machines without IPv4 see it (RFC 6052): the last 32 bits are the address."""
-
-
-def plain(address: Address) -> Address:
-    """The address that a socket would reach: ::ffff:10.0.0.1 is 10.0.0.1."""
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
 
 
 def is_public(address: Address) -> bool:

@@ -15,7 +15,8 @@ import anyio
 import httpcore
 
 from whisperlive_hybrid.errors import BadRequest, RemoteFailed
-from whisperlive_hybrid.fetch.addresses import Address, AllowList, plain
+from whisperlive_hybrid.fetch.addresses import AllowList
+from whisperlive_hybrid.ip import Address, plain
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Host and port to addresses in the order to try them; raises OSError."""

@@ -2,7 +2,7 @@
 
 import structlog
 
-from whisperlive_hybrid.access.addresses import Proxies, read_address
+from whisperlive_hybrid.access.addresses import Proxies, is_loopback
 from whisperlive_hybrid.access.doorkeeper import Doorkeeper
 from whisperlive_hybrid.access.keyring import KeyRing, KeySource
 from whisperlive_hybrid.config import Settings
@@ -25,7 +25,7 @@ def doorkeeper_for(settings: Settings, keys: KeySource) -> Doorkeeper:
 def tell_risks(settings: Settings, doorkeeper: Doorkeeper) -> None:
     """Warn where everybody comes in, or nobody."""
     if doorkeeper.ring is None:
-        if not _is_this_machines(settings.host):
+        if not is_loopback(settings.host):
             log.warning(
                 "everybody who can reach this address may use the server; "
                 "WHISPERLIVE_AUTH=true asks for keys",
@@ -36,8 +36,3 @@ def tell_risks(settings: Settings, doorkeeper: Doorkeeper) -> None:
             "WHISPERLIVE_AUTH is on and there is no key yet, so nobody can use the server; "
             "make one: whisperlive keys make NAME"
         )
-
-
-def _is_this_machines(host: str) -> bool:
-    address = read_address(host)
-    return host.lower() == "localhost" or (address is not None and address.is_loopback)
