@@ -33,6 +33,7 @@ LAYERS = [
             "access.pages",
             "access.tokens",
             "access.usage",
+            "access.wrong_keys",
             "engine.scheduler",
             "engine.tally",
             "telemetry.last_minute",

@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = None
     """One more key that opens both doors, an admin's, for containers in which nobody can run a
     command; also what `whisperlive transcribe --jobs-url` sends to its server."""
+    wrong_keys_per_minute: int = Field(default=30, ge=0)
+    """Wrong keys that one address may show and be refused at once; further ones are refused after
+    a second. 0: all at once."""
     drain_s: float = Field(default=30, ge=0)
     """How many seconds a shutdown waits for work in flight."""
     connections_per_address: int = Field(default=256, ge=1)

@@ -58,7 +58,16 @@ class Forbidden(BadRequest):
 
 
 class Unauthenticated(BadRequest):
-    """No key was shown, or one that opens nothing; another key will help."""
+    """No key was shown, or one that opens nothing; another key will help.
+
+    The answer is to be given after `answer_after_s`: guesses are to be slow.
+    """
+
+    def __init__(
+        self, message: str, *, code: str | None = None, answer_after_s: float = 0.0
+    ) -> None:
+        super().__init__(message, code=code)
+        self.answer_after_s = answer_after_s
 
 
 class Conflict(BadRequest):

@@ -6,6 +6,7 @@ from known_keys import Keys
 from whisperlive_hybrid.access.addresses import Proxies
 from whisperlive_hybrid.access.doorkeeper import MOST_TOKENS, Doorkeeper
 from whisperlive_hybrid.access.keyring import KeyRing
+from whisperlive_hybrid.access.wrong_keys import PAUSE_S, WrongKeys
 from whisperlive_hybrid.errors import Unauthenticated
 
 
@@ -34,6 +35,21 @@ def test_a_thousand_tries_in_one_request_are_a_few() -> None:
     keys = Keys()
     with pytest.raises(Unauthenticated):
         Doorkeeper(KeyRing(keys)).caller("a", [], ["wrong"] * MOST_TOKENS + [keys.made(1)])
+
+
+def test_only_wrong_keys_are_held_back() -> None:
+    """Neither a right one from the same address, nor somebody who has shown none."""
+    keys = Keys()
+    keeper = Doorkeeper(KeyRing(keys), wrong_keys=WrongKeys(1, lambda: 1000.0))
+
+    def pause(*shown: str) -> float:
+        with pytest.raises(Unauthenticated) as refusal:
+            keeper.caller("192.0.2.1", [], shown)
+        return refusal.value.answer_after_s
+
+    assert [pause("wrong"), pause("wrong"), pause("wlk_any")] == [0, PAUSE_S, PAUSE_S]
+    assert pause() == 0
+    assert keeper.caller("192.0.2.1", [], [keys.made(1)]).key
 
 
 def test_without_keys_everybody_is_known_by_address() -> None:

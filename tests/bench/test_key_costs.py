@@ -3,7 +3,7 @@
 import pytest
 
 from whisperlive_hybrid.bench.key_costs import costs, headers
-from whisperlive_hybrid.bench.key_target import served
+from whisperlive_hybrid.bench.key_target import UNPAUSED, served
 from whisperlive_hybrid.bench.onslaught import onslaught
 
 pytestmark = pytest.mark.anyio
@@ -23,11 +23,11 @@ def test_each_kind_of_wrong_key_is_what_it_says() -> None:
 
 async def test_a_server_is_measured() -> None:
     """Its own, with a key; right keys are let in and wrong ones are not, at both doors."""
-    async with served() as target:
+    async with served(UNPAUSED) as target:
         found = {cost.kind: cost.status for cost in costs(target, rounds=3)}
         assert found.pop("right key") == 200
         assert set(found.values()) == {401}
-        felt = await onslaught(target, tries=20, attackers=2)
+        felt = await onslaught(target, tries=20, connections=4)
     assert felt.tries == 20
     assert min(felt.before, felt.during, felt.after) > 0
     assert felt.rss_after_mb is not None

@@ -48,3 +48,11 @@ def test_a_key_in_the_environment_asks_for_nothing_by_itself() -> None:
     assert keeper.ring is None
     with pytest.raises(BadRequest, match="WHISPERLIVE_API_KEY"):
         doorkeeper_for(Settings(auth=True, api_key=SecretStr("two words")), NO_KEYS)
+
+
+def test_wrong_keys_are_held_back_unless_0_switches_it_off() -> None:
+    """By default; a person who mistypes one a few times feels nothing of it."""
+    usual = doorkeeper_for(Settings(auth=True), NO_KEYS).wrong_keys
+    assert usual is not None
+    assert [bool(usual.pause_s("192.0.2.1")) for _ in range(31)] == [False] * 30 + [True]
+    assert doorkeeper_for(Settings(auth=True, wrong_keys_per_minute=0), NO_KEYS).wrong_keys is None

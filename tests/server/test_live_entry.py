@@ -1,6 +1,7 @@
 """Who comes in through the live door, over real sockets and with real clients."""
 
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,7 @@ from live_clients import UID, OpenDoor, open_door
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
+from whisperlive_hybrid.access import wrong_keys
 from whisperlive_hybrid.access.caller import Caller
 from whisperlive_hybrid.errors import Unauthenticated, kind_of
 
@@ -138,6 +140,16 @@ async def test_the_client_library_of_whisper_live_with_a_key() -> None:
         with pytest.raises(websocket.WebSocketBadStatusException) as refusal:
             await anyio.to_thread.run_sync(greeted, "", [], [])
         assert refusal.value.status_code == 401
+
+
+async def test_guesses_wait_for_their_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first wrong key of a minute is refused at once, the next is not."""
+    monkeypatch.setattr(wrong_keys, "PAUSE_S", 0.5)
+    async with open_door(keys=Keys(), auth=True, wrong_keys_per_minute=1) as door:
+        assert await status(door, "/?token=wrong") == 401
+        began = time.monotonic()
+        assert await status(door, "/?token=wrong") == 401
+        assert time.monotonic() - began > 0.5
 
 
 async def test_without_keys_none_is_asked_for() -> None:

@@ -7,6 +7,7 @@ from typing import Final
 from whisperlive_hybrid.access.addresses import Proxies
 from whisperlive_hybrid.access.caller import Caller
 from whisperlive_hybrid.access.keyring import KeyRing
+from whisperlive_hybrid.access.wrong_keys import WrongKeys
 from whisperlive_hybrid.errors import Unauthenticated
 
 MOST_TOKENS: Final = 8
@@ -15,11 +16,13 @@ MOST_TOKENS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Doorkeeper:
-    """Asks for keys, or for nothing; remembers nobody whom it has turned away."""
+    """Asks for keys, or for nothing."""
 
     ring: KeyRing | None = None
     """None: whoever comes may come in."""
     proxies: Proxies = field(default_factory=Proxies)
+    wrong_keys: WrongKeys | None = None
+    """None: all are refused at once."""
 
     def stranger(self, peer: str, forwarded: Iterable[str]) -> Caller:
         """Whoever asks for what is open to all; `forwarded` are its X-Forwarded-For headers."""
@@ -39,7 +42,10 @@ class Doorkeeper:
             if card is not None:
                 return Caller(stranger.address, card)
         if tokens:
-            raise Unauthenticated("Incorrect API key provided.", code="invalid_api_key")
+            pause_s = self.wrong_keys.pause_s(stranger.address) if self.wrong_keys else 0.0
+            raise Unauthenticated(
+                "Incorrect API key provided.", code="invalid_api_key", answer_after_s=pause_s
+            )
         raise Unauthenticated(
             "You didn't provide an API key. You need to provide your API key in an Authorization "
             "header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
@@ -18,6 +18,12 @@ from whisperlive_hybrid.bench.serving import serving
 
 PATH: Final = "/v1/models"
 """Asked for: it costs little besides the key."""
+
+UNPAUSED: Final = {"WHISPERLIVE_WRONG_KEYS_PER_MINUTE": "0"}
+"""Settings of a server that refuses every wrong key at once: it can be seen what one costs."""
+
+AS_INSTALLED: Final = {"WHISPERLIVE_CONNECTIONS_PER_ADDRESS": "256"}
+"""And of one that has only the usual limits, where `serving` lifts one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +38,10 @@ class Target:
 
 
 @asynccontextmanager
-async def served() -> AsyncIterator[Target]:
-    """Our own server with the demo model and one key, while inside."""
+async def served(more: Mapping[str, str]) -> AsyncIterator[Target]:
+    """Our own server with the demo model, one key and `more` settings, while inside."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as data:
-        settings = {"WHISPERLIVE_DATA_DIR": data, "WHISPERLIVE_AUTH": "true"}
+        settings = {"WHISPERLIVE_DATA_DIR": data, "WHISPERLIVE_AUTH": "true", **more}
         command = [sys.executable, "-m", "whisperlive_hybrid", "keys", "make", "bench"]
         made = await anyio.run_process(
             command, stderr=subprocess.DEVNULL, env={**os.environ, **settings}

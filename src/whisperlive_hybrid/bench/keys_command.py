@@ -1,5 +1,6 @@
 """`whisperlive bench keys`: what wrong keys cost, told as a table."""
 
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Annotated
 
@@ -8,7 +9,7 @@ import anyio.to_thread
 import typer
 from rich.table import Table
 
-from whisperlive_hybrid.bench.key_target import Target, served
+from whisperlive_hybrid.bench.key_target import AS_INSTALLED, UNPAUSED, Target, served
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.terminal import out
 
@@ -24,25 +25,33 @@ def keys(
     server_pid: Annotated[int | None, typer.Option(help="Whose memory to read.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Requests of each kind.")] = 2000,
     tries: Annotated[int, typer.Option(min=10, help="Wrong keys tried at both doors.")] = 10_000,
-    attackers: Annotated[int, typer.Option(min=1, help="Processes that try them.")] = 2,
+    connections: Annotated[int, typer.Option(min=2, help="Over which they are tried.")] = 200,
 ) -> None:
     """Try wrong keys: whether their refusal tells anything, and who else feels them."""
     if not serve and not (http_url and live_url and key.startswith("wlk_")):
         raise BadRequest("Give --serve, or --http-url, --live-url and a key made by us (--key).")
-    given = nullcontext(Target(http_url, live_url, key, server_pid))
-    anyio.run(_measure, served() if serve else given, rounds, tries, attackers)
+
+    def opened(settings: Mapping[str, str]) -> AbstractAsyncContextManager[Target]:
+        given = Target(http_url, live_url, key, server_pid)
+        return served(settings) if serve else nullcontext(given)
+
+    anyio.run(_measure, opened, rounds, tries, connections)
 
 
 async def _measure(
-    opened: AbstractAsyncContextManager[Target], rounds: int, tries: int, attackers: int
+    opened: Callable[[Mapping[str, str]], AbstractAsyncContextManager[Target]],
+    rounds: int,
+    tries: int,
+    connections: int,
 ) -> None:
     # Not above: `whisperlive --help` is to load no client.
     from whisperlive_hybrid.bench.key_costs import costs  # noqa: PLC0415
     from whisperlive_hybrid.bench.onslaught import onslaught  # noqa: PLC0415 (as above)
 
-    async with opened as target:
+    async with opened(UNPAUSED) as target:
         measured = await anyio.to_thread.run_sync(costs, target, rounds)
-        felt = await onslaught(target, tries, attackers)
+    async with opened(AS_INSTALLED) as target:
+        felt = await onslaught(target, tries, connections)
     table = Table("shown", "answer", "median, µs", "p95, µs")
     for cost in measured:
         times = (f"{cost.median * 1e6:.0f}", f"{cost.p95 * 1e6:.0f}")

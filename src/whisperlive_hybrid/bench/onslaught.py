@@ -5,9 +5,12 @@ import socket
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
+from queue import Empty, Queue
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -22,6 +25,9 @@ from whisperlive_hybrid.errors import ServerUnusable
 
 REQUESTS: Final = 20
 """Of the good client, before and after."""
+
+PROCESSES: Final = 2
+"""That try keys, so that no one interpreter is what bounds them."""
 
 _SETTLE_S: Final = 1.0
 """Before memory is read: what the last connections held is then free."""
@@ -47,7 +53,7 @@ class Onslaught:
     rss_after_mb: float | None
 
 
-async def onslaught(target: Target, tries: int, attackers: int, seed: int = 0) -> Onslaught:
+async def onslaught(target: Target, tries: int, connections: int, seed: int = 0) -> Onslaught:
     """Have a clip read again and again while others try wrong keys at both doors."""
     clip = (files("whisperlive_hybrid") / "assets" / "samples" / "en.flac").read_bytes()
     good = partial(_transcribe, target, clip)
@@ -59,8 +65,9 @@ async def onslaught(target: Target, tries: int, attackers: int, seed: int = 0) -
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_until, is_over, good, during)
         async with anyio.create_task_group() as wrong:
-            for number in range(attackers):
-                attack = partial(_attack, target, tries // attackers, seed + number)
+            for number in range(PROCESSES):
+                share = (tries // PROCESSES, connections // PROCESSES)
+                attack = partial(_attack, target, *share, seed + number)
                 wrong.start_soon(anyio.to_process.run_sync, attack)
         seconds = time.perf_counter() - began
         is_over.set()
@@ -100,17 +107,27 @@ def _transcribe(target: Target, clip: bytes) -> float:
     return time.perf_counter() - began
 
 
-def _attack(target: Target, tries: int, seed: int) -> None:
+def _attack(target: Target, tries: int, connections: int, seed: int) -> None:
     """Try keys, half of them at each door; blocking, and best in a process of its own."""
-    draw, connection = random.Random(seed), connected(target.http_url)
-    key_id = target.token.split("_")[1]
-    for number in range(tries):
-        shown = f"Bearer wlk_{key_id}_{draw.randbytes(32).hex()}"
-        is_live = number % 2 == 0
-        status = _upgrade(target.live_url, shown) if is_live else asked(connection, shown)[1]
-        if status != 401:
-            raise ServerUnusable(f"A wrong key was answered {status}.")
-    connection.close()
+    draw, key_id = random.Random(seed), target.token.split("_")[1]
+    left = Queue[str]()
+    for _ in range(tries):
+        left.put(f"Bearer wlk_{key_id}_{draw.randbytes(32).hex()}")
+    with ThreadPoolExecutor(connections) as pool:
+        guessers = [pool.submit(_guess, target, left, n % 2 == 0) for n in range(connections)]
+    for guesser in guessers:
+        guesser.result()
+
+
+def _guess(target: Target, left: "Queue[str]", is_live: bool) -> None:
+    """Try keys at one door until none is left; a live door closes after each of them."""
+    connection = connected(target.http_url)
+    with suppress(Empty), closing(connection):
+        while True:
+            shown = left.get_nowait()
+            status = _upgrade(target.live_url, shown) if is_live else asked(connection, shown)[1]
+            if status != 401:
+                raise ServerUnusable(f"A wrong key was answered {status}.")
 
 
 def _upgrade(url: str, shown: str) -> int:

@@ -1,10 +1,13 @@
 """Who may come in, as the settings say; and what an operator should know about that."""
 
+import time
+
 import structlog
 
 from whisperlive_hybrid.access.addresses import Proxies, is_loopback
 from whisperlive_hybrid.access.doorkeeper import Doorkeeper
 from whisperlive_hybrid.access.keyring import KeyRing, KeySource
+from whisperlive_hybrid.access.wrong_keys import WrongKeys
 from whisperlive_hybrid.config import Settings
 
 log = structlog.get_logger(__name__)
@@ -19,7 +22,9 @@ def doorkeeper_for(settings: Settings, keys: KeySource) -> Doorkeeper:
     if not settings.auth:
         return Doorkeeper(proxies=proxies)
     given = settings.api_key
-    return Doorkeeper(KeyRing(keys, given.get_secret_value() if given else None), proxies)
+    ring = KeyRing(keys, given.get_secret_value() if given else None)
+    at_once = settings.wrong_keys_per_minute
+    return Doorkeeper(ring, proxies, WrongKeys(at_once, time.monotonic) if at_once else None)
 
 
 def tell_risks(settings: Settings, doorkeeper: Doorkeeper) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+import anyio
 import structlog
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
@@ -40,7 +41,7 @@ class LiveEntry:
     pages: Pages
     metrics: DoorMetrics
 
-    def screen(self, connection: ServerConnection, request: Request) -> Response | None:
+    async def screen(self, connection: ServerConnection, request: Request) -> Response | None:
         """None for a client that may come in, or else the answer in place of the upgrade."""
         assert isinstance(connection, LiveConnection)  # noqa: S101 (the door makes no others)
         headers = request.headers
@@ -52,6 +53,7 @@ class LiveEntry:
             return connection.respond(HTTPStatus.FORBIDDEN, f"{error.message}\n")
         except Unauthenticated as error:
             self._note("client refused", error)
+            await anyio.sleep(error.answer_after_s)
             response = connection.respond(HTTPStatus.UNAUTHORIZED, UNAUTHORIZED)
             response.headers["WWW-Authenticate"] = "Bearer"
             return response

@@ -1,6 +1,7 @@
 """Who asks over HTTP, and who is turned away."""
 
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
 
+from whisperlive_hybrid.access import wrong_keys
 from whisperlive_hybrid.access.addresses import Proxies
 from whisperlive_hybrid.access.doorkeeper import Doorkeeper
 from whisperlive_hybrid.backends.fake import speak
@@ -116,6 +118,20 @@ async def test_a_missing_key_and_a_wrong_one(open_door: OpenDoor) -> None:
             assert fault(refused) == (401, "invalid_api_key")
             assert wrong not in refused.text
             assert refused.headers["x-request-id"]
+
+
+async def test_guesses_wait_for_their_answer(
+    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first wrong key of a minute is refused at once, the next is not."""
+    monkeypatch.setattr(wrong_keys, "PAUSE_S", 0.5)
+    settings = {**AUTH, "wrong_keys_per_minute": 1}
+    async with open_door(settings=settings, keys=Keys()) as (app, _), client(app) as door:
+        assert fault(await door.get("/v1/models", headers=bearer("wrong")))
+        began = time.monotonic()
+        refused = await door.get("/v1/models", headers=bearer("wrong"))
+        assert fault(refused) == (401, "invalid_api_key")
+        assert time.monotonic() - began > 0.5
 
 
 async def test_older_routes_have_their_own_shape(open_door: OpenDoor) -> None:

@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+import anyio
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -41,6 +42,7 @@ class Identify:
             caller = self._caller(HTTPConnection(scope))
         except Unauthenticated as error:
             note_failure(scope, error)
+            await anyio.sleep(error.answer_after_s)
             await reply_to(scope["path"], error)(scope, receive, send)
             return
         scope.setdefault("state", {})[_CALLER] = caller
