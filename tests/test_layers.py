@@ -51,7 +51,17 @@ LAYERS = [
     ),
     (
         "adapters",
-        ["backends", "models", "model_formats", "media", "fetch", "disk", "store", "telemetry"],
+        [
+            "backends",
+            "models",
+            "model_formats",
+            "media",
+            "fetch",
+            "disk",
+            "store",
+            "telemetry",
+            "tuning",
+        ],
     ),
     ("engine", ["engine.engine"]),
     ("parts of use cases", ["language_lock", "captions", "delays", "progress"]),

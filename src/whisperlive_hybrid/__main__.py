@@ -1,6 +1,6 @@
 """The entry point of the command `whisperlive`, and of `python -m whisperlive_hybrid`."""
 
-from whisperlive_hybrid.backends.tuning import tune_process
+from whisperlive_hybrid.tuning import tune_process
 
 
 def main() -> None:

@@ -34,6 +34,7 @@ from whisperlive_hybrid.terminal import (
     note,
     out,
 )
+from whisperlive_hybrid.tuning import set_aside
 from whisperlive_hybrid.types import DecodeOptions
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def serve(
     from whisperlive_hybrid.server import app as server  # noqa: PLC0415 (slow to load)
 
     others = server.models_on_demand(settings)
-    anyio.run(partial(server.serve, loaded, settings, _announce, others=others))
+    anyio.run(partial(server.serve, loaded, settings, _opened, others=others))
 
 
 @app.command()
@@ -191,6 +192,12 @@ def version() -> None:
 def sample_clip() -> Path:
     """A short English clip that ships with the package."""
     return Path(str(files("whisperlive_hybrid") / "assets" / "samples" / "en.flac"))
+
+
+def _opened(doors: "OpenDoors") -> None:
+    """Everything is loaded, and the doors are open."""
+    set_aside()
+    _announce(doors)
 
 
 def _announce(doors: "OpenDoors") -> None:

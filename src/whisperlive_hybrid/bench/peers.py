@@ -22,7 +22,7 @@ _PROGRAM: Final = (
 )
 
 _OUR_TUNING: Final = ("OPENBLAS_NUM_THREADS",)
-"""What our own command puts into its environment (backends/tuning.py): not for others."""
+"""What our own command puts into its environment (tuning.py): not for others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ from whisperlive_hybrid.server.http.status import Operation
 from whisperlive_hybrid.server.http.work import Work
 from whisperlive_hybrid.server.listening import Census, Listener, listen
 from whisperlive_hybrid.server.live_entry import LiveEntry
+from whisperlive_hybrid.server.upkeep import keep_small
 from whisperlive_hybrid.server.ws import LiveDoor
 from whisperlive_hybrid.store.access import open_access_store
 from whisperlive_hybrid.store.store import open_store
@@ -141,6 +142,7 @@ async def serve(
             tasks.start_soon(pool.run)
             tasks.start_soon(jobs.run)
             tasks.start_soon(accounts.bookkeeper.run)
+            tasks.start_soon(keep_small)
             tasks.start_soon(_stop_on_signal, stop)
             on_open(OpenDoors(live_port, http_port, engine.capabilities))
             await stop.wait()
