@@ -25,6 +25,7 @@ from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.server.admission import doorkeeper_for
 from whisperlive_hybrid.server.listening import Census, listen
 from whisperlive_hybrid.server.live_entry import LiveEntry
+from whisperlive_hybrid.server.live_stream import LiveMeans
 from whisperlive_hybrid.server.ws import LiveDoor
 from whisperlive_hybrid.telemetry.metrics import Metrics
 from whisperlive_hybrid.transcribe import VoiceDetector
@@ -187,7 +188,8 @@ async def open_door(
         meter = Meter(limits_for_all(chosen), time.time)
         keeper = doorkeeper_for(chosen, keys)
         entry = LiveEntry(keeper, Pages.of_live(chosen), metrics.doors)
-        live = LiveDoor(engine, detector or EnergyVad(), chosen, meter, entry, metrics.doors)
+        means = LiveMeans(engine, detector or EnergyVad(), chosen, meter, metrics.doors)
+        live = LiveDoor(means, entry)
         listener = listen("127.0.0.1", 0, Census(1000, 1000), speaks_tls=chosen.ssl)
         server = await stack.enter_async_context(live.listening(listener))
         port: int = next(iter(server.sockets)).getsockname()[1]

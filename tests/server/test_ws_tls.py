@@ -27,6 +27,7 @@ from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.server import ws
 from whisperlive_hybrid.server.listening import Census, Listener, listen
 from whisperlive_hybrid.server.live_entry import LiveEntry
+from whisperlive_hybrid.server.live_stream import LiveMeans
 from whisperlive_hybrid.server.ws import LiveDoor
 from whisperlive_hybrid.telemetry.metrics import Metrics
 
@@ -53,6 +54,11 @@ def no_limits() -> Meter:
     return Meter(Limits(), time.time)
 
 
+def door_of(engine: Engine, settings: Settings) -> LiveDoor:
+    """A door that lets everybody in."""
+    return LiveDoor(LiveMeans(engine, EnergyVad(), settings, no_limits()), anybody())
+
+
 async def test_a_client_with_the_right_authority_is_served(tmp_path: Path) -> None:
     """`wss://` works with a certificate and key from files, and the client can check them."""
     authority = trustme.CA()
@@ -63,7 +69,7 @@ async def test_a_client_with_the_right_authority_is_served(tmp_path: Path) -> No
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
     async with Engine(FakeBackend()) as engine:
-        door = LiveDoor(engine, EnergyVad(), tls_settings(certificate, key), no_limits(), anybody())
+        door = door_of(engine, tls_settings(certificate, key))
         async with door.listening(listener()) as server:
             port = next(iter(server.sockets)).getsockname()[1]
             async with connect(
@@ -83,9 +89,7 @@ async def test_a_peer_that_never_shakes_hands_is_let_go(
     authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(certificate)
     census = Census(10, 10)
     async with Engine(FakeBackend()) as engine:
-        door = LiveDoor(
-            engine, EnergyVad(), tls_settings(certificate, None), no_limits(), anybody()
-        )
+        door = door_of(engine, tls_settings(certificate, None))
         async with door.listening(listener(census)) as server:
             port = next(iter(server.sockets)).getsockname()[1]
             async with await anyio.connect_tcp("127.0.0.1", port) as silent:
@@ -103,7 +107,7 @@ async def test_an_encrypted_key_is_told(tmp_path: Path) -> None:
     encrypted = BestAvailableEncryption(b"hush")
     key.write_bytes(plain.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encrypted))
     async with Engine(FakeBackend()) as engine:
-        door = LiveDoor(engine, EnergyVad(), tls_settings(certificate, key), no_limits(), anybody())
+        door = door_of(engine, tls_settings(certificate, key))
         with listener() as unused, pytest.raises(BadRequest, match="The TLS key is encrypted"):
             async with door.listening(unused):
                 pass
@@ -119,9 +123,7 @@ async def test_a_certificate_that_cannot_be_used_is_one_clear_error(tmp_path: Pa
             (tmp_path / "missing.pem", "missing.pem' cannot be read: No such file"),
             (broken, "WHISPERLIVE_SSL_CERT must hold a PEM certificate chain"),
         ):
-            door = LiveDoor(
-                engine, EnergyVad(), tls_settings(certificate, None), no_limits(), anybody()
-            )
+            door = door_of(engine, tls_settings(certificate, None))
             with listener() as unused, pytest.raises(BadRequest, match=told):
                 async with door.listening(unused):
                     pass

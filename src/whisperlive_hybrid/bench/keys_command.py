@@ -25,7 +25,7 @@ def keys(
     server_pid: Annotated[int | None, typer.Option(help="Whose memory to read.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Requests of each kind.")] = 2000,
     tries: Annotated[int, typer.Option(min=10, help="Wrong keys tried at both doors.")] = 10_000,
-    connections: Annotated[int, typer.Option(min=2, help="Over which they are tried.")] = 200,
+    connections: Annotated[int, typer.Option(min=2, help="Over which they are tried.")] = 100,
 ) -> None:
     """Try wrong keys: whether their refusal tells anything, and who else feels them."""
     if not serve and not (http_url and live_url and key.startswith("wlk_")):

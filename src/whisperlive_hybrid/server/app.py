@@ -38,6 +38,7 @@ from whisperlive_hybrid.server.http.status import Operation
 from whisperlive_hybrid.server.http.work import Work
 from whisperlive_hybrid.server.listening import Census, Listener, listen
 from whisperlive_hybrid.server.live_entry import LiveEntry
+from whisperlive_hybrid.server.live_stream import LiveMeans
 from whisperlive_hybrid.server.upkeep import keep_small
 from whisperlive_hybrid.server.ws import LiveDoor
 from whisperlive_hybrid.store.access import open_access_store
@@ -111,7 +112,8 @@ async def serve(
         operation = Operation(metrics, tracing.tracer, store.counts)
         entry = LiveEntry(doorkeeper, Pages.of_live(settings), metrics.doors)
         live = LiveDoor(
-            engine, detector, settings, accounts.meter, entry, metrics.doors, tracing.tracer
+            LiveMeans(engine, detector, settings, accounts.meter, metrics.doors, tracing.tracer),
+            entry,
         )
         jobs = await open_jobs(means, settings)
         app = build_http_app(

@@ -122,6 +122,11 @@ class Client:
         return asyncio.ensure_future(await taken(socket, socket.ping(), self._ping_s))
 
 
+async def send(socket: ServerConnection, message: str, ping_s: float) -> None:
+    """Send a message; a client that takes nothing for as long as a ping may take is cut off."""
+    await taken(socket, socket.send(message), 2 * ping_s)
+
+
 async def taken(socket: ServerConnection, sending: Awaitable[T], seconds: float) -> T:
     """The result of `sending`; a client that takes nothing for so long is cut off."""
     with anyio.move_on_after(seconds):
