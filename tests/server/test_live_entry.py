@@ -16,7 +16,9 @@ from websockets.typing import Origin, Subprotocol
 
 from whisperlive_hybrid.access import wrong_keys
 from whisperlive_hybrid.access.caller import Caller
+from whisperlive_hybrid.backends.fake import speak
 from whisperlive_hybrid.errors import Unauthenticated, kind_of
+from whisperlive_hybrid.server import ws
 
 pytestmark = pytest.mark.anyio
 
@@ -86,15 +88,32 @@ async def test_a_client_is_known_by_its_key() -> None:
         assert admitted.caller == Caller("127.0.0.1", keys.known["000000000001"].card)
 
 
-async def test_a_revoked_key_opens_no_more_streams() -> None:
-    """Those that are open go on: a caption is not cut off in the middle."""
-    async with guarded() as (door, keys, token), door.client(f"/?token={token}") as client:
-        await client.greet()
-        await client.next()
+async def test_a_revoked_key_opens_no_more_streams_and_ends_those_that_are_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the text of what was said, also if nothing more is; other keys are not concerned."""
+    monkeypatch.setattr(ws, "REVOKED_EVERY_S", 0.01)
+    keys = Keys()
+    revoked, other = bearer(keys.made(1)), bearer(keys.made(2))
+    async with (
+        open_door(keys=keys, auth=True) as door,
+        anyio.create_task_group() as tasks,
+        door.admitted_from(revoked) as theirs,
+        door.admitted_from(other) as ours,
+    ):
+        tasks.start_soon(door.live.heed_revocations)
+        await theirs.say(speak([1, 2]))
+        await theirs.until_text()
         keys.revoke(1)
-        assert await status(door, f"/?token={token}") == 401
-        await client.end()
-        assert (await client.rest())[0]["message"] == "SERVER_READY"
+        assert await status(door, additional_headers=revoked) == 401
+        await theirs.rest()
+        assert theirs.text == "w1 w2"
+        assert theirs.messages[-1]["message"] == "DISCONNECT"
+        assert theirs.closed_with == 1000
+        assert await status(door, additional_headers=other) == 101
+        await ours.end()
+        assert "DISCONNECT" not in str(await ours.rest())
+        tasks.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize(

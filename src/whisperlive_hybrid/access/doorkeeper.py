@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from whisperlive_hybrid.access.addresses import Proxies
-from whisperlive_hybrid.access.caller import Caller
+from whisperlive_hybrid.access.caller import Caller, KeyCard
 from whisperlive_hybrid.access.keyring import KeyRing
 from whisperlive_hybrid.access.wrong_keys import WrongKeys
 from whisperlive_hybrid.errors import Unauthenticated
@@ -51,6 +51,13 @@ class Doorkeeper:
             "header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
         )
 
+    def has_revoked(self, caller: Caller) -> bool:
+        """Whether the key that somebody came in with opens nothing any more."""
+        return caller.key is not None and self._card(caller.account) is None
+
     def owner(self, account: str) -> Caller:
         """Whoever an account stands for, with the limits that its key has now."""
-        return Caller.of(account, self.ring.card_of(account) if self.ring else None)
+        return Caller.of(account, self._card(account))
+
+    def _card(self, account: str) -> KeyCard | None:
+        return self.ring.card_of(account) if self.ring else None

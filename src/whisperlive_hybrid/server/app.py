@@ -144,6 +144,7 @@ async def serve(
             tasks.start_soon(pool.run)
             tasks.start_soon(jobs.run)
             tasks.start_soon(accounts.bookkeeper.run)
+            tasks.start_soon(live.heed_revocations)
             tasks.start_soon(keep_small)
             tasks.start_soon(_stop_on_signal, stop)
             on_open(OpenDoors(live_port, http_port, engine.capabilities))

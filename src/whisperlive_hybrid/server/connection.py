@@ -87,6 +87,7 @@ class Client:
     def run_out(self) -> None:
         """Make it finish what it has heard, and tell it that its time is up."""
         self.until = anyio.current_time()
+        self._listening.cancel()
 
     async def next_frame(self, socket: ServerConnection) -> str | bytes | None:
         """The next message; None when the client is to stop or its time is up.

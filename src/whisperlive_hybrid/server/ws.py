@@ -47,6 +47,9 @@ TOO_LATE_S: Final = 1.0
 RECOVERY_MINUTES: Final = 1
 """When to try again then."""
 
+REVOKED_EVERY_S: Final = 5.0
+"""How often it is looked whether a key of an open stream has been revoked."""
+
 INTERNAL_ERROR: Final = 1011
 
 log = structlog.get_logger(__name__)
@@ -95,6 +98,14 @@ class LiveDoor:
         ) as server:
             self.port = next(iter(server.sockets)).getsockname()[1]
             yield server
+
+    async def heed_revocations(self) -> None:
+        """Hear out the streams whose keys are revoked, no more; to be run as a task."""
+        while True:
+            await anyio.sleep(REVOKED_EVERY_S)
+            for client in self._clients:
+                if self._entry.doorkeeper.has_revoked(client.caller):
+                    client.run_out()
 
     async def drain(self, timeout_s: float) -> None:
         """Admit nobody more; complete the text of every client and close its socket with 1012."""
