@@ -24,8 +24,7 @@ from known_keys import NO_KEYS
 from wav_files import open_wav, write_wav
 from workshop import Network
 
-from whisperlive_hybrid.access.accounts import Accounts, open_accounts
-from whisperlive_hybrid.access.doorkeeper import Doorkeeper
+from whisperlive_hybrid.access.accounts import open_accounts
 from whisperlive_hybrid.access.keyring import KeySource
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.backends.ct2 import Ct2Backend
@@ -42,8 +41,7 @@ from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
 from whisperlive_hybrid.models import DEMO, find_model
 from whisperlive_hybrid.recording import OpenMedia, Recordings
 from whisperlive_hybrid.server.admission import doorkeeper_for
-from whisperlive_hybrid.server.http.app import build_http_app
-from whisperlive_hybrid.server.http.feeds import DeskFor
+from whisperlive_hybrid.server.http.app import HttpMeans, build_http_app
 from whisperlive_hybrid.server.http.sockets import HttpConfig, Patience
 from whisperlive_hybrid.server.http.status import Operation
 from whisperlive_hybrid.store.store import open_store
@@ -77,21 +75,44 @@ class OpenDoor(Protocol):
 
 
 @asynccontextmanager
-async def running_jobs(
-    pool: ModelPool, recordings: Recordings, settings: Settings, metrics: Metrics
-) -> AsyncIterator[tuple[Recordings, DeskFor, Operation, Accounts]]:
-    """Jobs and accounts in a directory of their own."""
+async def door_around(
+    engine: Engine,
+    pool: ModelPool,
+    recordings: Recordings,
+    settings: Settings,
+    keys: KeySource = NO_KEYS,
+    metrics: Metrics | None = None,
+) -> AsyncIterator[FastAPI]:
+    """The application with 3 live clients, and jobs and accounts in a directory of their own.
+
+    Recordings are fetched without TLS: reading authorities takes 90 ms. Jobs have a network that is
+    not there.
+    """
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(TemporaryDirectory()))
         store = stack.enter_context(open_store(directory))
         kept_there = settings.model_copy(update={"data_dir": directory})
         accounts = await stack.enter_async_context(open_accounts(kept_there))
+        no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        fetcher = await stack.enter_async_context(open_fetcher(settings, tls=no_tls))
         means = Means(store, pool, recordings, Network(), JobBoard(), accounts.meter)
         jobs = await open_jobs(means, settings)
         tasks = await stack.enter_async_context(anyio.create_task_group())
         tasks.start_soon(jobs.run)
-        operation = Operation(metrics, count_jobs=store.counts)
-        yield recordings, jobs.desk_for, operation, accounts
+        yield build_http_app(
+            HttpMeans(
+                engine,
+                pool,
+                settings,
+                LiveDoorOf(n_clients=3),
+                recordings,
+                fetcher,
+                jobs.desk_for,
+                accounts,
+                doorkeeper_for(settings, keys),
+                Operation(metrics or Metrics(), count_jobs=store.counts),
+            )
+        )
         jobs.close()
 
 
@@ -106,10 +127,9 @@ async def open_door(
     settings: Mapping[str, object] | None = None,
     keys: KeySource = NO_KEYS,
 ) -> AsyncIterator[tuple[FastAPI, Engine]]:
-    """Uploads of at most 1 MiB; 3 live clients; room for 1000 bytes of models on demand.
+    """Uploads of at most 1 MiB; room for 1000 bytes of models on demand.
 
-    Recordings are fetched from 127.0.0.1, without TLS: reading authorities takes 90 ms. Jobs have
-    a network that is not there.
+    Recordings are fetched from 127.0.0.1.
     """
     given = {"max_upload_mb": 1, "max_uploads": max_uploads, "fetch_allow": "127.0.0.1"}
     wanted = Settings.model_validate({**given, **(settings or {})})
@@ -119,26 +139,8 @@ async def open_door(
             backend or FakeBackend(), queue_limit=queue_limit, observer=metrics.engine
         ) as engine,
         ModelPool(engine, EnergyVad(), others, Room(bytes=1000, idle_s=60)) as pool,
-        open_fetcher(wanted, tls=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)) as fetcher,
-        running_jobs(pool, Recordings(media), wanted, metrics) as (
-            recordings,
-            desk_for,
-            operation,
-            accounts,
-        ),
+        door_around(engine, pool, Recordings(media), wanted, keys, metrics) as app,
     ):
-        app = build_http_app(
-            engine,
-            pool,
-            wanted,
-            live=LiveDoorOf(n_clients=3),
-            recordings=recordings,
-            fetcher=fetcher,
-            desk_for=desk_for,
-            operation=operation,
-            accounts=accounts,
-            doorkeeper=doorkeeper_for(wanted, keys),
-        )
         yield app, engine
 
 
@@ -209,26 +211,8 @@ async def open_speech_door() -> AsyncIterator[tuple[FastAPI, Engine]]:
     async with (
         Engine(Ct2Backend(find_model(DEMO), device="cpu", workers=2)) as engine,
         ModelPool(engine, SileroVad(), (), Room(bytes=1000, idle_s=60)) as pool,
-        open_fetcher(settings) as fetcher,
-        running_jobs(pool, Recordings(open_audio), settings, Metrics()) as (
-            recordings,
-            desk_for,
-            operation,
-            accounts,
-        ),
+        door_around(engine, pool, Recordings(open_audio), settings) as app,
     ):
-        app = build_http_app(
-            engine,
-            pool,
-            settings,
-            live=LiveDoorOf(n_clients=0),
-            recordings=recordings,
-            fetcher=fetcher,
-            desk_for=desk_for,
-            operation=operation,
-            accounts=accounts,
-            doorkeeper=Doorkeeper(),
-        )
         yield app, engine
 
 

@@ -32,7 +32,7 @@ from whisperlive_hybrid.models import find_model
 from whisperlive_hybrid.recording import Recordings
 from whisperlive_hybrid.server.admission import doorkeeper_for, tell_risks
 from whisperlive_hybrid.server.descriptors import most_connections, raise_limit
-from whisperlive_hybrid.server.http.app import build_http_app
+from whisperlive_hybrid.server.http.app import HttpMeans, build_http_app
 from whisperlive_hybrid.server.http.sockets import HttpConfig, Patience
 from whisperlive_hybrid.server.http.status import Operation
 from whisperlive_hybrid.server.http.work import Work
@@ -117,16 +117,18 @@ async def serve(
         )
         jobs = await open_jobs(means, settings)
         app = build_http_app(
-            engine,
-            pool,
-            settings,
-            live=live,
-            fetcher=fetcher,
-            recordings=recordings,
-            desk_for=jobs.desk_for,
-            accounts=accounts,
-            doorkeeper=doorkeeper,
-            operation=operation,
+            HttpMeans(
+                engine,
+                pool,
+                settings,
+                live,
+                recordings,
+                fetcher,
+                jobs.desk_for,
+                accounts,
+                doorkeeper,
+                operation,
+            )
         )
         http = _HttpDoor(app, settings)
         census = Census(

@@ -1,5 +1,6 @@
 """The HTTP door: files in, transcripts out, in the manner of the OpenAI audio API."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -53,26 +54,31 @@ class LiveView(Protocol):
         """Where it listens; to be asked when it does."""
 
 
-def build_http_app(  # noqa: PLR0913 (all that a whole door is made of)
-    engine: Engine,
-    pool: ModelPool,
-    settings: Settings,
-    *,
-    live: LiveView,
-    recordings: Recordings,
-    fetcher: Fetcher,
-    desk_for: DeskFor,
-    accounts: Accounts,
-    doorkeeper: Doorkeeper,
-    operation: Operation | None = None,
-) -> FastAPI:
+@dataclass(frozen=True, slots=True)
+class HttpMeans:
+    """All that the door works with."""
+
+    engine: Engine
+    pool: ModelPool
+    settings: Settings
+    live: LiveView
+    recordings: Recordings
+    fetcher: Fetcher
+    desk_for: DeskFor
+    accounts: Accounts
+    doorkeeper: Doorkeeper
+    operation: Operation
+
+
+def build_http_app(means: HttpMeans) -> FastAPI:
     """The application for an ASGI server.
 
     Raises `BadRequest` for lists of origins or hosts that make no sense.
     """
+    settings, operation = means.settings, means.operation
+    engine, pool, accounts = means.engine, means.pool, means.accounts
     pages = Pages.of_files(settings)
     pace = partial(Pace, settings.min_bytes_per_s, settings.upload_s)
-    operation = operation or Operation()
     app = FastAPI(
         title=SERVICE,
         version=__version__,
@@ -90,7 +96,7 @@ def build_http_app(  # noqa: PLR0913 (all that a whole door is made of)
             *cross_origin(pages),  # around all that refuses, so that pages can read why
             Middleware(ServerErrorMiddleware, handler=refused),
             Middleware(PageGuard, pages=pages),
-            Middleware(Identify, doorkeeper=doorkeeper),
+            Middleware(Identify, doorkeeper=means.doorkeeper),
             Middleware(Metered, meter=accounts.meter),
             Middleware(CountWork, work=operation.work),
             Middleware(UploadSlots, limit=settings.max_uploads, pace=pace),
@@ -104,20 +110,20 @@ def build_http_app(  # noqa: PLR0913 (all that a whole door is made of)
         },
     )
     uploads = UploadBoard()
-    listener = Listener(recordings, uploads, accounts.meter)
-    page = Page(settings, engine.capabilities, pool.names, lambda: live.port)
+    listener = Listener(means.recordings, uploads, accounts.meter)
+    page = Page(settings, engine.capabilities, pool.names, lambda: means.live.port)
     page.mount(app)
-    OverviewRoutes(engine, pool, lambda: live.n_clients, page).mount(app)
-    sight = Sight(engine, pool, operation, lambda: live.n_clients, settings.max_clients)
+    OverviewRoutes(engine, pool, lambda: means.live.n_clients, page).mount(app)
+    sight = Sight(engine, pool, operation, lambda: means.live.n_clients, settings.max_clients)
     StatusRoutes(sight, readiness_of(engine, operation.work, settings)).mount(
         app, has_metrics=settings.metrics
     )
     UsageRoutes(accounts).mount(app)
     AudioRoutes(pool, listener).mount(app)
-    LegacyRoutes(pool, listener, fetcher).mount(app)
+    LegacyRoutes(pool, listener, means.fetcher).mount(app)
     JobRoutes(
-        desk_for,
-        Feeds(desk_for, uploads),
+        means.desk_for,
+        Feeds(means.desk_for, uploads),
         pool.names,
         most_files=settings.job_files,
     ).mount(app)

@@ -62,7 +62,34 @@ class HttpConfig(uvicorn.Config):
         self.patience = patience
 
 
-class PatientHttp(H11Protocol):
+class _Watched(asyncio.Protocol):
+    """A protocol whose peer is cut off if it does not take what is written for it."""
+
+    _uptake: Uptake | None = None
+
+    def _watch_uptake(self, transport: asyncio.Transport, patience: Patience) -> None:
+        """To be called when there is a connection."""
+        self._uptake = Uptake(transport, patience.min_bytes_per_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody is left who could take anything."""
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The peer does not take it at once."""
+        super().pause_writing()
+        if self._uptake is not None:
+            self._uptake.pause()
+
+    def resume_writing(self) -> None:
+        """It has taken it."""
+        super().resume_writing()
+        if self._uptake is not None:
+            self._uptake.resume()
+
+
+class PatientHttp(_Watched, H11Protocol):
     """HTTP/1.1 for clients that mean it."""
 
     def __init__(
@@ -75,12 +102,11 @@ class PatientHttp(H11Protocol):
         super().__init__(config, server_state, app_state, _loop)
         self._patience = config.patience
         self._deadline: asyncio.TimerHandle | None = None
-        self._uptake: Uptake | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """A peer is there: now it has to say what it wants."""
         super().connection_made(transport)
-        self._uptake = Uptake(transport, self._patience.min_bytes_per_s)
+        self._watch_uptake(transport, self._patience)
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -108,20 +134,7 @@ class PatientHttp(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is left to wait for."""
         self._forgive()
-        self.resume_writing()
         super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """The peer does not take its answer at once."""
-        super().pause_writing()
-        if self._uptake is not None:
-            self._uptake.pause()
-
-    def resume_writing(self) -> None:
-        """It has taken it."""
-        super().resume_writing()
-        if self._uptake is not None:
-            self._uptake.resume()
 
     def _watch(self) -> None:
         """Give a peer a deadline while it has to send something that no route waits for.
@@ -143,7 +156,7 @@ class PatientHttp(H11Protocol):
             self._deadline = None
 
 
-class PatientWebSocket(WebSocketsSansIOProtocol):
+class PatientWebSocket(_Watched, WebSocketsSansIOProtocol):
     """A WebSocket whose reader reads."""
 
     def __init__(
@@ -155,32 +168,14 @@ class PatientWebSocket(WebSocketsSansIOProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._patience = config.patience
-        self._uptake: Uptake | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection has been handed over."""
         super().connection_made(transport)
-        self._uptake = Uptake(self.transport, self._patience.min_bytes_per_s)
+        self._watch_uptake(self.transport, self._patience)
 
     def data_received(self, data: bytes) -> None:
         """Answer, but not without bound: every ping is worth a pong."""
         super().data_received(data)
         if self.transport.get_write_buffer_size() > MOST_UNSENT:
             self.transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Nobody is left who could read."""
-        self.resume_writing()
-        super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """The peer does not take its events at once."""
-        super().pause_writing()
-        if self._uptake is not None:
-            self._uptake.pause()
-
-    def resume_writing(self) -> None:
-        """It has taken them."""
-        super().resume_writing()
-        if self._uptake is not None:
-            self._uptake.resume()
