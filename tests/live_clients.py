@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 from known_keys import NO_KEYS
+from scraped import scrape
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import Server
 from websockets.exceptions import ConnectionClosed
@@ -156,6 +157,13 @@ class OpenDoor:
         if handlers := list(self.server.handler_tasks):
             _, staying = await asyncio.wait(handlers, timeout=PATIENCE_S)
             assert not staying
+
+    def endings(self) -> dict[str, float]:
+        """How many streams have ended, by why."""
+        name = "whisperlive_live_streams_total"
+        seen = scrape(self.metrics)
+        whys = [each["end"] for each in seen.labels(name)]
+        return {why: seen.total(name, end=why) for why in whys}
 
     def narrow(self) -> None:
         """Make the sockets that are accepted from now on hold little: they inherit it."""

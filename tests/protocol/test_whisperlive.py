@@ -241,6 +241,10 @@ class TestHandshake:
             ({"word_timestamps": "false"}, "word_timestamps"),
             ({"hotwords": ["Anna"]}, "hotwords"),
             ({"initial_prompt": {}}, "initial_prompt"),
+            ({"initial_prompt": "a \ud800"}, "initial_prompt"),
+            ({"hotwords": "\udfff"}, "hotwords"),
+            ({"send_last_n_segments": 1.5}, "send_last_n_segments"),
+            ({"vad_parameters": []}, "vad_parameters"),
         ],
     )
     def test_nonsense_is_refused(self, keys: dict[str, object], named: str) -> None:

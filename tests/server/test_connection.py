@@ -71,6 +71,8 @@ async def test_client_that_sends_no_audio_for_long_is_finished_with() -> None:
             tasks.cancel_scope.cancel()
         assert idle.messages[-1]["message"] == "DISCONNECT"
         assert (idle.text, idle.closed_with) == ("w100 w200", 1000)
+        await door.is_deserted()
+        assert door.endings() == {"idle": 1}
 
 
 async def test_client_that_waits_for_the_model_is_not_idle() -> None:

@@ -11,6 +11,7 @@ import pytest
 import websocket
 from known_keys import Keys, bearer
 from live_clients import UID, OpenDoor, open_door
+from structlog.testing import capture_logs
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
@@ -113,6 +114,8 @@ async def test_a_revoked_key_opens_no_more_streams_and_ends_those_that_are_open(
         assert await status(door, additional_headers=other) == 101
         await ours.end()
         assert "DISCONNECT" not in str(await ours.rest())
+        await door.is_deserted()
+        assert door.endings()["key_revoked"] == 1
         tasks.cancel_scope.cancel()
 
 
@@ -185,9 +188,12 @@ async def test_a_foreign_page_is_refused_even_with_a_key() -> None:
         assert await status(door, f"/?token={token}", origin=page) == 403
 
 
-async def test_refusals_are_counted() -> None:
-    """By kind, for whoever watches the server."""
+async def test_refusals_are_counted_and_logged() -> None:
+    """By kind, for whoever watches the server, and with the address, for whoever may block it."""
     async with guarded() as (door, _, _token):
-        await status(door)
+        with capture_logs() as logs:
+            await status(door)
+        assert logs[0]["session_id"].startswith("live_")
+        assert logs[0]["caller"] == "address:127.0.0.1"
         kinds = {"door": "live", "kind": kind_of(Unauthenticated(""))}
         assert door.metrics._registry.get_sample_value("whisperlive_errors_total", kinds) == 1.0

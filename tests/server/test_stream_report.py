@@ -48,8 +48,8 @@ async def test_a_stream_ends_in_one_line_and_one_count() -> None:
     assert counted.total("whisperlive_final_latency_seconds_count") == 2
 
 
-async def test_every_line_of_a_stream_has_its_id() -> None:
-    """So that the lines of one stream can be told from those of another."""
+async def test_every_line_of_a_stream_has_its_id_and_its_caller() -> None:
+    """So that the lines of one stream can be told from those of another, and whose it is."""
     with capture_logs(processors=[_ids]) as logs:
         async with open_door() as door, anyio.create_task_group() as tasks:
             tasks.start_soon(door.heard, speak([1]))
@@ -60,6 +60,7 @@ async def test_every_line_of_a_stream_has_its_id() -> None:
         events = [line["event"] for line in logs if line["session_id"] == session_id]
         assert events == ["client admitted", "stream ended"]
         assert session_id.startswith("live_")
+    assert {line["caller"] for line in logs if "session_id" in line} == {"address:127.0.0.1"}
 
 
 async def test_audio_on_which_the_model_fails_is_counted() -> None:

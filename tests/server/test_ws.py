@@ -173,6 +173,8 @@ class TestAdmission:
         async with open_door(max_connection_s=0.05) as door, door.admitted() as client:
             assert await client.rest() == [READY, {"uid": UID, "message": "DISCONNECT"}]
             assert client.closed_with == 1000
+            await door.is_deserted()
+            assert door.endings() == {"time_up": 1}
 
     async def test_text_is_flushed_before_disconnect(self) -> None:
         """What was said before the time was up is completed, and DISCONNECT is the last word."""
@@ -278,11 +280,15 @@ class TestAudio:
         assert client.text == TEXT
 
     async def test_other_text_is_an_error(self) -> None:
-        """Text that means nothing is answered by an ERROR and a normal close."""
+        """Text that means nothing is answered by an ERROR and a normal close.
+
+        What was said before it is completed.
+        """
         async with open_door() as door, door.admitted() as client:
+            await client.say(speak([100, 200]))
             await client.socket.send("stop")
             assert (await client.rest())[-1]["status"] == "ERROR"
-            assert client.closed_with == 1000
+            assert (client.text, client.closed_with) == ("w100 w200", 1000)
 
     @pytest.mark.parametrize(
         ("keys", "encode"),

@@ -62,6 +62,8 @@ async def test_a_stream_whose_caller_runs_out_is_completed() -> None:
         assert client.text == "w1 w2 w3"
         assert messages[-1] == {"uid": UID, "message": "DISCONNECT"}
         assert client.closed_with == 1000
+        await door.is_deserted()
+        assert door.endings() == {"day_used_up": 1}
         assert 0 < await refused(door) <= 24 * 60
         assert booked(door).live_s == pytest.approx(len(said) / 16_000)
 

@@ -9,7 +9,7 @@ from whisperlive_hybrid.errors import BadRequest, Conflict
 from whisperlive_hybrid.jobs.job import Job, JobRequest, Result, Source
 from whisperlive_hybrid.protocol.failure import Failure
 from whisperlive_hybrid.protocol.form import FieldNames, Form
-from whisperlive_hybrid.protocol.json_text import BadJson, read_json
+from whisperlive_hybrid.protocol.json_text import BadJson, has_half_characters, read_json
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.openai import bodies
 from whisperlive_hybrid.protocol.openai.request import (
@@ -73,8 +73,7 @@ def _texts(name: str, value: object) -> Iterator[str]:
 
 
 def _encodable(name: str, text: str) -> str:
-    """JSON can write halves of characters, which nothing else can."""
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if has_half_characters(text):
         raise BadRequest(f"Field {name[:80]!r} holds half a character.", param=name[:80])
     return text
 

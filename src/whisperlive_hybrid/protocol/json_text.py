@@ -48,6 +48,11 @@ def read_json(text: str | bytes, *, longest: int, pairs: Pairs = dict) -> object
     return written
 
 
+def has_half_characters(text: str) -> bool:
+    """Whether a text that JSON could write can be written by nothing else: it has surrogates."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _count(text: str | bytes, character: str) -> int:
     """How often a character occurs; in bytes of UTF-16 it is still there."""
     return text.count(character) if isinstance(text, str) else text.count(character.encode())

@@ -25,7 +25,7 @@ from typing import Any, Final
 from whisperlive_hybrid.audio.pcm import PcmFormat
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.languages import language_code
-from whisperlive_hybrid.protocol.json_text import BadJson, read_json
+from whisperlive_hybrid.protocol.json_text import BadJson, has_half_characters, read_json
 from whisperlive_hybrid.protocol.vad_parameters import vad_options
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.types import Language, Segment, Task, Word
@@ -264,7 +264,7 @@ def _handshake(uid: object, message: Mapping[str, Any]) -> Handshake:
         model=_text(message, "model") or _text(message, "model_size"),
         vad=_vad(message),
         audio_format=_audio_format(message),
-        window=int(_number(message, "send_last_n_segments", defaults.window, 0, 1_000_000)),
+        window=_window(message, defaults.window),
         no_speech_thresh=_number(message, "no_speech_thresh", defaults.no_speech_thresh, 0, 1),
         word_timestamps=_flag(message, "word_timestamps", default=False),
         hotwords=_text(message, "hotwords"),
@@ -305,9 +305,18 @@ def _audio_format(message: Mapping[str, Any]) -> PcmFormat | None:
     return PcmFormat(written)
 
 
+def _window(message: Mapping[str, Any], default: int) -> int:
+    written = _number(message, "send_last_n_segments", default, 0, 1_000_000)
+    if written != int(written):
+        raise BadRequest(f"send_last_n_segments is {written:g}; it must be a whole number.")
+    return int(written)
+
+
 def _vad(message: Mapping[str, Any]) -> VadOptions:
     """`use_vad` absent counts as true: without it, silence is only cost and hallucination."""
-    wanted = message.get("vad_parameters") or {}
+    wanted = message.get("vad_parameters")
+    if wanted is None:
+        wanted = {}
     if not isinstance(wanted, dict):
         raise BadRequest("vad_parameters is not an object.")
     enabled = _flag(message, "use_vad", default=True)
@@ -320,6 +329,8 @@ def _text(message: Mapping[str, Any], key: str) -> str:
         return ""
     if not isinstance(value, str):
         raise BadRequest(f"{key} is {short_repr(value)}; it must be a string or null.")
+    if has_half_characters(value):
+        raise BadRequest(f"{key} holds half a character.")
     return value
 
 

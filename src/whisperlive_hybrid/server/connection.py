@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 
 from whisperlive_hybrid.access.caller import Caller
 from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.server.stream_report import Ending
 from whisperlive_hybrid.server.taking import MOST_UNSENT
 
 MOST_GREETING: Final = 2 * 2**20
@@ -65,32 +66,29 @@ def session_id(socket: ServerConnection) -> str:
 
 
 class Client:
-    """An admitted connection: whose it is, when its time is up, and how to make it stop."""
+    """An admitted connection: whose it is, until when, and how to make it stop."""
 
     def __init__(self, caller: Caller, settings: Settings) -> None:
         self.caller = caller
         self.until = anyio.current_time() + settings.max_connection_s
         self.gone = anyio.Event()
-        self.is_told_to_stop = False
-        self.is_out_of_time = False
+        self.ending: Ending | None = None
+        """Why it may say no more; None while it may, and for one that has said everything."""
         self._ping_s = settings.ping_s
         self._idle_s = settings.idle_s
         self._idle_until = self.until
         self._has_spoken = True
         self._listening = anyio.CancelScope()
 
-    def stop(self) -> None:
-        """Make it finish what it has heard, and leave."""
-        self.is_told_to_stop = True
-        self._listening.cancel()
-
-    def run_out(self) -> None:
-        """Make it finish what it has heard, and tell it that its time is up."""
-        self.until = anyio.current_time()
-        self._listening.cancel()
+    def stop(self, why: Ending) -> None:
+        """Hear no more of it; what was heard is finished. The first reason counts."""
+        if self.ending is None:
+            self.ending = why
+            self.until = anyio.current_time()
+            self._listening.cancel()
 
     async def next_frame(self, socket: ServerConnection) -> str | bytes | None:
-        """The next message; None when the client is to stop or its time is up.
+        """The next message; None when it may say no more (`ending`).
 
         A client that sends nothing for long is pinged and must answer; if nothing comes for very
         long its time is up.
@@ -107,12 +105,15 @@ class Client:
                 return frame
             if self._may_speak():
                 pong = await self._pinged(socket, pong)
-        self.is_out_of_time = not self.is_told_to_stop
         return None
 
     def _may_speak(self) -> bool:
-        is_in_time = anyio.current_time() < min(self.until, self._idle_until)
-        return is_in_time and not self.is_told_to_stop
+        now = anyio.current_time()
+        if now >= self.until:
+            self.stop(Ending.TIME_UP)
+        elif now >= self._idle_until:
+            self.stop(Ending.IDLE)
+        return self.ending is None
 
     async def _pinged(
         self, socket: ServerConnection, pong: "asyncio.Future[float] | None"

@@ -16,7 +16,7 @@ from whisperlive_hybrid.access.doorkeeper import Doorkeeper
 from whisperlive_hybrid.access.pages import Pages
 from whisperlive_hybrid.errors import Forbidden, Unauthenticated
 from whisperlive_hybrid.server import credentials
-from whisperlive_hybrid.server.connection import BoundedConnection
+from whisperlive_hybrid.server.connection import BoundedConnection, session_id
 from whisperlive_hybrid.telemetry.door_metrics import Door, DoorMetrics
 
 UNAUTHORIZED: Final = "Unauthorized\n"
@@ -49,10 +49,10 @@ class LiveEntry:
             self.pages.check(headers.get_all("Origin"), headers.get_all("Host"))
             connection.caller = self._caller(connection, request)
         except Forbidden as error:
-            self._note("page refused", error)
+            self._note("page refused", error, connection, request)
             return connection.respond(HTTPStatus.FORBIDDEN, f"{error.message}\n")
         except Unauthenticated as error:
-            self._note("client refused", error)
+            self._note("client refused", error, connection, request)
             await anyio.sleep(error.answer_after_s)
             response = connection.respond(HTTPStatus.UNAUTHORIZED, UNAUTHORIZED)
             response.headers["WWW-Authenticate"] = "Bearer"
@@ -60,18 +60,29 @@ class LiveEntry:
         return None
 
     def _caller(self, connection: ServerConnection, request: Request) -> Caller:
-        address = connection.remote_address  # None: the peer has already gone
-        forwarded = request.headers.get_all("X-Forwarded-For")
-        return self.doorkeeper.caller(address[0] if address else "", forwarded, _shown(request))
+        return self.doorkeeper.caller(*_origin(connection, request), _shown(request))
 
-    def _note(self, event: str, error: Forbidden | Unauthenticated) -> None:
+    def _note(
+        self,
+        event: str,
+        error: Forbidden | Unauthenticated,
+        connection: ServerConnection,
+        request: Request,
+    ) -> None:
         self.metrics.failed(Door.LIVE, error)
-        log.info(event, reason=error.message)
+        caller = self.doorkeeper.stranger(*_origin(connection, request)).account
+        log.info(event, reason=error.message, session_id=session_id(connection), caller=caller)
 
 
 def select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
     """Echo exactly "bearer" where it is offered: browsers put a key beside it."""
     return _BEARER if _BEARER in offered else None
+
+
+def _origin(connection: ServerConnection, request: Request) -> tuple[str, list[str]]:
+    """The peer's address, and what its X-Forwarded-For headers say."""
+    address = connection.remote_address  # None: the peer has already gone
+    return address[0] if address else "", request.headers.get_all("X-Forwarded-For")
 
 
 def _shown(request: Request) -> list[str]:

@@ -13,7 +13,7 @@ from whisperlive_hybrid.audio.pcm import PcmFormat, PcmReader
 from whisperlive_hybrid.captions import Gap, LanguageFound, Text
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.errors import WhisperLiveError
+from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
 from whisperlive_hybrid.protocol import whisperlive as wire
 from whisperlive_hybrid.server.connection import Client, send, session_id
 from whisperlive_hybrid.server.stream_report import Ending, StreamReport
@@ -58,6 +58,7 @@ class LiveStream:
         self._socket = socket
         self._handshake = handshake
         self._client = client
+        self._fault: BadRequest | None = None
         self._report = StreamReport(means.metrics, means.tracer, session_id(socket))
 
     async def run(self) -> int:
@@ -74,12 +75,12 @@ class LiveStream:
                 log.warning("stream failed", reason=str(error))
                 report.failed(error)
                 await self._send(wire.error(handshake.uid, str(error)))
-            if self._client.is_told_to_stop:
-                report.ending = Ending.DRAINING
+            if self._client.ending is None:
+                return NORMAL_CLOSURE
+            report.ending = self._client.ending
+            if report.ending is Ending.DRAINING:
                 return SERVICE_RESTART
-            if self._client.is_out_of_time:
-                report.ending = Ending.TIME_UP
-                await self._send(wire.disconnect(handshake.uid))
+            await self._send(wire.disconnect(handshake.uid))
             return NORMAL_CLOSURE
 
     async def _converse(self) -> None:
@@ -105,15 +106,24 @@ class LiveStream:
             await self._send(wire.server_ready(uid))
             tasks.start_soon(self._listen, session)
             await session.run()
+        if self._fault is not None:
+            raise self._fault
 
     async def _listen(self, session: LiveSession) -> None:
-        """Feed the session until the client has said everything, or may not say more."""
+        """Feed the session until the client has said everything, or may not say more.
+
+        A message that means nothing ends it as well, but what was said before it gets its text.
+        """
         by_default = PcmFormat.INT16 if self._means.settings.raw_pcm_input else None
         declared = self._handshake.audio_format
         pcm = PcmReader(declared or by_default)
         is_told = False
         while (frame := await self._client.next_frame(self._socket)) is not None:
-            event = wire.receive(frame)
+            try:
+                event = wire.receive(frame)
+            except BadRequest as error:
+                self._fault = error
+                break
             if isinstance(event, wire.EndOfAudio):
                 break
             await self._hear(pcm.read(event.payload), session)
@@ -130,7 +140,7 @@ class LiveStream:
         meter, caller = self._means.meter, self._client.caller
         meter.add(caller.account, Usage(live_s=len(samples) / SAMPLE_RATE))
         if not meter.has_audio_left(caller):
-            self._client.run_out()
+            self._client.stop(Ending.DAY_USED_UP)
 
     async def _send(self, message: str) -> None:
         await send(self._socket, message, self._means.settings.ping_s)

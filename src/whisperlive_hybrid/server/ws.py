@@ -29,6 +29,7 @@ from whisperlive_hybrid.server.live_stream import (
     LiveMeans,
     LiveStream,
 )
+from whisperlive_hybrid.server.stream_report import Ending
 from whisperlive_hybrid.server.tls import tls_of
 from whisperlive_hybrid.telemetry.door_metrics import Door
 
@@ -105,14 +106,14 @@ class LiveDoor:
             await anyio.sleep(REVOKED_EVERY_S)
             for client in self._clients:
                 if self._entry.doorkeeper.has_revoked(client.caller):
-                    client.run_out()
+                    client.stop(Ending.KEY_REVOKED)
 
     async def drain(self, timeout_s: float) -> None:
         """Admit nobody more; complete the text of every client and close its socket with 1012."""
         self._is_draining = True
         clients = list(self._clients)
         for client in clients:
-            client.stop()
+            client.stop(Ending.DRAINING)
         with anyio.move_on_after(timeout_s):
             for client in clients:
                 await client.gone.wait()
@@ -120,7 +121,9 @@ class LiveDoor:
     async def _welcome(self, socket: ServerConnection) -> None:
         """One connection from its handshake to its end; no fault of one reaches another."""
         with (
-            structlog.contextvars.bound_contextvars(session_id=session_id(socket)),
+            structlog.contextvars.bound_contextvars(
+                session_id=session_id(socket), caller=_caller(socket).account
+            ),
             self._means.tracer.joined(_trace_headers(socket)),
         ):
             try:

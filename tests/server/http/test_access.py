@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from scraped import NOTHING, Scrape
 from starlette.types import Message, Receive, Scope, Send
 
+from whisperlive_hybrid.access.doorkeeper import Doorkeeper
 from whisperlive_hybrid.backends.fake import Trouble, speak
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.server.http.access import Access
@@ -150,6 +151,24 @@ async def test_labels_are_bounded_whatever_clients_ask(door: httpx.AsyncClient) 
     assert seen.total("whisperlive_errors_total", door="http", kind="bad_request") == 20
 
 
+async def test_who_is_refused_before_its_route_is_still_known(
+    open_door: OpenDoor, lines: Lines
+) -> None:
+    """By address and by the route that was asked for: an operator may want to block somebody."""
+    async with open_door(settings={"auth": True}) as (app, _), client(app) as door:
+        lines()
+        await door.get("/v1/jobs/job_1", headers={"authorization": "Bearer wrong"})
+        await door.post("/v1/jobs", headers={"host": "evil.example", "origin": "http://b.example"})
+        await door.get("/made/up")
+        told = [each for each in lines() if each["event"] == "request"]
+    assert [(each["status"], each["route"]) for each in told] == [
+        (401, "/v1/jobs/{job_id}"),
+        (403, "/v1/jobs"),
+        (401, "none"),
+    ]
+    assert {each["caller"] for each in told} == {"address:127.0.0.1"}
+
+
 async def test_a_refusal_is_counted_by_its_reason(open_door: OpenDoor, write_wav: WriteWav) -> None:
     """What the server would not take is no error of the client."""
     async with open_door() as (app, _), client(app) as door:
@@ -177,7 +196,7 @@ async def watched(*messages: Message) -> tuple[Metrics, Scope]:
         del message
 
     metrics, scope = Metrics(), {"type": "websocket", "path": "/w", "headers": []}
-    await Access(app, metrics.doors, NO_TRACER)(scope, receive, send)
+    await Access(app, metrics.doors, NO_TRACER, Doorkeeper())(scope, receive, send)
     return metrics, scope
 
 

@@ -1,17 +1,19 @@
 """One line in the log for every request, one count in the metrics, and one span."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 from starlette.datastructures import Headers
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import BaseRoute, Match, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whisperlive_hybrid.access.caller import Caller
+from whisperlive_hybrid.access.doorkeeper import Doorkeeper
 from whisperlive_hybrid.errors import kind_of
+from whisperlive_hybrid.server.http.peer import origin
 from whisperlive_hybrid.telemetry.door_metrics import Door, DoorMetrics, Served
 from whisperlive_hybrid.telemetry.tracing import Span, Tracer
 
@@ -65,11 +67,13 @@ class Access:
         app: ASGIApp,
         metrics: DoorMetrics,
         tracer: Tracer,
+        doorkeeper: Doorkeeper,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._tracer = tracer
+        self._doorkeeper = doorkeeper
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,7 +107,8 @@ class Access:
         failure: Exception | None = state.get(_FAILURE)
         if failure is not None:
             self._metrics.failed(Door.HTTP, failure)
-        caller: Caller | None = state.get("caller")
+        # Who was refused before it was settled who asks is known by address.
+        caller: Caller = state.get("caller") or self._doorkeeper.stranger(*origin(scope))
         failed = {} if failure is None else {"failure": kind_of(failure)}
         tell = log.debug if scope["path"] in PROBES else log.info
         tell(
@@ -113,7 +118,7 @@ class Access:
             status=served.status,
             seconds=round(served.seconds, 3),
             bytes=n_bytes,
-            caller=caller.account if caller else None,
+            caller=caller.account,
             **failed,
         )
 
@@ -127,12 +132,18 @@ def _method(scope: Scope) -> str:
 
 
 def _route(scope: Scope) -> str:
-    """The template of the route, as in /v1/jobs/{job_id}."""
-    match scope.get("route"):
+    """The template of the route, as in /v1/jobs/{job_id}, also of a request that was refused."""
+    match scope.get("route") or _route_refused(scope):
         case Route() | WebSocketRoute() as route:
             return route.path
         case _:
             return UNROUTED
+
+
+def _route_refused(scope: Scope) -> BaseRoute | None:
+    """Where a request would have gone that was refused before it was routed."""
+    routes: Sequence[BaseRoute] = scope["app"].routes if "app" in scope else ()
+    return next((each for each in routes if each.matches(scope)[0] is not Match.NONE), None)
 
 
 def _describe(span: Span, served: Served) -> None:

@@ -92,7 +92,12 @@ def build_http_app(means: HttpMeans) -> FastAPI:
         # which wraps all of these, then only passes the exception on to the server's log.
         middleware=[
             Middleware(Stamp),
-            Middleware(Access, metrics=operation.metrics.doors, tracer=operation.tracer),
+            Middleware(
+                Access,
+                metrics=operation.metrics.doors,
+                tracer=operation.tracer,
+                doorkeeper=means.doorkeeper,
+            ),
             *cross_origin(pages),  # around all that refuses, so that pages can read why
             Middleware(ServerErrorMiddleware, handler=refused),
             Middleware(PageGuard, pages=pages),

@@ -12,6 +12,7 @@ from whisperlive_hybrid.access.doorkeeper import Doorkeeper
 from whisperlive_hybrid.errors import Unauthenticated
 from whisperlive_hybrid.server import credentials
 from whisperlive_hybrid.server.http.access import note_failure
+from whisperlive_hybrid.server.http.peer import origin
 from whisperlive_hybrid.server.http.refusals import reply_to
 
 OPEN_PATHS: Final = ("/", "/health", "/ready", "/openapi.json")
@@ -49,11 +50,10 @@ class Identify:
         await self._app(scope, receive, send)
 
     def _caller(self, connection: HTTPConnection) -> Caller:
-        peer, _ = connection.scope.get("client") or ("", 0)  # None: from a Unix socket
-        forwarded = connection.headers.getlist("x-forwarded-for")
+        whence = origin(connection.scope)
         if _is_open(connection.scope):
-            return self._doorkeeper.stranger(peer, forwarded)
-        return self._doorkeeper.caller(peer, forwarded, _shown(connection))
+            return self._doorkeeper.stranger(*whence)
+        return self._doorkeeper.caller(*whence, _shown(connection))
 
 
 def caller_of(connection: HTTPConnection) -> Caller:
