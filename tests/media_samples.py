@@ -36,6 +36,20 @@ def encoded(
     video: str | None = None,
 ) -> bytes:
     """Encode mono samples (two seconds of tone unless given) on every channel of `layout`."""
+    given = tone(rate, 2.0) if samples is None else samples
+    return stamped(container, codec, [(0.0, given)], rate=rate, layout=layout, video=video)
+
+
+def stamped(
+    container: str,
+    codec: str,
+    parts: list[tuple[float, Samples]],
+    *,
+    rate: int = 48_000,
+    layout: str = "mono",
+    video: str | None = None,
+) -> bytes:
+    """Encode mono samples, each part at its time in seconds: between them is nothing."""
     file = io.BytesIO()
     with av.open(file, "w", format=container) as out:
         stream = out.add_stream(codec, rate=rate)
@@ -47,17 +61,22 @@ def encoded(
         stream.codec_context.open()
         if video is not None:
             _add_video(out, video)
-        _encode(out, stream, tone(rate, 2.0) if samples is None else samples, layout)
+        for start, samples in parts:
+            _encode(out, stream, start, samples, layout)
+        out.mux(stream.encode(None))
     return file.getvalue()
 
 
-def _encode(out: OutputContainer, stream: AudioStream, samples: Samples, layout: str) -> None:
+def _encode(
+    out: OutputContainer, stream: AudioStream, start: float, samples: Samples, layout: str
+) -> None:
     encoder = stream.codec_context
     fitted = av.AudioResampler(encoder.format, layout, stream.rate, encoder.frame_size or 1024)
     channels = av.AudioLayout(layout).nb_channels
     frame = av.AudioFrame.from_ndarray(np.tile(samples, (channels, 1)), "fltp", layout)
-    frame.sample_rate, frame.pts, frame.time_base = stream.rate, 0, Fraction(1, stream.rate)
-    for piece in [*fitted.resample(frame), *fitted.resample(None), None]:
+    frame.sample_rate, frame.time_base = stream.rate, Fraction(1, stream.rate)
+    frame.pts = round(start * stream.rate)
+    for piece in [*fitted.resample(frame), *fitted.resample(None)]:
         out.mux(stream.encode(piece))
 
 

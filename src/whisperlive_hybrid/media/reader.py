@@ -17,6 +17,7 @@ from av.container import InputContainer
 from av.stream import Discard
 
 from whisperlive_hybrid.errors import BadAudio
+from whisperlive_hybrid.media.clock import placed
 from whisperlive_hybrid.media.limits import MediaLimits, check_shape, too_long, undecodable
 from whisperlive_hybrid.media.samples import frames, resampled
 from whisperlive_hybrid.media.source import Source
@@ -91,14 +92,16 @@ class AudioReader:
         self._container = container
         self._source = source
         self._limits = limits
-        self._samples = resampled(frames(container, stream, source), limits)
+        decoded = placed(container, frames(container, stream, source))
+        self._samples = resampled(decoded, limits)
         self._one_at_a_time = threading.Lock()
 
     def blocks(self) -> Iterator[npt.NDArray[np.float32]]:
         """Yield (n,) float32 blocks, 0 < n <= 16,000, mono, 16 kHz, every value finite.
 
         Non-finite values become 0; nothing is clipped, and a lossy codec may overshoot 1.0. A
-        damaged packet is left out, and a file that breaks off gives what it has. Raises BadAudio
+        damaged packet is left out, and a file that breaks off gives what it has. Where the
+        container's time stamps say that nothing is there, there is silence. Raises BadAudio
         if nothing at all could be decoded, if the audio is longer or takes longer than the
         limits, or if it changes to a sample rate or channel count that we refuse; raises what
         the file object raised. A second call goes on where the first one stopped.

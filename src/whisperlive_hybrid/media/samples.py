@@ -13,6 +13,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 
+from whisperlive_hybrid.media.clock import Placed
 from whisperlive_hybrid.media.limits import MediaLimits, check_shape, undecodable
 from whisperlive_hybrid.media.source import Source
 from whisperlive_hybrid.types import SAMPLE_RATE
@@ -65,33 +66,52 @@ def _reraise_if_ours(error: av.FFmpegError) -> None:
 
 
 def resampled(
-    decoded: Iterable[AudioFrame], limits: MediaLimits
+    decoded: Iterable[Placed], limits: MediaLimits
 ) -> Generator[npt.NDArray[np.float32], None, None]:
-    """Mix and resample to mono 16 kHz blocks; shapes may change on the way (chained Ogg).
+    """Mix and resample to mono 16 kHz blocks, with silence before each run that begins later.
+
+    Shapes may change on the way (chained Ogg).
+    """
+    read = 0
+    for (run, rate, channels, *_), alike in itertools.groupby(decoded, key=_run_and_shape):
+        check_shape(rate, channels, limits)
+        for block in itertools.chain(_silence(run - read), _mixed(alike)):
+            read += block.size
+            yield block
+
+
+def _run_and_shape(placed: Placed) -> tuple[int, int, int, str, str]:
+    run, frame = placed
+    return run, frame.sample_rate, frame.layout.nb_channels, frame.layout.name, frame.format.name
+
+
+def _silence(samples: int) -> Iterator[npt.NDArray[np.float32]]:
+    """In blocks: a small file may claim an hour of it."""
+    for start in range(0, samples, SAMPLE_RATE):
+        yield np.zeros(min(SAMPLE_RATE, samples - start), np.float32)
+
+
+def _mixed(alike: Iterable[Placed]) -> Iterator[npt.NDArray[np.float32]]:
+    """Mix and resample frames of one shape.
 
     Channels are weighted to sum to 1 (rematrix_maxval): by default libav mixes to float with a
     larger sum, 1.41 for stereo, so that one voice on both channels would leave the range.
     """
-    for (rate, channels, *_), alike in itertools.groupby(decoded, key=_shape):
-        check_shape(rate, channels, limits)
-        resampler = av.AudioResampler(
-            format="flt",
-            layout="mono",
-            rate=SAMPLE_RATE,
-            frame_size=SAMPLE_RATE,
-            options={"rematrix_maxval": "1"},
-        )
-        for frame in itertools.chain(map(_untimed, alike), (None,)):
-            for block in resampler.resample(frame):
-                yield _finite(block)
-
-
-def _shape(frame: AudioFrame) -> tuple[int, int, str, str]:
-    return frame.sample_rate, frame.layout.nb_channels, frame.layout.name, frame.format.name
+    resampler = av.AudioResampler(
+        format="flt",
+        layout="mono",
+        rate=SAMPLE_RATE,
+        frame_size=SAMPLE_RATE,
+        options={"rematrix_maxval": "1"},
+    )
+    frames = (_untimed(frame) for _, frame in alike)
+    for frame in itertools.chain(frames, (None,)):
+        for block in resampler.resample(frame):
+            yield _finite(block)
 
 
 def _untimed(frame: AudioFrame) -> AudioFrame:
-    """Forget the container's time stamps: the place of a sample is the number before it."""
+    """Forget the time stamp: inside a run the place of a sample is the number before it."""
     frame.pts = None
     frame.time_base = Fraction(1, frame.sample_rate)
     return frame
