@@ -155,14 +155,9 @@ def job_end(job: Job) -> Json:
 def result_body(
     job: Job, source: Source, result: Result | None, wanted: ResponseFormat
 ) -> Json | str:
-    """One file, exactly as /v1/audio would have answered; raises `Conflict` if it has failed."""
+    """One file, exactly as /v1/audio would have answered; raises `Conflict` if it has no result."""
     if result is None:
-        why = source.failure.message if source.failure else "It was given up."
-        raise Conflict(
-            f"File {source.index} ({source.name!r}) has no result: {why}",
-            param="file",
-            code="file_failed",
-        )
+        raise _no_result(source)
     request = replace(job.request.audio, response_format=wanted)
     return bodies.answer(request, result.segments, result.language, result.duration)
 
@@ -180,6 +175,15 @@ def result_list(
         )
     data = [_listed_result(job, source, result, wanted) for source, result in results]
     return {"object": "list", "data": data}
+
+
+def _no_result(source: Source) -> Conflict:
+    """Why there is none: a file that was not read to its end has only its share of the text."""
+    why, code = "It was cancelled.", "file_cancelled"
+    if source.failure:
+        why, code = source.failure.message, "file_failed"
+    message = f"File {source.index} ({source.name!r}) has no result: {why}"
+    return Conflict(message, param="file", code=code)
 
 
 def _listed_result(job: Job, source: Source, result: Result | None, wanted: ResponseFormat) -> Json:
