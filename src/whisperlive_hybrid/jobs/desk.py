@@ -69,7 +69,7 @@ class JobDesk:
     async def submit(self, request: JobRequest, uploads: Sequence[UploadedFile]) -> Job:
         """Take a job in; when this returns, not even a power cut loses it.
 
-        Raises `BadRequest` for what makes no sense, `Overloaded` where too many jobs wait, and
+        Raises `BadRequest` for what makes no sense, `Overloaded` where too many are unfinished, and
         `OutOfSpace` where the disk is too small.
         """
         self._check(request, len(uploads))
