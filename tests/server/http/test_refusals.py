@@ -126,6 +126,14 @@ async def test_a_translation_cannot_be_streamed(door: httpx.AsyncClient, audio: 
     assert "the fields are: file, model" in reply.text
 
 
+@pytest.mark.parametrize("name", ["Audio", "file[]"])
+async def test_a_file_of_another_name_is_named(door: httpx.AsyncClient, name: str) -> None:
+    """OpenAI's words would leave one looking for a file that was sent."""
+    reply = await door.post(TRANSCRIPTIONS, files={name: b"x"})
+    assert fault(reply) == (400, INVALID, name, "unknown_parameter")
+    assert reply.json()["error"]["message"] == f"A file was sent as {name!r}; send it as 'file'."
+
+
 @pytest.mark.parametrize("path", [TRANSCRIPTIONS, TRANSLATIONS, "/v1/jobs"])
 async def test_an_option_in_the_url_is_refused(
     door: httpx.AsyncClient, audio: bytes, path: str
@@ -152,7 +160,6 @@ async def test_an_option_in_the_url_of_an_older_route(
         ({"json": {"model": "fake"}}, "must be multipart/form-data"),
         ({"content": b"RIFF"}, "must be multipart/form-data"),
         ({"data": {"model": "fake"}}, "body -> file: file field required"),
-        ({"files": {"audio": b"x"}}, "body -> file: file field required"),
         ({"data": {"file": "a.wav"}}, "Expected UploadFile, received: str"),
         ({"files": {"file": (None, "a.wav")}}, "Expected UploadFile, received: str"),
         ({"content": HEAD + b"audi", "headers": MULTIPART}, "The upload was cut off"),

@@ -127,15 +127,23 @@ class _WholeForm(MultiPartParser):
 
 def _the_file(form: FormData) -> UploadFile:
     """The one file of a form."""
+    files = [(name, v) for name, v in form.multi_items() if isinstance(v, UploadFile)]
     if "file" not in form:
-        raise BadRequest(_NO_FILE)
+        raise _sent_as(files[0][0]) if files else BadRequest(_NO_FILE)
     if any(isinstance(value, str) for value in form.getlist("file")):
         raise BadRequest(_FILE_AS_TEXT)
-    files = [(name, v) for name, v in form.multi_items() if isinstance(v, UploadFile)]
     if len(files) > 1:
         names = ", ".join(repr(name) for name, _ in files)
         raise BadRequest(f"Send exactly one file in the field 'file', not {len(files)}: {names}.")
     return files[0][1]
+
+
+def _sent_as(name: str) -> BadRequest:
+    return BadRequest(
+        f"A file was sent as {name[:80]!r}; send it as 'file'.",
+        param=name[:80],
+        code="unknown_parameter",
+    )
 
 
 async def while_connected(request: Request, work: Callable[[], Awaitable[T]]) -> T:
