@@ -19,6 +19,18 @@ class FieldNames:
     """Accepted without effect, since they do not ask for anything."""
     brings_file: bool = True
 
+    def listed(self, written: str) -> str:
+        """The name here that a field means; raises `BadRequest` if it means none."""
+        base = written.removesuffix("[]")
+        name = base if base in self.lists else written
+        if name not in (*self.single, *self.lists, *self.harmless):
+            raise BadRequest(
+                f"Unknown field {written[:80]!r}; the fields are: {self}.",
+                param=written[:80],
+                code="unknown_parameter",
+            )
+        return name
+
     def __str__(self) -> str:
         file = ["file"] if self.brings_file else []
         return ", ".join([*file, *self.single, *(f"{name}[]" for name in self.lists)])
@@ -36,14 +48,7 @@ class Form:
         """Sort (name, value) pairs; raises `BadRequest` for a name that is not in `names`."""
         form = Form(names)
         for written, value in fields:
-            base = written.removesuffix("[]")
-            name = base if base in names.lists else written
-            if name not in (*names.single, *names.lists, *names.harmless):
-                raise BadRequest(
-                    f"Unknown field {written[:80]!r}; the fields are: {names}.",
-                    param=written[:80],
-                    code="unknown_parameter",
-                )
+            name = names.listed(written)
             if value.strip():
                 form._values[name].append(value)
         return form

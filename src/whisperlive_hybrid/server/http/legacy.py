@@ -50,7 +50,7 @@ class LegacyRoutes:
         """The same for a file that lies elsewhere."""
         with self._listener.shown(request) as progress:
             refuse_query(request)
-            fields = await received_fields(request)
+            fields = await received_fields(request, legacy.URL_FIELDS)
             url, wish = legacy.transcribe_url(fields, self._pool.names)
             async with downloaded(request, self._fetcher, url) as upload:
                 return await self._answer(request, replace(upload, progress=progress), wish)
