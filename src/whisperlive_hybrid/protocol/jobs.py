@@ -51,14 +51,27 @@ def job_request(given: Iterable[tuple[str, str]], models: ModelNames) -> JobRequ
 
 
 def json_fields(body: bytes) -> list[tuple[str, str]]:
-    """The fields of a submission in JSON, as those of a form; raises `BadRequest`."""
+    """The fields of a submission in JSON, as of a form; raises `BadRequest`, also for files."""
     try:
         written = read_json(body, longest=LONGEST_JSON)
     except BadJson as error:
         raise BadRequest(f"The body {error.message}.") from error
     if not isinstance(written, dict):
         raise BadRequest("The body must be a JSON object.")
+    for name in written:
+        _refuse_file(name)
     return [(name, text) for name, value in written.items() for text in _texts(name, value)]
+
+
+def _refuse_file(name: str) -> None:
+    """A JSON body holds no audio."""
+    if name in FILE_FIELDS:
+        raise BadRequest(
+            f"Field {name!r} is for uploads, in a multipart/form-data form; JSON names recordings "
+            "by 'url' or 'urls'.",
+            param=name,
+            code="unknown_parameter",
+        )
 
 
 def _texts(name: str, value: object) -> Iterator[str]:
