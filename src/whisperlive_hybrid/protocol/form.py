@@ -17,13 +17,16 @@ class FieldNames:
     """May be repeated, and may be written with `[]` behind the name."""
     harmless: tuple[str, ...] = ()
     """Accepted without effect, since they do not ask for anything."""
+    refused: tuple[str, ...] = ()
+    """Lists that are known only to be refused with a reason, and are not told to anybody."""
     brings_file: bool = True
 
     def listed(self, written: str) -> str:
         """The name here that a field means; raises `BadRequest` if it means none."""
         base = written.removesuffix("[]")
-        name = base if base in self.lists else written
-        if name not in (*self.single, *self.lists, *self.harmless):
+        lists = (*self.lists, *self.refused)
+        name = base if base in lists else written
+        if name not in (*self.single, *lists, *self.harmless):
             raise BadRequest(
                 f"Unknown field {written[:80]!r}; the fields are: {self}.",
                 param=written[:80],
@@ -33,7 +36,8 @@ class FieldNames:
 
     def __str__(self) -> str:
         file = ["file"] if self.brings_file else []
-        return ", ".join([*file, *self.single, *(f"{name}[]" for name in self.lists)])
+        lists = [f"{name}[]" for name in self.lists]
+        return ", ".join([*file, *self.single, *lists, *self.harmless])
 
 
 @dataclass(slots=True)
