@@ -12,6 +12,9 @@ from typer.core import TyperCommand, TyperGroup
 
 from whisperlive_hybrid import settings_reference
 from whisperlive_hybrid.cli import whole
+from whisperlive_hybrid.protocol.form import FieldNames
+from whisperlive_hybrid.protocol.jobs import JOB_FIELDS
+from whisperlive_hybrid.protocol.openai.request import TRANSCRIPTION_FIELDS
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,6 +62,16 @@ def test_variables_are_read_by_the_server(page: Path) -> None:
     known |= {row.variable for row in settings_reference.OTHERS}
     named = set(VARIABLE.findall(page.read_text(encoding="utf-8")))
     assert {name for name in named if not name.startswith("WHISPERLIVE_TEST_")} <= known
+
+
+@pytest.mark.parametrize(
+    ("page", "names"), [("openai.md", TRANSCRIPTION_FIELDS), ("jobs.md", JOB_FIELDS)]
+)
+def test_every_field_is_on_its_page(page: str, names: FieldNames) -> None:
+    """Under its own name; the bracketed parts of an object are the object's."""
+    said = QUOTED.findall((ROOT / "docs" / page).read_text(encoding="utf-8"))
+    taken = (*names.single, *names.lists, *names.harmless)
+    assert {name for name in taken if "[" not in name} <= {each.removesuffix("[]") for each in said}
 
 
 def test_every_page_is_found_from_the_readme() -> None:

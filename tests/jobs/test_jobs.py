@@ -29,6 +29,7 @@ from whisperlive_hybrid.jobs.desk import JobDesk
 from whisperlive_hybrid.jobs.job import Job, JobRequest, Status
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
 from whisperlive_hybrid.protocol.webhook import key_of, signed_headers
+from whisperlive_hybrid.text.formats import TAIL
 from whisperlive_hybrid.types import Language, Samples, joined_text
 
 pytestmark = pytest.mark.anyio
@@ -316,6 +317,43 @@ async def test_a_running_job_is_cancelled_at_once(tmp_path: Path) -> None:
         backend.gate.set()
         assert (await shop.ended(await shop.desk.submit(wish(), uploads(talk(1))))).text == "w1"
         assert await shop.desk.job(job.id) == cancelled
+
+
+async def test_a_cancelled_job_keeps_all_that_was_read(tmp_path: Path) -> None:
+    """The files that were read before, and of the one that ran all that a watcher has seen."""
+    words = range(1, 101)
+
+    @dataclass(frozen=True)
+    class Interrupted(WavReader):
+        def blocks(self) -> Iterator[Samples]:
+            """Break off near the end of a long file, for longer than the test lasts."""
+            for number, block in enumerate(super().blocks()):
+                if number == 260:
+                    raise Overloaded("full", retry_after_s=3600.0)
+                yield block
+
+    @contextmanager
+    def media(file: BinaryIO) -> Iterator[WavReader]:
+        with open_wav(file) as reader:
+            yield Interrupted(reader.samples)
+
+    network = Network()
+    async with workshop(tmp_path, media=media, network=network) as shop:
+        job = await shop.desk.submit(
+            wish(webhook=HOOK, language=None), uploads(talk(1, 2), talk(*words))
+        )
+        seen = ""
+        async with shop.desk.watch(job.id) as watch:
+            while len(seen) <= TAIL and (news := await watch.next()):
+                seen += news.delta
+        cancelled = await shop.desk.cancel(job.id)
+        assert cancelled.text.startswith(seen)
+        assert f"w1 w2\n{told(words)}".startswith(cancelled.text)
+        assert cancelled.language == "en"
+        assert await shop.desk.job(job.id) == cancelled
+        await posted(network, 1)
+    [(_, body, _)] = network.posted
+    assert json.loads(body)["job"]["text"] == cancelled.text
 
 
 async def test_a_waiting_job_is_cancelled(tmp_path: Path) -> None:

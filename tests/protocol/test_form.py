@@ -3,7 +3,9 @@ import pytest
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.protocol.form import FieldNames, Form
 
-NAMES = FieldNames(("model", "language", "speed", "on"), ("tags",), ("user",))
+NAMES = FieldNames(
+    ("model", "language", "speed", "on"), ("tags",), ("user",), refused=("speakers",)
+)
 
 
 def form(*fields: tuple[str, str]) -> Form:
@@ -14,7 +16,7 @@ def form(*fields: tuple[str, str]) -> Form:
 def test_an_unknown_field_is_refused_by_name() -> None:
     """Nothing is accepted and ignored: the error names the field and those that exist."""
     with pytest.raises(
-        BadRequest, match=r"'pitch'.*file, model, language, speed, on, tags\[\]"
+        BadRequest, match=r"'pitch'.*are: file, model, language, speed, on, tags\[\], user\.$"
     ) as e:
         form(("pitch", "2"))
     assert (e.value.param, e.value.code) == ("pitch", "unknown_parameter")
@@ -25,6 +27,11 @@ def test_harmless_and_empty_fields_ask_for_nothing() -> None:
     read = form(("user", "me"), ("model", ""), ("tags[]", " "))
     assert read.one("model") is None
     assert read.many("tags") == ()
+
+
+def test_a_list_that_is_always_refused_can_be_read() -> None:
+    """So that the refusal has a reason; the names that are told leave it out."""
+    assert form(("speakers[]", "Ann"), ("speakers", "Bo")).many("speakers") == ("Ann", "Bo")
 
 
 def test_a_single_field_given_twice_is_refused() -> None:

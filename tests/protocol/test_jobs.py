@@ -243,8 +243,13 @@ def test_one_result_is_what_the_door_would_have_answered() -> None:
 def test_a_file_without_a_result_says_why() -> None:
     """It is not an empty transcript."""
     failed = source(status=Status.FAILED, failure=FAILURE)
-    with pytest.raises(Conflict, match="Not audio"):
+    with pytest.raises(Conflict, match="Not audio") as refusal:
         result_body(job(), failed, None, ResponseFormat.TEXT)
+    assert refusal.value.code == "file_failed"
+    cancelled = source(status=Status.CANCELLED)
+    with pytest.raises(Conflict, match="It was cancelled") as refusal:
+        result_body(job(), cancelled, None, ResponseFormat.TEXT)
+    assert refusal.value.code == "file_cancelled"
 
 
 def test_several_results_are_a_list() -> None:

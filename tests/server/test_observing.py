@@ -119,7 +119,7 @@ def speak(server: Server, clip: Path) -> set[str]:
 def upload(server: Server, clip: Path) -> httpx.Response:
     """Send a clip to the file door, with everything on it that must not be logged."""
     return httpx.post(
-        f"{server.http_url}/v1/audio/transcriptions?token={SECRET}",
+        f"{server.http_url}/v1/audio/transcriptions",
         files={"file": (f"{SECRET}.flac", clip.read_bytes())},
         headers={
             "authorization": f"Bearer {SECRET}",
@@ -132,7 +132,7 @@ def submit(server: Server, *clips: Path) -> tuple[str, str]:
     """Hand in a job and wait for its end; its id and its text."""
     files = [("files[]", (f"{SECRET}.flac", clip.read_bytes())) for clip in clips]
     job = httpx.post(f"{server.http_url}/v1/jobs", files=files).json()
-    httpx.get(f"{server.http_url}/v1/jobs/{job['id']}/events", timeout=60)
+    httpx.get(f"{server.http_url}/v1/jobs/{job['id']}/events?token={SECRET}", timeout=60)
     return job["id"], httpx.get(f"{server.http_url}/v1/jobs/{job['id']}").json()["text"]
 
 

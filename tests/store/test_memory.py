@@ -43,6 +43,16 @@ async def test_what_was_kept_is_recalled_by_the_next_process(store: JobStore) ->
     assert (later.recalled, later.kept) == (2, 0)
 
 
+async def test_the_text_so_far_is_in_order(store: JobStore) -> None:
+    """Whatever was read first; a window that was read again is told once, as it was read last."""
+    memory = await store.memory(await source_in(store))
+    await memory.keep(window(200, 300), "de", reading(" drei"))
+    await memory.keep(window(0, 100), None, reading(" one"))
+    await memory.keep(window(100, 200), None, reading(" two"))
+    await memory.keep(window(0, 100), "de", reading(" eins"))
+    assert await memory.text() == "eins two drei"
+
+
 async def test_a_window_is_kept_once(store: JobStore) -> None:
     """To read a stored window again would be a defect, and it is found."""
     memory = await store.memory(await source_in(store))

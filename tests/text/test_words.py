@@ -1,6 +1,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import pytest
+
 from whisperlive_hybrid.text.words import text_tokens, with_probabilities, with_words
 from whisperlive_hybrid.types import ScoredToken, Segment, TokenTime, Word
 
@@ -50,6 +52,25 @@ def test_each_segment_gets_its_own_words() -> None:
     assert (first.start, first.end) == (0.5, 1.5)
     assert second.words == (Word(" c", 3.0, 3.5, 1.0),)
     assert (second.start, second.end) == (3.0, 3.5)
+
+
+def test_the_first_word_begins_at_the_time_mark() -> None:
+    """Alignment would begin it with the silence before; all other words are measured."""
+    vocabulary = LiteralVocabulary((" a", " b", " c"))
+    times = [TokenTime(0.0, 0.5, 1.0), TokenTime(0.5, 1.0, 1.0), TokenTime(1.0, 1.5, 1.0)]
+    marked = [replace(segment(0, 1), start=0.3), replace(segment(2), start=1.2)]
+    first, second = with_words(marked, times, vocabulary, "en")
+    assert first.words == (Word(" a", 0.3, 0.5, 1.0), Word(" b", 0.5, 1.0, 1.0))
+    assert (first.start, second.start) == (0.3, 1.0)
+
+
+@pytest.mark.parametrize("mark", [0.0, 0.5, 7.0])
+def test_a_time_mark_outside_the_first_word_is_not_believed(mark: float) -> None:
+    """A word keeps its length."""
+    times = [TokenTime(0.0, 0.5, 1.0)]
+    marked = replace(segment(0), start=mark)
+    (timed,) = with_words([marked], times, LiteralVocabulary((" a",)), "en")
+    assert (timed.start, timed.end) == (0.0, 0.5)
 
 
 def test_a_word_of_several_tokens_spans_them() -> None:

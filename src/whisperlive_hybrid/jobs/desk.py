@@ -25,6 +25,7 @@ from whisperlive_hybrid.jobs.job import (
 from whisperlive_hybrid.jobs.run import Means
 from whisperlive_hybrid.jobs.webhooks import webhook_of
 from whisperlive_hybrid.store.spool import new_name
+from whisperlive_hybrid.types import joined_text
 
 LONGEST_NAME: Final = 200
 """Characters of a file's name that are kept."""
@@ -68,7 +69,7 @@ class JobDesk:
     async def submit(self, request: JobRequest, uploads: Sequence[UploadedFile]) -> Job:
         """Take a job in; when this returns, not even a power cut loses it.
 
-        Raises `BadRequest` for what makes no sense, `Overloaded` where too many jobs wait, and
+        Raises `BadRequest` for what makes no sense, `Overloaded` where too many are unfinished, and
         `OutOfSpace` where the disk is too small.
         """
         self._check(request, len(uploads))
@@ -163,10 +164,24 @@ class JobDesk:
         self._board.ring(job.id)
 
     async def _cancel(self, job: Job, *, tell: bool) -> None:
-        now = self._means.clock()
-        ended = job.cancelled(now, now + self._limits.kept_s)
+        if job.status.is_finished:
+            return
+        heard, now = await self._heard(job), self._means.clock()
+        ended = heard.cancelled(now, now + self._limits.kept_s)
         if await self._store.cancel(ended, webhook_of(ended, now) if tell else None):
             self._board.ended.ring()
+
+    async def _heard(self, job: Job) -> Job:
+        """The job with all that was read of it, also in files that were not read to their end."""
+        languages: list[str] = []
+        texts: list[str] = []
+        for source in job.sources:
+            if result := await self._store.result(source):
+                languages.append(result.language)
+                texts.append(joined_text(result.segments))
+            else:
+                texts.append(await (await self._store.memory(source)).text())
+        return job.with_heard(texts, languages)
 
     def _check(self, request: JobRequest, n_uploads: int) -> None:
         n_files = n_uploads + len(request.urls)

@@ -3,6 +3,7 @@
 Moments are Unix seconds, since they outlive a process; lengths are seconds of audio.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
@@ -149,8 +150,16 @@ class Job:
             return None
         return next((source.failure for source in self.sources if source.failure), None)
 
+    def with_heard(self, texts: Iterable[str], languages: Iterable[str]) -> "Job":
+        """The job with what was said in its files, and in which languages, in their order."""
+        return replace(
+            self,
+            language=self.language or next(iter(languages), None),
+            text="\n".join(text for text in texts if text),
+        )
+
     def cancelled(self, now: float, expires_at: float) -> "Job":
-        """The job, given up with all its files that have not ended."""
+        """The job, cancelled with all its files that have not ended."""
         sources = (
             source if source.status.is_finished else replace(source, status=Status.CANCELLED)
             for source in self.sources

@@ -111,12 +111,7 @@ class JobRun:
                 languages.append(result.language)
                 texts.append(joined_text(result.segments))
         job = self._live.job
-        return replace(
-            job,
-            status=job.outcome,
-            language=job.language or next(iter(languages), None),
-            text="\n".join(text for text in texts if text),
-        )
+        return replace(job, status=job.outcome).with_heard(texts, languages)
 
     async def _ended(self, source: Source) -> Result | None:
         """See a file to its end; its result, unless it has failed, now or in an earlier run."""

@@ -17,11 +17,27 @@ class FieldNames:
     """May be repeated, and may be written with `[]` behind the name."""
     harmless: tuple[str, ...] = ()
     """Accepted without effect, since they do not ask for anything."""
+    refused: tuple[str, ...] = ()
+    """Lists that are known only to be refused with a reason, and are not told to anybody."""
     brings_file: bool = True
+
+    def listed(self, written: str) -> str:
+        """The name here that a field means; raises `BadRequest` if it means none."""
+        base = written.removesuffix("[]")
+        lists = (*self.lists, *self.refused)
+        name = base if base in lists else written
+        if name not in (*self.single, *lists, *self.harmless):
+            raise BadRequest(
+                f"Unknown field {written[:80]!r}; the fields are: {self}.",
+                param=written[:80],
+                code="unknown_parameter",
+            )
+        return name
 
     def __str__(self) -> str:
         file = ["file"] if self.brings_file else []
-        return ", ".join([*file, *self.single, *(f"{name}[]" for name in self.lists)])
+        lists = [f"{name}[]" for name in self.lists]
+        return ", ".join([*file, *self.single, *lists, *self.harmless])
 
 
 @dataclass(slots=True)
@@ -36,14 +52,7 @@ class Form:
         """Sort (name, value) pairs; raises `BadRequest` for a name that is not in `names`."""
         form = Form(names)
         for written, value in fields:
-            base = written.removesuffix("[]")
-            name = base if base in names.lists else written
-            if name not in (*names.single, *names.lists, *names.harmless):
-                raise BadRequest(
-                    f"Unknown field {written[:80]!r}; the fields are: {names}.",
-                    param=written[:80],
-                    code="unknown_parameter",
-                )
+            name = names.listed(written)
             if value.strip():
                 form._values[name].append(value)
         return form

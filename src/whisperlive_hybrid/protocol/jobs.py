@@ -51,14 +51,27 @@ def job_request(given: Iterable[tuple[str, str]], models: ModelNames) -> JobRequ
 
 
 def json_fields(body: bytes) -> list[tuple[str, str]]:
-    """The fields of a submission in JSON, as those of a form; raises `BadRequest`."""
+    """The fields of a submission in JSON, as of a form; raises `BadRequest`, also for files."""
     try:
         written = read_json(body, longest=LONGEST_JSON)
     except BadJson as error:
         raise BadRequest(f"The body {error.message}.") from error
     if not isinstance(written, dict):
         raise BadRequest("The body must be a JSON object.")
+    for name in written:
+        _refuse_file(name)
     return [(name, text) for name, value in written.items() for text in _texts(name, value)]
+
+
+def _refuse_file(name: str) -> None:
+    """A JSON body holds no audio."""
+    if name in FILE_FIELDS:
+        raise BadRequest(
+            f"Field {name!r} is for uploads, in a multipart/form-data form; JSON names recordings "
+            "by 'url' or 'urls'.",
+            param=name,
+            code="unknown_parameter",
+        )
 
 
 def _texts(name: str, value: object) -> Iterator[str]:
@@ -154,14 +167,9 @@ def job_end(job: Job) -> Json:
 def result_body(
     job: Job, source: Source, result: Result | None, wanted: ResponseFormat
 ) -> Json | str:
-    """One file, exactly as /v1/audio would have answered; raises `Conflict` if it has failed."""
+    """One file, exactly as /v1/audio would have answered; raises `Conflict` if it has no result."""
     if result is None:
-        why = source.failure.message if source.failure else "It was given up."
-        raise Conflict(
-            f"File {source.index} ({source.name!r}) has no result: {why}",
-            param="file",
-            code="file_failed",
-        )
+        raise _no_result(source)
     request = replace(job.request.audio, response_format=wanted)
     return bodies.answer(request, result.segments, result.language, result.duration)
 
@@ -179,6 +187,15 @@ def result_list(
         )
     data = [_listed_result(job, source, result, wanted) for source, result in results]
     return {"object": "list", "data": data}
+
+
+def _no_result(source: Source) -> Conflict:
+    """Why there is none: a file that was not read to its end has only its share of the text."""
+    why, code = "It was cancelled.", "file_cancelled"
+    if source.failure:
+        why, code = source.failure.message, "file_failed"
+    message = f"File {source.index} ({source.name!r}) has no result: {why}"
+    return Conflict(message, param="file", code=code)
 
 
 def _listed_result(job: Job, source: Source, result: Result | None, wanted: ResponseFormat) -> Json:

@@ -5,7 +5,7 @@ from sqlalchemy import Connection, insert, select
 from whisperlive_hybrid.jobs.stored import reading_of_text, reading_to_text
 from whisperlive_hybrid.store.database import Database
 from whisperlive_hybrid.store.schema import readings
-from whisperlive_hybrid.types import SAMPLE_RATE, Reading, Window
+from whisperlive_hybrid.types import SAMPLE_RATE, Reading, Window, joined_text
 
 Key = tuple[int, int, str]
 """Where a window lies, as samples [start, end), and the language asked for, "" for none."""
@@ -39,6 +39,13 @@ class SourceMemory:
         self.recalled += 1
         return reading_of_text(await self._database.run(_reading, self._source, key))
 
+    async def text(self) -> str:
+        """All that was read so far, in the order of the recording.
+
+        A window that was read again, when the language was sure, says what it said then.
+        """
+        return await self._database.run(_text, self._source)
+
     async def keep(self, window: Window, language: str | None, reading: Reading) -> None:
         """Store a reading; when this returns, no crash undoes it.
 
@@ -71,6 +78,16 @@ def _reading(connection: Connection, source: int, key: Key) -> str:
     )
     written: str = connection.scalars(found).one()
     return written
+
+
+def _text(connection: Connection, source: int) -> str:
+    found = select(readings.c.start, readings.c.end, readings.c.reading)
+    in_order = found.where(readings.c.source == source).order_by(
+        readings.c.start, readings.c.end, readings.c.language
+    )
+    last = {(row.start, row.end): row.reading for row in connection.execute(in_order)}
+    read = map(reading_of_text, last.values())
+    return joined_text([segment for reading in read for segment in reading.segments])
 
 
 def _keep(connection: Connection, source: int, key: Key, written: str) -> None:

@@ -5,7 +5,7 @@ All of it is SQL that PostgreSQL speaks as well. A job changes hands only throug
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
 
@@ -14,8 +14,10 @@ from whisperlive_hybrid.jobs.job import UNFINISHED, Job, NewJob, NewSource, Sour
 from whisperlive_hybrid.store import rows
 from whisperlive_hybrid.store.schema import jobs, readings, sources
 
-FULL_RETRY_S = 60.0
-"""When to ask again where too many jobs wait: one of them may have ended."""
+FULL_RETRY_S: Final = 5.0
+"""When to ask again where too many jobs are unfinished: one of a short file ends in seconds, and a
+client that waits much longer leaves the server idle. Much shorter would cost more, since whoever
+asks again sends its files again."""
 
 _UNFINISHED = [status.value for status in UNFINISHED]
 _LISTED = [column for column in sources.c if column is not sources.c.result]
@@ -32,7 +34,9 @@ def add(
     """Store a new job; raises `Overloaded` if `limit` jobs are unfinished already."""
     waiting = select(func.count()).select_from(jobs).where(jobs.c.status.in_(_UNFINISHED))
     if (connection.scalar(waiting) or 0) >= limit:
-        raise Overloaded(f"{limit} jobs wait already; try later.", retry_after_s=FULL_RETRY_S)
+        raise Overloaded(
+            f"{limit} jobs are unfinished already; try later.", retry_after_s=FULL_RETRY_S
+        )
     row = rows.new_job(new, now)
     number = connection.scalars(insert(jobs).values(row).returning(jobs.c.number)).one()
     of_job = [rows.new_source(number, position, file) for position, file in enumerate(files)]

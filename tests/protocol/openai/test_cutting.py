@@ -96,6 +96,7 @@ def test_contradictions_are_refused(fields: list[tuple[str, str]]) -> None:
         ("chunking_strategy", "manual", "auto, server_vad"),
         ("chunking_strategy[threshold]", "1.5", "from 0 to 1"),
         ("chunking_strategy[silence_duration_ms]", "-1", "from 0 to 10000"),
+        ("chunking_strategy", '{"type":"auto","threshold":0.5}', "no settings, but got threshold"),
         ("chunking_strategy", '{"type":"server_vad","volume":1}', "threshold"),
         ("chunking_strategy", '{"type":"server_vad","threshold":true}', "from 0 to 1"),
         ("chunking_strategy", "[" * 60_000, "auto, server_vad"),

@@ -200,7 +200,7 @@ async def post_file(door: httpx.AsyncClient, audio: bytes = b"audio") -> httpx.R
     [
         ({"data": {"model": "fake"}}, "file field required"),
         ({"data": {"file": "talk.wav"}}, "Expected UploadFile, received: str"),
-        ({"files": {"audio": b"x"}}, "file field required"),
+        ({"files": {"audio": b"x"}}, "A file was sent as 'audio'"),
         ({"files": [("file", b"x"), ("file", b"y")]}, "exactly one file"),
         ({"files": [("file", b"x"), ("other", b"y")]}, "exactly one file"),
         ({"files": [("file", b"x")] * 3}, "Too many files"),

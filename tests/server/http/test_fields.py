@@ -5,13 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.protocol.form import FieldNames
 from whisperlive_hybrid.server.http.fields import json_fields
+
+NAMES = FieldNames(("url", "language", "task"), brings_file=False)
 
 
 def test_an_object_becomes_fields() -> None:
     """In its order, a name given twice as twice, and null as not given."""
     body = b'{"url": "x", "task": null, "language": "", "url": "y"}'
-    assert json_fields(body) == (("url", "x"), ("language", ""), ("url", "y"))
+    assert json_fields(body, NAMES) == (("url", "x"), ("language", ""), ("url", "y"))
 
 
 @pytest.mark.parametrize(
@@ -29,15 +32,18 @@ def test_an_object_becomes_fields() -> None:
         (b'{"url": ["x"]}', "'url' must be a string"),
         (b'{"url": {}}', "'url' must be a string"),
         (b'{"task": true}', "'task' must be a string"),
+        (b'{"foo": 1}', "Unknown field 'foo'; the fields are: url, language, task"),
+        (b'{"foo": null}', "Unknown field 'foo'"),
     ],
 )
 def test_what_is_no_object_of_strings_is_refused(body: bytes, told: str) -> None:
     """In plain words, however deep it is nested."""
     with pytest.raises(BadRequest, match=told):
-        json_fields(body)
+        json_fields(body, NAMES)
 
 
 @given(st.dictionaries(st.text(), st.text()))
 def test_every_object_of_strings_is_read(members: dict[str, str]) -> None:
     """Whatever the characters."""
-    assert json_fields(json.dumps(members).encode()) == tuple(members.items())
+    names = FieldNames(tuple(members))
+    assert json_fields(json.dumps(members).encode(), names) == tuple(members.items())

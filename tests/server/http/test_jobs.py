@@ -163,6 +163,23 @@ async def test_nonsense_is_refused_in_the_usual_shape(
     assert (await door.get("/v1/jobs")).json()["data"] == []
 
 
+@pytest.mark.parametrize(
+    ("request_", "told"),
+    [
+        ({}, "with a field 'file', or application/json with 'url' or 'urls', not ''."),
+        ({"json": {"url": "https://x", "file": "x"}}, "Field 'file' is for uploads"),
+        ({"json": {"files[]": ["x"]}}, "Field 'files[]' is for uploads"),
+    ],
+)
+async def test_files_and_urls_each_have_their_body(
+    door: httpx.AsyncClient, request_: Json, told: str
+) -> None:
+    """A form for uploads, JSON for URLs; whoever mixes them up is told both."""
+    reply = await door.post("/v1/jobs", **request_)
+    assert fault(reply)[0] == 400
+    assert told in reply.json()["error"]["message"]
+
+
 async def test_too_many_jobs_are_told_when_to_come_back(open_door: OpenDoor, audio: bytes) -> None:
     """429 and Retry-After, as an engine that is full."""
     backend = HeldBackend()

@@ -78,9 +78,10 @@ def _strategy(form: Form) -> VadOptions | None:
     if isinstance(parts, str):
         parts = {"type": parts}
     kind = parts.get("type", "server_vad" if parts else "auto")
-    if kind not in ("auto", "server_vad") or (kind == "auto" and len(parts) > 1):
+    if kind not in ("auto", "server_vad"):
         raise not_among(_STRATEGY, f"{kind}", ["auto", "server_vad (with its settings)"])
     if kind == "auto":
+        _refuse_settings([name for name in parts if name != "type"])
         return None
     part = partial(_part, _STRATEGY, parts)
     return _literal(
@@ -90,6 +91,17 @@ def _strategy(form: Form) -> VadOptions | None:
             min_silence_s=part("silence_duration_ms", 200, 0, _LONGEST_PADDING_MS) / 1000,
         )
     )
+
+
+def _refuse_settings(names: Sequence[str]) -> None:
+    """`auto` leaves the cutting to us."""
+    if names:
+        raise BadRequest(
+            f"Invalid {_STRATEGY}: 'auto' takes no settings, but got {', '.join(names)}; they "
+            "belong to 'server_vad'.",
+            param=_STRATEGY,
+            code="invalid_value",
+        )
 
 
 def _literal(options: VadOptions) -> VadOptions:

@@ -33,8 +33,9 @@ DECODING_FIELDS: Final = FieldNames(
 
 TRANSCRIPTION_FIELDS: Final = FieldNames(
     (*DECODING_FIELDS.single, "response_format", "stream"),
-    (*DECODING_FIELDS.lists, "include", "known_speaker_names", "known_speaker_references"),
+    (*DECODING_FIELDS.lists, "include"),
     _HARMLESS,
+    refused=("known_speaker_names", "known_speaker_references"),
 )
 TRANSLATION_FIELDS: Final = FieldNames((*_COMMON, "response_format"), ("keywords",), _HARMLESS)
 """OpenAI's, and more that mean the same as for a transcription."""
@@ -117,7 +118,7 @@ def decoding(form: Form, models: ModelNames, task: Task) -> AudioRequest:
 
 def _refuse_speakers(form: Form) -> None:
     """Nobody tells speakers apart yet."""
-    for name in ("known_speaker_names", "known_speaker_references"):
+    for name in TRANSCRIPTION_FIELDS.refused:
         if form.many(name):
             raise Unsupported(f"{name} is not supported: speakers are not told apart.", param=name)
 

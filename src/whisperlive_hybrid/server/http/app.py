@@ -26,6 +26,7 @@ from whisperlive_hybrid.server.http.access import Access
 from whisperlive_hybrid.server.http.audio import AudioRoutes
 from whisperlive_hybrid.server.http.feeds import DeskFor, Feeds
 from whisperlive_hybrid.server.http.guard import BodyLimit, Stamp, UploadSlots
+from whisperlive_hybrid.server.http.head import HeadAsGet
 from whisperlive_hybrid.server.http.identity import Identify
 from whisperlive_hybrid.server.http.jobs import JobRoutes
 from whisperlive_hybrid.server.http.legacy import LegacyRoutes
@@ -98,6 +99,7 @@ def build_http_app(means: HttpMeans) -> FastAPI:
                 tracer=operation.tracer,
                 doorkeeper=means.doorkeeper,
             ),
+            Middleware(HeadAsGet),
             *cross_origin(pages),  # around all that refuses, so that pages can read why
             Middleware(ServerErrorMiddleware, handler=refused),
             Middleware(PageGuard, pages=pages),

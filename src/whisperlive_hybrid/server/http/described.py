@@ -99,7 +99,7 @@ _LISTS: Final[dict[str, Schema]] = {
     "keywords": _text("Words that are likely to occur."),
     "urls": _text("Where recordings lie, http or https."),
 }
-"""The entries of lists. What is not here is read only to be refused."""
+"""The entries of lists; `url` is another name of `urls`."""
 
 
 _NESTED: Final = ("vad_parameters", "chunking_strategy")

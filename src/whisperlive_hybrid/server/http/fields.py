@@ -6,6 +6,7 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from whisperlive_hybrid.errors import BadRequest, TooLarge
+from whisperlive_hybrid.protocol.form import FieldNames
 from whisperlive_hybrid.protocol.json_text import BadJson, read_json
 
 MAX_JSON_BYTES: Final = 64 * 1024
@@ -18,11 +19,11 @@ Fields = tuple[tuple[str, str], ...]
 """Names and values in the order sent."""
 
 
-async def received_fields(request: Request) -> Fields:
+async def received_fields(request: Request, names: FieldNames) -> Fields:
     """Read the whole body. Raises `BadRequest` for a type or a content that is something else."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type == "application/json":
-        return json_fields(await _bounded_body(request))
+        return json_fields(await _bounded_body(request), names)
     if content_type in _FORM_TYPES:
         return await _form_fields(request)
     raise BadRequest(
@@ -31,8 +32,11 @@ async def received_fields(request: Request) -> Fields:
     )
 
 
-def json_fields(body: bytes) -> Fields:
-    """The pairs of a JSON object whose values are strings; null counts as not given."""
+def json_fields(body: bytes, names: FieldNames) -> Fields:
+    """The pairs of a JSON object whose values are strings; null counts as not given.
+
+    Raises `BadRequest`, for a name that is not in `names` before what is wrong with its value.
+    """
     try:
         # Objects become tuples of pairs, so that a name given twice is seen, and lists stay lists.
         members = read_json(body, longest=MAX_JSON_BYTES, pairs=tuple)
@@ -41,6 +45,7 @@ def json_fields(body: bytes) -> Fields:
     if not isinstance(members, tuple):
         raise BadRequest("The body must be a JSON object.")
     for name, value in members:
+        names.listed(name)
         if value is not None and not isinstance(value, str):
             raise BadRequest(
                 f"The value of {name[:80]!r} must be a string.",
@@ -69,6 +74,20 @@ async def _form_fields(request: Request) -> Fields:
                     f"Send no file here, but got one in the field {name[:80]!r}.", param=name[:80]
                 )
         return tuple((name, v) for name, v in form.multi_items() if isinstance(v, str))
+
+
+def refuse_query(request: Request) -> None:
+    """Raise `BadRequest` for an option behind the path of a request that brings its own in a body.
+
+    Such a one would be without effect, and the answer would not say so.
+    """
+    for name in request.query_params:
+        raise BadRequest(
+            f"Unknown parameter {name[:80]!r} in the URL: options belong into the form, or into "
+            "the JSON body where there is one.",
+            param=name[:80],
+            code="unknown_parameter",
+        )
 
 
 def query_fields(request: Request, names: tuple[str, ...]) -> dict[str, str]:

@@ -37,13 +37,15 @@ from whisperlive_hybrid.server.http import job_schemas as schemas
 from whisperlive_hybrid.server.http.described import Schema, query_of, submission_of
 from whisperlive_hybrid.server.http.events import FeedStream, stream_to
 from whisperlive_hybrid.server.http.feeds import DeskFor, Feeds
-from whisperlive_hybrid.server.http.fields import query_fields
+from whisperlive_hybrid.server.http.fields import query_fields, refuse_query
 from whisperlive_hybrid.server.http.identity import caller_of
-from whisperlive_hybrid.server.http.upload import opened_form
+from whisperlive_hybrid.server.http.upload import FILE_FORM, opened_form
 
 JOBS_PATH: Final = "/v1/jobs"
 
 Fields = list[tuple[str, str]]
+
+_WANTED: Final = f"{FILE_FORM}, or application/json with 'url' or 'urls'"
 
 _PAGE: Final[dict[str, Schema]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": LONGEST_LIST, "default": DEFAULT_LIST},
@@ -155,11 +157,13 @@ class JobRoutes:
         self, request: Request
     ) -> AsyncIterator[tuple[Fields, list[UploadedFile]]]:
         """The fields and files of a form, or the fields of a JSON object."""
+        refuse_query(request)
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type == "application/json":
             yield json_fields(await _small_body(request)), []
             return
-        async with opened_form(request, max_files=self._most_files + 1) as form:
+        most_files = self._most_files + 1
+        async with opened_form(request, max_files=most_files, wanted=_WANTED) as form:
             fields: Fields = []
             files: list[UploadedFile] = []
             for name, value in form.multi_items():

@@ -19,7 +19,7 @@ from whisperlive_hybrid.protocol.openai import bodies
 from whisperlive_hybrid.server.http.access import note_failure
 from whisperlive_hybrid.server.http.refusals import refused
 
-METHODS: Final = ("GET", "POST", "DELETE")
+METHODS: Final = ("GET", "HEAD", "POST", "DELETE")
 """Of our routes."""
 
 _READING: Final = ("GET", "HEAD", "OPTIONS")

@@ -21,6 +21,9 @@ _MAX_FILES: Final = 2
 """One more than is allowed, so that the refusal is in our own words."""
 _FORM_TYPES: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
 
+FILE_FORM: Final = f"{_FORM_TYPES[0]} with a field 'file'"
+"""What a request with an upload is."""
+
 _NO_FILE: Final = "body -> file: file field required"
 _FILE_AS_TEXT: Final = "body -> file: Expected UploadFile, received: str"
 """OpenAI's words, which clients look for."""
@@ -56,17 +59,17 @@ async def received(request: Request) -> AsyncIterator[Upload]:
 
 
 @asynccontextmanager
-async def opened_form(request: Request, *, max_files: int) -> AsyncIterator[FormData]:
+async def opened_form(
+    request: Request, *, max_files: int, wanted: str = FILE_FORM
+) -> AsyncIterator[FormData]:
     """Read the whole form; its files are deleted on leaving.
 
-    Raises `BadRequest` for no form, and `OutOfSpace` where `TMPDIR` has no room for its files.
+    Raises `BadRequest` for no form, with what is `wanted` instead, and `OutOfSpace` where `TMPDIR`
+    has no room for its files.
     """
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() not in _FORM_TYPES:
-        raise BadRequest(
-            "Content-Type must be multipart/form-data with a field 'file', "
-            f"not {content_type[:80]!r}."
-        )
+        raise BadRequest(f"Content-Type must be {wanted}, not {content_type[:80]!r}.")
     form = await _form(request, content_type, max_files)
     try:
         yield form
@@ -127,15 +130,23 @@ class _WholeForm(MultiPartParser):
 
 def _the_file(form: FormData) -> UploadFile:
     """The one file of a form."""
+    files = [(name, v) for name, v in form.multi_items() if isinstance(v, UploadFile)]
     if "file" not in form:
-        raise BadRequest(_NO_FILE)
+        raise _sent_as(files[0][0]) if files else BadRequest(_NO_FILE)
     if any(isinstance(value, str) for value in form.getlist("file")):
         raise BadRequest(_FILE_AS_TEXT)
-    files = [(name, v) for name, v in form.multi_items() if isinstance(v, UploadFile)]
     if len(files) > 1:
         names = ", ".join(repr(name) for name, _ in files)
         raise BadRequest(f"Send exactly one file in the field 'file', not {len(files)}: {names}.")
     return files[0][1]
+
+
+def _sent_as(name: str) -> BadRequest:
+    return BadRequest(
+        f"A file was sent as {name[:80]!r}; send it as 'file'.",
+        param=name[:80],
+        code="unknown_parameter",
+    )
 
 
 async def while_connected(request: Request, work: Callable[[], Awaitable[T]]) -> T:
