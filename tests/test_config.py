@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from whisperlive_hybrid.config import load_settings
+from whisperlive_hybrid.config import Settings, load_settings
 from whisperlive_hybrid.errors import BadRequest
 
 
@@ -107,6 +107,26 @@ def test_a_wrong_variable_is_named_as_the_operator_wrote_it(
     monkeypatch.setenv("WHISPERLIVE_MAX_CLIENTS", "many")
     with pytest.raises(BadRequest, match="WHISPERLIVE_MAX_CLIENTS='many'"):
         load_settings()
+
+
+NUMBERS = [
+    name for name, field in Settings.model_fields.items() if field.annotation in (int, float)
+]
+
+
+@pytest.mark.parametrize("field", NUMBERS)
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e300", "9" * 400])
+def test_no_number_is_without_end(field: str, value: str) -> None:
+    """Sums of it would have no number, dates no calendar, and messages no JSON."""
+    with pytest.raises(BadRequest, match=f"Setting {field}='{value}'"):
+        load_settings(**{field: value})
+
+
+def test_a_job_is_kept_no_longer_than_calendars_reach() -> None:
+    """Its expiry is told as a date."""
+    assert load_settings(job_result_hours=876_000).job_result_hours == 876_000
+    with pytest.raises(BadRequest, match="job_result_hours"):
+        load_settings(job_result_hours=876_001)
 
 
 def test_settings_do_not_change() -> None:
