@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from whisperlive_hybrid.config import Settings, load_settings
 from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.settings_reference import sections
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +108,15 @@ def test_a_wrong_variable_is_named_as_the_operator_wrote_it(
     monkeypatch.setenv("WHISPERLIVE_MAX_CLIENTS", "many")
     with pytest.raises(BadRequest, match="WHISPERLIVE_MAX_CLIENTS='many'"):
         load_settings()
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a compose file makes it of what is not set: an empty path would be the directory here."""
+    bare = load_settings()
+    for _, rows in sections():
+        for row in rows:
+            monkeypatch.setenv(row.variable, "")
+    assert load_settings() == bare
 
 
 NUMBERS = [

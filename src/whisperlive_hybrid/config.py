@@ -45,6 +45,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="WHISPERLIVE_",
+        env_ignore_empty=True,  # `${X:-}` in a compose file means "not set", and never "here"
         frozen=True,
         populate_by_name=True,
         extra="ignore",

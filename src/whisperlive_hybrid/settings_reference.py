@@ -27,8 +27,9 @@ OPENING: Final = """\
 # Settings
 
 Read from the environment once, at the start. An option of the command line wins over the
-environment; what does not make sense ends the start in one line that names it. Numbers are finite
-and at most 1,000,000,000. `whisperlive settings` shows which values are in force.
+environment; what does not make sense ends the start in one line that names it. An empty
+value is as good as none: the default holds. Numbers are finite and at most 1,000,000,000.
+`whisperlive settings` shows which values are in force.
 
 This page is written by `make docs` from `src/whisperlive_hybrid/config.py`.
 """
