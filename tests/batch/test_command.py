@@ -151,6 +151,19 @@ def test_what_makes_no_sense_is_one_line(
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize("key", ["hush\r", "hüsh", "hush hush", "h" * 513])
+def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(key: str) -> None:
+    """By the server's own rule: the line break of a file that was written elsewhere is one, too."""
+    arguments = ["transcribe", str(sample_clip()), "--jobs-url", "http://127.0.0.1:9"]
+    for origin, done in {
+        "--api-key": whisperlive(*arguments, "--api-key", key),
+        "WHISPERLIVE_API_KEY": whisperlive(*arguments, WHISPERLIVE_API_KEY=key),
+    }.items():
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert f"{origin} must be 1 to 512 printable ASCII characters" in done.stderr
+        assert key.strip() not in done.stderr
+
+
 def test_a_killed_batch_goes_on_where_it_was(talks: Path, tmp_path: Path) -> None:
     """After kill -9 there are whole files only, and what was done is not done again."""
     target = tmp_path / "out"

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from whisperlive_hybrid.access.tokens import check_sendable
 from whisperlive_hybrid.batch.formats import OutputFormat, Wish, named_formats
 from whisperlive_hybrid.batch.plan import Item, check_outputs, planned
 from whisperlive_hybrid.batch.run import Order, carry_out
@@ -100,8 +101,7 @@ def transcribe(
                 "is decided by the server of --jobs-url",
                 {"--beam-size": beam_size, "--backend": backend, "--threads": threads},
             )
-            key = api_key or os.environ.get(API_KEY) or None
-            way = There(_server(jobs_url), model, key, keep_jobs)
+            way = There(_server(jobs_url), model, _key(api_key), keep_jobs)
         items = planned(inputs, takes_urls=way.takes_urls)
         _check(items, wish, output_dir, overwrite=overwrite)
     except BadRequest as error:
@@ -124,6 +124,15 @@ def _refuse(why: str, options: Mapping[str, object]) -> None:
     for name, value in options.items():
         if value:
             raise BadRequest(f"{name} {why}.")
+
+
+def _key(given: str | None) -> str | None:
+    """The key for a server, from the option or the environment; an empty one is none."""
+    key = given or os.environ.get(API_KEY)
+    if not key:
+        return None
+    check_sendable(key, "--api-key" if given else API_KEY)
+    return key
 
 
 def _server(url: str) -> str:
