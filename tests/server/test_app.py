@@ -310,6 +310,14 @@ def test_a_port_in_use_is_one_line(server: Server, tmp_path: Path) -> None:
     assert f"Cannot listen on HTTP_PORT={port}" in said
 
 
+@pytest.mark.parametrize("host", ["nohost.invalid", "two..dots"])
+def test_a_host_without_an_address_is_one_line(tmp_path: Path, host: str) -> None:
+    """It is not the port that has to be changed; the reason is the resolver's, in its words."""
+    said = refused_start(WHISPERLIVE_HOST=host, WHISPERLIVE_DATA_DIR=str(tmp_path))
+    assert f"Cannot listen on WHISPERLIVE_HOST='{host}': " in said
+    assert "Unknown error" not in said
+
+
 def test_a_mistyped_allow_list_is_one_line(tmp_path: Path) -> None:
     """The server does not start with a wall that has another shape than its operator meant."""
     said = refused_start(WHISPERLIVE_FETCH_ALLOW="10.0.0.0/99", WHISPERLIVE_DATA_DIR=str(tmp_path))

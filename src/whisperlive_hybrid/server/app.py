@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -205,7 +206,7 @@ class _HttpDoor:
 
     def bind(self, settings: Settings, census: Census) -> int:
         """Begin to listen; return the port. Raises `BadRequest` if it cannot be had."""
-        with _named_port("HTTP_PORT", settings.http_port):
+        with _named_port("HTTP_PORT", settings.http_port, settings.host):
             self._socket = listen(settings.host, settings.http_port, census)
         port: int = self._socket.getsockname()[1]
         return port
@@ -232,7 +233,7 @@ class _SignalFreeServer(uvicorn.Server):
 @asynccontextmanager
 async def _live_port(live: LiveDoor, settings: Settings, census: Census) -> AsyncIterator[int]:
     """Listen on the live door's port while inside."""
-    with _named_port("PORT_WHISPERLIVE", settings.live_port):
+    with _named_port("PORT_WHISPERLIVE", settings.live_port, settings.host):
         listener = listen(settings.host, settings.live_port, census, speaks_tls=settings.ssl)
     port: int = listener.getsockname()[1]
     with listener:
@@ -241,10 +242,14 @@ async def _live_port(live: LiveDoor, settings: Settings, census: Census) -> Asyn
 
 
 @contextmanager
-def _named_port(setting: str, port: int) -> Iterator[None]:
-    """Turn a refused port into one clear line."""
+def _named_port(setting: str, port: int, host: str) -> Iterator[None]:
+    """Turn a refused port, or a host that has no address, into one clear line."""
     try:
         yield
+    except (socket.gaierror, UnicodeError) as error:
+        # Python finds some names too long, or empty between two dots, before any resolver does.
+        why = error.strerror if isinstance(error, OSError) else "It is no name of a host"
+        raise BadRequest(f"Cannot listen on WHISPERLIVE_HOST={host!r}: {why}.") from error
     except OSError as error:
         # asyncio and the socket module each wrap the system's words in their own.
         reason = os.strerror(error.errno) if error.errno else error.strerror or error
