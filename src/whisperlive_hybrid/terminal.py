@@ -16,7 +16,8 @@ err = Console(stderr=True)
 FAILED: Final = 1
 USAGE: Final = 2
 INTERRUPTED: Final = 130
-"""Exit codes; the last is a shell's for SIGINT."""
+TERMINATED: Final = 143
+"""Exit codes; the last two are a shell's for SIGINT and SIGTERM."""
 
 ModelOption = Annotated[
     str | None,

@@ -196,13 +196,16 @@ def test_a_killed_batch_goes_on_where_it_was(talks: Path, tmp_path: Path) -> Non
     assert outputs(target) == after
 
 
-def test_ctrl_c_ends_with_130_and_a_summary(talks: Path, tmp_path: Path) -> None:
-    """It says what is missing."""
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_ends_with_its_code_and_a_summary(
+    talks: Path, tmp_path: Path, how: signal.Signals, code: int
+) -> None:
+    """It says what is missing, whether Ctrl-C came or a supervisor's signal."""
     process = started("transcribe", str(talks), "--output-dir", str(tmp_path / "out"))
     read_until(process, "a.flac: done")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     said = rest(process)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "Interrupted.\n" in said
     assert " not done; " in said
     assert "Traceback" not in said
@@ -253,7 +256,7 @@ def test_texts_of_a_server_are_printed_in_order(talks: Path, server: StandIn) ->
     assert done.stdout == f"==> {url} <==\ntext of \n\n==> {talks}/a.flac <==\ntext of sound\n"
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_job_outlives_its_command(
     talks: Path, server: StandIn, tmp_path: Path, how: signal.Signals
 ) -> None:
@@ -267,13 +270,42 @@ def test_a_job_outlives_its_command(
     assert server.watched.wait(PATIENCE_S)
     process.send_signal(how)
     said = rest(process)
-    assert process.returncode == (130 if how is signal.SIGINT else -how)
-    assert ("Interrupted" in said) == (how is signal.SIGINT)
+    assert process.returncode == (-how if how is signal.SIGKILL else 128 + how)
+    assert ("Interrupted" in said) == (how is not signal.SIGKILL)
     server.go_on.set()
     again = whisperlive(*arguments)
     assert again.returncode == 0, again.stderr
     assert (target / "a.txt").read_text() == "text of sound\n"
     assert server.count("POST") == 1
+    assert server.jobs == {}
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_printing_command_takes_its_jobs_back(
+    talks: Path, server: StandIn, how: signal.Signals
+) -> None:
+    """Nobody would ever collect them."""
+    server.go_on.clear()
+    process = started("transcribe", str(talks / "a.flac"), "--jobs-url", server.url)
+    assert server.watched.wait(PATIENCE_S)
+    process.send_signal(how)
+    said = rest(process)
+    assert process.returncode == 128 + how
+    assert "Interrupted.\n" in said
+    assert "Traceback" not in said
+    assert server.jobs == {}
+
+
+def test_jobs_are_taken_back_in_the_background_too(talks: Path, server: StandIn) -> None:
+    """A command that a script runs beside itself ignores Ctrl-C, and heeds SIGTERM."""
+    server.go_on.clear()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    process = started("transcribe", str(talks / "a.flac"), "--jobs-url", server.url)
+    assert server.watched.wait(PATIENCE_S)
+    process.send_signal(signal.SIGTERM)
+    said = rest(process)
+    assert process.returncode == 143
+    assert "Traceback" not in said
     assert server.jobs == {}
 
 
