@@ -11,6 +11,7 @@ from functools import partial
 import anyio
 import structlog
 import uvicorn
+from anyio.abc import TaskStatus
 from fastapi import FastAPI
 
 from whisperlive_hybrid.access.accounts import open_accounts
@@ -149,7 +150,7 @@ async def serve(
             tasks.start_soon(accounts.bookkeeper.run)
             tasks.start_soon(live.heed_revocations)
             tasks.start_soon(keep_small)
-            tasks.start_soon(_stop_on_signal, stop)
+            await tasks.start(_stop_on_signal, stop)
             on_open(OpenDoors(live_port, http_port, engine.capabilities))
             await stop.wait()
             jobs.close()
@@ -256,7 +257,9 @@ def _named_port(setting: str, port: int, host: str) -> Iterator[None]:
         raise BadRequest(f"Cannot listen on {setting}={port}: {reason}.") from error
 
 
-async def _stop_on_signal(stop: anyio.Event) -> None:
+async def _stop_on_signal(stop: anyio.Event, *, task_status: TaskStatus[None]) -> None:
+    """Started, once no signal can end the process in any other way."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
         async for _ in signals:
             stop.set()
