@@ -156,6 +156,8 @@ def _check(items: Sequence[Item], wish: Wish, output_dir: Path | None, *, overwr
     if output_dir is not None:
         check_outputs(items, output_dir, [each.value for each in wish.formats])
         return
+    if sys.stdout is None:
+        raise BadRequest("Standard output is closed; --output-dir writes files.")
     _refuse("needs --output-dir", {"--overwrite": overwrite})
     if len(wish.formats) > 1:
         raise BadRequest("Several formats need --output-dir.")
