@@ -122,6 +122,7 @@ def test_standard_input_is_a_recording() -> None:
         (["*.mp3"], "Nothing in '*.mp3'"),
         (["http://x.example/a.mp3"], "--jobs-url"),
         (["CLIP", "--format", "docx"], "Unknown format in 'docx'; use one of: txt, srt, vtt, json"),
+        (["CLIP", "--format", ""], "Unknown format in ''; use one of: txt, srt, vtt, json"),
         (["CLIP", "--format", "txt,srt"], "Several formats need --output-dir"),
         (["CLIP", "-", "--format", "srt"], "Several recordings as srt need --output-dir"),
         (["CLIP", "--words"], "--words needs --format json"),
