@@ -60,7 +60,12 @@ OTHERS: Final = (
         "Where traces go with `WHISPERLIVE_OTEL`; the other variables of OpenTelemetry hold too, "
         "such as `OTEL_SERVICE_NAME` and `OTEL_TRACES_SAMPLER`",
     ),
-    Setting("", "TMPDIR", "`/tmp`", "Where uploads lie while they are read"),
+    Setting(
+        "",
+        "TMPDIR",
+        "`/tmp`",
+        "Where uploads lie while they are read; no server starts that cannot write there",
+    ),
     Setting("", "XDG_DATA_HOME", "`~/.local/share`", "See `WHISPERLIVE_DATA_DIR`"),
     Setting(
         "",

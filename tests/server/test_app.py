@@ -337,6 +337,13 @@ def test_a_host_without_an_address_is_one_line(tmp_path: Path, host: str) -> Non
     assert "Unknown error" not in said
 
 
+def test_a_missing_directory_for_uploads_is_one_line(tmp_path: Path) -> None:
+    """They are private, and large: nobody wants them where he has not said."""
+    missing = str(tmp_path / "nope")
+    said = refused_start(TMPDIR=missing, WHISPERLIVE_DATA_DIR=str(tmp_path))
+    assert f"Uploads cannot lie in TMPDIR='{missing}': No such file or directory." in said
+
+
 def test_a_mistyped_allow_list_is_one_line(tmp_path: Path) -> None:
     """The server does not start with a wall that has another shape than its operator meant."""
     said = refused_start(WHISPERLIVE_FETCH_ALLOW="10.0.0.0/99", WHISPERLIVE_DATA_DIR=str(tmp_path))

@@ -41,6 +41,7 @@ from whisperlive_hybrid.server.http.work import Work
 from whisperlive_hybrid.server.listening import Census, Listener, listen
 from whisperlive_hybrid.server.live_entry import LiveEntry
 from whisperlive_hybrid.server.live_stream import LiveMeans
+from whisperlive_hybrid.server.scratch import hold_to_tmpdir
 from whisperlive_hybrid.server.upkeep import keep_small
 from whisperlive_hybrid.server.ws import LiveDoor
 from whisperlive_hybrid.store.access import open_access_store
@@ -75,11 +76,12 @@ async def serve(
     """Serve until SIGTERM or SIGINT comes, or `stop` is set; then drain and return.
 
     `backend` is loaded before any door opens, and closed at the end; `others` are the models that
-    requests for files may name besides it. Raises `BadRequest` if a port cannot be had or the list
-    of hosts to fetch from makes no sense.
+    requests for files may name besides it. Raises `BadRequest` if a port or a directory cannot be
+    had or the list of hosts to fetch from makes no sense.
     """
     stop = stop or anyio.Event()
     raise_limit()
+    hold_to_tmpdir()
     detector = SileroVad()
     room = Room(settings.models_bytes, settings.model_idle_s)
     limits = MediaLimits(max_duration_s=settings.max_audio_hours * 3600)
