@@ -106,6 +106,16 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_directory_that_cannot_be_written_is_told_before_the_work() -> None:
+    """Nobody waits for texts that have no place: exit code 1, and not even a model is loaded."""
+    clip = str(sample_clip())
+    done = whisperlive(
+        "transcribe", clip, "--model", "nosuchmodel", "--output-dir", "/proc/nowhere"
+    )
+    assert done.returncode == 1
+    assert done.stderr == "Error: /proc/nowhere cannot be written: No such file or directory.\n"
+
+
 def test_standard_input_is_a_recording() -> None:
     """Of any container, also one whose index lies at its end: it is read to its end first."""
     done = whisperlive("transcribe", "-", stdin=sample_clip().read_bytes())
