@@ -1,10 +1,11 @@
 """The command line, run as a user runs it: a process of its own."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
-from command_line import ENGLISH, whisperlive
+from command_line import ENGLISH, ENVIRONMENT, command, started, whisperlive
 
 from whisperlive_hybrid.cli import sample_clip
 
@@ -34,6 +35,37 @@ def test_a_wrong_setting_is_one_line() -> None:
     assert done.returncode == 1
     assert "HTTP_PORT='eighty'" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "arguments", [["version"], ["settings", "--markdown"], ["transcribe", str(sample_clip())]]
+)
+def test_output_that_cannot_be_written_is_one_line(arguments: list[str], unbuffered: str) -> None:
+    """A full disk behind `>`: exit code 1, whenever Python really writes what it was given."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command(*arguments),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=90,
+            check=False,
+            env={**ENVIRONMENT, "PYTHONUNBUFFERED": unbuffered},
+        )
+    assert done.returncode == 1
+    assert done.stderr == "Error: Standard output cannot be written: No space left on device.\n"
+
+
+def test_a_reader_that_has_left_is_told_nothing() -> None:
+    """As of every command in a pipe."""
+    process = started("settings", "--markdown")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    with process.stderr as errors:
+        assert errors.read() == ""
+    assert process.wait(90) == 1
 
 
 def test_models_lists_demo_and_sizes() -> None:

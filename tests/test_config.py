@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from whisperlive_hybrid.config import load_settings
+from whisperlive_hybrid.config import Settings, load_settings
 from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.settings_reference import sections
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +108,35 @@ def test_a_wrong_variable_is_named_as_the_operator_wrote_it(
     monkeypatch.setenv("WHISPERLIVE_MAX_CLIENTS", "many")
     with pytest.raises(BadRequest, match="WHISPERLIVE_MAX_CLIENTS='many'"):
         load_settings()
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a compose file makes it of what is not set: an empty path would be the directory here."""
+    bare = load_settings()
+    for _, rows in sections():
+        for row in rows:
+            monkeypatch.setenv(row.variable, "")
+    assert load_settings() == bare
+
+
+NUMBERS = [
+    name for name, field in Settings.model_fields.items() if field.annotation in (int, float)
+]
+
+
+@pytest.mark.parametrize("field", NUMBERS)
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e300", "9" * 400])
+def test_no_number_is_without_end(field: str, value: str) -> None:
+    """Sums of it would have no number, dates no calendar, and messages no JSON."""
+    with pytest.raises(BadRequest, match=f"Setting {field}='{value}'"):
+        load_settings(**{field: value})
+
+
+def test_a_job_is_kept_no_longer_than_calendars_reach() -> None:
+    """Its expiry is told as a date."""
+    assert load_settings(job_result_hours=876_000).job_result_hours == 876_000
+    with pytest.raises(BadRequest, match="job_result_hours"):
+        load_settings(job_result_hours=876_001)
 
 
 def test_settings_do_not_change() -> None:

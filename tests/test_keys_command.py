@@ -53,3 +53,21 @@ def test_what_makes_no_sense_is_one_line(
     assert (code, printed) == (1, "")
     assert message in told
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--requests-per-minute", "9" * 23),
+        ("--live-streams", "9" * 23),
+        ("--audio-seconds-per-day", "9" * 400),
+        ("--audio-seconds-per-day", "inf"),
+    ],
+)
+def test_a_limit_without_end_is_refused(tmp_path: Path, option: str, value: str) -> None:
+    """As it is in the settings; 0 is what stands for no limit."""
+    code, printed, told = keys(tmp_path, "make", "captions", option, value)
+    assert (code, printed) == (2, "")
+    assert f"Invalid value for '{option}'" in told
+    assert "Traceback" not in told
+    assert list(tmp_path.iterdir()) == []

@@ -20,7 +20,7 @@ from whisperlive_hybrid.backends.registry import load_backend
 from whisperlive_hybrid.batch.command import transcribe
 from whisperlive_hybrid.bench.command import bench_app
 from whisperlive_hybrid.config import load_settings
-from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
+from whisperlive_hybrid.errors import BadRequest, OutputLost, WhisperLiveError
 from whisperlive_hybrid.keys_command import keys_app
 from whisperlive_hybrid.models import DEMO, MODELS_DIRECTORY, local_models, model_sizes
 from whisperlive_hybrid.telemetry.logs import configure_logging
@@ -30,6 +30,8 @@ from whisperlive_hybrid.terminal import (
     ModelOption,
     ThreadsOption,
     complain,
+    discard_output,
+    guard_output,
     known_language,
     note,
     out,
@@ -50,10 +52,18 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; a fault that we know is one line and exit code 1."""
+    guard_output()
     try:
-        whole()()
+        try:
+            whole()()
+        finally:
+            out.file.flush()  # or the interpreter would, where nobody catches what it raises
     except WhisperLiveError as error:
         complain(error.message)
+        discard_output()
+        sys.exit(FAILED)
+    except BrokenPipeError:
+        discard_output()
         sys.exit(FAILED)
 
 
@@ -170,7 +180,7 @@ def show_settings(
 ) -> None:
     """Show every setting, the value in force, and what it means; never a secret."""
     if markdown:
-        sys.stdout.write(reference.as_markdown())
+        typer.echo(reference.as_markdown(), nl=False)
         return
     settings = load_settings()
     for title, rows in reference.sections():
@@ -197,7 +207,11 @@ def sample_clip() -> Path:
 def _opened(doors: "OpenDoors") -> None:
     """Everything is loaded, and the doors are open."""
     set_aside()
-    _announce(doors)
+    try:
+        _announce(doors)
+    except OutputLost as error:  # a full disk under somebody's log keeps no server from serving
+        complain(error.message)
+        discard_output()
 
 
 def _announce(doors: "OpenDoors") -> None:

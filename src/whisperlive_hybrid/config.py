@@ -6,7 +6,7 @@ The names without a prefix are those that earlier deployments documented; everyt
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -15,6 +15,16 @@ from whisperlive_hybrid.cores import usable_cores
 from whisperlive_hybrid.errors import BadRequest
 
 MEBIBYTE = 1024 * 1024
+
+MOST: Final = 10**9
+"""Of anything that a setting counts or measures: 31 years of seconds, a pebibyte of MiB. What is
+more can only be meant as "no limit", and somewhere some sum of it has no number any more."""
+
+MOST_HOURS: Final = 876_000
+"""A hundred years: dates that are further away, no calendar may know."""
+
+Count = Annotated[int, Field(le=MOST)]
+Amount = Annotated[float, Field(le=MOST)]
 
 BackendName = Literal["faster_whisper", "openvino", "tensorrt", "fake"]
 
@@ -35,10 +45,12 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="WHISPERLIVE_",
+        env_ignore_empty=True,  # `${X:-}` in a compose file means "not set", and never "here"
         frozen=True,
         populate_by_name=True,
         extra="ignore",
         use_attribute_docstrings=True,
+        allow_inf_nan=False,
     )
 
     host: str = "0.0.0.0"  # noqa: S104 (a server in a container listens on all its addresses)
@@ -52,21 +64,21 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = None
     """One more key that opens both doors, an admin's, for containers in which nobody can run a
     command; also what `whisperlive transcribe --jobs-url` sends to its server."""
-    wrong_keys_per_minute: int = Field(default=30, ge=0)
+    wrong_keys_per_minute: Count = Field(default=30, ge=0)
     """Wrong keys that one address may show and be refused at once; further ones are refused after
     a second. 0: all at once."""
-    drain_s: float = Field(default=30, ge=0)
+    drain_s: Amount = Field(default=30, ge=0)
     """How many seconds a shutdown waits for work in flight."""
-    connections_per_address: int = Field(default=256, ge=1)
+    connections_per_address: Count = Field(default=256, ge=1)
     """Connections that one address may have open at both doors together, an IPv6 address with the
     64 bits of its network; one more gets 429."""
-    head_s: float = Field(default=10, gt=0)
+    head_s: Amount = Field(default=10, gt=0)
     """How many seconds the file door waits for the head of a request, from the connection or from
     the first byte of the next request on."""
-    min_bytes_per_s: float = Field(default=1024, gt=0)
+    min_bytes_per_s: Amount = Field(default=1024, gt=0)
     """The slowest client that is served, averaged, after the first 30 s: an upload that comes more
     slowly gets 408, and a client that takes its answer more slowly is cut off."""
-    upload_s: float = Field(default=3600, gt=0)
+    upload_s: Amount = Field(default=3600, gt=0)
     """Longest upload in seconds, however fast it is; then it gets 408."""
     allowed_origins: str = ""
     """[Web pages](security.md#browsers) of other origins that may use both doors and read their
@@ -76,13 +88,13 @@ class Settings(BaseSettings):
     addresses and localhost, or `*`; empty for all, or for none if `WHISPERLIVE_HOST` is a loopback
     address."""
 
-    requests_per_minute: int = Field(default=0, ge=0)
+    requests_per_minute: Count = Field(default=0, ge=0)
     """[Limit](limits.md) of each caller: files, jobs and live streams that it may ask for in a
     minute; 0 for no limit."""
-    audio_s_per_day: float = Field(default=0, ge=0)
+    audio_s_per_day: Amount = Field(default=0, ge=0)
     """Limit of each caller: seconds of audio that are read for it in a UTC day, through all doors;
     0 for no limit."""
-    streams_per_caller: int = Field(default=0, ge=0)
+    streams_per_caller: Count = Field(default=0, ge=0)
     """Limit of each caller: live streams at once; 0 for no limit but `WHISPERLIVE_MAX_CLIENTS`."""
     usage_days: int = Field(default=400, ge=1, le=36500)
     """Days for which the [usage](limits.md#usage) of each key is kept."""
@@ -111,19 +123,19 @@ class Settings(BaseSettings):
     models: str = ""
     """Other models that requests for files may name, with commas; found or downloaded at the
     start, loaded by the first request that names them."""
-    models_mb: float = Field(default=4096, gt=0)
+    models_mb: Amount = Field(default=4096, gt=0)
     """MiB that the weights of those may take together; a request that finds no room gets 429."""
-    model_idle_s: float = Field(default=600, gt=0)
+    model_idle_s: Amount = Field(default=600, gt=0)
     """How many seconds one of those stays in memory unused."""
 
-    max_clients: int = Field(default=32, ge=1)
+    max_clients: Count = Field(default=32, ge=1)
     """Live streams at once; the next one is told to WAIT."""
-    max_connection_s: float = Field(default=3600, gt=0)
+    max_connection_s: Amount = Field(default=3600, gt=0)
     """Longest live connection in seconds; then its text is completed and it gets DISCONNECT."""
-    ping_s: float = Field(default=20, gt=0)
+    ping_s: Amount = Field(default=20, gt=0)
     """A live client that sends nothing for so many seconds is pinged, and has as long to answer;
     one that takes no text for twice as long is cut off."""
-    idle_s: float = Field(default=600, gt=0)
+    idle_s: Amount = Field(default=600, gt=0)
     """How many seconds a live client may send no audio; then its text is completed and it gets
     DISCONNECT."""
     raw_pcm_input: bool = False
@@ -135,14 +147,14 @@ class Settings(BaseSettings):
     ssl_key: Path | None = None
     """Its private key, a PEM file; unset if the certificate's file holds it too."""
 
-    max_upload_mb: float = Field(default=100, gt=0)
+    max_upload_mb: Amount = Field(default=100, gt=0)
     """Largest upload in MiB, enforced while reading; a larger one gets 413."""
-    max_uploads: int = Field(default=64, ge=1)
+    max_uploads: Count = Field(default=64, ge=1)
     """Uploads in work at once, from their first byte to the end of the answer; each lies on the
     disk (`TMPDIR`) from 64 KiB on, and one more gets 429 and `Retry-After` before it is read."""
-    max_audio_hours: float = Field(default=6, gt=0)
+    max_audio_hours: Amount = Field(default=6, gt=0)
     """Longest recording in hours, counted while decoding: a small file can hold days of silence."""
-    queue_limit: int = Field(default=256, ge=1)
+    queue_limit: Count = Field(default=256, ge=1)
     """Windows of files that may wait; beyond it a request gets 429 and `Retry-After`."""
 
     fetch: bool = True
@@ -150,19 +162,19 @@ class Settings(BaseSettings):
     them."""
     fetch_allow: str = ""
     """Host names, addresses and networks, with commas, that are reached though not public."""
-    fetch_timeout_s: float = Field(default=300, gt=0)
+    fetch_timeout_s: Amount = Field(default=300, gt=0)
     """Longest download in seconds, redirects included."""
 
     data_dir: Path = Field(default_factory=user_data_dir)
     """Where [jobs](jobs.md) and their uploads are kept, one server per directory; by default
     `$XDG_DATA_HOME/whisperlive-hybrid`, or the same under `~/.local/share`."""
-    job_result_hours: float = Field(default=24, gt=0)
-    """How many hours a job is kept after its end."""
+    job_result_hours: float = Field(default=24, gt=0, le=MOST_HOURS)
+    """How many hours a job is kept after its end, at most 876,000."""
     jobs_at_once: int = Field(default=1, ge=1, le=64)
     """Jobs that run side by side; the others wait in the order of their submission."""
     job_files: int = Field(default=100, ge=1, le=1000)
     """Files and URLs that one job may have."""
-    max_jobs: int = Field(default=1000, ge=1)
+    max_jobs: Count = Field(default=1000, ge=1)
     """Jobs that may be unfinished; one more gets 429."""
     webhook_secret: SecretStr | None = None
     """Signs [webhooks](jobs.md#webhooks): `whsec_` and base64, as Standard Webhooks has it, or any
@@ -179,7 +191,7 @@ class Settings(BaseSettings):
     """What was said is written into the [log](observing.md#logs), window by window."""
     metrics: bool = True
     """[`GET /metrics`](observing.md#metrics) answers on the file door."""
-    min_free_mb: float = Field(default=128, ge=0)
+    min_free_mb: Amount = Field(default=128, ge=0)
     """MiB that must be free on the disks of `WHISPERLIVE_DATA_DIR` and `TMPDIR`; below it `/ready`
     answers 503. A job is refused where it would leave less than 64."""
     otel: bool = False

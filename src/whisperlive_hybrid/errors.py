@@ -118,6 +118,10 @@ class ServerUnusable(WhisperLiveError):
     """The server whose client we are cannot be reached, or refuses us whatever we ask."""
 
 
+class OutputLost(WhisperLiveError):
+    """Standard output takes no more: whatever else is made, nobody will read it."""
+
+
 def kind_of(error: BaseException) -> str:
     """The nearest class of ours in small letters (`bad_audio`), `defect` where there is none.
 

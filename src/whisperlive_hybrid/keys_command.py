@@ -13,7 +13,7 @@ from whisperlive_hybrid.access import tokens
 from whisperlive_hybrid.access.caller import KeyCard, Limits
 from whisperlive_hybrid.access.keyring import KnownKey
 from whisperlive_hybrid.access.usage import first_of
-from whisperlive_hybrid.config import load_settings
+from whisperlive_hybrid.config import MOST, load_settings
 from whisperlive_hybrid.errors import BadRequest, NotFound
 from whisperlive_hybrid.terminal import note, out
 
@@ -25,7 +25,7 @@ keys_app = typer.Typer(
 )
 
 LimitOption = Annotated[
-    int | None, typer.Option(min=0, help="Of this key; 0: no limit. [the server's]")
+    int | None, typer.Option(min=0, max=MOST, help="Of this key; 0: no limit. [the server's]")
 ]
 
 

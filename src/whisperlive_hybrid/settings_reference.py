@@ -27,7 +27,8 @@ OPENING: Final = """\
 # Settings
 
 Read from the environment once, at the start. An option of the command line wins over the
-environment; what does not make sense ends the start in one line that names it.
+environment; what does not make sense ends the start in one line that names it. An empty
+value is as good as none: the default holds. Numbers are finite and at most 1,000,000,000.
 `whisperlive settings` shows which values are in force.
 
 This page is written by `make docs` from `src/whisperlive_hybrid/config.py`.
@@ -59,7 +60,12 @@ OTHERS: Final = (
         "Where traces go with `WHISPERLIVE_OTEL`; the other variables of OpenTelemetry hold too, "
         "such as `OTEL_SERVICE_NAME` and `OTEL_TRACES_SAMPLER`",
     ),
-    Setting("", "TMPDIR", "`/tmp`", "Where uploads lie while they are read"),
+    Setting(
+        "",
+        "TMPDIR",
+        "`/tmp`",
+        "Where uploads lie while they are read; no server starts that cannot write there",
+    ),
     Setting("", "XDG_DATA_HOME", "`~/.local/share`", "See `WHISPERLIVE_DATA_DIR`"),
     Setting(
         "",

@@ -106,6 +106,16 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_directory_that_cannot_be_written_is_told_before_the_work() -> None:
+    """Nobody waits for texts that have no place: exit code 1, and not even a model is loaded."""
+    clip = str(sample_clip())
+    done = whisperlive(
+        "transcribe", clip, "--model", "nosuchmodel", "--output-dir", "/proc/nowhere"
+    )
+    assert done.returncode == 1
+    assert done.stderr == "Error: /proc/nowhere cannot be written: No such file or directory.\n"
+
+
 def test_standard_input_is_a_recording() -> None:
     """Of any container, also one whose index lies at its end: it is read to its end first."""
     done = whisperlive("transcribe", "-", stdin=sample_clip().read_bytes())
@@ -122,6 +132,7 @@ def test_standard_input_is_a_recording() -> None:
         (["*.mp3"], "Nothing in '*.mp3'"),
         (["http://x.example/a.mp3"], "--jobs-url"),
         (["CLIP", "--format", "docx"], "Unknown format in 'docx'; use one of: txt, srt, vtt, json"),
+        (["CLIP", "--format", ""], "Unknown format in ''; use one of: txt, srt, vtt, json"),
         (["CLIP", "--format", "txt,srt"], "Several formats need --output-dir"),
         (["CLIP", "-", "--format", "srt"], "Several recordings as srt need --output-dir"),
         (["CLIP", "--words"], "--words needs --format json"),
@@ -149,6 +160,19 @@ def test_what_makes_no_sense_is_one_line(
     said = capsys.readouterr().err
     assert words in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("key", ["hush\r", "hüsh", "hush hush", "h" * 513])
+def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(key: str) -> None:
+    """By the server's own rule: the line break of a file that was written elsewhere is one, too."""
+    arguments = ["transcribe", str(sample_clip()), "--jobs-url", "http://127.0.0.1:9"]
+    for origin, done in {
+        "--api-key": whisperlive(*arguments, "--api-key", key),
+        "WHISPERLIVE_API_KEY": whisperlive(*arguments, WHISPERLIVE_API_KEY=key),
+    }.items():
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert f"{origin} must be 1 to 512 printable ASCII characters" in done.stderr
+        assert key.strip() not in done.stderr
 
 
 def test_a_killed_batch_goes_on_where_it_was(talks: Path, tmp_path: Path) -> None:
@@ -183,13 +207,16 @@ def test_a_killed_batch_goes_on_where_it_was(talks: Path, tmp_path: Path) -> Non
     assert outputs(target) == after
 
 
-def test_ctrl_c_ends_with_130_and_a_summary(talks: Path, tmp_path: Path) -> None:
-    """It says what is missing."""
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_ends_with_its_code_and_a_summary(
+    talks: Path, tmp_path: Path, how: signal.Signals, code: int
+) -> None:
+    """It says what is missing, whether Ctrl-C came or a supervisor's signal."""
     process = started("transcribe", str(talks), "--output-dir", str(tmp_path / "out"))
     read_until(process, "a.flac: done")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     said = rest(process)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "Interrupted.\n" in said
     assert " not done; " in said
     assert "Traceback" not in said
@@ -240,7 +267,7 @@ def test_texts_of_a_server_are_printed_in_order(talks: Path, server: StandIn) ->
     assert done.stdout == f"==> {url} <==\ntext of \n\n==> {talks}/a.flac <==\ntext of sound\n"
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_job_outlives_its_command(
     talks: Path, server: StandIn, tmp_path: Path, how: signal.Signals
 ) -> None:
@@ -254,13 +281,42 @@ def test_a_job_outlives_its_command(
     assert server.watched.wait(PATIENCE_S)
     process.send_signal(how)
     said = rest(process)
-    assert process.returncode == (130 if how is signal.SIGINT else -how)
-    assert ("Interrupted" in said) == (how is signal.SIGINT)
+    assert process.returncode == (-how if how is signal.SIGKILL else 128 + how)
+    assert ("Interrupted" in said) == (how is not signal.SIGKILL)
     server.go_on.set()
     again = whisperlive(*arguments)
     assert again.returncode == 0, again.stderr
     assert (target / "a.txt").read_text() == "text of sound\n"
     assert server.count("POST") == 1
+    assert server.jobs == {}
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_printing_command_takes_its_jobs_back(
+    talks: Path, server: StandIn, how: signal.Signals
+) -> None:
+    """Nobody would ever collect them."""
+    server.go_on.clear()
+    process = started("transcribe", str(talks / "a.flac"), "--jobs-url", server.url)
+    assert server.watched.wait(PATIENCE_S)
+    process.send_signal(how)
+    said = rest(process)
+    assert process.returncode == 128 + how
+    assert "Interrupted.\n" in said
+    assert "Traceback" not in said
+    assert server.jobs == {}
+
+
+def test_jobs_are_taken_back_in_the_background_too(talks: Path, server: StandIn) -> None:
+    """A command that a script runs beside itself ignores Ctrl-C, and heeds SIGTERM."""
+    server.go_on.clear()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    process = started("transcribe", str(talks / "a.flac"), "--jobs-url", server.url)
+    assert server.watched.wait(PATIENCE_S)
+    process.send_signal(signal.SIGTERM)
+    said = rest(process)
+    assert process.returncode == 143
+    assert "Traceback" not in said
     assert server.jobs == {}
 
 

@@ -47,8 +47,10 @@ def test_every_format_has_its_own_shape() -> None:
 
 
 def test_formats_are_named_in_any_way() -> None:
-    """Each once, in the order given; txt if none is named."""
+    """Each once, in the order given."""
     assert named_formats(" SRT,txt,srt,") == (OutputFormat.SRT, OutputFormat.TXT)
-    assert named_formats("") == (OutputFormat.TXT,)
     with pytest.raises(ValueError, match="docx"):
         named_formats("txt,docx")
+    for nothing in ("", " ", ","):
+        with pytest.raises(ValueError, match="no format"):
+            named_formats(nothing)

@@ -36,11 +36,18 @@ def test_a_plain_secret_is_its_own_key() -> None:
     assert headers["webhook-signature"] == f"v1,{base64.b64encode(digest).decode()}"
 
 
-def test_a_broken_secret_is_named() -> None:
+@pytest.mark.parametrize("broken", ["*", "ü"])
+def test_a_broken_secret_is_named(broken: str) -> None:
     """The operator reads which setting to mend, and not the secret."""
     with pytest.raises(BadRequest, match="WHISPERLIVE_WEBHOOK_SECRET") as refusal:
-        key_of("whsec_*")
-    assert "*" not in refusal.value.message
+        key_of(f"whsec_{broken}")
+    assert broken not in refusal.value.message
+
+
+def test_a_secret_without_a_key_is_refused() -> None:
+    """Everybody knows the empty key, so everybody could sign."""
+    with pytest.raises(BadRequest, match="WHISPERLIVE_WEBHOOK_SECRET has no key"):
+        key_of("whsec_")
 
 
 def test_what_answers_mean() -> None:

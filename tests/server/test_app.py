@@ -310,6 +310,40 @@ def test_a_port_in_use_is_one_line(server: Server, tmp_path: Path) -> None:
     assert f"Cannot listen on HTTP_PORT={port}" in said
 
 
+def test_an_announcement_that_cannot_be_written_keeps_nobody_out(tmp_path: Path) -> None:
+    """The disk under a log may be full: that is told, and the server goes on until its signal."""
+    environment = {"WHISPERLIVE_HOST": "127.0.0.1", "WHISPERLIVE_DATA_DIR": str(tmp_path)}
+    with Path("/dev/full").open("wb") as full:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "whisperlive_hybrid", "serve"],
+            env={**os.environ, "HTTP_PORT": "0", "PORT_WHISPERLIVE": "0", **environment},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert process.stderr is not None
+    with process.stderr as errors:
+        assert any("Standard output cannot be written" in line for line in errors)
+        process.terminate()
+        assert any("stopped" in line for line in errors)
+    assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize("host", ["nohost.invalid", "two..dots"])
+def test_a_host_without_an_address_is_one_line(tmp_path: Path, host: str) -> None:
+    """It is not the port that has to be changed; the reason is the resolver's, in its words."""
+    said = refused_start(WHISPERLIVE_HOST=host, WHISPERLIVE_DATA_DIR=str(tmp_path))
+    assert f"Cannot listen on WHISPERLIVE_HOST='{host}': " in said
+    assert "Unknown error" not in said
+
+
+def test_a_missing_directory_for_uploads_is_one_line(tmp_path: Path) -> None:
+    """They are private, and large: nobody wants them where he has not said."""
+    missing = str(tmp_path / "nope")
+    said = refused_start(TMPDIR=missing, WHISPERLIVE_DATA_DIR=str(tmp_path))
+    assert f"Uploads cannot lie in TMPDIR='{missing}': No such file or directory." in said
+
+
 def test_a_mistyped_allow_list_is_one_line(tmp_path: Path) -> None:
     """The server does not start with a wall that has another shape than its operator meant."""
     said = refused_start(WHISPERLIVE_FETCH_ALLOW="10.0.0.0/99", WHISPERLIVE_DATA_DIR=str(tmp_path))

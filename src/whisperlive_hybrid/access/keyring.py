@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from whisperlive_hybrid.access.caller import KeyCard
-from whisperlive_hybrid.access.tokens import LONGEST_TOKEN, read
-from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.access.tokens import check_sendable, read
 
 ENVIRONMENT: Final = KeyCard("environment", "environment", is_admin=True)
 """The key of WHISPERLIVE_API_KEY, for containers in which nobody can run a command."""
@@ -83,9 +82,5 @@ class KeyRing:
 
 def _of_environment(token: str) -> KnownKey:
     """Raises `BadRequest` for what cannot be sent in a header as it is."""
-    if len(token) > LONGEST_TOKEN or not all("!" <= character <= "~" for character in token):
-        raise BadRequest(
-            f"WHISPERLIVE_API_KEY must be 1 to {LONGEST_TOKEN} printable ASCII characters without "
-            "spaces."
-        )
+    check_sendable(token, "WHISPERLIVE_API_KEY")
     return KnownKey(ENVIRONMENT, read(token).digest)

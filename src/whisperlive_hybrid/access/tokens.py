@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from whisperlive_hybrid.errors import BadRequest
+
 ID_BYTES: Final = 6
 SECRET_BYTES: Final = 32
 
@@ -32,6 +34,14 @@ class Token:
 def token_of(key_id: str, secret: str) -> str:
     """The text that is given to the holder of a key; both parts in hexadecimal."""
     return f"wlk_{key_id}_{secret}"
+
+
+def check_sendable(token: str, origin: str) -> None:
+    """Raise `BadRequest` for what cannot be sent in a header as it is; `origin` is who gave it."""
+    if not 0 < len(token) <= LONGEST_TOKEN or not all("!" <= each <= "~" for each in token):
+        raise BadRequest(
+            f"{origin} must be 1 to {LONGEST_TOKEN} printable ASCII characters without spaces."
+        )
 
 
 def read(shown: str) -> Token:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from whisperlive_hybrid.access.tokens import check_sendable
 from whisperlive_hybrid.batch.formats import OutputFormat, Wish, named_formats
 from whisperlive_hybrid.batch.plan import Item, check_outputs, planned
 from whisperlive_hybrid.batch.run import Order, carry_out
@@ -100,8 +101,7 @@ def transcribe(
                 "is decided by the server of --jobs-url",
                 {"--beam-size": beam_size, "--backend": backend, "--threads": threads},
             )
-            key = api_key or os.environ.get(API_KEY) or None
-            way = There(_server(jobs_url), model, key, keep_jobs)
+            way = There(_server(jobs_url), model, _key(api_key), keep_jobs)
         items = planned(inputs, takes_urls=way.takes_urls)
         _check(items, wish, output_dir, overwrite=overwrite)
     except BadRequest as error:
@@ -126,6 +126,15 @@ def _refuse(why: str, options: Mapping[str, object]) -> None:
             raise BadRequest(f"{name} {why}.")
 
 
+def _key(given: str | None) -> str | None:
+    """The key for a server, from the option or the environment; an empty one is none."""
+    key = given or os.environ.get(API_KEY)
+    if not key:
+        return None
+    check_sendable(key, "--api-key" if given else API_KEY)
+    return key
+
+
 def _server(url: str) -> str:
     """The address of a server, always spelt alike."""
     try:
@@ -147,6 +156,8 @@ def _check(items: Sequence[Item], wish: Wish, output_dir: Path | None, *, overwr
     if output_dir is not None:
         check_outputs(items, output_dir, [each.value for each in wish.formats])
         return
+    if sys.stdout is None:
+        raise BadRequest("Standard output is closed; --output-dir writes files.")
     _refuse("needs --output-dir", {"--overwrite": overwrite})
     if len(wish.formats) > 1:
         raise BadRequest("Several formats need --output-dir.")

@@ -75,9 +75,11 @@ def pretty(body: object) -> str:
 
 
 def named_formats(names: str) -> tuple[OutputFormat, ...]:
-    """Formats from their names with commas between; raises `ValueError` with the unknown one."""
+    """Formats from their names with commas between; raises `ValueError` if one, or all, is none."""
     asked = [part.strip().lower() for part in names.split(",") if part.strip()]
-    return _each_once([OutputFormat(name) for name in asked]) or (OutputFormat.TXT,)
+    if not asked:
+        raise ValueError("no format is named")
+    return _each_once([OutputFormat(name) for name in asked])
 
 
 def _each_once(formats: Sequence[OutputFormat]) -> tuple[OutputFormat, ...]:

@@ -8,13 +8,14 @@ from pathlib import Path
 from whisperlive_hybrid.batch.delivery import Delivery, InOrder, Printer, Tally
 from whisperlive_hybrid.batch.directory import OutputDirectory
 from whisperlive_hybrid.batch.formats import Wish
+from whisperlive_hybrid.batch.interruption import Terminated, terminable
 from whisperlive_hybrid.batch.manifest import digest
 from whisperlive_hybrid.batch.outcome import OnOutcome
 from whisperlive_hybrid.batch.plan import Item
 from whisperlive_hybrid.batch.remote import JobMemory, NoJobMemory
 from whisperlive_hybrid.batch.screen import Screen
 from whisperlive_hybrid.batch.ways import Way, made_by
-from whisperlive_hybrid.terminal import FAILED, INTERRUPTED, note
+from whisperlive_hybrid.terminal import FAILED, INTERRUPTED, TERMINATED, note
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +74,12 @@ def _worked(
         if todo:  # else there is no reason to load a model
             run = order.way.ready(order.wish)
             began = time.monotonic()
-            with screen:
+            with screen, terminable():
                 run(todo, memory, screen.update, take)
         code = FAILED if tally.failed else 0
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         note("Interrupted.")
-        code = INTERRUPTED
+        code = TERMINATED if isinstance(interruption, Terminated) else INTERRUPTED
     finally:  # after a fault of the whole batch too, if there is anything to tell
         if code is not None or tally.done or tally.failed:
             note(tally.summary(len(order.items), time.monotonic() - began))

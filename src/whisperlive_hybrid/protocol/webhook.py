@@ -5,7 +5,6 @@ and was not seen before: the id of a message is the same at every try.
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 from typing import Final
@@ -23,14 +22,18 @@ _WORTH_RETRYING: Final = (408, 409, 425, 429)
 def key_of(secret: str) -> bytes:
     """The key that a secret stands for: base64 after `whsec_`, else the text itself.
 
-    Raises `BadRequest` for a secret that is neither.
+    Raises `BadRequest` for a secret that is neither, and for one without a key: anybody could sign
+    with it.
     """
     if not secret.startswith(_PREFIX):
         return secret.encode()
     try:
-        return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
-    except binascii.Error as error:
+        key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
+    except ValueError as error:  # binascii's own is one; letters beyond ASCII are another
         raise BadRequest("WHISPERLIVE_WEBHOOK_SECRET is not base64 after whsec_.") from error
+    if not key:
+        raise BadRequest("WHISPERLIVE_WEBHOOK_SECRET has no key after whsec_.")
+    return key
 
 
 def signed_headers(key: bytes, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from functools import partial
 import anyio
 import structlog
 import uvicorn
+from anyio.abc import TaskStatus
 from fastapi import FastAPI
 
 from whisperlive_hybrid.access.accounts import open_accounts
@@ -39,6 +41,7 @@ from whisperlive_hybrid.server.http.work import Work
 from whisperlive_hybrid.server.listening import Census, Listener, listen
 from whisperlive_hybrid.server.live_entry import LiveEntry
 from whisperlive_hybrid.server.live_stream import LiveMeans
+from whisperlive_hybrid.server.scratch import hold_to_tmpdir
 from whisperlive_hybrid.server.upkeep import keep_small
 from whisperlive_hybrid.server.ws import LiveDoor
 from whisperlive_hybrid.store.access import open_access_store
@@ -73,11 +76,12 @@ async def serve(
     """Serve until SIGTERM or SIGINT comes, or `stop` is set; then drain and return.
 
     `backend` is loaded before any door opens, and closed at the end; `others` are the models that
-    requests for files may name besides it. Raises `BadRequest` if a port cannot be had or the list
-    of hosts to fetch from makes no sense.
+    requests for files may name besides it. Raises `BadRequest` if a port or a directory cannot be
+    had or the list of hosts to fetch from makes no sense.
     """
     stop = stop or anyio.Event()
     raise_limit()
+    hold_to_tmpdir()
     detector = SileroVad()
     room = Room(settings.models_bytes, settings.model_idle_s)
     limits = MediaLimits(max_duration_s=settings.max_audio_hours * 3600)
@@ -148,7 +152,7 @@ async def serve(
             tasks.start_soon(accounts.bookkeeper.run)
             tasks.start_soon(live.heed_revocations)
             tasks.start_soon(keep_small)
-            tasks.start_soon(_stop_on_signal, stop)
+            await tasks.start(_stop_on_signal, stop)
             on_open(OpenDoors(live_port, http_port, engine.capabilities))
             await stop.wait()
             jobs.close()
@@ -205,7 +209,7 @@ class _HttpDoor:
 
     def bind(self, settings: Settings, census: Census) -> int:
         """Begin to listen; return the port. Raises `BadRequest` if it cannot be had."""
-        with _named_port("HTTP_PORT", settings.http_port):
+        with _named_port("HTTP_PORT", settings.http_port, settings.host):
             self._socket = listen(settings.host, settings.http_port, census)
         port: int = self._socket.getsockname()[1]
         return port
@@ -232,7 +236,7 @@ class _SignalFreeServer(uvicorn.Server):
 @asynccontextmanager
 async def _live_port(live: LiveDoor, settings: Settings, census: Census) -> AsyncIterator[int]:
     """Listen on the live door's port while inside."""
-    with _named_port("PORT_WHISPERLIVE", settings.live_port):
+    with _named_port("PORT_WHISPERLIVE", settings.live_port, settings.host):
         listener = listen(settings.host, settings.live_port, census, speaks_tls=settings.ssl)
     port: int = listener.getsockname()[1]
     with listener:
@@ -241,17 +245,23 @@ async def _live_port(live: LiveDoor, settings: Settings, census: Census) -> Asyn
 
 
 @contextmanager
-def _named_port(setting: str, port: int) -> Iterator[None]:
-    """Turn a refused port into one clear line."""
+def _named_port(setting: str, port: int, host: str) -> Iterator[None]:
+    """Turn a refused port, or a host that has no address, into one clear line."""
     try:
         yield
+    except (socket.gaierror, UnicodeError) as error:
+        # Python finds some names too long, or empty between two dots, before any resolver does.
+        why = error.strerror if isinstance(error, OSError) else "It is no name of a host"
+        raise BadRequest(f"Cannot listen on WHISPERLIVE_HOST={host!r}: {why}.") from error
     except OSError as error:
         # asyncio and the socket module each wrap the system's words in their own.
         reason = os.strerror(error.errno) if error.errno else error.strerror or error
         raise BadRequest(f"Cannot listen on {setting}={port}: {reason}.") from error
 
 
-async def _stop_on_signal(stop: anyio.Event) -> None:
+async def _stop_on_signal(stop: anyio.Event, *, task_status: TaskStatus[None]) -> None:
+    """Started, once no signal can end the process in any other way."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
         async for _ in signals:
             stop.set()
