@@ -51,7 +51,7 @@ async def test_a_full_queue_is_not_ready_but_healthy(
 
 async def test_a_full_disk_is_not_ready(open_door: OpenDoor) -> None:
     """The floor is a setting."""
-    settings = {"min_free_mb": 2.0**40}
+    settings = {"min_free_mb": 1e9}
     async with open_door(settings=settings) as (app, _), client(app) as door:
         reply = await door.get("/ready")
     assert (reply.status_code, reply.json()["failing"]) == (503, ["disk"])
