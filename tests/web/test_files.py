@@ -66,12 +66,21 @@ new MutationObserver(() => {
 """Remembers everything that the list has said, however short the moment."""
 
 
+def slow_down(page: Page, bytes_per_s: float) -> None:
+    """Let the page send no faster."""
+    network = {"offline": False, "latency": 0, "downloadThroughput": -1}
+    page.context.new_cdp_session(page).send(
+        "Network.emulateNetworkConditions", {**network, "uploadThroughput": bytes_per_s}
+    )
+
+
 def test_progress_is_real_and_a_running_job_can_be_cancelled(
     site: Site, long_recording: Path
 ) -> None:
     """Sending in percent of bytes, reading in percent of sound, the text growing meanwhile."""
     page = site.go()
     page.evaluate(WATCH)
+    slow_down(page, bytes_per_s=20_000_000)  # else it may be sent before a browser tells anything
     page.get_by_label("Choose files").set_input_files(long_recording)
     row = page.locator(".job").first
     expect(row.locator(".job-status")).to_have_text(re.compile(r"Reading [1-9]\d? %"))
