@@ -8,7 +8,7 @@ from pathlib import Path
 from whisperlive_hybrid.batch.delivery import Delivery, InOrder, Printer, Tally
 from whisperlive_hybrid.batch.directory import OutputDirectory
 from whisperlive_hybrid.batch.formats import Wish
-from whisperlive_hybrid.batch.interruption import Terminated, terminable
+from whisperlive_hybrid.batch.interruption import Terminated
 from whisperlive_hybrid.batch.manifest import digest
 from whisperlive_hybrid.batch.outcome import OnOutcome
 from whisperlive_hybrid.batch.plan import Item
@@ -74,7 +74,7 @@ def _worked(
         if todo:  # else there is no reason to load a model
             run = order.way.ready(order.wish)
             began = time.monotonic()
-            with screen, terminable():
+            with screen:
                 run(todo, memory, screen.update, take)
         code = FAILED if tally.failed else 0
     except KeyboardInterrupt as interruption:

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import anyio
-
 from whisperlive_hybrid.backends.registry import load_backend
 from whisperlive_hybrid.batch.formats import Wish
+from whisperlive_hybrid.batch.interruption import run_terminable
 from whisperlive_hybrid.batch.jobs_client import Patience, open_client
 from whisperlive_hybrid.batch.local import transcribe_here
 from whisperlive_hybrid.batch.outcome import OnOutcome, OnProgress
@@ -65,7 +64,7 @@ class Here:
             items: Sequence[Item], memory: JobMemory, progress: OnProgress, outcome: OnOutcome
         ) -> None:
             del memory  # a recording that was interrupted begins anew
-            anyio.run(transcribe_here, backend, self.settings, items, wish, progress, outcome)
+            run_terminable(transcribe_here, backend, self.settings, items, wish, progress, outcome)
 
         return run
 
@@ -99,7 +98,7 @@ class There:
         def run(
             items: Sequence[Item], memory: JobMemory, progress: OnProgress, outcome: OnOutcome
         ) -> None:
-            anyio.run(run_there, items, memory, progress, outcome)
+            run_terminable(run_there, items, memory, progress, outcome)
 
         return run
 
