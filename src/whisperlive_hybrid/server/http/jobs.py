@@ -39,7 +39,7 @@ from whisperlive_hybrid.server.http.events import FeedStream, stream_to
 from whisperlive_hybrid.server.http.feeds import DeskFor, Feeds
 from whisperlive_hybrid.server.http.fields import query_fields, refuse_query
 from whisperlive_hybrid.server.http.identity import caller_of
-from whisperlive_hybrid.server.http.upload import FILE_FORM, opened_form
+from whisperlive_hybrid.server.http.upload import FILE_FORM, opened_form, sent_as
 
 JOBS_PATH: Final = "/v1/jobs"
 
@@ -178,11 +178,7 @@ class JobRoutes:
 
 def _uploaded(name: str, file: UploadFile) -> UploadedFile:
     if name not in FILE_FIELDS:
-        raise BadRequest(
-            f"A file was sent as {name[:80]!r}; send files as 'file' or 'files[]'.",
-            param=name[:80],
-            code="unknown_parameter",
-        )
+        raise sent_as(name, "send files as 'file' or 'files[]'")
     return UploadedFile(file.filename or "", file.file, file.size or 0)
 
 

@@ -132,7 +132,7 @@ def _the_file(form: FormData) -> UploadFile:
     """The one file of a form."""
     files = [(name, v) for name, v in form.multi_items() if isinstance(v, UploadFile)]
     if "file" not in form:
-        raise _sent_as(files[0][0]) if files else BadRequest(_NO_FILE)
+        raise sent_as(files[0][0], "send it as 'file'") if files else BadRequest(_NO_FILE)
     if any(isinstance(value, str) for value in form.getlist("file")):
         raise BadRequest(_FILE_AS_TEXT)
     if len(files) > 1:
@@ -141,9 +141,10 @@ def _the_file(form: FormData) -> UploadFile:
     return files[0][1]
 
 
-def _sent_as(name: str) -> BadRequest:
+def sent_as(name: str, advice: str) -> BadRequest:
+    """The refusal of a file in a field of another name."""
     return BadRequest(
-        f"A file was sent as {name[:80]!r}; send it as 'file'.",
+        f"A file was sent as {name[:80]!r}; {advice}.",
         param=name[:80],
         code="unknown_parameter",
     )
