@@ -64,7 +64,7 @@ ENV PATH=/opt/whisperlive/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     HF_HOME=/cache/huggingface \
     WHISPERLIVE_DATA_DIR=/data \
-    FASTERWHISPER_MODEL=demo \
+    WHISPERLIVE_MODELS_DIR=/cache/models \
     PORT_WHISPERLIVE=5050 \
     HTTP_PORT=8080
 WORKDIR /app

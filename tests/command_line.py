@@ -9,8 +9,13 @@ ENGLISH = (
 )
 
 
-ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HF_HUB_OFFLINE": "1", "HOME": "/nonexistent"}
-"""Bare, and without a network for models."""
+ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "HF_HUB_OFFLINE": "1",
+    "HOME": "/nonexistent",
+    "FASTERWHISPER_MODEL": "demo",
+}
+"""Bare, without a network for models, and with the one that ships in the package."""
 
 
 def whisperlive(

@@ -14,8 +14,11 @@ from trt_double.installed import tensorrt_llm_installed
 from whisperlive_hybrid.backends.ct2 import Ct2Backend
 from whisperlive_hybrid.backends.ov import OpenVinoBackend
 from whisperlive_hybrid.backends.trt import TensorRtBackend
-from whisperlive_hybrid.model_formats import OPENVINO, TENSORRT
-from whisperlive_hybrid.models import DEMO, find_model
+from whisperlive_hybrid.models.files import DEMO, demo_model, model_in
+from whisperlive_hybrid.models.formats import OPENVINO, TENSORRT
+
+# Tests run on the model in the package unless they name another, and never download one.
+os.environ |= {"FASTERWHISPER_MODEL": "demo", "HF_HUB_OFFLINE": "1"}
 
 # A shared machine keeps no steady pace. CI judges a change, not its luck: it makes the same
 # examples in every run; everywhere else they are new ones.
@@ -44,7 +47,7 @@ def sentences(clips: list[Clip]) -> list[Clip]:
 @pytest.fixture(scope="session")
 def demo() -> Ct2Backend:
     """The demo model, loaded once."""
-    return Ct2Backend(find_model(DEMO), device="cpu")
+    return Ct2Backend(demo_model(), device="cpu")
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +61,7 @@ def openvino_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def demo_openvino(openvino_directory: Path) -> OpenVinoBackend:
     """The demo model on OpenVINO, loaded once."""
-    return OpenVinoBackend(find_model(str(openvino_directory), form=OPENVINO), device="cpu")
+    return OpenVinoBackend(model_in(openvino_directory, form=OPENVINO), device="cpu")
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +77,6 @@ def demo_tensorrt(tensorrt_directory: Path) -> TensorRtBackend:
     """The demo model on a stand-in for TensorRT-LLM, or on itself: docs/backends.md tells how."""
     if engine := os.environ.get("WHISPERLIVE_TEST_TRT_ENGINE"):
         with warnings.catch_warnings(action="ignore"):  # TensorRT-LLM's own, about its engines
-            return TensorRtBackend(find_model(engine, form=TENSORRT))
+            return TensorRtBackend(model_in(Path(engine), form=TENSORRT))
     with tensorrt_llm_installed():
-        return TensorRtBackend(find_model(str(tensorrt_directory), form=TENSORRT))
+        return TensorRtBackend(model_in(tensorrt_directory, form=TENSORRT))

@@ -37,6 +37,7 @@ def start_server(
                 "PORT_WHISPERLIVE": "0",
                 "HTTP_PORT": "0",
                 "HF_HUB_OFFLINE": "1",
+                "FASTERWHISPER_MODEL": "demo",
                 "WHISPERLIVE_HOST": "127.0.0.1",
                 "WHISPERLIVE_DATA_DIR": str(data_dir),
                 **environment,

@@ -69,10 +69,11 @@ def test_a_reader_that_has_left_is_told_nothing() -> None:
 
 
 def test_models_lists_demo_and_sizes() -> None:
-    """`models` names what can be named, and says that demo is no real model."""
-    done = whisperlive("models", COLUMNS="120")
-    assert "demonstration and tests only" in done.stdout
+    """`models` lists what can be named, and says that demo is not a real model."""
+    done = whisperlive("models", COLUMNS="140")
+    assert "for tests only" in done.stdout
     assert "large-v3-turbo" in done.stdout
+    assert "the default is base" in done.stderr
 
 
 def test_calibration_is_shown_and_written_where_it_may_be(tmp_path: Path) -> None:

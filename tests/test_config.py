@@ -17,10 +17,10 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_defaults_are_documented() -> None:
-    """Without any setting both doors open on their known ports with the demo model."""
+    """Without any setting both doors open on their known ports with the model `base`."""
     settings = load_settings()
     assert (settings.live_port, settings.http_port) == (5050, 8080)
-    assert (settings.model, settings.backend, settings.device) == ("demo", "faster_whisper", "auto")
+    assert (settings.model, settings.backend, settings.device) == ("base", "faster_whisper", "auto")
     assert settings.max_upload_bytes == 100 * 1024 * 1024
 
 

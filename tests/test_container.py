@@ -13,7 +13,7 @@ import yaml
 
 from whisperlive_hybrid import settings_reference
 from whisperlive_hybrid.config import Settings
-from whisperlive_hybrid.models import MODELS_DIRECTORY
+from whisperlive_hybrid.models.store import MOUNTED
 
 ROOT = Path(__file__).parent.parent
 DEPLOYMENT = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
@@ -176,7 +176,7 @@ def test_the_image_keeps_in_volumes_what_must_last() -> None:
     """Jobs, downloaded models and the operator's own lie where a volume can be."""
     (line,) = RUNTIME.of("VOLUME")
     volumes = set(json.loads(line))
-    assert volumes == {str(MODELS_DIRECTORY), "/cache", "/data"}
+    assert volumes == {str(MOUNTED), "/cache", "/data"}
     assert RUNTIME.variables["WHISPERLIVE_DATA_DIR"] in volumes
     assert str(Path(RUNTIME.variables["HF_HOME"]).parent) in volumes
 

@@ -14,7 +14,7 @@ from whisperlive_hybrid.backends.ct2 import Ct2Backend
 from whisperlive_hybrid.backends.fake import pause
 from whisperlive_hybrid.backends.silero import SileroVad
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.models import DEMO, find_model
+from whisperlive_hybrid.models.files import demo_model
 from whisperlive_hybrid.transcribe import FileRequest, Transcriber
 from whisperlive_hybrid.types import SAMPLE_RATE, DecodeOptions, Samples, joined_text
 
@@ -64,7 +64,7 @@ def error_rate(wanted: list[str], read: list[str]) -> float:
 async def ours(recordings: list[Recording]) -> list[str]:
     """What the transcriber reads."""
     texts: list[str] = []
-    async with Engine(Ct2Backend(find_model(DEMO), device="cpu")) as engine:
+    async with Engine(Ct2Backend(demo_model(), device="cpu")) as engine:
         transcriber = Transcriber(engine, SileroVad())
         for language, _, samples in recordings:
             request = FileRequest(DecodeOptions(language=language, beam_size=5))
@@ -75,7 +75,7 @@ async def ours(recordings: list[Recording]) -> list[str]:
 
 def theirs(recordings: list[Recording]) -> list[str]:
     """What faster-whisper reads, used as anybody would use it."""
-    directory = str(find_model(DEMO).directory)
+    directory = str(demo_model().directory)
     model = WhisperModel(directory, device="cpu", compute_type="int8", cpu_threads=1)
     texts: list[str] = []
     for language, _, samples in recordings:
@@ -105,7 +105,7 @@ async def test_reads_no_worse_than_faster_whisper(
 @pytest.mark.anyio
 async def test_probabilities_of_tokens_change_nothing(clips: list[Clip]) -> None:
     """Text, times and scores stay to the bit; the tokens spell the text of their segment."""
-    async with Engine(Ct2Backend(find_model(DEMO), device="cpu")) as engine:
+    async with Engine(Ct2Backend(demo_model(), device="cpu")) as engine:
         transcriber = Transcriber(engine, SileroVad())
         for clip in clips[6:12] + clips[-4:]:
             plain = await transcriber.transcript([clip.samples], FileRequest())

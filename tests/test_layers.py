@@ -54,7 +54,6 @@ LAYERS = [
         [
             "backends",
             "models",
-            "model_formats",
             "media",
             "fetch",
             "disk",
@@ -74,7 +73,9 @@ LAYERS = [
         "composition roots",
         [
             "server.app",
+            "server.startup",
             "keys_command",
+            "models_command",
             "batch.local",
             "batch.ways",
             "batch.run",

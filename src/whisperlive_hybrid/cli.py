@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from functools import partial
+from contextlib import ExitStack
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,18 +11,19 @@ import anyio
 import typer
 from rich.markup import escape
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from whisperlive_hybrid import __version__
 from whisperlive_hybrid import settings_reference as reference
+from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.backends.registry import load_backend
 from whisperlive_hybrid.batch.command import transcribe
 from whisperlive_hybrid.bench.command import bench_app
 from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.errors import BadRequest, OutputLost, WhisperLiveError
 from whisperlive_hybrid.keys_command import keys_app
-from whisperlive_hybrid.models import DEMO, MODELS_DIRECTORY, local_models, model_sizes
+from whisperlive_hybrid.models.store import OnProgress
+from whisperlive_hybrid.models_command import models_app
 from whisperlive_hybrid.telemetry.logs import configure_logging
 from whisperlive_hybrid.terminal import (
     FAILED,
@@ -35,11 +36,13 @@ from whisperlive_hybrid.terminal import (
     known_language,
     note,
     out,
+    pull_screen,
 )
 from whisperlive_hybrid.tuning import set_aside
 from whisperlive_hybrid.types import DecodeOptions
 
 if TYPE_CHECKING:
+    from whisperlive_hybrid.model_pool import OnDemand  # as below
     from whisperlive_hybrid.server.app import OpenDoors  # slow to load, and only `serve` needs it
 
 app = typer.Typer(
@@ -70,6 +73,7 @@ def main() -> None:
 def whole() -> typer.Typer:
     """The command line with the commands of other rooms."""
     app.command()(transcribe)
+    app.add_typer(models_app, name="models")
     app.add_typer(keys_app, name="keys")
     app.add_typer(bench_app, name="bench")
     return app
@@ -106,11 +110,21 @@ def serve(
         raw_pcm_input=raw_pcm_input,
     )
     configure_logging(form=settings.log_format, level=settings.log_level)
-    loaded = load_backend(settings)
     from whisperlive_hybrid.server import app as server  # noqa: PLC0415 (slow to load)
+    from whisperlive_hybrid.server.startup import start_and_serve  # noqa: PLC0415 (slow to load)
 
-    others = server.models_on_demand(settings)
-    anyio.run(partial(server.serve, loaded, settings, _opened, others=others))
+    def load(on_progress: OnProgress) -> tuple[Backend, "list[OnDemand]"]:
+        backend = load_backend(settings, on_progress=on_progress)
+        return backend, server.models_on_demand(settings, on_progress)
+
+    with ExitStack() as screen:
+        on_progress = screen.enter_context(pull_screen())
+
+        def opened(doors: "OpenDoors") -> None:
+            screen.close()  # or the bar would lie over what is announced
+            _opened(doors)
+
+        anyio.run(start_and_serve, load, settings, on_progress, opened)
 
 
 @app.command()
@@ -143,7 +157,8 @@ def calibrate(
     settings = load_settings(model=model, backend=backend, threads=threads)
     configure_logging(form=settings.log_format, level="error")
     files = trials.recordings_in(audio)
-    subject = trials.subject(settings, card, will_write=not dry_run)
+    with pull_screen() as on_progress:
+        subject = trials.subject(settings, card, will_write=not dry_run, on_progress=on_progress)
     options = DecodeOptions(language=known_language(language))
     done = anyio.run(trials.calibrate, subject.backend, settings, files, options, note)
     out.print(report.as_table(done))
@@ -156,20 +171,6 @@ def calibrate(
     elif not dry_run:
         subject.write(done.shortest_safe_s)
         note(f"Written to {subject.file}.")
-
-
-@app.command()
-def models() -> None:
-    """List the models that can be named."""
-    table = Table("name", "what it is")
-    table.add_row(DEMO, "ships with this package; for demonstration and tests only")
-    for name, form in local_models():
-        table.add_row(name, f"local, under {MODELS_DIRECTORY}, for --backend {form.backend}")
-    for size in model_sizes():
-        table.add_row(size, "downloaded from the Hugging Face hub at first use")
-    table.add_row("owner/name", "any Whisper on the Hugging Face hub in the backend's format")
-    table.add_row("/a/directory", "any such Whisper on this disk")
-    out.print(table)
 
 
 @app.command("settings")

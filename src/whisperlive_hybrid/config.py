@@ -37,6 +37,11 @@ def user_data_dir() -> Path:
     return base / "whisperlive-hybrid"
 
 
+def user_models_dir() -> Path:
+    """Where downloaded models are kept; `~` may lead."""
+    return user_data_dir() / "models"
+
+
 class Settings(BaseSettings):
     """Everything that an operator can change; limits have safe defaults.
 
@@ -102,9 +107,12 @@ class Settings(BaseSettings):
     """Addresses and networks, with commas, of proxies whose `X-Forwarded-For` is
     [believed](limits.md#behind-a-proxy); empty: nobody's."""
 
-    model: str = Field(default="demo", validation_alias="FASTERWHISPER_MODEL")
-    """[Which model](models.md): demo, a size, a Hugging Face id, an absolute path, or a directory
-    under `/app/models`."""
+    model: str = Field(default="base", validation_alias="FASTERWHISPER_MODEL")
+    """[Which model](models.md): a name such as `small`, a Hugging Face id, an absolute path, a
+    directory under `/app/models`, or `demo` to look around without a real one."""
+    models_dir: Path = Field(default_factory=user_models_dir)
+    """Where models are downloaded to; by default `models` in `$XDG_DATA_HOME/whisperlive-hybrid`,
+    or the same under `~/.local/share`."""
     model_card: Path | None = None
     """A [card](models.md) for that model, in place of the one in its directory."""
     backend: BackendName = "faster_whisper"

@@ -7,7 +7,7 @@ from typing import Final
 
 from whisperlive_hybrid.errors import OutOfSpace
 
-_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last from `ulimit -f`
+DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last from `ulimit -f`
 
 
 @contextmanager
@@ -16,6 +16,6 @@ def full_disk_told() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_ROOM:
+        if error.errno in DISK_FULL:
             raise OutOfSpace("The disk of this server is full.") from error
         raise

@@ -11,10 +11,19 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from whisperlive_hybrid.errors import BadRequest, OutputLost
 from whisperlive_hybrid.languages import language_code
-from whisperlive_hybrid.models import MODELS_DIRECTORY
+from whisperlive_hybrid.models.store import MOUNTED, OnProgress, PullProgress
 
 out = Console()
 err = Console(stderr=True)
@@ -28,8 +37,8 @@ TERMINATED: Final = 143
 ModelOption = Annotated[
     str | None,
     typer.Option(
-        help="demo, a size name, a Hugging Face id, an absolute path, or a directory under "
-        f"{MODELS_DIRECTORY}. [env: FASTERWHISPER_MODEL]",
+        help="A name such as base or small (`whisperlive models`), a Hugging Face id, an absolute "
+        f"path, a directory under {MOUNTED}, or demo. [env: FASTERWHISPER_MODEL; base]",
         show_default=False,
     ),
 ]
@@ -63,6 +72,46 @@ def note(line: str) -> None:
 def complain(message: str) -> None:
     """Say what went wrong, in one line."""
     err.print(f"[red]Error:[/red] {escape(message)}", soft_wrap=True, highlight=False)
+
+
+@contextmanager
+def pull_screen() -> Iterator[OnProgress]:
+    """Show the progress of model downloads on standard error while inside.
+
+    The value is called with the progress of one or several models, from any thread. Where standard
+    error is not a terminal, there is a line at the start of each and at every quarter.
+    """
+    columns = (
+        TextColumn("Downloading model [bold]{task.description}[/bold]"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    bars = Progress(*columns, console=err, transient=True)
+    tasks: dict[str, TaskID] = {}
+    quarters: dict[str, int] = {}
+
+    def show_bar(progress: PullProgress) -> None:
+        if not tasks:
+            bars.start()
+        if progress.model not in tasks:
+            tasks[progress.model] = bars.add_task(escape(progress.model), total=progress.total)
+        bars.update(tasks[progress.model], completed=progress.done)
+
+    def show_line(progress: PullProgress) -> None:
+        quarter = 4 * progress.done // progress.total if progress.total else 0
+        if quarters.get(progress.model, -1) >= quarter:
+            return
+        quarters[progress.model] = quarter
+        size = f" of {progress.total / 1e6:.0f} MB" if progress.total else ""
+        note(f"Downloading model {progress.model}: {progress.done / 1e6:.0f} MB{size}")
+
+    try:
+        yield show_bar if err.is_terminal else show_line
+    finally:
+        if tasks:
+            bars.stop()
 
 
 def guard_output() -> None:

@@ -22,8 +22,8 @@ from whisperlive_hybrid.backends.ov import OpenVinoBackend, OvEncoded
 from whisperlive_hybrid.backends.trt import TensorRtBackend, TrtEncoded
 from whisperlive_hybrid.engine.job import ReadingJob
 from whisperlive_hybrid.engine.step import BatchDied, outcomes, step
-from whisperlive_hybrid.model_formats import OPENVINO
-from whisperlive_hybrid.models import DEMO, find_model
+from whisperlive_hybrid.models.files import demo_model, model_in
+from whisperlive_hybrid.models.formats import OPENVINO
 from whisperlive_hybrid.text.words import with_words
 from whisperlive_hybrid.types import (
     DecodeOptions,
@@ -58,7 +58,7 @@ def demo_pair(backend: WhisperBackend, openvino_directory: Path) -> Iterator[Pai
         return
     kind: type[AligningBackend] = type(backend)
     is_openvino = isinstance(backend, OpenVinoBackend)
-    files = find_model(str(openvino_directory), form=OPENVINO) if is_openvino else find_model(DEMO)
+    files = model_in(openvino_directory, form=OPENVINO) if is_openvino else demo_model()
     two = kind(files, device="cpu", workers=2)
     yield backend, two
     two.close()

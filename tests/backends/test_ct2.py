@@ -3,13 +3,13 @@ import pytest
 from whisperlive_hybrid import models
 from whisperlive_hybrid.backends.ct2 import Ct2Backend
 from whisperlive_hybrid.errors import ModelUnavailable
-from whisperlive_hybrid.models import DEMO, ModelCard, ModelFiles, find_model
+from whisperlive_hybrid.models.files import DEMO, ModelCard, ModelFiles, demo_model
 
 
 def test_never_encodes_to_as_many_positions_as_mel_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     """CTranslate2 would take such an output for features and encode it again."""
     monkeypatch.setattr(models, "CONTEXTS_S", (1.6, 5.0, 30.0))
-    found = find_model(DEMO)
+    found = demo_model()
     card = ModelCard(shortest_context_s=1.0)
     assert card.contexts_s == (1.6, 5.0, 30.0)
     backend = Ct2Backend(ModelFiles(DEMO, found.directory, card), device="cpu")
@@ -32,14 +32,14 @@ def test_what_the_machine_cannot_do_is_said_in_one_line(
     """A wrong device or number format is no traceback, and what would do is named."""
     monkeypatch.setattr("ctranslate2.get_cuda_device_count", lambda: 0)
     with pytest.raises(ModelUnavailable, match="Model 'demo' cannot be loaded: ") as refusal:
-        Ct2Backend(find_model(DEMO), device=device, compute_type=compute_type)
+        Ct2Backend(demo_model(), device=device, compute_type=compute_type)
     assert "\n" not in refusal.value.message
     assert told in refusal.value.message
-    assert str(find_model(DEMO).directory) not in refusal.value.message
+    assert str(demo_model().directory) not in refusal.value.message
 
 
 def test_frees_the_weights() -> None:
     """After closing, the runtime holds nothing any more."""
-    backend = Ct2Backend(find_model(DEMO), device="cpu")
+    backend = Ct2Backend(demo_model(), device="cpu")
     backend.close()
     assert not backend._model.model_is_loaded

@@ -7,10 +7,10 @@ from tokenizers import Tokenizer as HfTokenizer
 
 from whisperlive_hybrid.backends.tokens import WhisperVocabulary
 from whisperlive_hybrid.errors import ModelUnavailable
-from whisperlive_hybrid.models import DEMO, find_model
+from whisperlive_hybrid.models.files import demo_model
 from whisperlive_hybrid.types import DecodeOptions, Task
 
-FILE = find_model(DEMO).directory / "tokenizer.json"
+FILE = demo_model().directory / "tokenizer.json"
 VOCABULARY = WhisperVocabulary(FILE, is_multilingual=True, longest_text=448)
 THEIRS = Tokenizer(HfTokenizer.from_file(str(FILE)), True, task="transcribe", language="en")
 """faster-whisper's view of the same file."""

@@ -16,8 +16,8 @@ from whisperlive_hybrid.backends.base import Align, Backend, DetectLanguage, Enc
 from whisperlive_hybrid.backends.ov import OpenVinoBackend
 from whisperlive_hybrid.backends.trt import TensorRtBackend
 from whisperlive_hybrid.errors import ModelUnavailable, Unsupported
-from whisperlive_hybrid.model_formats import TENSORRT
-from whisperlive_hybrid.models import find_model
+from whisperlive_hybrid.models.files import model_in
+from whisperlive_hybrid.models.formats import TENSORRT
 from whisperlive_hybrid.types import DecodeOptions, Hypothesis, Language, Task
 
 GREEDY = DecodeOptions(beam_size=1)
@@ -25,7 +25,7 @@ GREEDY = DecodeOptions(beam_size=1)
 
 def loaded(directory: Path, **options: str) -> TensorRtBackend:
     """The engines of a directory."""
-    files = find_model(str(directory), form=TENSORRT)
+    files = model_in(directory, form=TENSORRT)
     with tensorrt_llm_installed():
         return TensorRtBackend(files, **options)  # type: ignore[arg-type]  # only strings are given
 

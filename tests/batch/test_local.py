@@ -17,7 +17,7 @@ from whisperlive_hybrid.batch.outcome import Outcome, Progress
 from whisperlive_hybrid.batch.plan import planned
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import Unsupported, WhisperLiveError
-from whisperlive_hybrid.models import DEMO, find_model
+from whisperlive_hybrid.models.files import demo_model
 from whisperlive_hybrid.types import DecodeOptions
 
 CLIPS = Path(__file__).parents[1] / "clips"
@@ -33,7 +33,7 @@ def read(directory: Path, options: DecodeOptions, backend: Backend | None = None
         outcomes.append(outcome)
         return True
 
-    backend = backend or Ct2Backend(find_model(DEMO), device="cpu")
+    backend = backend or Ct2Backend(demo_model(), device="cpu")
     items = planned([str(directory)], takes_urls=False)
     wish = Wish(options, (OutputFormat.TXT,))
     anyio.run(transcribe_here, backend, Settings(), items, wish, progress.append, take)

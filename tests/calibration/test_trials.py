@@ -21,7 +21,7 @@ from whisperlive_hybrid.calibration.trials import (
 )
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import BadAudio, BadRequest
-from whisperlive_hybrid.models import DEMO, ModelCard, find_model
+from whisperlive_hybrid.models.files import ModelCard, demo_model
 from whisperlive_hybrid.types import SAMPLE_RATE, DecodeOptions, Hypothesis, Samples
 
 pytestmark = pytest.mark.anyio
@@ -173,7 +173,7 @@ def test_a_reference_lies_beside_its_recording(tmp_path: Path) -> None:
 def test_the_card_belongs_where_the_operator_says(tmp_path: Path) -> None:
     """--card, then the setting, then the model's directory; what the card said is kept."""
     option, setting = tmp_path / "option.json", tmp_path / "setting.json"
-    demo = find_model(DEMO)
+    demo = demo_model()
     assert subject(Settings(), None).file.parent == demo.directory
     assert subject(Settings(model_card=setting), None).file == setting
     new = subject(Settings(model_card=setting), option)

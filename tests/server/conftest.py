@@ -38,7 +38,7 @@ from whisperlive_hybrid.jobs.jobs import open_jobs
 from whisperlive_hybrid.jobs.run import Means
 from whisperlive_hybrid.media import open_audio
 from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
-from whisperlive_hybrid.models import DEMO, find_model
+from whisperlive_hybrid.models.files import demo_model
 from whisperlive_hybrid.recording import OpenMedia, Recordings
 from whisperlive_hybrid.server.admission import doorkeeper_for
 from whisperlive_hybrid.server.http.app import HttpMeans, build_http_app
@@ -209,7 +209,7 @@ async def open_speech_door() -> AsyncIterator[tuple[FastAPI, Engine]]:
     """Open the door of a server as it is started, with the demo model."""
     settings = Settings(max_upload_mb=8, fetch=False)
     async with (
-        Engine(Ct2Backend(find_model(DEMO), device="cpu", workers=2)) as engine,
+        Engine(Ct2Backend(demo_model(), device="cpu", workers=2)) as engine,
         ModelPool(engine, SileroVad(), (), Room(bytes=1000, idle_s=60)) as pool,
         door_around(engine, pool, Recordings(open_audio), settings) as app,
     ):

@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from whisperlive_hybrid.backends.fake import pause, speak
-from whisperlive_hybrid.models import DEMO, find_model
+from whisperlive_hybrid.models.files import demo_model
 
 SECRET = "whsec_c2VjcmV0LW9mLXRoaXMtdGVzdA=="  # noqa: S105 (opens nothing)
 TRANSCRIPTIONS = "/v1/audio/transcriptions"
@@ -44,7 +44,7 @@ BODIES = [
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     """It knows one more model than the one it has loaded."""
-    shutil.copytree(find_model(DEMO).directory, tmp_path / "spare")
+    shutil.copytree(demo_model().directory, tmp_path / "spare")
     server = start_server(
         tmp_path / "data",
         tmp_path / "log",

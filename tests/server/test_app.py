@@ -27,7 +27,7 @@ from websockets.sync.client import ClientConnection, connect
 from whisperlive_hybrid.cli import sample_clip
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.media import open_audio
-from whisperlive_hybrid.server.app import _HttpDoor
+from whisperlive_hybrid.server.app import HttpDoor
 from whisperlive_hybrid.server.listening import Census
 
 CLIPS = Path(__file__).parent.parent / "clips"
@@ -280,7 +280,7 @@ def test_both_doors_open_on_ipv6(tmp_path: Path) -> None:
 def test_a_reply_does_not_wait_for_an_acknowledgement() -> None:
     """Its body follows its head at once; with Nagle's rule it comes 40 ms later."""
     settings = Settings(host="127.0.0.1", http_port=0)
-    door = _HttpDoor(FastAPI(), settings)
+    door = HttpDoor(FastAPI(), settings, drain_s=settings.drain_s)
     with socket.create_connection(("127.0.0.1", door.bind(settings, Census(1, 1)))):
         assert door._socket is not None
         accepted, _ = door._socket.accept()

@@ -22,7 +22,7 @@ from speech_clips import Clip, read_clips
 
 from whisperlive_hybrid.backends.ct2 import Ct2Backend
 from whisperlive_hybrid.backends.silero import SileroVad
-from whisperlive_hybrid.models import DEMO, find_model
+from whisperlive_hybrid.models.files import demo_model
 from whisperlive_hybrid.server import ws
 from whisperlive_hybrid.types import Samples
 
@@ -72,7 +72,7 @@ def port() -> Iterator[int]:
 
 @contextmanager
 def _served(**settings: Any) -> Iterator[int]:  # noqa: ANN401 (checked by the settings themselves)
-    backend = Ct2Backend(find_model(DEMO), device="cpu", compute_type="int8")
+    backend = Ct2Backend(demo_model(), device="cpu", compute_type="int8")
     with anyio.from_thread.start_blocking_portal() as portal:
         opening = partial(open_door, backend, SileroVad(), **settings)
         with portal.wrap_async_context_manager(portal.call(_entered, opening)) as door:

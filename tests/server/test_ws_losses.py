@@ -18,7 +18,7 @@ from whisperlive_hybrid.backends.base import DetectLanguage, Encode, Encoded, Ge
 from whisperlive_hybrid.backends.ct2 import Ct2Backend
 from whisperlive_hybrid.backends.fake import pause
 from whisperlive_hybrid.backends.silero import SileroVad
-from whisperlive_hybrid.models import DEMO, find_model
+from whisperlive_hybrid.models.files import demo_model
 from whisperlive_hybrid.transcribe import FileRequest, Transcriber
 from whisperlive_hybrid.types import DecodeOptions, Hypothesis, Language, Samples
 
@@ -39,7 +39,7 @@ class DemoBackend(Ct2Backend):
     """The demo model on one thread."""
 
     def __init__(self) -> None:
-        super().__init__(find_model(DEMO), device="cpu", compute_type="int8", workers=1)
+        super().__init__(demo_model(), device="cpu", compute_type="int8", workers=1)
 
 
 def demo_door(backend: Ct2Backend | None = None, **settings: Any) -> Any:  # noqa: ANN401 (a context)

@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from whisperlive_hybrid.models import CARD_FILE, DEMO, find_model
+from whisperlive_hybrid.models.files import CARD_FILE, demo_model
 
 SITE = Path(__file__).with_name("site")
 """Where a process finds stand-ins for torch and TensorRT-LLM, if this is on its path."""
@@ -71,4 +71,4 @@ def write_engines(directory: Path, openvino_directory: Path) -> None:
         (directory / part / "config.json").write_text(json.dumps(config))
         (directory / part / "rank0.engine").write_text(str(openvino_directory))
     for name in ("tokenizer.json", CARD_FILE):
-        shutil.copyfile(find_model(DEMO).directory / name, directory / name)
+        shutil.copyfile(demo_model().directory / name, directory / name)

@@ -35,8 +35,8 @@ from trt_double.tensors import Tensor
 from whisperlive_hybrid.backends.ov_decoder import OvDecoder
 from whisperlive_hybrid.backends.ov_files import ExportedSettings
 from whisperlive_hybrid.backends.ov_loading import OvModels, load_models
-from whisperlive_hybrid.model_formats import OPENVINO
-from whisperlive_hybrid.models import find_model
+from whisperlive_hybrid.models.files import model_in
+from whisperlive_hybrid.models.formats import OPENVINO
 
 STREAM: Final = 0xC0DA
 """The address of the stream in which logits are lent."""
@@ -104,7 +104,7 @@ class ModelRunnerCpp:
         assert max_input_len <= encoder["build_config"]["max_input_len"]
         assert 0 < kv_cache_free_gpu_memory_fraction < 1
         assert 0 < cross_kv_cache_fraction < 1
-        files = find_model(engines[0], form=OPENVINO)
+        files = model_in(Path(engines[0]), form=OPENVINO)
         return cls(
             load_models(files, ExportedSettings(files.directory), "cpu", "auto", 1),
             {

@@ -35,7 +35,7 @@ from whisperlive_hybrid.backends.batching import batch_key
 from whisperlive_hybrid.backends.mel import MelFeatures
 from whisperlive_hybrid.backends.tokens import WhisperVocabulary
 from whisperlive_hybrid.errors import ModelUnavailable
-from whisperlive_hybrid.models import ModelFiles
+from whisperlive_hybrid.models.files import ModelFiles
 from whisperlive_hybrid.types import TIME_MARK_S, Hypothesis, Language, Task, TokenTime
 
 TEXT_POSITIONS: Final = 448

@@ -36,7 +36,7 @@ from whisperlive_hybrid.backends.ov_files import ExportedSettings
 from whisperlive_hybrid.backends.ov_loading import OvModels, load_models
 from whisperlive_hybrid.backends.search import BeamSearch, Sampling, Search, run, softmax
 from whisperlive_hybrid.backends.tokens import WhisperVocabulary
-from whisperlive_hybrid.models import ModelFiles
+from whisperlive_hybrid.models.files import ModelFiles
 from whisperlive_hybrid.types import CONTEXT_S, Hypothesis, Language, Task, TokenTime
 
 T = TypeVar("T")

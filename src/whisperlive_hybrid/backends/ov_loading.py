@@ -15,7 +15,7 @@ from whisperlive_hybrid.backends.ov_graph import (
     with_any_length,
 )
 from whisperlive_hybrid.errors import ModelUnavailable
-from whisperlive_hybrid.models import ModelFiles
+from whisperlive_hybrid.models.files import ModelFiles
 
 PRECISIONS: Final = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 """What may be computed in; the weights keep the numbers that they were exported with."""

@@ -5,51 +5,76 @@ from importlib.util import find_spec
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import ModelUnavailable
-from whisperlive_hybrid.model_formats import format_for
-from whisperlive_hybrid.models import ModelFiles, find_model
+from whisperlive_hybrid.models.files import ModelFiles
+from whisperlive_hybrid.models.formats import format_for
+from whisperlive_hybrid.models.store import ModelStore, OnProgress, ignore_progress
 
 
-def load_backend(settings: Settings, files: ModelFiles | None = None) -> Backend:
+def first_model(settings: Settings, on_progress: OnProgress = ignore_progress) -> ModelFiles:
+    """Find or download the model of the settings; blocks, maybe for minutes.
+
+    Raises `ModelUnavailable` with one line that says what to do, also where the runtime of the
+    backend is missing: then nothing is downloaded for it.
+    """
+    check_runtime(settings)
+    return ModelStore(settings.models_dir).get(
+        settings.model, format_for(settings.backend), settings.model_card, on_progress
+    )
+
+
+def load_backend(
+    settings: Settings,
+    files: ModelFiles | None = None,
+    on_progress: OnProgress = ignore_progress,
+) -> Backend:
     """Load a model, the first one by default, with the chosen runtime.
 
-    Raises `ModelUnavailable` with one line that says why. A runtime is imported only when it is
-    chosen: each is heavy.
+    `on_progress` is called while the first one is downloaded. Raises `ModelUnavailable` with one
+    line that says why. A runtime is imported only when it is chosen: each is heavy.
     """
+    if settings.backend == "fake":
+        from whisperlive_hybrid.backends.fake import FakeBackend  # noqa: PLC0415
+
+        return FakeBackend(workers=settings.worker_threads)
+    files = files or first_model(settings, on_progress)
     match settings.backend:
         case "faster_whisper":
             from whisperlive_hybrid.backends.ct2 import Ct2Backend  # noqa: PLC0415
 
             return Ct2Backend(
-                files or _first_model(settings),
+                files,
                 device=settings.device,
                 compute_type=settings.compute_type,
                 workers=settings.worker_threads,
             )
         case "openvino":
-            check_installed("openvino", extra="openvino")
             from whisperlive_hybrid.backends.ov import OpenVinoBackend  # noqa: PLC0415
 
             return OpenVinoBackend(
-                files or _first_model(settings),
+                files,
                 device=settings.device,
                 compute_type=settings.compute_type,
                 workers=settings.worker_threads,
             )
-        case "fake":
-            from whisperlive_hybrid.backends.fake import FakeBackend  # noqa: PLC0415
-
-            return FakeBackend(workers=settings.worker_threads)
         case "tensorrt":
             from whisperlive_hybrid.backends.trt import TensorRtBackend  # noqa: PLC0415
-            from whisperlive_hybrid.backends.trt_runner import check_tensorrt  # noqa: PLC0415
 
-            check_tensorrt()
             return TensorRtBackend(
-                files or _first_model(settings),
+                files,
                 device=settings.device,
                 compute_type=settings.compute_type,
                 workers=settings.worker_threads,
             )
+
+
+def check_runtime(settings: Settings) -> None:
+    """Raise `ModelUnavailable` if the runtime of the backend is not installed."""
+    if settings.backend == "openvino":
+        check_installed("openvino", extra="openvino")
+    elif settings.backend == "tensorrt":
+        from whisperlive_hybrid.backends.trt_runner import check_tensorrt  # noqa: PLC0415
+
+        check_tensorrt()
 
 
 def check_installed(package: str, *, extra: str) -> None:
@@ -59,7 +84,3 @@ def check_installed(package: str, *, extra: str) -> None:
             f"Backend {extra!r} needs the package {package}: "
             f"pip install 'whisperlive-hybrid-server[{extra}]'."
         )
-
-
-def _first_model(settings: Settings) -> ModelFiles:
-    return find_model(settings.model, settings.model_card, format_for(settings.backend))

@@ -32,7 +32,7 @@ from whisperlive_hybrid.backends.trt_files import EngineSettings
 from whisperlive_hybrid.backends.trt_row import Wish
 from whisperlive_hybrid.backends.trt_runner import TrtRunner
 from whisperlive_hybrid.errors import BackendFailed, ModelUnavailable, Unsupported
-from whisperlive_hybrid.models import ModelFiles
+from whisperlive_hybrid.models.files import ModelFiles
 from whisperlive_hybrid.types import Hypothesis, Language, Task, TokenTime
 
 LARGEST_BATCH: Final = 16

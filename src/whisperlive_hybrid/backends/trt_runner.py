@@ -23,7 +23,7 @@ from whisperlive_hybrid.backends.search import N_SAMPLES, Rules
 from whisperlive_hybrid.backends.trt_files import EngineSettings
 from whisperlive_hybrid.backends.trt_row import Answer, Row, Torch, Wish
 from whisperlive_hybrid.errors import ModelUnavailable
-from whisperlive_hybrid.models import ModelFiles
+from whisperlive_hybrid.models.files import ModelFiles
 
 PACKAGE: Final = "tensorrt_llm"
 

@@ -13,6 +13,7 @@ from whisperlive_hybrid.batch.outcome import OnOutcome, OnProgress
 from whisperlive_hybrid.batch.plan import Item
 from whisperlive_hybrid.batch.remote import JobMemory, RemoteBatch, job_fields
 from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.terminal import pull_screen
 
 
 class Run(Protocol):
@@ -58,7 +59,8 @@ class Here:
 
     def ready(self, wish: Wish) -> Run:
         """Load the model; raises `ModelUnavailable`, and `Unsupported` for such a wish."""
-        backend = load_backend(self.settings)
+        with pull_screen() as on_progress:
+            backend = load_backend(self.settings, on_progress=on_progress)
 
         def run(
             items: Sequence[Item], memory: JobMemory, progress: OnProgress, outcome: OnOutcome

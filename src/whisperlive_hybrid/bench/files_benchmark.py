@@ -25,7 +25,8 @@ from whisperlive_hybrid.bench.material import Library
 from whisperlive_hybrid.bench.peers import Peer, read_by_peer
 from whisperlive_hybrid.bench.recording import Recording, record, record_clip
 from whisperlive_hybrid.bench.serving import serving
-from whisperlive_hybrid.models import find_model
+from whisperlive_hybrid.config import load_settings
+from whisperlive_hybrid.models.store import ModelStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,9 @@ async def _measured(
             note(await read_by_server(door.url, door.pid, long, door.idle_rss_mb))
         busy += waits
         for peer in benchmark.peers:
-            note(await read_by_peer(peer, find_model(benchmark.model or "").directory, long))
+            settings = load_settings(model=benchmark.model)
+            files = ModelStore(settings.models_dir).get(settings.model)
+            note(await read_by_peer(peer, files.directory, long))
     return clip_wait(idle, busy) if clip else None, runs
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from whisperlive_hybrid.backends.base import Backend, Capabilities
 from whisperlive_hybrid.backends.recast import Recast
-from whisperlive_hybrid.backends.registry import load_backend
+from whisperlive_hybrid.backends.registry import first_model, load_backend
 from whisperlive_hybrid.backends.silero import SileroVad
 from whisperlive_hybrid.batch.local import opened
 from whisperlive_hybrid.calibration.verdict import Finding, Trial, findings, shortest_safe
@@ -17,15 +17,14 @@ from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadAudio, BadRequest
 from whisperlive_hybrid.media import MediaLimits
 from whisperlive_hybrid.media.suffixes import MEDIA_SUFFIXES
-from whisperlive_hybrid.model_formats import format_for
-from whisperlive_hybrid.models import (
+from whisperlive_hybrid.models.files import (
     CARD_FILE,
     CONTEXTS_S,
     ModelCard,
     check_card_place,
-    find_model,
     write_card,
 )
+from whisperlive_hybrid.models.store import OnProgress, ignore_progress
 from whisperlive_hybrid.transcribe import FileRequest, Transcriber, Transcript, VoiceDetector
 from whisperlive_hybrid.types import DecodeOptions, Reading, Samples, Urgency, Window, joined_text
 
@@ -58,14 +57,21 @@ class Subject:
         write_card(self.file, self.card.model_copy(update={"shortest_context_s": shortest_s}))
 
 
-def subject(settings: Settings, card: Path | None, *, will_write: bool = True) -> Subject:
+def subject(
+    settings: Settings,
+    card: Path | None,
+    *,
+    will_write: bool = True,
+    on_progress: OnProgress = ignore_progress,
+) -> Subject:
     """Load a model to be calibrated; `card` wins over the settings, and need not exist yet.
 
+    `on_progress` is called while the model is downloaded.
     Raises `ModelUnavailable`, and `BadRequest` if the card is to be written and cannot be.
     """
     wanted = card or settings.model_card
     existing = wanted if wanted and wanted.is_file() else None
-    files = find_model(settings.model, existing, format_for(settings.backend))
+    files = first_model(settings.model_copy(update={"model_card": existing}), on_progress)
     file = wanted or files.directory / CARD_FILE
     if will_write:
         check_card_place(file)

@@ -12,7 +12,7 @@ import anyio
 import structlog
 import uvicorn
 from anyio.abc import TaskStatus
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from whisperlive_hybrid.access.accounts import open_accounts
 from whisperlive_hybrid.access.pages import Pages
@@ -28,9 +28,9 @@ from whisperlive_hybrid.jobs.board import JobBoard
 from whisperlive_hybrid.jobs.jobs import open_jobs
 from whisperlive_hybrid.jobs.run import Means
 from whisperlive_hybrid.media import MediaLimits, open_audio
-from whisperlive_hybrid.model_formats import format_for
 from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
-from whisperlive_hybrid.models import find_model
+from whisperlive_hybrid.models.formats import format_for
+from whisperlive_hybrid.models.store import ModelStore, OnProgress, ignore_progress
 from whisperlive_hybrid.recording import Recordings
 from whisperlive_hybrid.server.admission import doorkeeper_for, tell_risks
 from whisperlive_hybrid.server.descriptors import most_connections, raise_limit
@@ -134,7 +134,7 @@ async def serve(
                 operation,
             )
         )
-        http = _HttpDoor(app, settings)
+        http = HttpDoor(app, settings, drain_s=settings.drain_s)
         census = Census(
             settings.connections_per_address,
             most_connections(settings),
@@ -160,13 +160,16 @@ async def serve(
             tasks.cancel_scope.cancel()
 
 
-def models_on_demand(settings: Settings) -> list[OnDemand]:
+def models_on_demand(
+    settings: Settings, on_progress: OnProgress = ignore_progress
+) -> list[OnDemand]:
     """The operator's other models, found or downloaded now, loaded when a request names them.
 
     Raises `ModelUnavailable` for one that is not to be had.
     """
     form = format_for(settings.backend)
-    found = [find_model(name, form=form) for name in settings.models_on_demand]
+    store = ModelStore(settings.models_dir)
+    found = [store.get(name, form, on_progress=on_progress) for name in settings.models_on_demand]
     return [
         OnDemand(files.name, files.size, partial(load_backend, settings, files)) for files in found
     ]
@@ -179,7 +182,7 @@ def _observers(metrics: Metrics, tracing: Tracing, settings: Settings) -> Observ
 
 
 async def _drain(
-    engine: Engine, live: LiveDoor, work: Work, http: "_HttpDoor", drain_s: float
+    engine: Engine, live: LiveDoor, work: Work, http: "HttpDoor", drain_s: float
 ) -> None:
     """Take no new work; let live clients and requests in flight finish, within the bound.
 
@@ -198,12 +201,12 @@ async def _drain(
     log.info("stopped")
 
 
-class _HttpDoor:
+class HttpDoor:
     """uvicorn on a socket of ours, without signal handlers of its own."""
 
-    def __init__(self, app: FastAPI, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, *, drain_s: float) -> None:
         patience = Patience(settings.head_s, settings.min_bytes_per_s)
-        self._server = _SignalFreeServer(HttpConfig(app, patience, drain_s=settings.drain_s))
+        self._server = _SignalFreeServer(HttpConfig(app, patience, drain_s=drain_s))
         self._socket: Listener | None = None
         self.has_stopped = anyio.Event()
 

@@ -15,7 +15,7 @@ from whisperlive_hybrid.batch.local import transcribe_here
 from whisperlive_hybrid.batch.outcome import Outcome
 from whisperlive_hybrid.batch.plan import planned
 from whisperlive_hybrid.config import Settings
-from whisperlive_hybrid.models import DEMO, find_model
+from whisperlive_hybrid.models.files import demo_model
 from whisperlive_hybrid.types import DecodeOptions, Task
 
 CLIPS = Path(__file__).parents[2] / "clips"
@@ -40,7 +40,7 @@ def local(options: DecodeOptions) -> dict[str, Texts]:
 
     items = planned([str(CLIPS / name) for name in NAMES], takes_urls=False)
     wish = Wish(options, tuple(OutputFormat))
-    backend = Ct2Backend(find_model(DEMO), device="cpu")
+    backend = Ct2Backend(demo_model(), device="cpu")
     anyio.run(transcribe_here, backend, Settings(), items, wish, lambda _: None, take)
     return {name: made[Path(name).stem] for name in NAMES}
 

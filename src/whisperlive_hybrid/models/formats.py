@@ -15,9 +15,8 @@ class ModelFormat:
     backend: BackendName
     weights: tuple[str, ...]
     """Files that hold the numbers; a directory with all of them is of this format."""
-    hub_files: tuple[str, ...] | None
-    """Patterns of what is downloaded from the Hugging Face hub; none where faster-whisper does;
-    None where nothing can be downloaded."""
+    hub_files: tuple[str, ...]
+    """Patterns of what is downloaded from the Hugging Face hub; none where nothing can be."""
     advice: str
     """How to make such a directory."""
 
@@ -34,7 +33,13 @@ CTRANSLATE2: Final = ModelFormat(
     name="CTranslate2",
     backend="faster_whisper",
     weights=("model.bin",),
-    hub_files=(),
+    hub_files=(
+        "model.bin",
+        "config.json",
+        "tokenizer.json",
+        "vocabulary.*",
+        "preprocessor_config.json",
+    ),
     advice="Convert it with ct2-transformers-converter --copy_files tokenizer.json "
     "preprocessor_config.json.",
 )
@@ -52,7 +57,7 @@ TENSORRT: Final = ModelFormat(
     name="TensorRT-LLM",
     backend="tensorrt",
     weights=("encoder/rank0.engine", "decoder/rank0.engine"),
-    hub_files=None,  # an engine runs on the kind of GPU that it was built on
+    hub_files=(),  # an engine runs on the kind of GPU that it was built on
     advice="Build it with TensorRT-LLM's convert_checkpoint.py for Whisper and trtllm-build.",
 )
 

