@@ -29,8 +29,10 @@ from whisperlive_hybrid.jobs.jobs import open_jobs
 from whisperlive_hybrid.jobs.run import Means
 from whisperlive_hybrid.media import MediaLimits, open_audio
 from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
+from whisperlive_hybrid.models.catalogue import SPELLINGS
 from whisperlive_hybrid.models.formats import format_for
 from whisperlive_hybrid.models.store import ModelStore, OnProgress, ignore_progress
+from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.recording import Recordings
 from whisperlive_hybrid.server.admission import doorkeeper_for, tell_risks
 from whisperlive_hybrid.server.descriptors import most_connections, raise_limit
@@ -101,7 +103,8 @@ async def serve(
         engine = await stack.enter_async_context(
             Engine(backend, queue_limit=settings.queue_limit, observer=observer)
         )
-        pool = await stack.enter_async_context(ModelPool(engine, detector, others, room))
+        names = model_names(engine.capabilities.model, others, settings)
+        pool = await stack.enter_async_context(ModelPool(engine, detector, others, room, names))
         fetcher = await stack.enter_async_context(open_fetcher(settings))
         means = Means(
             store,
@@ -160,16 +163,37 @@ async def serve(
             tasks.cancel_scope.cancel()
 
 
+def model_names(first: str, others: Sequence[OnDemand], settings: Settings) -> ModelNames:
+    """Return which names requests may use, and what they mean."""
+    offered = tuple(model.name for model in others)
+    return ModelNames(first, offered, SPELLINGS, settings.strict_models)
+
+
 def models_on_demand(
     settings: Settings, on_progress: OnProgress = ignore_progress
 ) -> list[OnDemand]:
-    """The operator's other models, found or downloaded now, loaded when a request names them.
+    """Find the models besides the first, which are loaded when a request names them.
 
-    Raises `ModelUnavailable` for one that is not to be had.
+    The operator's list is found or downloaded now; without one, these are the known models on this
+    machine that fit into the budget. Raises `ModelUnavailable` for one of the list that cannot be
+    had.
     """
     form = format_for(settings.backend)
     store = ModelStore(settings.models_dir)
-    found = [store.get(name, form, on_progress=on_progress) for name in settings.models_on_demand]
+    if settings.models:
+        names = settings.models_on_demand
+        found = [store.get(name, form, on_progress=on_progress) for name in names]
+    elif settings.backend == "fake":
+        return []
+    else:
+        first = SPELLINGS.get(settings.model.lower(), settings.model)
+        names = tuple(
+            model.name
+            for model in store.local()
+            if model.form is form and model.name in SPELLINGS and model.name != first
+        )
+        local = [store.find(name, form) for name in names]
+        found = [files for files in local if files and files.size <= settings.models_bytes]
     return [
         OnDemand(files.name, files.size, partial(load_backend, settings, files)) for files in found
     ]

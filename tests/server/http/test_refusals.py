@@ -52,7 +52,7 @@ def fault(reply: httpx.Response) -> tuple[int, str, str | None, str | None]:
 @pytest.mark.parametrize(
     ("fields", "row"),
     [
-        ({"model": "large-v3"}, (404, INVALID, None, "model_not_found")),
+        ({"model": "enormous"}, (404, INVALID, None, "model_not_found")),
         ({"response_format": "docx"}, (400, INVALID, "response_format", "invalid_value")),
         (
             {"response_format": "diarized_json"},

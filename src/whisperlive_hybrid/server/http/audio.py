@@ -18,7 +18,9 @@ from whisperlive_hybrid.protocol.openai.request import (
     translation,
 )
 from whisperlive_hybrid.recording import SHORTEST_AUDIO_S
+from whisperlive_hybrid.server.http.access import model_headers
 from whisperlive_hybrid.server.http.described import form_of
+from whisperlive_hybrid.server.http.identity import caller_of
 from whisperlive_hybrid.server.http.recording import Listener
 from whisperlive_hybrid.server.http.schemas import TRANSCRIBED, TRANSLATED
 from whisperlive_hybrid.server.http.streaming import Emit, EventStream
@@ -55,7 +57,8 @@ class AudioRoutes:
             if not wish.stream:
                 return await self._answer(request, upload, wish)
             # The reply is made after this function has returned, from the file that it still holds.
-            return EventStream(partial(self._stream, request, upload, wish), held.pop_all())
+            work = partial(self._stream, request, upload, wish)
+            return EventStream(work, held.pop_all(), model_headers(request, wish.model))
 
     async def translations(self, request: Request) -> Response:
         """What was said, in English."""
@@ -76,7 +79,7 @@ class AudioRoutes:
                 await emit(writer.delta(waiting))
                 waiting.clear()
 
-        async with self._pool.lease(wish.model) as transcriber:
+        async with self._pool.lease(wish.model, caller_of(request).account) as transcriber:
             transcript = await self._listener.transcript(
                 request, upload, transcriber, wish.options, wish.vad, advance
             )
@@ -85,11 +88,14 @@ class AudioRoutes:
         await emit(writer.done(transcript.segments, language, transcript.duration))
 
     async def _answer(self, request: Request, upload: Upload, wish: AudioRequest) -> Response:
-        async with self._pool.lease(wish.model) as transcriber:
+        async with self._pool.lease(wish.model, caller_of(request).account) as transcriber:
             transcript = await self._listener.transcript(
                 request, upload, transcriber, wish.options, wish.vad
             )
         body = bodies.answer(
             wish, transcript.segments, transcript.language.code, transcript.duration
         )
-        return PlainTextResponse(body) if isinstance(body, str) else JSONResponse(body)
+        headers = model_headers(request, wish.model)
+        if isinstance(body, str):
+            return PlainTextResponse(body, headers=headers)
+        return JSONResponse(body, headers=headers)

@@ -34,6 +34,7 @@ from whisperlive_hybrid.protocol.jobs import (
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.openai.request import ResponseFormat
 from whisperlive_hybrid.server.http import job_schemas as schemas
+from whisperlive_hybrid.server.http.access import model_headers
 from whisperlive_hybrid.server.http.described import Schema, query_of, submission_of
 from whisperlive_hybrid.server.http.events import FeedStream, stream_to
 from whisperlive_hybrid.server.http.feeds import DeskFor, Feeds
@@ -139,7 +140,10 @@ class JobRoutes:
             return JSONResponse(result_list(job, results, wanted))
         [(source, result)] = results
         body = result_body(job, source, result, wanted)
-        return PlainTextResponse(body) if isinstance(body, str) else JSONResponse(body)
+        headers = model_headers(request, job.request.audio.model)
+        if isinstance(body, str):
+            return PlainTextResponse(body, headers=headers)
+        return JSONResponse(body, headers=headers)
 
     async def events(self, request: Request, job_id: str) -> Response:
         """A job, or an upload by its X-Progress-Id, as server-sent events."""

@@ -9,9 +9,11 @@ from starlette.responses import JSONResponse, Response
 from whisperlive_hybrid.fetch.fetcher import Fetcher
 from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.protocol import legacy
+from whisperlive_hybrid.server.http.access import model_headers
 from whisperlive_hybrid.server.http.described import fields_of, form_of
 from whisperlive_hybrid.server.http.downloads import downloaded
 from whisperlive_hybrid.server.http.fields import received_fields, refuse_query
+from whisperlive_hybrid.server.http.identity import caller_of
 from whisperlive_hybrid.server.http.recording import Listener
 from whisperlive_hybrid.server.http.refusals import LEGACY_PATH
 from whisperlive_hybrid.server.http.schemas import LEGACY_FAILURES
@@ -58,7 +60,7 @@ class LegacyRoutes:
     async def _answer(
         self, request: Request, upload: Upload, wish: legacy.LegacyRequest
     ) -> Response:
-        async with self._pool.lease(wish.model) as transcriber:
+        async with self._pool.lease(wish.model, caller_of(request).account) as transcriber:
             transcript = await self._listener.transcript(
                 request, upload, transcriber, wish.options, VadOptions()
             )
@@ -69,4 +71,5 @@ class LegacyRoutes:
             transcript.speech,
             upload.filename,
         )
-        return JSONResponse(legacy.answer(recording, wish.options))
+        body = legacy.answer(recording, wish.options, wish.model)
+        return JSONResponse(body, headers=model_headers(request, wish.model))
