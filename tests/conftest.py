@@ -4,6 +4,12 @@ import os
 import warnings
 from pathlib import Path
 
+from whisperlive_hybrid.tuning import tune_process
+
+# As an entry point does, before numpy, CTranslate2 and OpenVINO are loaded: so the tests run in the
+# process that users run, numpy spins on no second core, and OpenVINO reports nothing.
+tune_process()
+
 import pytest
 from demo_model.to_openvino import write_demo
 from hypothesis import settings
