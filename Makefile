@@ -12,6 +12,9 @@ NODE_CLIENTS := npm ci --prefix tests/node --ignore-scripts --no-audit --no-fund
 # axe and what checks the page's modules, where there is a Node; the page itself needs none.
 PAGE_TOOLS := npm ci --prefix tests/web --ignore-scripts --no-audit --no-fund --loglevel=error
 
+# A file of tests stays in one process, with the servers that it starts; tests/conftest.py orders files.
+PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+
 # What builds the image: podman works as well.
 ENGINE := docker
 
@@ -41,8 +44,8 @@ $(VENV)/.test: $(VENV)/.runtime tests/node/package-lock.json tests/web/package-l
 serve: install ## start both doors with the demo model (FASTERWHISPER_MODEL=small for a real one)
 	$(BIN)/whisperlive serve
 
-test: install-test ## run every test
-	$(BIN)/pytest
+test: install-test ## run every test but the slow ones, a process for each core
+	$(BIN)/pytest $(PARALLEL)
 
 test-crash: install-test ## kill a server twenty times in the middle of a job
 	$(BIN)/pytest -m crash
