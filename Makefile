@@ -13,7 +13,7 @@ NODE_CLIENTS := npm ci --prefix tests/node --ignore-scripts --no-audit --no-fund
 PAGE_TOOLS := npm ci --prefix tests/web --ignore-scripts --no-audit --no-fund --loglevel=error
 
 # A file of tests stays in one process, with the servers that it starts; tests/conftest.py orders files.
-PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # What builds the image: podman works as well.
 ENGINE := docker
