@@ -12,10 +12,13 @@ NODE_CLIENTS := npm ci --prefix tests/node --ignore-scripts --no-audit --no-fund
 # axe and what checks the page's modules, where there is a Node; the page itself needs none.
 PAGE_TOOLS := npm ci --prefix tests/web --ignore-scripts --no-audit --no-fund --loglevel=error
 
+# A file of tests stays in one process, with the servers that it starts; tests/conftest.py orders files.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 # What builds the image: podman works as well.
 ENGINE := docker
 
-.PHONY: help install install-test install-browser format-page serve test test-crash soak image image-test check docs lint types clean
+.PHONY: real-models help install install-test install-browser format-page serve test test-crash soak image image-test check docs lint types clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -41,8 +44,11 @@ $(VENV)/.test: $(VENV)/.runtime tests/node/package-lock.json tests/web/package-l
 serve: install ## start both doors with the demo model (FASTERWHISPER_MODEL=small for a real one)
 	$(BIN)/whisperlive serve
 
-test: install-test ## run every test
-	$(BIN)/pytest
+real-models: install ## download the real models that tests/real uses (226 MB)
+	$(BIN)/whisperlive models pull base tiny.en
+
+test: install-test ## run every test but the slow ones, a process for each core
+	$(BIN)/pytest $(PARALLEL)
 
 test-crash: install-test ## kill a server twenty times in the middle of a job
 	$(BIN)/pytest -m crash
@@ -56,7 +62,10 @@ format-page: install-test ## lay the page's modules out as the tests want them
 		'../../src/whisperlive_hybrid/server/web/**/*.{js,css,html}' \
 		'!../../src/whisperlive_hybrid/server/web/vendor/**' 'logic/*.mjs'
 
-image-test: install-test ## build the container image and run it (wants root, buildah, podman)
+image-real-models: install ## download the real models that tests/real uses (226 MB)
+	$(BIN)/whisperlive models pull base tiny.en
+
+test: install-test ## build the container image and run it (wants root, buildah, podman)
 	$(BIN)/pytest -m image -s tests/image
 
 image: ## build the container image with docker, or with another ENGINE

@@ -124,12 +124,12 @@ NUMBERS = [
 ]
 
 
-@pytest.mark.parametrize("field", NUMBERS)
 @pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e300", "9" * 400])
-def test_no_number_is_without_end(field: str, value: str) -> None:
+def test_no_number_is_without_end(value: str) -> None:
     """Sums of it would have no number, dates no calendar, and messages no JSON."""
-    with pytest.raises(BadRequest, match=f"Setting {field}='{value}'"):
-        load_settings(**{field: value})
+    for field in NUMBERS:
+        with pytest.raises(BadRequest, match=f"Setting {field}='{value}'"):
+            load_settings(**{field: value})
 
 
 def test_a_job_is_kept_no_longer_than_calendars_reach() -> None:

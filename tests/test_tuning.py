@@ -14,6 +14,16 @@ from whisperlive_hybrid.backends.silero import SileroVad
 SileroVad()
 """
 
+OPENVINO_IMPORT = """
+import logging, sys
+from whisperlive_hybrid.tuning import tune_process
+tune_process()
+logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)
+sys.addaudithook(lambda event, _: print(event) if event.startswith("socket.") else None)
+from whisperlive_hybrid.backends.ov import OpenVinoBackend
+"""
+"""Prints what the import logs and every use of a socket, also of threads that end with it."""
+
 CROWDED = """
 from pathlib import Path
 from whisperlive_hybrid.tuning import give_back, tune_process
@@ -48,6 +58,13 @@ def test_no_library_talks_about_us(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name in [name for name in os.environ if "TELEMETRY" in name]:
         monkeypatch.delenv(name)
     run(SILENT, TMPDIR=str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_openvino_reports_nothing(tmp_path: Path) -> None:
+    """Importing it writes nothing to an empty home, logs no line and opens no connection."""
+    pytest.importorskip("openvino_telemetry")
+    assert run(OPENVINO_IMPORT, HOME=str(tmp_path), CI="") == []
     assert list(tmp_path.iterdir()) == []
 
 
