@@ -39,6 +39,14 @@ def language_code(written: str) -> str | None:
     return _BY_NAME.get(plain) or (base if base in LANGUAGES else None)
 
 
+def is_detection(written: str) -> bool:
+    """Return whether a language field leaves the language to the model: "auto" in any case, or "".
+
+    "auto" is what whisper.cpp, WhisperLiveKit and wyoming-faster-whisper call it.
+    """
+    return written.strip().lower() in ("", "auto")
+
+
 def language_name(code: str) -> str:
     """The English name of a code; a code that is not in the table is its own name."""
     return LANGUAGES.get(code, code)

@@ -67,6 +67,23 @@ def test_a_model_that_tells_speakers_apart_is_not_here() -> None:
         ask(("model", "gpt-4o-transcribe-diarize"))
 
 
+@pytest.mark.parametrize("written", ["auto", "Auto", "AUTO"])
+def test_a_language_may_be_left_open_by_name(written: str) -> None:
+    """The same request as without the field."""
+    assert ask(("language", written)) == ask()
+    among = ask(("language", written), ("languages[]", "de"), ("languages[]", "en"))
+    assert (among.options.language, among.options.candidates) == (None, ("de", "en"))
+
+
+def test_auto_among_candidates_admits_every_language() -> None:
+    """The answer still says which one it was, and the entries beside it are checked."""
+    asked = ask(("languages[]", "Auto"), ("languages[]", "de"))
+    assert (asked.options.language, asked.options.candidates) == (None, ())
+    assert asked.tells_languages
+    with pytest.raises(BadRequest, match="'klingon'"):
+        ask(("languages[]", "auto"), ("languages[]", "klingon"))
+
+
 @pytest.mark.parametrize(
     ("written", "ladder"),
     [("0", TEMPERATURES), ("0.5", (0.5, 0.6, 0.8, 1.0)), ("0.8", (0.8, 1.0)), ("1", (1.0,))],

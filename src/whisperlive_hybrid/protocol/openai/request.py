@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Final
 
 from whisperlive_hybrid.errors import BadRequest, Unsupported
+from whisperlive_hybrid.languages import is_detection
 from whisperlive_hybrid.protocol.form import (
     FieldNames,
     Form,
@@ -112,7 +113,7 @@ def decoding(form: Form, models: ModelNames, task: Task) -> AudioRequest:
         cutting(form),
         granularities=granularities,
         model=model,
-        tells_languages=bool(candidates),
+        tells_languages=bool(form.many("languages")),
     )
 
 
@@ -156,7 +157,12 @@ def _temperatures(first: float) -> tuple[float, ...]:
 def _languages(form: Form) -> tuple[str | None, tuple[str, ...]]:
     """The language, None to detect it, and the entries of `languages[]` to detect it among."""
     code = form.language()
-    listed = dict.fromkeys(known_language(each, "languages") for each in form.many("languages"))
+    written = form.many("languages")
+    listed = dict.fromkeys(
+        known_language(each, "languages") for each in written if not is_detection(each)
+    )
+    if any(map(is_detection, written)):
+        return code, ()  # "auto" admits every language, so the entries beside it narrow nothing
     if code and listed and code not in listed:
         raise BadRequest(
             f"language {code!r} and languages[] {', '.join(listed)} contradict each other.",
