@@ -84,7 +84,7 @@ _LISTS: Final[dict[str, Schema]] = {
     "timestamp_granularities": {
         "type": "string",
         "enum": [each.value for each in Granularity],
-        "description": "What gets times; needs response_format verbose_json.",
+        "description": "What gets times in verbose_json.",
     },
     "include": {
         "type": "string",
