@@ -130,26 +130,6 @@ async def test_a_file_of_another_name_is_named(door: httpx.AsyncClient, name: st
     assert reply.json()["error"]["message"] == f"A file was sent as {name!r}; send it as 'file'."
 
 
-@pytest.mark.parametrize("path", [TRANSCRIPTIONS, TRANSLATIONS, "/v1/jobs"])
-async def test_an_option_in_the_url_is_refused(
-    door: httpx.AsyncClient, audio: bytes, path: str
-) -> None:
-    """It would be without effect; the client is told where options belong."""
-    reply = await door.post(f"{path}?response_format=text&x=1", files={"file": audio})
-    assert fault(reply) == (400, INVALID, "response_format", "unknown_parameter")
-    assert "options belong into the form" in reply.text
-
-
-@pytest.mark.parametrize("path", ["/transcribe", "/transcribe/url"])
-async def test_an_option_in_the_url_of_an_older_route(
-    door: httpx.AsyncClient, audio: bytes, path: str
-) -> None:
-    """In the older shape."""
-    reply = await door.post(f"{path}?task=translate", files={"file": audio})
-    assert reply.status_code == 400
-    assert reply.json()["error"].startswith("Unknown parameter 'task' in the URL")
-
-
 @pytest.mark.parametrize(
     ("sent", "message"),
     [

@@ -35,6 +35,7 @@ from whisperlive_hybrid.server.http.overview import SERVICE, OverviewRoutes
 from whisperlive_hybrid.server.http.pace import Pace
 from whisperlive_hybrid.server.http.page import Page
 from whisperlive_hybrid.server.http.page_guard import PageGuard, cross_origin
+from whisperlive_hybrid.server.http.paths import CanonicalPath
 from whisperlive_hybrid.server.http.recording import Listener
 from whisperlive_hybrid.server.http.refusals import hung_up, invalid, refused, unroutable
 from whisperlive_hybrid.server.http.schemas import FAILURES
@@ -92,6 +93,7 @@ def build_http_app(means: HttpMeans) -> FastAPI:
         # Outermost first. ServerErrorMiddleware answers defects inside the stamp; Starlette's own,
         # which wraps all of these, then only passes the exception on to the server's log.
         middleware=[
+            Middleware(CanonicalPath),  # before everything that reads the path
             Middleware(Stamp),
             Middleware(
                 Access,
