@@ -40,6 +40,7 @@ from whisperlive_hybrid.server.http.recording import Listener
 from whisperlive_hybrid.server.http.refusals import hung_up, invalid, refused, unroutable
 from whisperlive_hybrid.server.http.schemas import FAILURES
 from whisperlive_hybrid.server.http.status import Operation, Sight, StatusRoutes, readiness_of
+from whisperlive_hybrid.server.http.unserved import Unserved
 from whisperlive_hybrid.server.http.usage import UsageRoutes
 from whisperlive_hybrid.server.http.work import CountWork
 
@@ -136,4 +137,5 @@ def build_http_app(means: HttpMeans) -> FastAPI:
         pool.names,
         most_files=settings.job_files,
     ).mount(app)
+    app.router.default = Unserved(app.router.default, settings.live_url, lambda: means.live.port)
     return app
