@@ -142,7 +142,7 @@ async def test_older_routes_have_their_own_shape(open_door: OpenDoor) -> None:
         assert list(reply.json()) == ["success", "error"]
 
 
-@pytest.mark.parametrize("path", ["/", "/health", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/", "/health", "/openapi.json", "/test_form.html"])
 async def test_what_is_open_is_open(open_door: OpenDoor, path: str) -> None:
     """For load balancers, and for whoever wants to know what this is."""
     async with guarded(open_door, Keys()) as door:

@@ -28,6 +28,7 @@ TRANSCRIPTIONS = "/v1/audio/transcriptions"
 TRANSLATIONS = "/v1/audio/translations"
 INVALID = "invalid_request_error"
 HEAD = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+TEXT = {"content-type": "text/plain;charset=UTF-8"}
 MULTIPART = {"content-type": "multipart/form-data; boundary=x"}
 
 
@@ -135,6 +136,9 @@ async def test_a_file_of_another_name_is_named(door: httpx.AsyncClient, name: st
     [
         ({"json": {"model": "fake"}}, "must be multipart/form-data"),
         ({"content": b"RIFF"}, "must be multipart/form-data"),
+        ({"content": b"[object FormData]", "headers": TEXT}, "npm package form-data"),
+        ({"content": b"[object Blob]", "headers": TEXT}, "must be multipart/form-data"),
+        ({"content": b"", "headers": TEXT}, "must be multipart/form-data"),
         ({"data": {"model": "fake"}}, "body -> file: file field required"),
         ({"data": {"file": "a.wav"}}, "Expected UploadFile, received: str"),
         ({"files": {"file": (None, "a.wav")}}, "Expected UploadFile, received: str"),

@@ -15,7 +15,7 @@ from whisperlive_hybrid.server.http.access import note_failure
 from whisperlive_hybrid.server.http.peer import origin
 from whisperlive_hybrid.server.http.refusals import reply_to
 
-OPEN_PATHS: Final = ("/", "/health", "/ready", "/openapi.json")
+OPEN_PATHS: Final = ("/", "/health", "/ready", "/openapi.json", "/test_form.html")
 """What a load balancer, and whoever has no key yet, may see."""
 
 OPEN_BELOW: Final = "/web/"
