@@ -27,6 +27,9 @@ LANGUAGES: Final[dict[str, str]] = {
 }
 """Code to lower-case English name, 100 entries."""
 
+AUTO: Final = "auto"
+"""The word of whisper.cpp, WhisperLiveKit and wyoming-faster-whisper for a detected language."""
+
 _BY_NAME: Final = {name: code for code, name in LANGUAGES.items()}
 
 
@@ -40,11 +43,8 @@ def language_code(written: str) -> str | None:
 
 
 def is_detection(written: str) -> bool:
-    """Return whether a language field leaves the language to the model: "auto" in any case, or "".
-
-    "auto" is what whisper.cpp, WhisperLiveKit and wyoming-faster-whisper call it.
-    """
-    return written.strip().lower() in ("", "auto")
+    """Return whether a language field leaves the language to the model: `AUTO`, or nothing."""
+    return written.strip().lower() in ("", AUTO)
 
 
 def language_name(code: str) -> str:
