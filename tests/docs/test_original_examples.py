@@ -1,10 +1,12 @@
 """The examples of the documentation that older servers had, to the letter, against a server."""
 
+import ast
 import json
 import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -162,6 +164,30 @@ def test_basic_transcription(server: Server, desk: Path, talk: Clip) -> None:
 
 
 @needs_curl
+def test_parameters(server: Server, desk: Path, talk: Clip) -> None:
+    """A size as the model means "transcribe this", whichever model the server has."""
+    answer = asked(server, desk, WITH_PARAMETERS)
+    assert text_of(answer) == talk.text
+    assert answer["info"]["language"] == "en"
+
+
+@needs_curl
+def test_translation(server: Server, desk: Path) -> None:
+    """A language of the speech, into English."""
+    answer = asked(server, desk, TRANSLATION)
+    text_of(answer)
+    assert answer["info"]["language"] == "es"
+    assert answer["info"]["transcription_options"]["task"] == "translate"
+
+
+def test_python(server: Server, desk: Path, talk: Clip) -> None:
+    """The program prints its segments."""
+    printed = run(server, desk, [sys.executable, "-c"], PYTHON)
+    segments = ast.literal_eval(printed.removeprefix("Transcription: "))
+    assert " ".join(segment["text"] for segment in segments) == talk.text
+
+
+@needs_curl
 def test_health(server: Server, desk: Path) -> None:
     """Both documented keys, among more."""
     found = asked(server, desk, HEALTH)
@@ -173,12 +199,9 @@ def test_health(server: Server, desk: Path) -> None:
 def test_javascript_with_the_fetch_that_knows_the_form(
     server: Server, desk: Path, talk: Clip
 ) -> None:
-    """node-fetch, the one that there was when the example was written.
-
-    Without the model, to which other tests of this file belong.
-    """
-    example = JAVASCRIPT.replace(*AS_JSON).replace("form.append('model', 'base');\n", "")
-    printed = run(server, desk, NODE, f"globalThis.fetch = require('node-fetch');{example}")
+    """node-fetch, the one that there was when the example was written."""
+    example = f"globalThis.fetch = require('node-fetch');{JAVASCRIPT.replace(*AS_JSON)}"
+    printed = run(server, desk, NODE, example)
     assert text_of(json.loads(printed)) == talk.text
 
 
