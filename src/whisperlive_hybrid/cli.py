@@ -137,7 +137,7 @@ def calibrate(
         typer.Option(help="Write the card here, not into the model's directory.", dir_okay=False),
     ] = None,
     language: Annotated[
-        str | None, typer.Option(help="A code such as en; detected if absent.")
+        str | None, typer.Option(help="A code such as en; auto, the default, detects it.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,
     force: Annotated[

@@ -78,6 +78,15 @@ def test_a_file_is_printed_as_text() -> None:
     assert done.stderr.startswith("1 done; ")
 
 
+def test_words_of_other_programs_are_understood(tmp_path: Path) -> None:
+    """`--language auto` detects the language, `--format text` is txt and writes a .txt."""
+    clip = str(sample_clip())
+    options = ["--model", "demo", "--language", "Auto", "--format", "text"]
+    done = whisperlive("transcribe", clip, *options, "--output-dir", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "en.txt").read_text() == ENGLISH + "\n"
+
+
 def test_files_are_written_in_every_format_asked_for(tmp_path: Path) -> None:
     """--output-dir gets one file per input and format, and is made if it is not there."""
     target = tmp_path / "new" / "texts"

@@ -172,6 +172,7 @@ class TestHandshake:
         ("keys", "attribute", "value"),
         [
             ({"language": "EN"}, "language", "en"),
+            ({"language": "Auto"}, "language", None),
             ({"language": "pt-BR"}, "language", "pt"),
             ({"task": "translate"}, "task", Task.TRANSLATE),
             ({"model": "large-v3"}, "model", "large-v3"),

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from whisperlive_hybrid.audio.pcm import PcmFormat
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.languages import language_code
+from whisperlive_hybrid.languages import is_detection, language_code
 from whisperlive_hybrid.protocol.json_text import BadJson, has_half_characters, read_json
 from whisperlive_hybrid.protocol.vad_parameters import vad_options
 from whisperlive_hybrid.speech.regions import VadOptions
@@ -275,12 +275,12 @@ def _handshake(uid: object, message: Mapping[str, Any]) -> Handshake:
 
 def _language(message: Mapping[str, Any]) -> str | None:
     written = _text(message, "language")
-    if not written:
+    if is_detection(written):
         return None
     code = language_code(written)
     if code is None:
         raise BadRequest(
-            f"Unknown language {short_repr(written)}; use a code such as 'en', or null."
+            f"Unknown language {short_repr(written)}; use a code such as 'en', 'auto' or null."
         )
     return code
 

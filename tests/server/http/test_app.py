@@ -122,6 +122,25 @@ async def test_json_is_the_default(door: httpx.AsyncClient, audio: bytes) -> Non
     assert reply.json() == {"text": "w1 w2 w3", "usage": {"type": "duration", "seconds": 2}}
 
 
+@pytest.mark.parametrize("written", ["auto", "AUTO"])
+async def test_auto_detects_the_language(
+    door: httpx.AsyncClient, audio: bytes, written: str
+) -> None:
+    """On every route, in forms and in JSON."""
+    form = {"language": written}
+    for path in (TRANSCRIPTIONS, "/v1/audio/translations"):
+        made = await door.post(path, files={"file": audio}, data=form)
+        assert made.json()["text"] == "w1 w2 w3"
+    among = await door.post(TRANSCRIPTIONS, files={"file": audio}, data={"languages[]": written})
+    assert among.json()["languages"] == [{"code": "en"}]
+    made = await door.post("/transcribe", files={"file": audio}, data=form)
+    assert made.json()["info"]["language"] == "en"
+    nowhere = {"url": "http://127.0.0.1:9/talk.wav"}
+    assert "language" not in (await door.post("/transcribe/url", json=nowhere | form)).text
+    wish = {"url": "https://example/gone", "languages": [written]}
+    assert (await door.post("/v1/jobs", json=wish | form)).status_code == 202
+
+
 @pytest.mark.parametrize("response_format", ["text", "srt", "vtt"])
 async def test_text_is_plain(door: httpx.AsyncClient, audio: bytes, response_format: str) -> None:
     """All three as text/plain, which is what OpenAI sends and SDKs expect."""

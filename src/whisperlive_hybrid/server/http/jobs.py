@@ -38,7 +38,7 @@ from whisperlive_hybrid.server.http.access import model_headers
 from whisperlive_hybrid.server.http.described import Schema, query_of, submission_of
 from whisperlive_hybrid.server.http.events import FeedStream, stream_to
 from whisperlive_hybrid.server.http.feeds import DeskFor, Feeds
-from whisperlive_hybrid.server.http.fields import query_fields, refuse_query
+from whisperlive_hybrid.server.http.fields import query_fields
 from whisperlive_hybrid.server.http.identity import caller_of
 from whisperlive_hybrid.server.http.upload import FILE_FORM, opened_form, sent_as
 
@@ -161,7 +161,6 @@ class JobRoutes:
         self, request: Request
     ) -> AsyncIterator[tuple[Fields, list[UploadedFile]]]:
         """The fields and files of a form, or the fields of a JSON object."""
-        refuse_query(request)
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type == "application/json":
             yield json_fields(await _small_body(request)), []

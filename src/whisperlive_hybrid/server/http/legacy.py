@@ -12,7 +12,7 @@ from whisperlive_hybrid.protocol import legacy
 from whisperlive_hybrid.server.http.access import model_headers
 from whisperlive_hybrid.server.http.described import fields_of, form_of
 from whisperlive_hybrid.server.http.downloads import downloaded
-from whisperlive_hybrid.server.http.fields import received_fields, refuse_query
+from whisperlive_hybrid.server.http.fields import received_fields
 from whisperlive_hybrid.server.http.identity import caller_of
 from whisperlive_hybrid.server.http.recording import Listener
 from whisperlive_hybrid.server.http.refusals import LEGACY_PATH
@@ -51,7 +51,6 @@ class LegacyRoutes:
     async def transcribe_url(self, request: Request) -> Response:
         """The same for a file that lies elsewhere."""
         with self._listener.shown(request) as progress:
-            refuse_query(request)
             fields = await received_fields(request, legacy.URL_FIELDS)
             url, wish = legacy.transcribe_url(fields, self._pool.names)
             async with downloaded(request, self._fetcher, url) as upload:
