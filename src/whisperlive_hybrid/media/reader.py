@@ -16,7 +16,6 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Discard
 
-from whisperlive_hybrid.errors import BadAudio
 from whisperlive_hybrid.media.clock import placed
 from whisperlive_hybrid.media.limits import MediaLimits, check_shape, too_long, undecodable
 from whisperlive_hybrid.media.samples import frames, resampled
@@ -62,7 +61,7 @@ def open_audio(file: BinaryIO, limits: MediaLimits = _DEFAULT_LIMITS) -> "AudioR
             source, mode="r", options=_OPEN_OPTIONS, metadata_errors="replace", io_open=_refuse
         )
         try:
-            stream = _first_audio_stream(container)
+            stream = _first_audio_stream(container, source)
             _open_decoder(stream.codec_context, limits)
         except BaseException:
             container.close()
@@ -155,9 +154,9 @@ def _refuse(*_wanted: object) -> BinaryIO:
     raise undecodable()
 
 
-def _first_audio_stream(container: InputContainer) -> AudioStream:
+def _first_audio_stream(container: InputContainer, source: Source) -> AudioStream:
     if not container.streams.audio:
-        raise BadAudio("The file has no audio stream.", param="file")
+        raise source.without_audio()
     chosen = container.streams.audio[0]
     for stream in container.streams:
         if stream is not chosen:

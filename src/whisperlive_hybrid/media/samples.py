@@ -14,7 +14,7 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from whisperlive_hybrid.media.clock import Placed
-from whisperlive_hybrid.media.limits import MediaLimits, check_shape, undecodable
+from whisperlive_hybrid.media.limits import MediaLimits, check_shape
 from whisperlive_hybrid.media.source import Source
 from whisperlive_hybrid.types import SAMPLE_RATE
 
@@ -30,7 +30,7 @@ def frames(container: InputContainer, stream: AudioStream, source: Source) -> It
                 source.found_audio()
                 yield frame
     if not decoded:
-        raise undecodable()
+        raise source.undecodable()
 
 
 def _packets(

@@ -94,3 +94,12 @@ def test_damaged_files(
     assert len(temporary_files) == 8
     assert all(file.closed for file in temporary_files)
     assert client.get("/health").json()["queue_depth"] == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_first_half_of_an_mp4(client: httpx.Client, *, stream: bool) -> None:
+    """The client reads that the file was cut off, not that it is no audio."""
+    media = encoded("mp4", "aac")
+    told = answer(client, "talk.mp4", media[: len(media) // 2], stream=stream)
+    assert told["error"]["message"].startswith("The file was cut off")
+    assert (told["error"]["param"], told["error"]["code"]) == ("file", "audio_incomplete")
