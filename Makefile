@@ -62,10 +62,7 @@ format-page: install-test ## lay the page's modules out as the tests want them
 		'../../src/whisperlive_hybrid/server/web/**/*.{js,css,html}' \
 		'!../../src/whisperlive_hybrid/server/web/vendor/**' 'logic/*.mjs'
 
-image-real-models: install ## download the real models that tests/real uses (226 MB)
-	$(BIN)/whisperlive models pull base tiny.en
-
-test: install-test ## build the container image and run it (wants root, buildah, podman)
+image-test: install-test ## build the container image and run it (wants root, buildah, podman)
 	$(BIN)/pytest -m image -s tests/image
 
 image: ## build the container image with docker, or with another ENGINE
