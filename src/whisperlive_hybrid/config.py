@@ -142,6 +142,9 @@ class Settings(BaseSettings):
 
     max_clients: Count = Field(default=32, ge=1)
     """Live streams at once; the next one is told to WAIT."""
+    live_load: Amount = Field(default=0.8, gt=0)
+    """Share of the workers' time that live streams may [need](live.md#admission) together, by what
+    they were measured to cost; one more client is told to WAIT. 1000 leaves it to the number."""
     max_connection_s: Amount = Field(default=3600, gt=0)
     """Longest live connection in seconds; then its text is completed and it gets DISCONNECT."""
     ping_s: Amount = Field(default=20, gt=0)

@@ -82,6 +82,12 @@ class _Final:
         return window is not None and self.window.spans == window.spans
 
 
+def update_options(options: DecodeOptions, audio_s: float) -> DecodeOptions:
+    """Options of a guess at an open utterance, whose text is bounded as `audio_s` of speech is."""
+    most_tokens = round(_TOKENS_PER_S * audio_s) + _SPARE_TOKENS
+    return replace(options, beam_size=1, is_guess=True, max_new_tokens=most_tokens)
+
+
 class _Reader:
     """Reads the windows of one stream: finals as a file is read, updates fast."""
 
@@ -101,13 +107,8 @@ class _Reader:
     async def update(self, window: Window, language: Language | None) -> Reading | None:
         """Guess at an open utterance; None if the model fails, which the final will tell."""
         context_s = self._engine.capabilities.context_for(window.duration)
-        options = replace(
-            self._options,
-            language=language.code if language else None,
-            beam_size=1,
-            is_guess=True,
-            max_new_tokens=round(_TOKENS_PER_S * context_s) + _SPARE_TOKENS,
-        )
+        told = replace(self._options, language=language.code if language else None)
+        options = update_options(told, context_s)
         with suppress(BackendFailed):
             return await self._engine.decode(window, options, Urgency.UPDATE)
         return None
@@ -150,12 +151,16 @@ class LiveSession:
         self._has_ended = False
         self._changed = anyio.Event()
 
+    @property
+    def is_in_speech(self) -> bool:
+        """Whether an utterance is open."""
+        return self._cutter.open_start is not None
+
     async def run(self) -> None:
         """Publish until the stream has ended and all that was heard is published."""
-        with self._engine.live_stream():
-            while not self._has_ended or self._finals:
-                await self._next_move()
-            await self._complete(await self._lock.decide())
+        while not self._has_ended or self._finals:
+            await self._next_move()
+        await self._complete(await self._lock.decide())
 
     async def hear(self, samples: Samples) -> None:
         """Take the next samples; waits while too many utterances are unread."""
@@ -186,7 +191,7 @@ class LiveSession:
             self._guess = None
         if settled and not self._guess:
             self._guess = self._begin(settled)
-        if ended or self._cutter.open_start is not None:  # silence is no news to `run`
+        if ended or self.is_in_speech:  # silence is no news to `run`
             self._wake()
 
     def _begin(self, window: Window) -> _Final:
@@ -231,8 +236,7 @@ class LiveSession:
         The Python client sends a file, waits for text, and says END_OF_AUDIO when it needs none
         any more: the end of a file that ends in a word must be shown before.
         """
-        is_open = self._cutter.open_start is not None
-        with anyio.move_on_after(STALL_S if is_open else None) as patience:
+        with anyio.move_on_after(STALL_S if self.is_in_speech else None) as patience:
             await self._changed.wait()
         self._has_stalled = patience.cancelled_caught
 

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,8 +14,9 @@ import anyio
 import anyio.to_thread
 import numpy as np
 import pytest
-from held_backend import HeldBackend
+from held_backend import HeldBackend, SlowBackend
 from live_clients import PATIENCE_S, UID, LiveClient, OpenDoor, open_door
+from scraped import scrape
 from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
@@ -140,6 +142,56 @@ class TestAdmission:
             lateness = 0.0
             async with door.admitted():
                 assert door.live.n_clients == 1
+
+    async def test_a_client_that_cannot_be_served_waits_before_anything_is_late(self) -> None:
+        """A third client of a model that has time for two; it gets in when one of them has left."""
+        model = SlowBackend(encode_s=0.32)
+        async with (
+            open_door(model, live_load=0.4, probes=True) as door,
+            door.admitted(),
+            door.admitted() as second,
+        ):
+            async with door.client() as third:
+                await third.greet()
+                (message,) = await third.rest()
+            assert (message["status"], message["message"]) == ("WAIT", 1)
+            assert third.closed_with == 1000
+            assert (door.engine.live_lateness_s, door.live.n_clients) == (0.0, 2)
+            assert scrape(door.metrics).total("whisperlive_refused_total", reason="capacity") == 1
+            await second.end()
+            await second.rest()
+            async with door.admitted():
+                assert door.live.n_clients == 2
+
+    async def test_a_crowd_is_judged_one_by_one(self) -> None:
+        """Also while the cost of live work is unknown: they wait for that, and no longer."""
+        answers: list[object] = []
+        all_answered = anyio.Event()
+
+        async def come() -> None:
+            async with door.client() as client:
+                await client.greet()
+                answers.append((await client.next())["message"])
+                if len(answers) == 6:
+                    all_answered.set()
+                await all_answered.wait()
+
+        model = SlowBackend(encode_s=0.32)
+        async with open_door(model, live_load=0.4, probes=True) as door:
+            with anyio.fail_after(PATIENCE_S):
+                async with anyio.create_task_group() as tasks:
+                    for _ in range(6):
+                        tasks.start_soon(come)
+        assert Counter(answers) == {"SERVER_READY": 2, 1: 4}
+
+    async def test_a_machine_too_slow_to_be_measured_admits_nobody_more(self) -> None:
+        """The first client is there; the second is told to wait."""
+        held = HeldBackend()
+        async with open_door(held, probes=True, probe_patience_s=0.0) as door, door.admitted():
+            async with door.client() as second:
+                await second.greet()
+                assert (await second.next())["status"] == "WAIT"
+            held.gate.set()
 
     @pytest.mark.parametrize("leaves", ["END", "close", "abort"])
     async def test_slot_is_free_after_a_client_left(self, leaves: str) -> None:

@@ -1,5 +1,6 @@
 """A live stream: an admitted client, from SERVER_READY to the last of its text."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -32,6 +33,11 @@ _DOUBTFUL: Final = "the audio is not float32 in [-1, 1]: its client should say a
 log = structlog.get_logger(__name__)
 
 
+async def believe_costs() -> bool:
+    """Measure nothing: the costs that the engine knows are as good as new."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class LiveMeans:
     """What all live streams share."""
@@ -42,6 +48,8 @@ class LiveMeans:
     meter: Meter
     metrics: DoorMetrics = field(default_factory=lambda: Metrics().doors)
     tracer: Tracer = NO_TRACER
+    refresh_costs: Callable[[], Awaitable[bool]] = believe_costs
+    """Measures what live work costs now; false if that took too long."""
 
 
 class LiveStream:
@@ -53,8 +61,11 @@ class LiveStream:
         socket: ServerConnection,
         handshake: wire.Handshake,
         client: Client,
+        report_speech: Callable[[float], None],
     ) -> None:
+        """`report_speech` is called with the seconds of speech in each frame."""
         self._means = means
+        self._report_speech = report_speech
         self._socket = socket
         self._handshake = handshake
         self._client = client
@@ -137,6 +148,8 @@ class LiveStream:
         """Feed the session, and book it; a client that has used up its day is heard out."""
         self._report.heard(len(samples))
         await session.hear(samples)
+        if session.is_in_speech:
+            self._report_speech(len(samples) / SAMPLE_RATE)
         meter, caller = self._means.meter, self._client.caller
         meter.add(caller.account, Usage(live_s=len(samples) / SAMPLE_RATE))
         if not meter.has_audio_left(caller):
