@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +24,9 @@ from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend, speak
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.live_probe import LiveProbe
+from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
 from whisperlive_hybrid.server.admission import doorkeeper_for
+from whisperlive_hybrid.server.app import model_names
 from whisperlive_hybrid.server.listening import Census, listen
 from whisperlive_hybrid.server.live_entry import LiveEntry
 from whisperlive_hybrid.server.live_stream import LiveMeans, believe_costs
@@ -188,6 +190,7 @@ async def open_door(
     detector: VoiceDetector | None = None,
     keys: KeySource = NO_KEYS,
     *,
+    others: Sequence[OnDemand] = (),
     probes: bool = False,
     probe_patience_s: float = PATIENCE_S,
     **settings: Any,  # noqa: ANN401 (checked by the settings themselves)
@@ -206,9 +209,14 @@ async def open_door(
         keeper = doorkeeper_for(chosen, keys)
         entry = LiveEntry(keeper, Pages.of_live(chosen), metrics.doors)
         probe = LiveProbe(engine, speak(range(1, 13)), probe_patience_s)
+        detector = detector or EnergyVad()
+        names = model_names(engine.capabilities.model, others, chosen)
+        room = Room(bytes=1000, idle_s=60)
+        pool = await stack.enter_async_context(ModelPool(engine, detector, others, room, names))
         means = LiveMeans(
             engine,
-            detector or EnergyVad(),
+            pool,
+            detector,
             chosen,
             meter,
             metrics.doors,

@@ -22,7 +22,7 @@ import numpy as np
 
 from whisperlive_hybrid.captions import Captions, Publish
 from whisperlive_hybrid.delays import NOBODY, Delays, StreamObserver
-from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.engine.decoder import Decoder
 from whisperlive_hybrid.errors import BackendFailed
 from whisperlive_hybrid.language_lock import (
     SILENT_LANGUAGE,
@@ -91,26 +91,26 @@ def update_options(options: DecodeOptions, audio_s: float) -> DecodeOptions:
 class _Reader:
     """Reads the windows of one stream: finals as a file is read, updates fast."""
 
-    def __init__(self, engine: Engine, options: DecodeOptions) -> None:
-        self._engine = engine
+    def __init__(self, decoder: Decoder, options: DecodeOptions) -> None:
+        self._decoder = decoder
         self._options = options
 
     async def final(self, window: Window, language: Language | None) -> Reading | None:
         """Read an utterance; try once more after a failure of the model; None if it fails again."""
         options = replace(self._options, language=language.code if language else None)
         with suppress(BackendFailed):
-            return await self._engine.decode(window, options, Urgency.FINAL)
+            return await self._decoder.decode(window, options, Urgency.FINAL)
         with suppress(BackendFailed):
-            return await self._engine.decode(window, options, Urgency.FINAL)
+            return await self._decoder.decode(window, options, Urgency.FINAL)
         return None
 
     async def update(self, window: Window, language: Language | None) -> Reading | None:
         """Guess at an open utterance; None if the model fails, which the final will tell."""
-        context_s = self._engine.capabilities.context_for(window.duration)
+        context_s = self._decoder.capabilities.context_for(window.duration)
         told = replace(self._options, language=language.code if language else None)
         options = update_options(told, context_s)
         with suppress(BackendFailed):
-            return await self._engine.decode(window, options, Urgency.UPDATE)
+            return await self._decoder.decode(window, options, Urgency.UPDATE)
         return None
 
 
@@ -119,7 +119,7 @@ class LiveSession:
 
     def __init__(
         self,
-        engine: Engine,
+        decoder: Decoder,
         detector: VoiceDetector,
         live: LiveOptions,
         publish: Publish,
@@ -130,10 +130,9 @@ class LiveSession:
 
         When `publish` returns, the client counts as told.
         """
-        able = engine.capabilities
+        able = decoder.capabilities
         able.check(live.options)
-        self._engine = engine
-        self._reader = _Reader(engine, live.options)
+        self._reader = _Reader(decoder, live.options)
         self._tasks = tasks
         self._observer = observer
         self._delays = Delays(live.vad, observer)

@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -21,15 +22,21 @@ from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from whisperlive_hybrid.backends.fake import Trouble, pause, speak
+from whisperlive_hybrid.backends.fake import FakeBackend, Trouble, pause, speak
 from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.model_pool import OnDemand
 from whisperlive_hybrid.server import connection, ws
 from whisperlive_hybrid.session import BACKLOG
 from whisperlive_hybrid.types import Samples
 
 pytestmark = pytest.mark.anyio
 
-READY = {"uid": UID, "message": "SERVER_READY", "backend": "faster_whisper"}
+READY = {
+    "uid": UID,
+    "message": "SERVER_READY",
+    "backend": "faster_whisper",
+    "model": "fake",
+}
 SAID = (speak([100, 200]), pause(0.8), speak([300]))
 TEXT = "w100 w200 w300"
 
@@ -69,6 +76,48 @@ class TestHandshake:
             await door.is_empty()
             assert door.live.n_clients == 0
 
+    @pytest.mark.parametrize(
+        ("asked", "answers"),
+        [("", "fake"), ("large-v3", "fake"), ("small", "small"), ("openai/whisper-small", "small")],
+    )
+    async def test_a_model_is_named_as_in_requests_for_files(
+        self, asked: str, answers: str
+    ) -> None:
+        """A known one that is not served means the server's own; the reply says which it is."""
+        backend = FakeBackend(name="small")
+        async with (
+            open_door(others=[OnDemand("small", 10, lambda: backend)]) as door,
+            door.admitted(model=asked) as client,
+        ):
+            assert client.messages[0] == {**READY, "model": answers}
+            await client.say(*SAID)
+            await client.end()
+            await client.rest()
+            assert client.text == TEXT
+        assert bool(backend.calls) == (answers == "small")
+
+    async def test_an_unknown_model_is_refused(self) -> None:
+        """With what is offered."""
+        async with open_door() as door, door.client() as client:
+            await client.greet(model="llama")
+            (message,) = await client.rest()
+            assert message["status"] == "ERROR"
+            assert "'llama'" in message["message"]
+            assert "'fake'" in message["message"]
+            await door.is_empty()
+
+    async def test_a_model_without_room_is_waited_for(self) -> None:
+        """WAIT, as for a full server."""
+        others = [OnDemand(name, 600, partial(FakeBackend, name=name)) for name in ("a", "b")]
+        async with (
+            open_door(others=others) as door,
+            door.admitted(model="a"),
+            door.client() as late,
+        ):
+            await late.greet(model="b")
+            (message,) = await late.rest()
+            assert message == {"uid": UID, "status": "WAIT", "message": 0.5}
+
     async def test_silent_client_is_let_go(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A client that never says who it is holds no slot and is sent away."""
         monkeypatch.setattr(ws, "HANDSHAKE_S", 0.01)
@@ -77,7 +126,7 @@ class TestHandshake:
             assert message["status"] == "ERROR"
             assert client.closed_with == 1000
 
-    @pytest.mark.parametrize("path", ["", "/", "/ws", "/v1/listen?token=x&language=en", "/%C3%A4"])
+    @pytest.mark.parametrize("path", ["", "/", "/ws", "/captions?token=x&language=en", "/%C3%A4"])
     async def test_any_path(self, path: str) -> None:
         """Clients connect to whatever path they were built with."""
         async with open_door() as door, door.client(path) as client:

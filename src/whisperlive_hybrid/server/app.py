@@ -133,6 +133,7 @@ async def serve(
         live = LiveDoor(
             LiveMeans(
                 engine,
+                pool,
                 detector,
                 settings,
                 accounts.meter,

@@ -13,8 +13,10 @@ from whisperlive_hybrid.access.usage import Usage
 from whisperlive_hybrid.audio.pcm import PcmFormat, PcmReader
 from whisperlive_hybrid.captions import Gap, LanguageFound, Text
 from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.engine.decoder import Decoder
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
+from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.protocol import whisperlive as wire
 from whisperlive_hybrid.server.connection import Client, send, session_id
 from whisperlive_hybrid.server.stream_report import Ending, StreamReport
@@ -43,6 +45,7 @@ class LiveMeans:
     """What all live streams share."""
 
     engine: Engine
+    pool: ModelPool
     detector: VoiceDetector
     settings: Settings
     meter: Meter
@@ -61,10 +64,12 @@ class LiveStream:
         socket: ServerConnection,
         handshake: wire.Handshake,
         client: Client,
+        decoder: Decoder,
         report_speech: Callable[[float], None],
     ) -> None:
         """`report_speech` is called with the seconds of speech in each frame."""
         self._means = means
+        self._decoder = decoder
         self._report_speech = report_speech
         self._socket = socket
         self._handshake = handshake
@@ -75,7 +80,13 @@ class LiveStream:
     async def run(self) -> int:
         """Hear the client out; return the code to close with."""
         handshake = self._handshake
-        log.info("client admitted", language=handshake.language, task=handshake.task.value)
+        log.info(
+            "client admitted",
+            language=handshake.language,
+            task=handshake.task.value,
+            asked_model=handshake.model,
+            model=self._decoder.capabilities.model,
+        )
         if handshake.not_yet:
             log.warning("not supported yet and left out", keys=handshake.not_yet)
         with self._report as report:
@@ -109,12 +120,12 @@ class LiveStream:
                 case Gap():
                     self._report.gap(news)
 
-        means, options = self._means, _live_options(self._handshake)
+        decoder, options = self._decoder, _live_options(self._handshake)
         async with anyio.create_task_group() as tasks:
             session = LiveSession(
-                means.engine, means.detector, options, publish, tasks, self._report
+                decoder, self._means.detector, options, publish, tasks, self._report
             )
-            await self._send(wire.server_ready(uid))
+            await self._send(wire.server_ready(uid, decoder.capabilities.model))
             tasks.start_soon(self._listen, session)
             await session.run()
         if self._fault is not None:

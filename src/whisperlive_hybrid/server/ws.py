@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from whisperlive_hybrid.access.caller import Caller
 from whisperlive_hybrid.engine.capacity import Room
-from whisperlive_hybrid.errors import LimitReached
+from whisperlive_hybrid.errors import BadRequest, NotFound, Overloaded
 from whisperlive_hybrid.protocol import whisperlive as wire
 from whisperlive_hybrid.server.connection import (
     CLOSE_S,
@@ -144,9 +144,12 @@ class LiveDoor:
         try:
             handshake = await _first_message(socket)
         except wire.BadHandshake as error:
-            means.metrics.failed(Door.LIVE, error)
-            log.info("client refused", reason=error.message)
-            await self._turn_away(socket, wire.error(error.uid, error.message))
+            await self._refuse_handshake(socket, error, error.uid)
+            return
+        try:
+            model = means.pool.names.resolve(handshake.model or None)
+        except NotFound as error:
+            await self._refuse_handshake(socket, error, handshake.uid)
             return
         knows_costs = True
         if means.engine.live_room is Room.UNKNOWN and not self._is_draining:
@@ -163,9 +166,12 @@ class LiveDoor:
                 means.engine.live_stream() as report_speech,
             ):
                 client = Client(caller, means.settings)
-                stream = LiveStream(means, socket, handshake, client, report_speech)
-                code = await self._admitted(stream, client)
-        except LimitReached as error:
+                async with means.pool.lease(model, caller.account) as transcriber:
+                    stream = LiveStream(
+                        means, socket, handshake, client, transcriber.decoder, report_speech
+                    )
+                    code = await self._admitted(stream, client)
+        except Overloaded as error:
             message = wire.wait(handshake.uid, error.retry_after_s / 60)
             means.metrics.failed(Door.LIVE, error)
             log.info("client refused", reason=error.message)
@@ -196,6 +202,14 @@ class LiveDoor:
         if engine.live_room is Room.NO or not knows_costs:
             return Refusal.CAPACITY, RECOVERY_MINUTES
         return None
+
+    async def _refuse_handshake(
+        self, socket: ServerConnection, error: BadRequest, uid: object
+    ) -> None:
+        """Turn away a client that asks for something that makes no sense."""
+        self._means.metrics.failed(Door.LIVE, error)
+        log.info("client refused", reason=error.message)
+        await self._turn_away(socket, wire.error(uid, error.message))
 
     async def _refuse(
         self, socket: ServerConnection, handshake: wire.Handshake, why: Refusal, minutes: float
