@@ -41,7 +41,7 @@ $(VENV)/.test: $(VENV)/.runtime tests/node/package-lock.json tests/web/package-l
 	$(PAGE_TOOLS) || echo "No tools for the page: some of its tests will be skipped."
 	touch $@
 
-serve: install ## start both doors with the demo model (FASTERWHISPER_MODEL=small for a real one)
+serve: install ## download the model base once (148 MB) and start the server; FASTERWHISPER_MODEL=small for another
 	$(BIN)/whisperlive serve
 
 real-models: install ## download the real models that tests/real uses (226 MB)
