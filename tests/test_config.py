@@ -83,6 +83,7 @@ def test_what_was_given_wins_over_the_environment(
         ("backend", "magic"),
         ("max_upload_mb", 0),
         ("max_clients", 0),
+        ("live_load", 0),
         ("log_level", "loud"),
         ("threads", -1),
     ],

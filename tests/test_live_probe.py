@@ -37,7 +37,7 @@ async def probing(
 
 
 def encodes(backend: HeldBackend) -> int:
-    """How many windows were read."""
+    """How many windows were read; the first was there to warm the model up."""
     return sum(n for kind, n in backend.fake.calls if kind is Encode)
 
 
@@ -61,7 +61,7 @@ async def test_all_workers_are_kept_busy() -> None:
     async with probing(backend) as (_, probe):
         backend.gate.set()
         await probe.refresh()
-        assert encodes(backend) == 6
+        assert encodes(backend) == 1 + 6
 
 
 async def test_who_asks_at_once_shares_a_measurement() -> None:
@@ -73,9 +73,9 @@ async def test_who_asks_at_once_shares_a_measurement() -> None:
                 clients.start_soon(probe.refresh)
             await anyio.wait_all_tasks_blocked()
             backend.gate.set()
-        assert encodes(backend) == 2
+        assert encodes(backend) == 1 + 2
         assert await probe.refresh()
-        assert encodes(backend) == 4
+        assert encodes(backend) == 1 + 4
 
 
 async def test_a_measurement_that_takes_too_long_is_not_waited_for() -> None:

@@ -317,6 +317,23 @@ class TestTentative:
             await session.finish()
         assert scene.said == list(range(1, 10))
 
+    async def test_updates_are_as_far_apart_as_the_engine_can_afford(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Two seconds of speech are not read yet where three shall pass."""
+        monkeypatch.setattr(Engine, "update_interval_s", property(lambda _: 3.0))
+        monkeypatch.setattr(session_module, "STALL_S", PATIENCE_S)
+        held = HeldBackend()
+        held.gate.set()
+        async with stage(held) as (scene, session):
+            await session.hear(speak(range(1, 6)))
+            await anyio.wait_all_tasks_blocked()
+            assert held.fake.calls == []
+            await session.hear(speak(range(6, 14)))
+            await scene.until(lambda: bool(scene.tentative))
+            await session.finish()
+        assert scene.said == list(range(1, 14))
+
     async def test_stalled_audio_is_shown(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """When no more frames come, the words heard last are shown, however few they are."""
         monkeypatch.setattr(session_module, "STALL_S", 0.01)

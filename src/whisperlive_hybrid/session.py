@@ -43,9 +43,6 @@ from whisperlive_hybrid.types import (
     Window,
 )
 
-STEP_S: Final = 1.0
-"""New audio in an open utterance that is worth another update."""
-
 STALL_S: Final = 1.0
 """After so long without a frame the newest audio is worth an update, however little it is."""
 
@@ -245,7 +242,7 @@ class LiveSession:
         if start is None or (self._cutter.silence and not self._has_stalled):
             return None
         unseen = self._cutter.heard - max(self._updated_to, start)
-        enough = 1 if self._has_stalled else STEP_S * SAMPLE_RATE
+        enough = 1 if self._has_stalled else self._engine.update_interval_s * SAMPLE_RATE
         return self._cutter.open_window() if unseen >= enough else None
 
     async def _fill(self, final: _Final) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from whisperlive_hybrid.engine.capacity import (
+    FASTEST_UPDATES_S,
     FRESH_S,
     SILENT_SHARE,
     SLOWEST_UPDATES_S,
@@ -153,6 +154,29 @@ def test_finals_that_were_withdrawn_cost_too() -> None:
     capacity.waste(Urgency.UPDATE, 9.9, 0.0)
     seen = capacity.estimate(0.0, 32)
     assert (seen.update_s, seen.final_s_per_s) == pytest.approx((1.2, 0.58))
+
+
+@pytest.mark.parametrize(
+    ("slower", "interval"),
+    [(0.1, 1.0), (1.0, 1.93), (1.2, 2.65), (3.0, SLOWEST_UPDATES_S), (9.0, SLOWEST_UPDATES_S)],
+)
+def test_updates_leave_finals_their_time(slower: float, interval: float) -> None:
+    """Two streams: one update a second where it is cheap, fewer where the bound would be passed."""
+    capacity = base(slower=slower)
+    capacity.open(0.0)
+    capacity.open(0.0)
+    assert capacity.update_interval(0.0) == pytest.approx(interval, abs=0.01)
+    assert capacity.update_interval(FRESH_S + 1) == FASTEST_UPDATES_S
+
+
+def test_at_the_interval_the_bound_is_kept() -> None:
+    """Finals and updates together take 0.8 of two workers."""
+    capacity = base()
+    capacity.open(0.0)
+    capacity.open(0.0)
+    speech = 2 * TALKING_SHARE
+    needed = speech * (0.38 + 1.2 / capacity.update_interval(0.0))
+    assert needed == pytest.approx(0.8 * 2)
 
 
 def test_what_is_shown() -> None:

@@ -2,8 +2,8 @@
 
 A stream within the bounds needs two things of the workers: the final reading of all that is said,
 and an update at least every `SLOWEST_UPDATES_S`. What the workers do is no measure of that, since
-updates come more often while there is time for them: one stream may keep every worker busy, and
-two more would still be served well. So the cost of the two kinds of work is learned apart,
+updates come more often while there is time for them: two streams may keep two workers busy, and a
+third would still be served well. So the cost of the two kinds of work is learned apart,
 in worker seconds by the wall clock, which makes a machine that other programs load look as slow as
 it is. The demand of a stream is that cost times the share of its time in which somebody speaks.
 
@@ -21,6 +21,9 @@ from whisperlive_hybrid.types import Urgency
 
 DEFAULT_LIVE_LOAD: Final = 0.8
 """Share of the workers' time that live streams may need; the rest keeps finals from queueing."""
+
+FASTEST_UPDATES_S: Final = 1.0
+"""More updates than one in so many seconds of speech are not worth their cost."""
 
 SLOWEST_UPDATES_S: Final = 3.0
 """Within so many seconds of speech a stream gets an update, however full the server is."""
@@ -155,6 +158,21 @@ class LiveCapacity:
         is_cheap = expected > 0 and expected * SLOWDOWN <= self._bound
         return Room.YES if is_cheap else Room.UNKNOWN
 
+    def update_interval(self, now: float) -> float:
+        """Seconds of new speech that each stream lets pass before its next update.
+
+        So many updates as leave finals their time, at least one every `SLOWEST_UPDATES_S`. What
+        was measured long ago may not slow anybody down.
+        """
+        if now - self._measured_at > FRESH_S:
+            return FASTEST_UPDATES_S
+        speech = self._speech(now)
+        left = self._bound * self._workers - speech * self._finals.per_unit
+        wanted = speech * self._updates.per_unit
+        if left * SLOWEST_UPDATES_S <= wanted:
+            return SLOWEST_UPDATES_S
+        return max(FASTEST_UPDATES_S, wanted / left)
+
     def estimate(self, now: float, most: int) -> LiveEstimate:
         """What to show to those who watch the server; `most` streams are admitted in any case."""
         load, one = self._load(now), self._load_of(TALKING_SHARE)
@@ -162,8 +180,12 @@ class LiveCapacity:
         capacity = max(1, min(most, len(self._streams) + more))
         return LiveEstimate(load, capacity, self._updates.per_unit, self._finals.per_unit)
 
+    def _speech(self, now: float) -> float:
+        """Seconds of speech that come in within a second, from all streams."""
+        return sum(stream.share(now) for stream in self._streams)
+
     def _load(self, now: float) -> float:
-        return self._load_of(sum(stream.share(now) for stream in self._streams))
+        return self._load_of(self._speech(now))
 
     def _load_of(self, speech: float) -> float:
         """Share of the workers that so many seconds of speech in a second need."""

@@ -169,6 +169,12 @@ class Engine:
         with self._changed:
             return self._capacity.room(time.monotonic())
 
+    @property
+    def update_interval_s(self) -> float:
+        """Seconds of new speech that a live stream lets pass before its next update."""
+        with self._changed:
+            return self._capacity.update_interval(time.monotonic())
+
     def live_estimate(self, most: int) -> LiveEstimate:
         """The load of the live streams, and how many fit, of `most` that may be open."""
         with self._changed:

@@ -198,8 +198,10 @@ class LiveDoor:
         if len(self._clients) >= settings.max_clients:
             soonest_s = min(client.until for client in self._clients) - anyio.current_time()
             return Refusal.FULL, max(0.0, soonest_s) / 60
-        # A machine on which the measurement itself takes too long has room for nobody more.
-        if engine.live_room is Room.NO or not knows_costs:
+        # Where the measurement itself takes too long there is no room; where it failed, the model
+        # may still serve.
+        room = engine.live_room
+        if room is Room.NO or (room is Room.UNKNOWN and not knows_costs):
             return Refusal.CAPACITY, RECOVERY_MINUTES
         return None
 
