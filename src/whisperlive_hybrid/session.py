@@ -10,7 +10,7 @@ Nothing is dropped: a client that sends faster than the model reads is slowed do
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -22,6 +22,7 @@ import numpy as np
 
 from whisperlive_hybrid.captions import Captions, Publish
 from whisperlive_hybrid.delays import NOBODY, Delays, StreamObserver
+from whisperlive_hybrid.engine.capacity import FASTEST_UPDATES_S
 from whisperlive_hybrid.engine.decoder import Decoder
 from whisperlive_hybrid.errors import BackendFailed
 from whisperlive_hybrid.language_lock import (
@@ -122,16 +123,19 @@ class LiveSession:
         publish: Publish,
         tasks: anyio.abc.TaskGroup,
         observer: StreamObserver = NOBODY,
+        update_interval: Callable[[], float] = lambda: FASTEST_UPDATES_S,
     ) -> None:
         """`tasks` owns the readings in flight; what `publish` raises ends it.
 
-        When `publish` returns, the client counts as told.
+        When `publish` returns, the client counts as told. `update_interval` returns how many
+        seconds of new speech are worth another update now.
         """
         able = decoder.capabilities
         able.check(live.options)
         self._reader = _Reader(decoder, live.options)
         self._tasks = tasks
         self._observer = observer
+        self._update_interval = update_interval
         self._delays = Delays(live.vad, observer)
         self._voice = detector.open()
         self._cutter = WindowCutter(live.vad, min(able.longest_window_s, LONGEST_UTTERANCE_S))
@@ -242,7 +246,7 @@ class LiveSession:
         if start is None or (self._cutter.silence and not self._has_stalled):
             return None
         unseen = self._cutter.heard - max(self._updated_to, start)
-        enough = 1 if self._has_stalled else self._engine.update_interval_s * SAMPLE_RATE
+        enough = 1 if self._has_stalled else self._update_interval() * SAMPLE_RATE
         return self._cutter.open_window() if unseen >= enough else None
 
     async def _fill(self, final: _Final) -> None:

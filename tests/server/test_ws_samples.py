@@ -11,7 +11,7 @@ from speech_clips import Clip, read_clips
 from whisperlive_hybrid.audio.pcm import LOUDEST_FLOAT
 from whisperlive_hybrid.backends.ct2 import Ct2Backend
 from whisperlive_hybrid.backends.silero import SileroVad, VoiceStream
-from whisperlive_hybrid.models import DEMO, find_model
+from whisperlive_hybrid.models.files import demo_model
 from whisperlive_hybrid.types import Samples
 
 pytestmark = pytest.mark.anyio
@@ -58,7 +58,7 @@ def frames(samples: Samples) -> Iterator[Samples]:
 async def text(samples: Samples, **keys: object) -> str:
     """What the demo model makes of a live stream, by which no impossible sample has come."""
     vad = WatchingVad()
-    backend = Ct2Backend(find_model(DEMO), device="cpu", compute_type="int8", workers=1)
+    backend = Ct2Backend(demo_model(), device="cpu", compute_type="int8", workers=1)
     async with open_door(backend, vad) as door:
         client: LiveClient = await door.heard(*frames(samples), **keys)
     assert vad.n_impossible == 0

@@ -120,10 +120,17 @@ class LiveStream:
                 case Gap():
                     self._report.gap(news)
 
-        decoder, options = self._decoder, _live_options(self._handshake)
+        means, decoder = self._means, self._decoder
+        options = _live_options(self._handshake)
         async with anyio.create_task_group() as tasks:
             session = LiveSession(
-                decoder, self._means.detector, options, publish, tasks, self._report
+                decoder,
+                means.detector,
+                options,
+                publish,
+                tasks,
+                self._report,
+                lambda: means.engine.update_interval_s,
             )
             await self._send(wire.server_ready(uid, decoder.capabilities.model))
             tasks.start_soon(self._listen, session)
