@@ -1,9 +1,8 @@
-"""What live work costs on this machine now, measured by doing some of it.
+"""The cost of live work on this machine now, measured by doing some of it.
 
 Live streams teach the engine their cost as they are read. Before the first one, and when those that
-are open have been silent for long, nobody knows how fast the machine is: other programs may have
-come. Then a few windows of speech are read as a stream has them read, and the engine learns from
-these.
+are open have been silent for long, the speed of the machine is unknown: other programs may have
+come. Then a few windows of speech are read as those of a stream, and the engine learns from these.
 """
 
 from contextlib import suppress
@@ -54,7 +53,7 @@ class LiveProbe:
             await self._rehearse(Urgency.SHORT_FILE)
         while True:
             await self._measure()
-            # In this order: whoever asked during the measurement is served by it.
+            # In this order: a client that asked during the measurement is served by it.
             self._wanted = anyio.Event()
             self._done.set()
             self._done = anyio.Event()

@@ -45,7 +45,7 @@ _SPEECH_MEMORY_S: Final = 30.0
 
 
 class Room(Enum):
-    """Whether one more stream fits."""
+    """The room for one more stream."""
 
     YES = "yes"
     NO = "no"
@@ -64,7 +64,7 @@ class Cost:
         """0.0 until something was measured."""
 
     def add(self, seconds: float, units: float, now: float) -> None:
-        """Some work took so long and came to so many units."""
+        """Add work that took `seconds` and came to `units`."""
         kept = math.exp(-max(0.0, now - self._at) / _COST_MEMORY_S)
         self._seconds = self._seconds * kept + seconds
         self._units = self._units * kept + units
@@ -74,19 +74,19 @@ class Cost:
 
 
 class Speech:
-    """Which share of its time an open stream speaks, lately."""
+    """The share of its time that an open stream speaks, over about half a minute."""
 
     def __init__(self, now: float) -> None:
         self._share = TALKING_SHARE
         self._at = now
 
     def hear(self, seconds: float, now: float) -> None:
-        """So many seconds of speech have come in."""
+        """Add `seconds` of speech that have come in."""
         self._share = min(1.0, self._faded(now) + seconds / _SPEECH_MEMORY_S)
         self._at = now
 
     def share(self, now: float) -> float:
-        """From `SILENT_SHARE` to 1.0."""
+        """Return the share, from `SILENT_SHARE` to 1.0."""
         return max(SILENT_SHARE, self._faded(now))
 
     def _faded(self, now: float) -> float:
@@ -95,7 +95,7 @@ class Speech:
 
 @dataclass(frozen=True, slots=True)
 class LiveEstimate:
-    """What is known of the room for live streams at one moment."""
+    """The load of the live streams at one moment, and the costs behind it."""
 
     load: float
     """Share of the workers' time that the open streams need; above 1.0 they cannot be served."""
@@ -119,17 +119,17 @@ class LiveCapacity:
         self._measured_at = -math.inf
 
     def open(self, now: float) -> Speech:
-        """A stream is admitted; until it has spoken it counts as one that speaks."""
+        """Add a stream; until it is heard it counts as one that speaks."""
         stream = Speech(now)
         self._streams.add(stream)
         return stream
 
     def close(self, stream: Speech) -> None:
-        """A stream has ended."""
+        """Remove a stream that has ended."""
         self._streams.discard(stream)
 
     def learn(self, urgency: Urgency, seconds: float, audio_s: float, now: float) -> None:
-        """A window was read, in so many worker seconds, while all workers were busy."""
+        """Learn from a window that took `seconds` of work while all workers were busy."""
         match urgency:
             case Urgency.FINAL:
                 self._finals.add(seconds, audio_s, now)
@@ -140,7 +140,7 @@ class LiveCapacity:
         self._measured_at = now
 
     def waste(self, urgency: Urgency, seconds: float, now: float) -> None:
-        """A window was withdrawn after so many worker seconds, or the model failed on it.
+        """Book `seconds` of work on a window that was withdrawn, or on which the model failed.
 
         A final is withdrawn when the speaker goes on, and its audio is read again. Of updates there
         are no more for that.
@@ -149,7 +149,7 @@ class LiveCapacity:
             self._finals.add(seconds, 0.0, now)
 
     def room(self, now: float) -> Room:
-        """Whether one more stream fits; the first always does."""
+        """Decide whether one more stream fits; the first always does."""
         if not self._streams:
             return Room.YES
         expected = self._load(now) + self._load_of(TALKING_SHARE)
@@ -159,10 +159,10 @@ class LiveCapacity:
         return Room.YES if is_cheap else Room.UNKNOWN
 
     def update_interval(self, now: float) -> float:
-        """Seconds of new speech that each stream lets pass before its next update.
+        """Return the seconds of new speech that make a stream's next update due.
 
-        So many updates as leave finals their time, at least one every `SLOWEST_UPDATES_S`. What
-        was measured long ago may not slow anybody down.
+        As many updates as leave finals their time, at least one every `SLOWEST_UPDATES_S`. An old
+        measurement slows no stream down.
         """
         if now - self._measured_at > FRESH_S:
             return FASTEST_UPDATES_S
@@ -174,7 +174,7 @@ class LiveCapacity:
         return max(FASTEST_UPDATES_S, wanted / left)
 
     def estimate(self, now: float, most: int) -> LiveEstimate:
-        """What to show to those who watch the server; `most` streams are admitted in any case."""
+        """Return the figures for monitoring; `most` is the limit on the number of streams."""
         load, one = self._load(now), self._load_of(TALKING_SHARE)
         more = int(max(0.0, self._bound - load) / one) if one else most
         capacity = max(1, min(most, len(self._streams) + more))
