@@ -1,14 +1,14 @@
 import pytest
 
-from whisperlive_hybrid import models
 from whisperlive_hybrid.backends.ct2 import Ct2Backend
 from whisperlive_hybrid.errors import ModelUnavailable
+from whisperlive_hybrid.models import files
 from whisperlive_hybrid.models.files import DEMO, ModelCard, ModelFiles, demo_model
 
 
 def test_never_encodes_to_as_many_positions_as_mel_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     """CTranslate2 would take such an output for features and encode it again."""
-    monkeypatch.setattr(models, "CONTEXTS_S", (1.6, 5.0, 30.0))
+    monkeypatch.setattr(files, "CONTEXTS_S", (1.6, 5.0, 30.0))
     found = demo_model()
     card = ModelCard(shortest_context_s=1.0)
     assert card.contexts_s == (1.6, 5.0, 30.0)
