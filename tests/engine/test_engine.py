@@ -18,6 +18,7 @@ from whisperlive_hybrid.backends.base import (
     Work,
 )
 from whisperlive_hybrid.backends.fake import FakeBackend, Trouble, pause, speak
+from whisperlive_hybrid.engine import engine as engine_module
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.engine.tally import FEWEST_WINDOWS
 from whisperlive_hybrid.errors import (
@@ -82,8 +83,17 @@ async def test_each_caller_gets_its_own_answer(workers: int) -> None:
     assert answers.texts == {n: f"w{n} w{n + 100}" for n in range(1, 41)}
 
 
-async def test_urgent_work_overtakes_what_waits() -> None:
+class StillClock:
+    """Time that does not pass: no file earns its share of the workers."""
+
+    def monotonic(self) -> float:
+        """Stand in for time.monotonic."""
+        return 0.0
+
+
+async def test_urgent_work_overtakes_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A live window that comes last is answered before the files that wait."""
+    monkeypatch.setattr(engine_module, "time", StillClock())
     backend = HeldBackend(FakeBackend(generate_batch=1))
     order: list[int] = []
 
