@@ -188,7 +188,7 @@ class Wheel:
         """The archive; the same one each time."""
         written = io.BytesIO()
         info = f"{self.project}-1.0.0.dist-info"
-        about = {
+        about: dict[str, str | bytes] = {
             f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {self.project}\nVersion: 1.0.0\n",
             f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
             f"{info}/RECORD": "",
@@ -240,14 +240,19 @@ class PackageIndex(StandIn):
 
     def environment(self) -> dict[str, str]:
         """The variables that make pip use this index and no other."""
-        return {
-            "PIP_CONFIG_FILE": "/dev/null",
-            "PIP_INDEX_URL": f"{self.url}/simple/",
-            "PIP_EXTRA_INDEX_URL": "",
-            "PIP_FIND_LINKS": "",
-            "PIP_CONSTRAINT": "",
-            "NO_PROXY": "127.0.0.1",
-        }
+        return only_index(self.url)
+
+
+def only_index(url: str) -> dict[str, str]:
+    """The variables that make pip use an index and no other, whatever this machine says."""
+    return {
+        "PIP_CONFIG_FILE": "/dev/null",
+        "PIP_INDEX_URL": f"{url}/simple/",
+        "PIP_EXTRA_INDEX_URL": "",
+        "PIP_FIND_LINKS": "",
+        "PIP_CONSTRAINT": "",
+        "NO_PROXY": "127.0.0.1",
+    }
 
 
 class _IndexHandler(_Handler):

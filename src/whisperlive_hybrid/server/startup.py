@@ -52,8 +52,8 @@ async def start_and_serve(
         on_progress(progress)
 
     async with _answering(app, settings):
-        loading = asyncio.wrap_future(_in_daemon_thread(lambda: load(show)))
-        if not await _ends_before_a_signal(loading):
+        loading = await _run_until_signal(lambda: load(show))
+        if loading is None:
             log.info("stopped before the model was loaded")
             return
     backend, others = loading.result()  # out here, since a task group would wrap what it raises
@@ -78,8 +78,8 @@ async def _answering(app: StartingApp, settings: Settings) -> AsyncIterator[None
                 await door.has_stopped.wait()
 
 
-async def _ends_before_a_signal(work: asyncio.Future[T]) -> bool:
-    """Wait for `work`; give it up, and return False, if SIGTERM or SIGINT comes.
+async def _run_until_signal(work: Callable[[], T]) -> asyncio.Future[T] | None:
+    """Run `work` in a thread and return its end; give it up for None if SIGTERM or SIGINT comes.
 
     Without a handler SIGTERM would do nothing at all in a container, where this is process 1.
     """
@@ -88,13 +88,14 @@ async def _ends_before_a_signal(work: asyncio.Future[T]) -> bool:
     with anyio.CancelScope() as scope:
         for each in signals:
             loop.add_signal_handler(each, scope.cancel)
+        running = asyncio.wrap_future(_in_daemon_thread(work))
         try:
-            await asyncio.wait([work])
+            await asyncio.wait([running])
         finally:
             for each in signals:
                 loop.remove_signal_handler(each)
-            work.cancel()  # does nothing to one that is done
-    return not scope.cancelled_caught
+            running.cancel()  # does nothing to one that is done
+    return None if scope.cancelled_caught else running
 
 
 def _in_daemon_thread(work: Callable[[], T]) -> Future[T]:
