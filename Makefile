@@ -41,7 +41,7 @@ $(VENV)/.test: $(VENV)/.runtime tests/node/package-lock.json tests/web/package-l
 	$(PAGE_TOOLS) || echo "No tools for the page: some of its tests will be skipped."
 	touch $@
 
-serve: install ## start both doors with the demo model (FASTERWHISPER_MODEL=small for a real one)
+serve: install ## download the model base once (148 MB) and start the server; FASTERWHISPER_MODEL=small for another
 	$(BIN)/whisperlive serve
 
 real-models: install ## download the real models that tests/real uses (226 MB)
@@ -62,10 +62,7 @@ format-page: install-test ## lay the page's modules out as the tests want them
 		'../../src/whisperlive_hybrid/server/web/**/*.{js,css,html}' \
 		'!../../src/whisperlive_hybrid/server/web/vendor/**' 'logic/*.mjs'
 
-image-real-models: install ## download the real models that tests/real uses (226 MB)
-	$(BIN)/whisperlive models pull base tiny.en
-
-test: install-test ## build the container image and run it (wants root, buildah, podman)
+image-test: install-test ## build the container image and run it (wants root, buildah, podman)
 	$(BIN)/pytest -m image -s tests/image
 
 image: ## build the container image with docker, or with another ENGINE

@@ -21,6 +21,9 @@ ROOT: Final = Path(__file__).parent.parent
 
 IMAGE: Final = "localhost/whisperlive:image-test"
 
+BARE: Final = "localhost/bare:image-test"
+"""Debian with nothing but what the README asks for, to paste its commands into."""
+
 TOOLS: Final = ("buildah", "podman", "runc", "mmdebstrap")
 
 MIRROR: Final = "http://deb.debian.org/debian"
@@ -57,10 +60,11 @@ class Containers:
     names: list[str] = field(default_factory=list)
     """The containers that were started, to be removed at the end."""
 
-    def build(self) -> None:
-        """Make the base, then the image of this tree, by the Dockerfile's default target."""
-        base = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[0]
-        self._import_base(base)
+    def build(self, tag: str = IMAGE, model: str = "") -> None:
+        """Build the image of this tree by the Dockerfile's default target, `model` inside."""
+        base = base_name()
+        if self.podman("image", "exists", base, check=False).returncode:
+            self.import_debian(base, base)
         secrets = [f"--secret=id=pip.conf,src={self._pip_settings()}"]
         if CERTIFICATES.exists():
             secrets.append(f"--secret=id=ca.pem,src={CERTIFICATES}")
@@ -70,8 +74,10 @@ class Containers:
             "--network=host",
             "--format=docker",  # OCI's has no HEALTHCHECK
             "--pull-never",
+            "--layers",  # a second image shares what it has in common with the first
             *secrets,
-            f"--tag={IMAGE}",
+            f"--build-arg=MODEL={model}",
+            f"--tag={tag}",
             str(ROOT),
         )
 
@@ -88,10 +94,16 @@ class Containers:
         return done
 
     def run(
-        self, *command: str, options: tuple[str, ...] = (), check: bool = True
+        self,
+        *command: str,
+        options: tuple[str, ...] = (),
+        check: bool = True,
+        image: str = IMAGE,
+        network: str = "host",
     ) -> subprocess.CompletedProcess[str]:
         """`whisperlive` in a hardened container, to its end."""
-        return self.podman(*self._run("--rm", *options), IMAGE, *command, check=check)
+        arguments = self._run("--rm", *options, network=network)
+        return self.podman(*arguments, image, *command, check=check)
 
     def start_detached(self, name: str, *command: str, options: tuple[str, ...] = ()) -> None:
         """`whisperlive` in a hardened container; returns when that runs."""
@@ -99,17 +111,44 @@ class Containers:
         self.podman(*self._run("--detach", f"--name={name}", *options), IMAGE, *command)
 
     def start(
-        self, name: str, *command: str, options: tuple[str, ...] = ()
+        self, name: str, options: tuple[str, ...] = (), image: str = IMAGE, network: str = "host"
     ) -> subprocess.Popen[str]:
-        """`whisperlive` in a hardened container; ends when that does, with its exit code."""
-        self.names.append(name)
-        return subprocess.Popen(
-            [*self._podman, *self._run(f"--name={name}", *options), IMAGE, *command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        """Serve in a hardened container; ends when that does, with its exit code."""
+        arguments = self._run(f"--name={name}", *options, network=network)
+        return self._start(name, [*arguments, image])
+
+    def start_bare(
+        self, name: str, script: str, options: tuple[str, ...] = ()
+    ) -> subprocess.Popen[str]:
+        """Run lines of a shell in Debian as root, where anything can be written; like `start`."""
+        return self._start(name, [*self._run_bare(f"--name={name}", *options), script])
+
+    def run_bare(
+        self, script: str, options: tuple[str, ...] = (), network: str = "host"
+    ) -> subprocess.CompletedProcess[str]:
+        """Run lines of a shell in Debian as root, to their end, whatever comes of them."""
+        return self.podman(*self._run_bare("--rm", *options, network=network), script, check=False)
+
+    def registry_options(self) -> tuple[str, ...]:
+        """Options that let pip in a container reach the index that pip reaches here."""
+        options = [f"--volume={self._pip_settings()}:/etc/pip.conf:ro"]
+        if CERTIFICATES.exists():
+            options.append(f"--volume={CERTIFICATES}:/run/secrets/ca.pem:ro")
+        return tuple(options)
+
+    def import_debian(self, name: str, base: str, *packages: str) -> None:
+        """Make what `base` names, Debian without recommendations, with more packages, as `name`."""
+        found = re.search(r"debian:(\w+)-slim$", base)
+        assert found, f"{base} is no slim Debian: teach this function to make one."
+        archive = self.directory / "base.tar"
+        excluded = [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in LEFT_OUT]
+        included = [f"--include={','.join(packages)}"] if packages else []
+        options = ["--variant=minbase", *excluded, *included]
+        _run(["mmdebstrap", *options, found[1], str(archive), MIRROR])
+        container = self._buildah("from", "scratch").strip()
+        self._buildah("add", container, str(archive), "/")
+        self._buildah("commit", "--rm", container, name)
+        archive.unlink()
 
     def remove_all(self) -> None:
         """Leave no process and no mount behind; the caller removes the directory."""
@@ -121,17 +160,15 @@ class Containers:
             if Path(mount).is_relative_to(self.directory):
                 _run(["umount", mount])
 
-    def _import_base(self, name: str) -> None:
-        """Debian without recommendations and documentation, as the base that is asked for."""
-        found = re.search(r"debian:(\w+)-slim$", name)
-        assert found, f"{name} is no slim Debian: teach this function to make one."
-        archive = self.directory / "base.tar"
-        excluded = [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in LEFT_OUT]
-        _run(["mmdebstrap", "--variant=minbase", *excluded, found[1], str(archive), MIRROR])
-        container = self._buildah("from", "scratch").strip()
-        self._buildah("add", container, str(archive), "/")
-        self._buildah("commit", "--rm", container, name)
-        archive.unlink()
+    def _start(self, name: str, arguments: list[str]) -> subprocess.Popen[str]:
+        self.names.append(name)
+        return subprocess.Popen(
+            [*self._podman, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
 
     def _pip_settings(self) -> Path:
         """A pip.conf that reaches the index that pip reaches here."""
@@ -140,14 +177,21 @@ class Containers:
         if CERTIFICATES.exists():
             lines.append("cert = /run/secrets/ca.pem")
         file.write_text("\n".join(["[global]", *lines, ""]))
-        file.chmod(0o600)  # an index may want a password
+        # Containers read it as a user of their own. An index may want a password: of this machine's
+        # users only root can enter the directory.
+        self.directory.chmod(0o700)
         return file
 
     def _buildah(self, *arguments: str) -> str:
         return _run(["buildah", *self._storage, *arguments])
 
-    def _run(self, *options: str) -> list[str]:
-        return ["run", "--pull=never", "--network=host", *_LIMITS, *HARDENED, *options]
+    def _run(self, *options: str, network: str = "host") -> list[str]:
+        return ["run", "--pull=never", f"--network={network}", *_LIMITS, *HARDENED, *options]
+
+    @staticmethod
+    def _run_bare(*options: str, network: str = "host") -> list[str]:
+        how = ["run", "--pull=never", f"--network={network}", *_LIMITS, *options]
+        return [*how, BARE, "sh", "-c"]
 
     @property
     def _podman(self) -> list[str]:
@@ -159,6 +203,12 @@ class Containers:
     def _storage(self) -> list[str]:
         roots = (f"--root={self.directory / 'storage'}", f"--runroot={self.directory / 'run'}")
         return [*roots, f"--storage-driver={self.driver}"]
+
+
+def base_name() -> str:
+    """Return the name of the image that the Dockerfile begins with."""
+    name: str = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[0]
+    return name
 
 
 @contextmanager

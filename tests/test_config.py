@@ -48,6 +48,21 @@ def test_reads_the_environment(
     assert getattr(load_settings(), field) == wanted
 
 
+def test_an_image_with_a_model_has_it_as_default(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The environment wins over the image; an empty variable leaves the image's default alone."""
+    defaults = tmp_path / "default.env"
+    defaults.write_text("FASTERWHISPER_MODEL=tiny.en\n")
+    monkeypatch.setitem(Settings.model_config, "env_file", defaults)
+    assert load_settings().model == "tiny.en"
+    monkeypatch.setenv("FASTERWHISPER_MODEL", "")
+    assert load_settings().model == "tiny.en"
+    monkeypatch.setenv("FASTERWHISPER_MODEL", "small")
+    assert load_settings().model == "small"
+    assert load_settings(model="medium").model == "medium"
+
+
 @pytest.mark.parametrize("variable", ["MODEL", "THREADS", "LIVE_PORT", "DEVICE", "HOST"])
 def test_leaves_the_variables_of_others_alone(
     monkeypatch: pytest.MonkeyPatch, variable: str
@@ -83,6 +98,7 @@ def test_what_was_given_wins_over_the_environment(
         ("backend", "magic"),
         ("max_upload_mb", 0),
         ("max_clients", 0),
+        ("live_load", 0),
         ("log_level", "loud"),
         ("threads", -1),
     ],

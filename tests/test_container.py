@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from whisperlive_hybrid import settings_reference
-from whisperlive_hybrid.config import Settings
-from whisperlive_hybrid.models.store import MOUNTED
+from whisperlive_hybrid.config import IMAGE_DEFAULTS, Settings
+from whisperlive_hybrid.models.store import BAKED, MOUNTED
 
 ROOT = Path(__file__).parent.parent
 DEPLOYMENT = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
@@ -100,7 +100,8 @@ def test_compose_leaves_the_defaults_alone(service: dict[str, Any]) -> None:
     given = {name: unless_given(value) for name, value in service["environment"].items()}
     assert given["PORT_WHISPERLIVE"] == str(default("live_port"))
     assert given["HTTP_PORT"] == str(default("http_port"))
-    assert given["FASTERWHISPER_MODEL"] == default("model")
+    # Empty leaves the default of the image, which may have been built with another model.
+    assert given["FASTERWHISPER_MODEL"] == ""
     assert float(given["WHISPERLIVE_DRAIN_S"]) == default("drain_s")
 
 
@@ -155,6 +156,48 @@ def test_compose_builds_both_targets() -> None:
     assert targets == {"server": "cpu", "gpu": "cuda"}
     assert SERVICES["gpu"]["profiles"] == ["gpu"]
     assert "profiles" not in SERVICES["server"]
+
+
+def test_compose_names_its_containers() -> None:
+    """`docker logs whisperlive` works; Compose refuses a name that two services share."""
+    names = {name: service["container_name"] for name, service in SERVICES.items()}
+    assert names == {"server": "whisperlive", "gpu": "whisperlive-gpu"}
+
+
+@every_service
+def test_compose_builds_with_the_model_of_the_shell(service: dict[str, Any]) -> None:
+    """`MODEL=base docker compose up --build` builds it in; unset, none is."""
+    given = {name: unless_given(value) for name, value in service["build"]["args"].items()}
+    assert given == {"MODEL": ""}
+    (line,) = STAGES["models"].of("ARG")
+    assert line == 'MODEL=""'
+
+
+@every_service
+def test_compose_has_a_place_for_downloads_and_one_for_own_models(service: dict[str, Any]) -> None:
+    """A volume takes what the first start downloads; the directory beside compose.yaml is read."""
+    places = {target: source for source, target, *_ in (v.split(":") for v in service["volumes"])}
+    assert places["/cache"] in COMPOSE["volumes"]
+    assert Path(RUNTIME.variables["WHISPERLIVE_MODELS_DIR"]).is_relative_to("/cache")
+    assert f"./models:{MOUNTED}:ro" in service["volumes"]
+    # Docker makes a missing directory, as root's; podman refuses to start.
+    assert (ROOT / "models" / ".gitkeep").exists()
+
+
+@every_service
+def test_compose_lets_the_first_start_take_its_time(service: dict[str, Any]) -> None:
+    """The server answers 503 while it downloads: `base` in half an hour is 0.7 Mbit/s."""
+    assert seconds(service["healthcheck"]["start_period"]) >= 1800
+
+
+def test_built_models_lie_where_no_volume_hides_them() -> None:
+    """The store finds them there, and settings find the default that was built in."""
+    assert RUNTIME.of("COPY") == [f"--from=models {BAKED} {BAKED}"]
+    (line,) = RUNTIME.of("VOLUME")
+    assert not any(BAKED.is_relative_to(volume) for volume in json.loads(line))
+    assert IMAGE_DEFAULTS.parent == BAKED
+    (script,) = STAGES["models"].of("RUN")
+    assert f"> {IMAGE_DEFAULTS};" in script
 
 
 def test_the_default_target_is_the_cpu() -> None:
@@ -227,6 +270,10 @@ def test_documented_probes_and_patience_hold() -> None:
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert ports == {"live": default("live_port"), "http": default("http_port")}
     probes = {kind: container[f"{kind}Probe"]["httpGet"] for kind in ("liveness", "readiness")}
+    startup = container["startupProbe"]
+    assert startup["httpGet"] == {"path": "/ready", "port": "http"}
+    # A probe that gave up would restart the download for ever.
+    assert startup["periodSeconds"] * startup["failureThreshold"] >= 1800
     assert probes["liveness"] == {"path": "/health", "port": "http"}
     assert probes["readiness"] == {"path": "/ready", "port": "http"}
     assert pod["securityContext"]["runAsUser"] == int(RUNTIME.of("USER")[0].split(":")[0])
@@ -239,8 +286,10 @@ def test_documented_unit_waits_longer_than_the_drain() -> None:
     (unit,) = fenced("ini")
     (patience,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
     assert int(patience) > float(str(default("drain_s")))
-    variables = re.findall(r"^Environment=(\w+)=", unit, re.MULTILINE)
+    variables = dict(re.findall(r"^Environment=(\w+)=(.*)$", unit, re.MULTILINE))
     assert set(variables) <= known_variables()
+    (cache,) = re.findall(r"^CacheDirectory=(.*)$", unit, re.MULTILINE)
+    assert variables["WHISPERLIVE_MODELS_DIR"].startswith(f"/var/cache/{cache}/")
 
 
 def test_documented_proxies_reach_both_doors() -> None:

@@ -26,6 +26,9 @@ MOST_HOURS: Final = 876_000
 Count = Annotated[int, Field(le=MOST)]
 Amount = Annotated[float, Field(le=MOST)]
 
+IMAGE_DEFAULTS: Final = Path("/opt/models/default.env")
+"""Defaults that the container image was built with (`--build-arg MODEL=base`); absent elsewhere."""
+
 BackendName = Literal["faster_whisper", "openvino", "tensorrt", "fake"]
 
 
@@ -50,6 +53,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="WHISPERLIVE_",
+        env_file=IMAGE_DEFAULTS,
         env_ignore_empty=True,  # `${X:-}` in a compose file means "not set", and never "here"
         frozen=True,
         populate_by_name=True,
@@ -109,7 +113,8 @@ class Settings(BaseSettings):
 
     model: str = Field(default="base", validation_alias="FASTERWHISPER_MODEL")
     """[Which model](models.md): a name such as `small`, a Hugging Face id, an absolute path, a
-    directory under `/app/models`, or `demo` to look around without a real one."""
+    directory under `/app/models`, or `demo` to look around without a real one. An image that was
+    built with one model has that as its default."""
     models_dir: Path = Field(default_factory=user_models_dir)
     """Where models are downloaded to; by default `models` in `$XDG_DATA_HOME/whisperlive-hybrid`,
     or the same under `~/.local/share`."""
@@ -142,6 +147,9 @@ class Settings(BaseSettings):
 
     max_clients: Count = Field(default=32, ge=1)
     """Live streams at once; the next one is told to WAIT."""
+    live_load: Amount = Field(default=0.8, gt=0)
+    """Share of the workers' time that live streams may [need](live.md#admission) together, by what
+    they were measured to cost; one more client is told to WAIT. 1000 leaves it to the number."""
     max_connection_s: Amount = Field(default=3600, gt=0)
     """Longest live connection in seconds; then its text is completed and it gets DISCONNECT."""
     ping_s: Amount = Field(default=20, gt=0)

@@ -3,21 +3,18 @@
 import json
 import re
 import signal
-import socket
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from command_line import ENGLISH
-from container_engine import IMAGE, TOOLS, Containers, containers, missing_tools
+from container_engine import IMAGE, Containers
 from live_clients import LiveClient
-from running_server import Server, ended, opened
+from running_container import Service, file_text, serving
+from running_server import ended
 from speech_clips import Clip
 from wav_files import write_wav
 from websockets.asyncio.client import connect
@@ -32,59 +29,11 @@ pytestmark = [pytest.mark.image, pytest.mark.anyio, pytest.mark.timeout(900)]
 LARGEST_MB = 600
 """533 when this was written; half of it is CTranslate2, onnxruntime and ffmpeg's libraries."""
 
+DEMO_TRANSCRIBE = ("transcribe", "--model", "demo")
+"""Without a download; tests/image/test_models.py has a real model."""
+
 STRANGER = "--user=1000650000:0"
 """Who an OpenShift cluster says that we are."""
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Containers]:
-    """The image of this tree, in a storage that is gone afterwards."""
-    if missing := missing_tools():
-        pytest.fail(
-            f"{', '.join(missing)} not found. On Debian: apt-get install --no-install-recommends "
-            + " ".join(TOOLS)
-        )
-    # Not in pytest's own directories: it would keep gigabytes of the last three runs.
-    with containers(Path(tempfile.mkdtemp(prefix="image-test-", dir="/var/tmp"))) as engine:
-        yield engine
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A container that serves."""
-
-    engine: Containers
-    name: str
-    server: Server
-
-    def inside(self, *command: str) -> str:
-        """What a command prints that is run in the container, as its user."""
-        return self.engine.podman("exec", self.name, *command).stdout
-
-    def stop(self) -> int:
-        """Stop it as an orchestrator does; return its exit code."""
-        self.engine.podman("stop", "--time=60", self.name)
-        return ended(self.server)
-
-
-@contextmanager
-def serving(engine: Containers, name: str, *options: str, **environment: str) -> Iterator[Service]:
-    """A hardened container with both doors on free ports of this machine."""
-    live, http = free_ports(2)
-    given = {
-        "WHISPERLIVE_HOST": "127.0.0.1",
-        "PORT_WHISPERLIVE": str(live),
-        "HTTP_PORT": str(http),
-        "OMP_NUM_THREADS": "1",
-        **environment,
-    }
-    variables = tuple(f"--env={variable}={value}" for variable, value in given.items())
-    process = engine.start(name, options=(*variables, *options))
-    yield Service(engine, name, opened(process, Path("/data")))
-    if process.poll() is None:
-        engine.podman("kill", name, check=False)
-        ended(Server(process, "", "", "", Path("/data")))
-    engine.podman("rm", "--force", "--volumes", name)
 
 
 @pytest.fixture(scope="module")
@@ -95,34 +44,11 @@ def service(engine: Containers) -> Iterator[Service]:
         assert service.stop() == 0
 
 
-def free_ports(n: int) -> list[int]:
-    """Ports of the loopback that nobody listens on now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 @pytest.fixture(scope="module")
 def speech() -> Samples:
     """The clip that the start-up line names."""
     with sample_clip().open("rb") as media, open_audio(media) as audio:
         return np.concatenate(list(audio.blocks()))
-
-
-def file_text(service: Service, audio: bytes) -> str:
-    """What the file door writes for a recording in English."""
-    form = {"file": audio}
-    reply = httpx.post(
-        f"{service.server.http_url}/v1/audio/transcriptions",
-        files=form,
-        data={"language": "en"},
-        timeout=60,
-    )
-    assert reply.status_code == 200, reply.text
-    text: str = reply.json()["text"]
-    return text
 
 
 async def test_both_doors_answer(service: Service, speech: Samples) -> None:
@@ -189,7 +115,7 @@ async def test_sigterm_completes_live_text(engine: Containers, speech: Samples) 
 
 def test_a_command_that_waits_can_be_stopped(engine: Containers) -> None:
     """SIGTERM ends what does not listen for it, though it is all that runs in the container."""
-    engine.start_detached("waiting", "transcribe", "-", options=("--interactive",))
+    engine.start_detached("waiting", *DEMO_TRANSCRIBE, "-", options=("--interactive",))
     engine.podman("exec", "waiting", "true")
     engine.podman("stop", "--time=60", "waiting")
     code = engine.podman("inspect", "waiting", "--format={{.State.ExitCode}}").stdout
@@ -232,9 +158,9 @@ def test_every_subcommand_can_be_named(engine: Containers) -> None:
     """What follows the image's name goes to `whisperlive`; a fault is a line and an exit code."""
     assert engine.run("version").stdout.strip() == __version__
     clip = f"--volume={sample_clip()}:/clip.flac:ro"
-    assert engine.run("transcribe", "/clip.flac", options=(clip,)).stdout.strip() == ENGLISH
+    assert engine.run(*DEMO_TRANSCRIBE, "/clip.flac", options=(clip,)).stdout.strip() == ENGLISH
     assert engine.run("keys", "make", "captions").stdout.startswith("wlk_")
-    refused = engine.run("transcribe", "/nothing.flac", check=False)
+    refused = engine.run(*DEMO_TRANSCRIBE, "/nothing.flac", check=False)
     assert refused.returncode == 2
     assert "Traceback" not in refused.stderr
 

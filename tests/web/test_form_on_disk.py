@@ -40,7 +40,7 @@ def test_without_a_server_it_says_so_and_takes_another_address(
 
 @pytest.mark.parametrize("address", ["javascript:alert(1)", "file:///etc/passwd", "//x"])
 def test_only_addresses_of_servers_are_opened(site: Site, address: str) -> None:
-    """Who sends a link to the file must not run a script in it."""
+    """A link to the file must not be able to run a script in it."""
     dialogs: list[str] = []
     site.page.on("dialog", lambda dialog: dialogs.append(dialog.message))
     site.page.goto(f"{FORM}#{address}")
@@ -55,7 +55,7 @@ def test_only_addresses_of_servers_are_opened(site: Site, address: str) -> None:
 def test_an_upload_from_disk_is_refused(
     open_site: Open, server: Server, tmp_path: Path, where: str
 ) -> None:
-    """The reason for the detour: what a page on disk may do, any foreign page in a sandbox may."""
+    """The reason for the detour: a sandboxed frame of any foreign page sends the same origin."""
     action = f"{server.http_url}/transcribe"
     form = f"""<form method="post" enctype="multipart/form-data" action="{action}">
         <input type="file" name="file" /><button>Send</button></form>"""

@@ -62,6 +62,14 @@ def cut_off() -> BadAudio:
     )
 
 
+def out_of_scale() -> BadAudio:
+    """Say that floats were stored in the scale of integers: all of it would be silence."""
+    return _refused(
+        "Most samples of the file are far beyond full scale. "
+        "Samples that are stored as floats must lie between -1 and 1."
+    )
+
+
 def too_long(limits: MediaLimits) -> BadAudio:
     """Say that there is more audio than allowed."""
     return BadAudio(

@@ -96,14 +96,15 @@ class AudioReader:
         self._one_at_a_time = threading.Lock()
 
     def blocks(self) -> Iterator[npt.NDArray[np.float32]]:
-        """Yield (n,) float32 blocks, 0 < n <= 16,000, mono, 16 kHz, every value finite.
+        """Yield (n,) float32 blocks, 0 < n <= 16,000, mono, 16 kHz, every value within ±8.
 
-        Non-finite values become 0; nothing is clipped, and a lossy codec may overshoot 1.0. A
-        damaged packet is left out, and a file that breaks off gives what it has. Where the
-        container's time stamps say that nothing is there, there is silence. Raises BadAudio
-        if nothing at all could be decoded, if the audio is longer or takes longer than the
-        limits, or if it changes to a sample rate or channel count that we refuse; raises what
-        the file object raised. A second call goes on where the first one stopped.
+        What is not finite or louder than that becomes 0 (`audio.pcm.LOUDEST_FLOAT`); nothing is
+        clipped, and a lossy codec may overshoot 1.0. A damaged packet is left out, and a file that
+        breaks off gives what it has. Where the container's time stamps say that nothing is there,
+        there is silence. Raises BadAudio if nothing at all could be decoded, if most floats of a
+        file are beyond ±8, if the audio is longer or takes longer than the limits, or if it changes
+        to a sample rate or channel count that we refuse; raises what the file object raised. A
+        second call goes on where the first one stopped.
         """
         while (block := self._next_block()) is not None:
             yield block

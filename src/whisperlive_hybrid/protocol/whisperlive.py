@@ -57,7 +57,7 @@ class Handshake:
     language: str | None = None
     task: Task = Task.TRANSCRIBE
     model: str = ""
-    """A wish; the server has one model for everybody."""
+    """As clients spell it; empty where they name none."""
     vad: VadOptions = field(default_factory=VadOptions)
     audio_format: PcmFormat | None = None
     """None where the client did not say."""
@@ -130,9 +130,10 @@ def error(uid: object, message: str) -> str:
     return json.dumps({"uid": uid, "status": "ERROR", "message": message})
 
 
-def server_ready(uid: object) -> str:
-    """The model is ready (R1)."""
-    return json.dumps({"uid": uid, "message": "SERVER_READY", "backend": "faster_whisper"})
+def server_ready(uid: object, model: str) -> str:
+    """Say that audio may come (R1), and which model reads it; known clients ignore the latter."""
+    ready = {"uid": uid, "message": "SERVER_READY", "backend": "faster_whisper", "model": model}
+    return json.dumps(ready)
 
 
 def language_detected(uid: object, language: Language) -> str:

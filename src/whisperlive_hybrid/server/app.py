@@ -7,8 +7,12 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.resources import files
+from io import BytesIO
 
 import anyio
+import anyio.to_thread
+import numpy as np
 import structlog
 import uvicorn
 from anyio.abc import TaskStatus
@@ -27,6 +31,7 @@ from whisperlive_hybrid.fetch.fetcher import open_fetcher
 from whisperlive_hybrid.jobs.board import JobBoard
 from whisperlive_hybrid.jobs.jobs import open_jobs
 from whisperlive_hybrid.jobs.run import Means
+from whisperlive_hybrid.live_probe import LiveProbe
 from whisperlive_hybrid.media import MediaLimits, open_audio
 from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
 from whisperlive_hybrid.models.catalogue import SPELLINGS
@@ -54,6 +59,7 @@ from whisperlive_hybrid.telemetry.metrics import Metrics
 from whisperlive_hybrid.telemetry.opening import open_tracing
 from whisperlive_hybrid.telemetry.text_log import TextLog
 from whisperlive_hybrid.telemetry.tracing import Tracing
+from whisperlive_hybrid.types import Samples
 
 log = structlog.get_logger(__name__)
 
@@ -101,7 +107,12 @@ async def serve(
         tell_risks(settings, doorkeeper)
         accounts = await stack.enter_async_context(open_accounts(settings, access.names))
         engine = await stack.enter_async_context(
-            Engine(backend, queue_limit=settings.queue_limit, observer=observer)
+            Engine(
+                backend,
+                queue_limit=settings.queue_limit,
+                live_load=settings.live_load,
+                observer=observer,
+            )
         )
         names = model_names(engine.capabilities.model, others, settings)
         pool = await stack.enter_async_context(ModelPool(engine, detector, others, room, names))
@@ -118,8 +129,18 @@ async def serve(
         )
         operation = Operation(metrics, tracing.tracer, store.counts)
         entry = LiveEntry(doorkeeper, Pages.of_live(settings), metrics.doors)
+        probe = LiveProbe(engine, await anyio.to_thread.run_sync(_sample_speech))
         live = LiveDoor(
-            LiveMeans(engine, detector, settings, accounts.meter, metrics.doors, tracing.tracer),
+            LiveMeans(
+                engine,
+                pool,
+                detector,
+                settings,
+                accounts.meter,
+                metrics.doors,
+                tracing.tracer,
+                probe.refresh,
+            ),
             entry,
         )
         jobs = await open_jobs(means, settings)
@@ -155,6 +176,7 @@ async def serve(
             tasks.start_soon(accounts.bookkeeper.run)
             tasks.start_soon(live.heed_revocations)
             tasks.start_soon(keep_small)
+            tasks.start_soon(probe.run)
             await tasks.start(_stop_on_signal, stop)
             on_open(OpenDoors(live_port, http_port, engine.capabilities))
             await stop.wait()
@@ -197,6 +219,14 @@ def models_on_demand(
     return [
         OnDemand(files.name, files.size, partial(load_backend, settings, files)) for files in found
     ]
+
+
+def _sample_speech() -> Samples:
+    """Return the samples of the English clip that ships with the package."""
+    clip = files("whisperlive_hybrid") / "assets" / "samples" / "en.flac"
+    with open_audio(BytesIO(clip.read_bytes())) as audio:
+        samples: Samples = np.concatenate(list(audio.blocks()))
+        return samples
 
 
 def _observers(metrics: Metrics, tracing: Tracing, settings: Settings) -> Observer:

@@ -75,7 +75,7 @@ async def test_a_post_is_answered_without_a_redirect(
 
 @pytest.mark.parametrize("path", ["/health/", "//v1/models", "/v1/jobs/", "//", "/openai/models"])
 async def test_what_is_read_is_found_too(door: httpx.AsyncClient, path: str) -> None:
-    """Whatever a client joins its base URL and its paths with."""
+    """Base URLs end with a slash or not, and paths begin with one or not."""
     assert (await door.get(at(path))).status_code == 200
 
 
