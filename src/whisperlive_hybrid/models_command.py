@@ -1,15 +1,20 @@
 """The commands `whisperlive models`: what is here, what there is, pull and remove."""
 
-from concurrent.futures import ThreadPoolExecutor
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from whisperlive_hybrid.config import load_settings
-from whisperlive_hybrid.errors import ModelUnavailable
+from whisperlive_hybrid.errors import BadRequest, ModelUnavailable
 from whisperlive_hybrid.models.catalogue import CATALOGUE, DEFAULT, KnownModel, known_model
-from whisperlive_hybrid.models.files import DEMO
+from whisperlive_hybrid.models.files import DEMO, ModelFiles
 from whisperlive_hybrid.models.formats import CTRANSLATE2, format_for
 from whisperlive_hybrid.models.store import LocalModel, ModelStore
 from whisperlive_hybrid.telemetry.logs import configure_logging
@@ -36,7 +41,7 @@ def list_models(context: typer.Context) -> None:
         table.add_row(*_known_row(known, here.pop(known.name, None)))
     for model in here.values():
         backend = "" if model.form is CTRANSLATE2 else f" (--backend {model.form.backend})"
-        table.add_row(model.name, f"yes{backend}", "", "", "", "")
+        table.add_row(escape(model.name), f"yes{backend}", "", "", "", "")
     table.add_row(DEMO, "yes", "3 MB", "160 words", "", "ships with the package; for tests only")
     out.print(table)
     note(f"Models are downloaded to {store.directory}; the default is {DEFAULT}.")
@@ -50,14 +55,14 @@ def pull(names: Names, backend: BackendOption = None) -> None:
     store = ModelStore(settings.models_dir)
     form = format_for(settings.backend)
     failed = False
-    with pull_screen() as on_progress, ThreadPoolExecutor(_PULLS_AT_ONCE) as threads:
-        pulls = {
-            name: threads.submit(store.get, name, form, None, on_progress)
-            for name in dict.fromkeys(names)
-        }
-        for name, result in pulls.items():
+    with pull_screen() as on_progress:
+
+        def get(name: str) -> ModelFiles:
+            return store.get(name, form, on_progress=on_progress)
+
+        for name, pulled in _in_daemon_threads(get, list(dict.fromkeys(names))):
             try:
-                note(f"{name}: {result.result().directory}")
+                note(f"{name}: {pulled.result().directory}")
             except ModelUnavailable as error:
                 complain(error.message)
                 failed = True
@@ -69,8 +74,15 @@ def pull(names: Names, backend: BackendOption = None) -> None:
 def remove(names: Names) -> None:
     """Delete models that were downloaded."""
     store = ModelStore(load_settings().models_dir)
-    for name in names:
-        note(f"Removed {store.remove(name)}.")
+    failed = False
+    for name in dict.fromkeys(names):
+        try:
+            note(f"Removed {store.remove(name)}.")
+        except BadRequest as error:
+            complain(error.message)
+            failed = True
+    if failed:
+        raise typer.Exit(FAILED)
 
 
 @models_app.command()
@@ -92,6 +104,35 @@ def where(
         advice = f"; `whisperlive models pull {known.name}` downloads it" if known else ""
         raise ModelUnavailable(f"Model {name!r} is not on this machine{advice}.")
     typer.echo(found.directory)
+
+
+def _in_daemon_threads(
+    get: Callable[[str], ModelFiles], names: Sequence[str]
+) -> Iterator[tuple[str, Future[ModelFiles]]]:
+    """Give each of `names` with what `get` returned or raised, as they are done.
+
+    Ctrl-C would wait for the threads of `concurrent.futures`, and so for the downloads.
+    """
+    waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[str, Future[ModelFiles]]] = queue.SimpleQueue()
+    for name in names:
+        waiting.put(name)
+
+    def work() -> None:
+        with suppress(queue.Empty):
+            while True:
+                name = waiting.get_nowait()
+                pulled: Future[ModelFiles] = Future()
+                try:
+                    pulled.set_result(get(name))
+                except Exception as error:  # noqa: BLE001 (raised where the result is asked for)
+                    pulled.set_exception(error)
+                done.put((name, pulled))
+
+    for _ in range(min(_PULLS_AT_ONCE, len(names))):
+        threading.Thread(target=work, name="models-pull", daemon=True).start()
+    for _ in names:
+        yield done.get()
 
 
 def _known_row(known: KnownModel, here: LocalModel | None) -> tuple[str, ...]:

@@ -97,7 +97,7 @@ def pull_screen() -> Iterator[OnProgress]:
             bars.start()
         if progress.model not in tasks:
             tasks[progress.model] = bars.add_task(escape(progress.model), total=progress.total)
-        bars.update(tasks[progress.model], completed=progress.done)
+        bars.update(tasks[progress.model], completed=progress.done, total=progress.total)
 
     def show_line(progress: PullProgress) -> None:
         quarter = 4 * progress.done // progress.total if progress.total else 0

