@@ -12,10 +12,13 @@ NODE_CLIENTS := npm ci --prefix tests/node --ignore-scripts --no-audit --no-fund
 # axe and what checks the page's modules, where there is a Node; the page itself needs none.
 PAGE_TOOLS := npm ci --prefix tests/web --ignore-scripts --no-audit --no-fund --loglevel=error
 
+# A file of tests stays in one process, with the servers that it starts; tests/conftest.py orders files.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 # What builds the image: podman works as well.
 ENGINE := docker
 
-.PHONY: help install install-test install-browser format-page serve test test-crash soak image image-test check docs lint types clean
+.PHONY: real-models help install install-test install-browser format-page serve test test-crash soak image image-test check docs lint types clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -38,11 +41,14 @@ $(VENV)/.test: $(VENV)/.runtime tests/node/package-lock.json tests/web/package-l
 	$(PAGE_TOOLS) || echo "No tools for the page: some of its tests will be skipped."
 	touch $@
 
-serve: install ## start both doors with the demo model (FASTERWHISPER_MODEL=small for a real one)
+serve: install ## download the model base once (148 MB) and start the server; FASTERWHISPER_MODEL=small for another
 	$(BIN)/whisperlive serve
 
-test: install-test ## run every test
-	$(BIN)/pytest
+real-models: install ## download the real models that tests/real uses (226 MB)
+	$(BIN)/whisperlive models pull base tiny.en
+
+test: install-test ## run every test but the slow ones, a process for each core
+	$(BIN)/pytest $(PARALLEL)
 
 test-crash: install-test ## kill a server twenty times in the middle of a job
 	$(BIN)/pytest -m crash

@@ -2,11 +2,19 @@
 
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+
+from whisperlive_hybrid.tuning import tune_process
+
+# As an entry point does, before numpy, CTranslate2 and OpenVINO are loaded: so the tests run in the
+# process that users run, numpy spins on no second core, and OpenVINO reports nothing.
+tune_process()
 
 import pytest
 from demo_model.to_openvino import write_demo
 from hypothesis import settings
+from real_weights import real_model, real_speech
 from speech_clips import Clip, read_clips
 from trt_double.directory import write_engines
 from trt_double.installed import tensorrt_llm_installed
@@ -24,6 +32,21 @@ os.environ |= {"FASTERWHISPER_MODEL": "demo", "HF_HUB_OFFLINE": "1"}
 # examples in every run; everywhere else they are new ones.
 settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("project")
+
+
+FIRST = ("web", "server", "batch", "docs")
+"""Folders whose tests start servers and browsers."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow files, so that several processes come to their ends together."""
+    root = Path(__file__).parent
+
+    def order(item: pytest.Item) -> int:
+        folder = item.path.relative_to(root).parts[0]
+        return FIRST.index(folder) if folder in FIRST else len(FIRST)
+
+    items.sort(key=order)
 
 
 @pytest.fixture
@@ -80,3 +103,15 @@ def demo_tensorrt(tensorrt_directory: Path) -> TensorRtBackend:
             return TensorRtBackend(model_in(Path(engine), form=TENSORRT))
     with tensorrt_llm_installed():
         return TensorRtBackend(model_in(tensorrt_directory, form=TENSORRT))
+
+
+@pytest.fixture(scope="session")
+def real_model_dir() -> Callable[[str], Path]:
+    """Give the directory of a real model by its name ("base", "tiny.en"), or skip."""
+    return real_model
+
+
+@pytest.fixture(scope="session")
+def speech_dir() -> Path:
+    """The directory of real recordings, or a skip."""
+    return real_speech()

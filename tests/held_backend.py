@@ -21,6 +21,18 @@ PATIENCE_S = 30.0
 
 
 @dataclass(slots=True)
+class SlowBackend(FakeBackend):
+    """The fake backend with an encoder that takes its time, as that of a large model does."""
+
+    encode_s: float = 0.1
+
+    def encode(self, batch: Sequence[Encode]) -> list[Encoded | Exception]:
+        """Take `encode_s`."""
+        threading.Event().wait(self.encode_s)
+        return FakeBackend.encode(self, batch)
+
+
+@dataclass(slots=True)
 class HeldBackend:
     """Each `generate` reports that it was reached, then waits until the gate is open."""
 

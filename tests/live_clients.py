@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,13 +20,16 @@ from whisperlive_hybrid.access.keyring import KeySource
 from whisperlive_hybrid.access.meter import Meter, limits_for_all
 from whisperlive_hybrid.access.pages import Pages
 from whisperlive_hybrid.backends.base import Backend
-from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend
+from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend, speak
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.live_probe import LiveProbe
+from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
 from whisperlive_hybrid.server.admission import doorkeeper_for
+from whisperlive_hybrid.server.app import model_names
 from whisperlive_hybrid.server.listening import Census, listen
 from whisperlive_hybrid.server.live_entry import LiveEntry
-from whisperlive_hybrid.server.live_stream import LiveMeans
+from whisperlive_hybrid.server.live_stream import LiveMeans, believe_costs
 from whisperlive_hybrid.server.ws import LiveDoor
 from whisperlive_hybrid.telemetry.metrics import Metrics
 from whisperlive_hybrid.transcribe import VoiceDetector
@@ -186,17 +189,43 @@ async def open_door(
     backend: Backend | None = None,
     detector: VoiceDetector | None = None,
     keys: KeySource = NO_KEYS,
+    *,
+    others: Sequence[OnDemand] = (),
+    probes: bool = False,
+    probe_patience_s: float = PATIENCE_S,
     **settings: Any,  # noqa: ANN401 (checked by the settings themselves)
 ) -> AsyncIterator[OpenDoor]:
-    """Listen on a free port of this machine while inside."""
+    """Listen on a free port of this machine while inside.
+
+    With `probes` the cost of live work is measured as a server does it.
+    """
     chosen = Settings(**{"host": "127.0.0.1", "live_port": 0, **settings})
     async with AsyncExitStack() as stack:
         metrics = Metrics()
-        engine = await stack.enter_async_context(Engine(backend or FakeBackend()))
+        engine = await stack.enter_async_context(
+            Engine(backend or FakeBackend(), live_load=chosen.live_load)
+        )
         meter = Meter(limits_for_all(chosen), time.time)
         keeper = doorkeeper_for(chosen, keys)
         entry = LiveEntry(keeper, Pages.of_live(chosen), metrics.doors)
-        means = LiveMeans(engine, detector or EnergyVad(), chosen, meter, metrics.doors)
+        probe = LiveProbe(engine, speak(range(1, 13)), probe_patience_s)
+        detector = detector or EnergyVad()
+        names = model_names(engine.capabilities.model, others, chosen)
+        room = Room(bytes=1000, idle_s=60)
+        pool = await stack.enter_async_context(ModelPool(engine, detector, others, room, names))
+        means = LiveMeans(
+            engine,
+            pool,
+            detector,
+            chosen,
+            meter,
+            metrics.doors,
+            refresh_costs=probe.refresh if probes else believe_costs,
+        )
+        if probes:
+            tasks = await stack.enter_async_context(anyio.create_task_group())
+            tasks.start_soon(probe.run)
+            stack.callback(tasks.cancel_scope.cancel)
         live = LiveDoor(means, entry)
         listener = listen("127.0.0.1", 0, Census(1000, 1000), speaks_tls=chosen.ssl)
         server = await stack.enter_async_context(live.listening(listener))

@@ -38,6 +38,9 @@ def start_server(
                 "HTTP_PORT": "0",
                 "HF_HUB_OFFLINE": "1",
                 "FASTERWHISPER_MODEL": "demo",
+                # Known models on this machine would be offered too.
+                "WHISPERLIVE_MODELS_DIR": "/nonexistent",
+                "HF_HUB_CACHE": "/nonexistent",
                 "WHISPERLIVE_HOST": "127.0.0.1",
                 "WHISPERLIVE_DATA_DIR": str(data_dir),
                 **environment,

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from command_line import whisperlive
 
+from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.keys_command import keys_app
+
 TOKEN = re.compile(r"wlk_([0-9a-f]{12})_[0-9a-f]{64}\n")
 
 
@@ -36,23 +39,23 @@ def test_a_key_is_made_listed_and_revoked(tmp_path: Path) -> None:
     assert "revoked" in keys(tmp_path, "list", "--all")[1]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("revoke", "7f3a"), "no valid key '7f3a'"),
-        (("make", " "), "1 to 100 printable"),
-        (("make", "a\nb"), "1 to 100 printable"),
-        (("make", "x" * 101), "1 to 100 printable"),
-    ],
-)
-def test_what_makes_no_sense_is_one_line(
-    tmp_path: Path, arguments: tuple[str, ...], message: str
+@pytest.mark.parametrize("name", [" ", "a\nb", "x" * 101])
+def test_a_name_that_cannot_be_listed_is_refused(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And changes nothing."""
-    code, printed, told = keys(tmp_path, *arguments)
+    """And no key is made."""
+    monkeypatch.setenv("WHISPERLIVE_DATA_DIR", str(tmp_path))
+    with pytest.raises(BadRequest, match="1 to 100 printable"):
+        keys_app(["make", name])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_key_is_one_line(tmp_path: Path) -> None:
+    """It cannot be revoked, and the command says so."""
+    code, printed, error = keys(tmp_path, "revoke", "7f3a")
     assert (code, printed) == (1, "")
-    assert message in told
-    assert "Traceback" not in told
+    assert "no valid key '7f3a'" in error
+    assert "Traceback" not in error
 
 
 @pytest.mark.parametrize(
@@ -64,10 +67,17 @@ def test_what_makes_no_sense_is_one_line(
         ("--audio-seconds-per-day", "inf"),
     ],
 )
-def test_a_limit_without_end_is_refused(tmp_path: Path, option: str, value: str) -> None:
+def test_a_limit_without_end_is_refused(
+    tmp_path: Path,
+    option: str,
+    value: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """As it is in the settings; 0 is what stands for no limit."""
-    code, printed, told = keys(tmp_path, "make", "captions", option, value)
-    assert (code, printed) == (2, "")
-    assert f"Invalid value for '{option}'" in told
-    assert "Traceback" not in told
+    monkeypatch.setenv("WHISPERLIVE_DATA_DIR", str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        keys_app(["make", "captions", option, value])
+    assert ended.value.code == 2
+    assert f"Invalid value for '{option}'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

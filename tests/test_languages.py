@@ -1,7 +1,7 @@
 import pytest
 from faster_whisper.tokenizer import _LANGUAGE_CODES
 
-from whisperlive_hybrid.languages import LANGUAGES, language_code, language_name
+from whisperlive_hybrid.languages import LANGUAGES, is_detection, language_code, language_name
 
 
 def test_knows_the_hundred_languages_of_whisper() -> None:
@@ -33,11 +33,18 @@ def test_reads_a_language_as_people_write_it(written: str, code: str | None) -> 
     assert language_code(written) == code
 
 
-@pytest.mark.parametrize("code", LANGUAGES)
-def test_codes_and_names_mean_each_other(code: str) -> None:
+@pytest.mark.parametrize("written", ["auto", "Auto", " AUTO ", ""])
+def test_auto_is_the_word_of_other_programs_for_detection(written: str) -> None:
+    """whisper.cpp and its front ends write it; it is no language of its own."""
+    assert is_detection(written)
+    assert language_code(written) is None
+    assert not is_detection("en")
+
+
+def test_codes_and_names_mean_each_other() -> None:
     """Each language is found by its code and by its name."""
-    assert language_code(code) == code
-    assert language_code(language_name(code)) == code
+    assert [language_code(code) for code in LANGUAGES] == list(LANGUAGES)
+    assert [language_code(language_name(code)) for code in LANGUAGES] == list(LANGUAGES)
 
 
 def test_an_unknown_code_is_its_own_name() -> None:

@@ -5,8 +5,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 import whisperlive_hybrid
 
 PACKAGE = "whisperlive_hybrid"
@@ -34,6 +32,7 @@ LAYERS = [
             "access.tokens",
             "access.usage",
             "access.wrong_keys",
+            "engine.capacity",
             "engine.scheduler",
             "engine.tally",
             "telemetry.last_minute",
@@ -65,7 +64,7 @@ LAYERS = [
     ("engine", ["engine.engine"]),
     ("parts of use cases", ["language_lock", "captions", "delays", "progress"]),
     ("use cases", ["transcribe", "recording", "session", "access"]),
-    ("use cases of many models and files", ["model_pool", "jobs"]),
+    ("use cases of many models and files", ["model_pool", "jobs", "live_probe"]),
     ("the command line for many files", ["batch", "terminal", "settings_reference"]),
     ("doors, and what knocks at them", ["server", "healthcheck"]),
     ("benchmarks", ["bench"]),
@@ -162,62 +161,62 @@ def layer(module: str) -> int | None:
 
 
 MODULES = [(name, tree) for name, tree in modules() if name and tree.body]
-"""The package's own __init__ tells its version; those of the rooms are empty."""
-
-every_module = pytest.mark.parametrize(("name", "tree"), MODULES, ids=[name for name, _ in MODULES])
+"""Without the package's own __init__, which has the version, and the empty ones."""
 
 
-@every_module
-def test_every_module_has_its_layer(name: str, tree: ast.Module) -> None:
-    """A new module is put into the table by somebody who thought about it."""
-    assert layer(name) is not None, f"{name} ({ast.get_docstring(tree)!r}) is in no layer"
+def test_every_module_has_its_layer() -> None:
+    """A new module needs a row in the table."""
+    assert [name for name, _ in MODULES if layer(name) is None] == []
 
 
-@every_module
-def test_imports_point_inward(name: str, tree: ast.Module) -> None:
-    """No module knows of a layer outside of its own."""
-    own = layer(name)
-    assert own is not None
-    for imported in ours(tree):
-        if imported == "__version__":
-            continue
-        theirs = layer(imported)
-        assert theirs is not None, f"{name} imports {imported}, which is in no layer"
-        assert theirs <= own, f"{name} ({LAYERS[own][0]}) imports {imported} ({LAYERS[theirs][0]})"
+def test_imports_point_inward() -> None:
+    """No module imports from a layer outside of its own."""
+    outward = [
+        f"{name} ({LAYERS[own][0]}) imports {imported}"
+        for name, tree in MODULES
+        for imported in ours(tree)
+        if (own := layer(name)) is not None and imported != "__version__"
+        if (theirs := layer(imported)) is None or theirs > own
+    ]
+    assert outward == []
 
 
-@every_module
-def test_the_core_is_pure(name: str, tree: ast.Module) -> None:
+def test_the_core_is_pure() -> None:
     """The core computes: no clock, no thread, no socket, no log, no model, no web."""
-    if not any(is_in(name, room) for room in CLOSED_ROOMS):
-        return
-    for imported in imports(tree):
-        top = imported.split(".")[0]
-        assert top not in IMPURE_STANDARD, f"{name} imports {imported}"
-        assert top in {PACKAGE, *PURE_LIBRARIES, *sys.stdlib_module_names}, (
-            f"{name} imports {imported}"
-        )
+    allowed = {PACKAGE, *PURE_LIBRARIES, *sys.stdlib_module_names} - IMPURE_STANDARD
+    impure = [
+        f"{name} imports {imported}"
+        for name, tree in MODULES
+        if any(is_in(name, room) for room in CLOSED_ROOMS)
+        for imported in imports(tree)
+        if imported.split(".")[0] not in allowed
+    ]
+    assert impure == []
 
 
-@every_module
-def test_doors_do_not_know_each_other(name: str, tree: ast.Module) -> None:
+def test_doors_do_not_know_each_other() -> None:
     """HTTP and WebSocket share use cases, never code of their own."""
-    doors = {"server.http", "server.ws"}
-    own = {door for door in doors if is_in(name, door)}
-    for imported in ours(tree) if own else ():
-        others = {door for door in doors - own if is_in(imported, door)}
-        assert not others, f"{name} imports {imported}"
+    crossing = [
+        f"{name} imports {imported}"
+        for name, tree in MODULES
+        for own, other in (("server.http", "server.ws"), ("server.ws", "server.http"))
+        if is_in(name, own)
+        for imported in ours(tree)
+        if is_in(imported, other)
+    ]
+    assert crossing == []
 
 
-@every_module
-def test_only_composition_roots_know_a_backend(name: str, tree: ast.Module) -> None:
-    """Everybody else sees the contract: another runtime, or another machine, may answer."""
-    room = layer(name)
-    if is_in(name, "backends") or LAYERS[room or 0][0] == "composition roots":
-        return
-    for imported in ours(tree):
-        is_contract = is_in(imported, "backends.base")
-        assert is_contract or not is_in(imported, "backends"), f"{name} imports {imported}"
+def test_only_composition_roots_know_a_backend() -> None:
+    """All other modules see the contract: another runtime, or another machine, may answer."""
+    knowing = [
+        f"{name} imports {imported}"
+        for name, tree in MODULES
+        if not is_in(name, "backends") and LAYERS[layer(name) or 0][0] != "composition roots"
+        for imported in ours(tree)
+        if is_in(imported, "backends") and not is_in(imported, "backends.base")
+    ]
+    assert knowing == []
 
 
 def test_the_table_lists_each_room_once() -> None:
@@ -226,28 +225,35 @@ def test_the_table_lists_each_room_once() -> None:
     assert len(rooms) == len(set(rooms))
 
 
-@pytest.mark.parametrize("file", sorted(SOURCE.rglob("__init__.py")), ids=str)
-def test_package_files_define_nothing(file: Path) -> None:
+def test_package_files_define_nothing() -> None:
     """Rooms have no code of their own: at most a docstring, a version, or names passed on."""
     allowed = (ast.Expr, ast.Assign, ast.ImportFrom)
-    for statement in ast.parse(file.read_text(encoding="utf-8")).body:
-        assert isinstance(statement, allowed), f"line {statement.lineno}"
+    defining = [
+        f"{file.relative_to(SOURCE)} line {statement.lineno}"
+        for file in SOURCE.rglob("__init__.py")
+        for statement in ast.parse(file.read_text(encoding="utf-8")).body
+        if not isinstance(statement, allowed)
+    ]
+    assert defining == []
 
 
-@every_module
-def test_importing_does_nothing(name: str, tree: ast.Module) -> None:
+def test_importing_does_nothing() -> None:
     """A module defines; it neither calls anything for its effect nor loops nor opens."""
-    for statement in tree.body:
-        is_docstring = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-        is_definition = isinstance(
-            statement,
-            ast.Import
-            | ast.ImportFrom
-            | ast.ClassDef
-            | ast.FunctionDef
-            | ast.AsyncFunctionDef
-            | ast.Assign
-            | ast.AnnAssign,
-        )
-        is_main = name in {"__main__", "cli", "healthcheck"} and isinstance(statement, ast.If)
-        assert is_docstring or is_definition or is_main, f"{name} line {statement.lineno}"
+    definitions = (
+        ast.Import,
+        ast.ImportFrom,
+        ast.ClassDef,
+        ast.FunctionDef,
+        ast.AsyncFunctionDef,
+        ast.Assign,
+        ast.AnnAssign,
+    )
+    acting = [
+        f"{name} line {statement.lineno}"
+        for name, tree in MODULES
+        for statement in tree.body
+        if not isinstance(statement, definitions)
+        if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+        if not (name in {"__main__", "cli", "healthcheck"} and isinstance(statement, ast.If))
+    ]
+    assert acting == []

@@ -1,10 +1,13 @@
 import io
 import threading
+from contextlib import suppress
 from typing import BinaryIO
 
 import av
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from media_samples import (
     Samples,
     dominant_hz,
@@ -16,6 +19,7 @@ from media_samples import (
     wav_extensible,
 )
 
+from whisperlive_hybrid.audio.pcm import LOUDEST_FLOAT
 from whisperlive_hybrid.errors import BadAudio
 from whisperlive_hybrid.media import MediaLimits, open_audio, source
 
@@ -152,23 +156,57 @@ def test_the_claim_of_the_container_is_only_a_claim() -> None:
         assert sum(block.size for block in reader) == 16_000
 
 
-def test_non_finite_samples_become_silence() -> None:
-    """NaN and infinities become 0 and leave the rest alone; nothing else is clipped."""
+IMPOSSIBLE = [np.nan, np.inf, -np.inf, 1e30, -3e38, 8.01]
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_impossible_samples_become_silence(bits: int, channels: int) -> None:
+    """What is not a number or no loudness of any audio is 0; the rest is left alone, unclipped."""
     given = tone(16_000, 0.5, amplitude=3.0)
     expected = given.copy()
-    for place, value in ((10, np.nan), (4_000, np.inf), (7_999, -np.inf)):
-        given[place], expected[place] = value, 0.0
-    samples = read(wav(given.astype("<f4").tobytes(), bits=32, tag=3))
+    for place, value in enumerate(IMPOSSIBLE, 10):
+        given[place * 100], expected[place * 100] = value, 0.0
+    numbers = np.repeat(given, channels).astype(f"<f{bits // 8}")
+    samples = read(wav(numbers.tobytes(), bits=bits, tag=3, channels=channels))
+    np.testing.assert_allclose(samples, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
+@pytest.mark.parametrize("value", IMPOSSIBLE)
+def test_an_impossible_sample_costs_only_itself(rate: int, value: float) -> None:
+    """It is muted before the resampler would spread it, so that the file is as if it were 0."""
+    given, muted = tone(rate, 1.0), tone(rate, 1.0)
+    given[rate // 3], muted[rate // 3] = value, 0.0
+    samples, expected = (
+        read(wav(each.astype("<f4").tobytes(), rate=rate, bits=32, tag=3))
+        for each in (given, muted)
+    )
     np.testing.assert_array_equal(samples, expected)
 
 
-def test_non_finite_samples_do_not_spread() -> None:
-    """One NaN costs a resampler's width of sound, not the rest of the file."""
-    given = tone(44_100, 1.0)
-    given[22_050] = np.nan
-    samples = read(wav(given.astype("<f4").tobytes(), rate=44_100, bits=32, tag=3))
-    assert np.isfinite(samples).all()
-    assert np.abs(samples[8_100:] - tone(16_000, 1.0)[8_100:])[:-50].max() < 0.01
+@given(numbers=st.binary(min_size=800, max_size=8_000), rate=st.sampled_from([16_000, 44_100]))
+def test_no_file_of_floats_makes_a_sample_that_is_no_audio(numbers: bytes, rate: int) -> None:
+    """Voice detection and features never see anything that is not finite, or absurdly loud."""
+    media = wav(numbers[: len(numbers) & ~3], rate=rate, bits=32, tag=3)
+    with suppress(BadAudio), open_audio(io.BytesIO(media)) as reader:
+        for block in reader:
+            assert (np.abs(block) <= LOUDEST_FLOAT).all()
+
+
+def test_floats_in_the_scale_of_integers_are_refused() -> None:
+    """All of them would be silence; the message says what is wrong."""
+    with pytest.raises(BadAudio, match="must lie between -1 and 1") as refusal:
+        read(wav((tone(16_000, 1.0) * 32_767).astype("<f4").tobytes(), bits=32, tag=3))
+    assert (refusal.value.param, refusal.value.code) == ("file", "audio_unsupported")
+
+
+def test_much_that_is_not_a_number_does_not_refuse_the_rest() -> None:
+    """A program that divides by a silent peak writes seconds of NaN before the first word."""
+    given = np.concatenate([np.full(48_000, np.nan, np.float32), tone(16_000, 1.0)])
+    samples = read(wav(given.astype("<f4").tobytes(), bits=32, tag=3))
+    assert not samples[:48_000].any()
+    np.testing.assert_array_equal(samples[48_000:], given[48_000:])
 
 
 def test_cover_art_changes_nothing() -> None:

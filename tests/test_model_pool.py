@@ -7,8 +7,8 @@ import pytest
 from whisperlive_hybrid.backends.base import Encode, Encoded
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend, speak
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.errors import BadRequest, ModelUnavailable, Overloaded
-from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
+from whisperlive_hybrid.errors import BadRequest, LimitReached, ModelUnavailable, Overloaded
+from whisperlive_hybrid.model_pool import LOADS_PER_CALLER, ModelPool, OnDemand, Room
 from whisperlive_hybrid.transcribe import FileRequest, Transcriber
 from whisperlive_hybrid.types import joined_text
 
@@ -60,10 +60,10 @@ async def test_a_model_is_loaded_by_the_first_who_names_it() -> None:
     shelf = Shelf()
     async with a_pool(shelf.model("small")) as pool:
         assert (shelf.open, pool.in_memory) == ([], ("fake",))
-        async with pool.lease("small") as one, pool.lease("small") as other:
+        async with pool.lease("small", "me") as one, pool.lease("small", "me") as other:
             assert one is other
             assert await text_of(one) == "w1 w2"
-        async with pool.lease("small"):
+        async with pool.lease("small", "me"):
             assert pool.in_memory == ("fake", "small")
     assert len(shelf.loaded) == 1
     assert shelf.open == []
@@ -73,10 +73,10 @@ async def test_the_named_model_does_the_work() -> None:
     """Its own backend is called, and not the first model's."""
     shelf = Shelf()
     async with a_pool(shelf.model("small")) as pool:
-        async with pool.lease("small") as transcriber:
+        async with pool.lease("small", "me") as transcriber:
             await text_of(transcriber)
         n_calls = len(shelf.loaded[0].calls)
-        async with pool.lease("fake") as transcriber:
+        async with pool.lease("fake", "me") as transcriber:
             await text_of(transcriber)
         assert 0 < n_calls == len(shelf.loaded[0].calls)
 
@@ -86,9 +86,9 @@ async def test_an_idle_model_makes_room_for_another() -> None:
     shelf = Shelf()
     async with a_pool(*map(shelf.model, "abc")) as pool:
         for name in "aba":
-            async with pool.lease(name):
+            async with pool.lease(name, "me"):
                 pass
-        async with pool.lease("c"):
+        async with pool.lease("c", "me"):
             assert shelf.open == ["a", "c"]
 
 
@@ -96,13 +96,30 @@ async def test_a_model_in_use_stays() -> None:
     """A request that finds no room is told to come back; the one in flight is safe."""
     shelf = Shelf()
     async with a_pool(shelf.model("a", 15), shelf.model("b", 15)) as pool:
-        async with pool.lease("a") as transcriber:
+        async with pool.lease("a", "me") as transcriber:
             with pytest.raises(Overloaded, match="no room for model 'b' while 'a' is in use"):
-                async with pool.lease("b"):
+                async with pool.lease("b", "me"):
                     pass
             assert await text_of(transcriber) == "w1 w2"
-        async with pool.lease("b") as transcriber:
+        async with pool.lease("b", "me") as transcriber:
             assert await text_of(transcriber) == "w1 w2"
+
+
+async def test_a_caller_cannot_keep_the_disk_busy_with_loads() -> None:
+    """Models named in turn, which make room for each other, are refused after a few loads."""
+    shelf = Shelf()
+    async with a_pool(*map(shelf.model, "abc"), n_bytes=10) as pool:
+        for number in range(LOADS_PER_CALLER):
+            async with pool.lease("abc"[number % 3], "me"):
+                pass
+        with pytest.raises(LimitReached) as refusal:
+            async with pool.lease("b", "me"):
+                pass
+        assert 0 < refusal.value.retry_after_s <= 60
+        async with pool.lease("a", "me"):  # it is in memory
+            pass
+        async with pool.lease("b", "another"):
+            assert len(shelf.loaded) == LOADS_PER_CALLER + 1
 
 
 class TellsWhenClosed(FakeBackend):
@@ -123,7 +140,7 @@ async def test_an_unused_model_leaves() -> None:
     closed = anyio.Event()
     model = OnDemand("a", 1, lambda: TellsWhenClosed(closed))
     async with a_pool(model, idle_s=0.001) as pool:
-        async with pool.lease("a"):
+        async with pool.lease("a", "me"):
             assert not closed.is_set()
         await closed.wait()
         assert pool.in_memory == ("fake",)
@@ -139,9 +156,9 @@ async def test_a_model_that_cannot_be_loaded_fails_its_request_alone() -> None:
     async with a_pool(OnDemand("a", 1, broken), shelf.model("b")) as pool:
         for _ in range(2):
             with pytest.raises(ModelUnavailable):
-                async with pool.lease("a"):
+                async with pool.lease("a", "me"):
                     pass
-        async with pool.lease("b") as transcriber:
+        async with pool.lease("b", "me") as transcriber:
             assert await text_of(transcriber) == "w1 w2"
 
 
@@ -176,7 +193,7 @@ async def test_weights_wait_for_a_call_whose_caller_has_gone() -> None:
     ):
 
         async def use() -> None:
-            async with pool.lease("a") as transcriber:
+            async with pool.lease("a", "me") as transcriber:
                 await text_of(transcriber)
 
         user = anyio.CancelScope()
@@ -185,7 +202,7 @@ async def test_weights_wait_for_a_call_whose_caller_has_gone() -> None:
             with user:
                 await use()
             tasks.start_soon(open_gate)
-            async with pool.lease("b"):  # needs the room of a
+            async with pool.lease("b", "me"):  # needs the room of a
                 assert backend.is_closed
 
         async def open_gate() -> None:

@@ -99,13 +99,22 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    backend: Backend | None = None, live: LiveOptions = ENGLISH
+    backend: Backend | None = None,
+    live: LiveOptions = ENGLISH,
+    update_interval: Callable[[], float] = lambda: 1.0,
 ) -> AsyncIterator[tuple[Stage, LiveSession]]:
     """A session that runs; leaving waits until it has published everything."""
     async with Engine(backend or FakeBackend()) as engine:
         scene = Stage(engine)
         async with anyio.create_task_group() as tasks:
-            session = LiveSession(engine, EnergyVad(), live, scene.publish, tasks)
+            session = LiveSession(
+                engine,
+                EnergyVad(),
+                live,
+                scene.publish,
+                tasks,
+                update_interval=update_interval,
+            )
             tasks.start_soon(session.run)
             yield scene, session
 
@@ -316,6 +325,22 @@ class TestTentative:
             assert not scene.completed
             await session.finish()
         assert scene.said == list(range(1, 10))
+
+    async def test_updates_are_as_far_apart_as_they_may_be(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Two seconds of speech are not read yet where three shall pass."""
+        monkeypatch.setattr(session_module, "STALL_S", PATIENCE_S)
+        held = HeldBackend()
+        held.gate.set()
+        async with stage(held, update_interval=lambda: 3.0) as (scene, session):
+            await session.hear(speak(range(1, 6)))
+            await anyio.wait_all_tasks_blocked()
+            assert held.fake.calls == []
+            await session.hear(speak(range(6, 14)))
+            await scene.until(lambda: bool(scene.tentative))
+            await session.finish()
+        assert scene.said == list(range(1, 14))
 
     async def test_stalled_audio_is_shown(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """When no more frames come, the words heard last are shown, however few they are."""

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import distribution as find_distribution
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,16 @@ tune_process()
 from whisperlive_hybrid.backends.silero import SileroVad
 SileroVad()
 """
+
+OPENVINO_IMPORT = """
+import logging, sys
+from whisperlive_hybrid.tuning import tune_process
+tune_process()
+logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)
+sys.addaudithook(lambda event, _: print(event) if event.startswith("socket.") else None)
+from whisperlive_hybrid.backends.ov import OpenVinoBackend
+"""
+"""Prints what the import logs and every use of a socket, also of threads that end with it."""
 
 CROWDED = """
 from pathlib import Path
@@ -48,6 +59,13 @@ def test_no_library_talks_about_us(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name in [name for name in os.environ if "TELEMETRY" in name]:
         monkeypatch.delenv(name)
     run(SILENT, TMPDIR=str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_openvino_reports_nothing(tmp_path: Path) -> None:
+    """Importing it writes nothing to an empty home, logs no line and opens no connection."""
+    assert find_distribution("openvino-telemetry").files, "without it this test says nothing"
+    assert run(OPENVINO_IMPORT, HOME=str(tmp_path), CI="") == []
     assert list(tmp_path.iterdir()) == []
 
 

@@ -137,7 +137,7 @@ def calibrate(
         typer.Option(help="Write the card here, not into the model's directory.", dir_okay=False),
     ] = None,
     language: Annotated[
-        str | None, typer.Option(help="A code such as en; detected if absent.")
+        str | None, typer.Option(help="A code such as en; auto, the default, detects it.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,
     force: Annotated[
@@ -223,7 +223,7 @@ def _announce(doors: "OpenDoors") -> None:
         out.print(f"[yellow]{escape(model.note)}[/yellow]")
     out.print(f"Live door  ws://localhost:{doors.live_port}     (WhisperLive clients)")
     out.print(f"File door  http://localhost:{doors.http_port}   (OpenAI audio API, /transcribe)")
-    out.print("Try it:")
+    out.print("Try it with a clip that ships with the package (spoken by a synthesiser):")
     out.print(
         f"  curl http://localhost:{doors.http_port}/v1/audio/transcriptions "
         f"-F file=@{shlex.quote(str(sample_clip()))} -F model=whisper-1",

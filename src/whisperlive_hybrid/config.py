@@ -134,8 +134,12 @@ class Settings(BaseSettings):
     container's quota (cgroup 2) included."""
 
     models: str = ""
-    """Other models that requests for files may name, with commas; found or downloaded at the
-    start, loaded by the first request that names them."""
+    """[Other models](models.md#more-than-one) that requests may name, with commas; found or
+    downloaded at the start, loaded by the first request that names them. Empty: the known models
+    that are on this machine."""
+    strict_models: bool = False
+    """A request that names a Whisper model which is not served gets 404, and not an answer of
+    `FASTERWHISPER_MODEL`."""
     models_mb: Amount = Field(default=4096, gt=0)
     """MiB that the weights of those may take together; a request that finds no room gets 429."""
     model_idle_s: Amount = Field(default=600, gt=0)
@@ -143,6 +147,9 @@ class Settings(BaseSettings):
 
     max_clients: Count = Field(default=32, ge=1)
     """Live streams at once; the next one is told to WAIT."""
+    live_load: Amount = Field(default=0.8, gt=0)
+    """Share of the workers' time that live streams may [need](live.md#admission) together, by what
+    they were measured to cost; one more client is told to WAIT. 1000 leaves it to the number."""
     max_connection_s: Amount = Field(default=3600, gt=0)
     """Longest live connection in seconds; then its text is completed and it gets DISCONNECT."""
     ping_s: Amount = Field(default=20, gt=0)

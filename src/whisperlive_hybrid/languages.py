@@ -27,6 +27,9 @@ LANGUAGES: Final[dict[str, str]] = {
 }
 """Code to lower-case English name, 100 entries."""
 
+AUTO: Final = "auto"
+"""The word of whisper.cpp, WhisperLiveKit and wyoming-faster-whisper for a detected language."""
+
 _BY_NAME: Final = {name: code for code, name in LANGUAGES.items()}
 
 
@@ -37,6 +40,11 @@ def language_code(written: str) -> str | None:
     if plain in LANGUAGES:
         return plain
     return _BY_NAME.get(plain) or (base if base in LANGUAGES else None)
+
+
+def is_detection(written: str) -> bool:
+    """Return whether a language field leaves the language to the model: `AUTO`, or nothing."""
+    return written.strip().lower() in ("", AUTO)
 
 
 def language_name(code: str) -> str:

@@ -1,11 +1,14 @@
-"""Which models are in memory: the first always, the operator's others while they are in use.
+"""Which models are in memory: the first always, others while they are in use.
 
 Another model is loaded by the first request that names it, as long as the budget allows, and
-unloaded when nobody has used it for a while or when another one needs its room. A request holds a
-lease, so what it uses stays. All of them run on one engine: its workers, its queue, its rules.
+unloaded when it was not used for a while or when another one needs its room. A request holds a
+lease, so what it uses stays. One model is loaded at a time, and each caller may cause a few loads a
+minute, so that a client that names models in turn does not keep the disk busy. All of them run on
+one engine: its workers, its queue, its rules.
 """
 
 import math
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,12 +20,17 @@ import structlog
 
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.errors import BadRequest, Overloaded
+from whisperlive_hybrid.errors import BadRequest, LimitReached, Overloaded
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.transcribe import Transcriber, VoiceDetector
 
 _RETRY_AFTER_S: Final = 30.0
 """When a model that found no room may be asked for again: files are long."""
+
+LOADS_PER_CALLER: Final = 4
+"""Models that one caller may have loaded within `LOADS_WINDOW_S`."""
+
+LOADS_WINDOW_S: Final = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -60,10 +68,19 @@ class ModelPool:
     """Leases transcribers by the name of their model; an async context manager."""
 
     def __init__(
-        self, engine: Engine, detector: VoiceDetector, others: Sequence[OnDemand], room: Room
+        self,
+        engine: Engine,
+        detector: VoiceDetector,
+        others: Sequence[OnDemand],
+        room: Room,
+        names: ModelNames | None = None,
     ) -> None:
-        """Raises `BadRequest` if one of `others` could never be loaded or named."""
-        names = ModelNames(engine.capabilities.model, tuple(model.name for model in others))
+        """`names` are by default those of the models and no other spellings.
+
+        Raises `BadRequest` if one of `others` could never be loaded or named.
+        """
+        plain = ModelNames(engine.capabilities.model, tuple(model.name for model in others))
+        names = names or plain
         if len(set(names)) < len(list(names)):
             raise BadRequest(f"Two models have the same name: {', '.join(names)}.")
         for model in others:
@@ -81,6 +98,7 @@ class ModelPool:
         self._loaded: dict[str, _Loaded] = {}
         self._moving = anyio.Lock()  # one model is loaded or unloaded at a time
         self._changed = anyio.Event()
+        self._loads: dict[str, deque[float]] = {}  # when each caller caused one, oldest first
 
     async def __aenter__(self) -> Self:
         return self
@@ -96,15 +114,16 @@ class ModelPool:
         return (self.names.first, *self._loaded)
 
     @asynccontextmanager
-    async def lease(self, name: str) -> AsyncIterator[Transcriber]:
-        """A transcriber whose model stays while inside; `name` is one of `names.resolve`.
+    async def lease(self, name: str, account: str) -> AsyncIterator[Transcriber]:
+        """Yield a transcriber whose model stays while inside; `name` is one of `names.resolve`.
 
-        Raises `Overloaded` if the room is taken by models in use, and `ModelUnavailable`.
+        `account` is the caller's. Raises `LimitReached` if it has caused too many loads,
+        `Overloaded` if the room is taken by models in use, and `ModelUnavailable`.
         """
         if name == self.names.first:
             yield self._first
             return
-        loaded = await self._held(self._others[name])
+        loaded = await self._held(self._others[name], account)
         try:
             yield loaded.transcriber
         finally:
@@ -126,15 +145,33 @@ class ModelPool:
                     if anyio.current_time() - loaded.idle_since >= self._room.idle_s:
                         await self._unload(loaded)
 
-    async def _held(self, model: OnDemand) -> _Loaded:
+    async def _held(self, model: OnDemand, account: str) -> _Loaded:
         """The model in memory, with one more lease on it."""
         async with self._moving:
             if model.name not in self._loaded:
+                self._count_load(account)
                 await self._make_room(model)
                 self._loaded[model.name] = await self._load(model)
             loaded = self._loaded[model.name]
             loaded.leases += 1
             return loaded
+
+    def _count_load(self, account: str) -> None:
+        """Raise `LimitReached` if the caller has caused too many loads; else count one more."""
+        now = anyio.current_time()
+        for caller, loads in list(self._loads.items()):
+            while loads and loads[0] <= now - LOADS_WINDOW_S:
+                loads.popleft()
+            if not loads:  # or each address that ever asked would stay
+                del self._loads[caller]
+        loads = self._loads.setdefault(account, deque())
+        if len(loads) >= LOADS_PER_CALLER:
+            raise LimitReached(
+                f"Limit of models loaded reached: {LOADS_PER_CALLER} within "
+                f"{LOADS_WINDOW_S:g} s. Name a model that is in memory, or none.",
+                retry_after_s=loads[0] + LOADS_WINDOW_S - now,
+            )
+        loads.append(now)
 
     async def _load(self, model: OnDemand) -> _Loaded:
         log.info("loading model", model=model.name)

@@ -10,7 +10,7 @@ Nothing is dropped: a client that sends faster than the model reads is slowed do
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -22,7 +22,8 @@ import numpy as np
 
 from whisperlive_hybrid.captions import Captions, Publish
 from whisperlive_hybrid.delays import NOBODY, Delays, StreamObserver
-from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.engine.capacity import FASTEST_UPDATES_S
+from whisperlive_hybrid.engine.decoder import Decoder
 from whisperlive_hybrid.errors import BackendFailed
 from whisperlive_hybrid.language_lock import (
     SILENT_LANGUAGE,
@@ -42,9 +43,6 @@ from whisperlive_hybrid.types import (
     Urgency,
     Window,
 )
-
-STEP_S: Final = 1.0
-"""New audio in an open utterance that is worth another update."""
 
 STALL_S: Final = 1.0
 """After so long without a frame the newest audio is worth an update, however little it is."""
@@ -82,34 +80,35 @@ class _Final:
         return window is not None and self.window.spans == window.spans
 
 
+def update_options(options: DecodeOptions, audio_s: float) -> DecodeOptions:
+    """Options of a guess at an open utterance, whose text is bounded as `audio_s` of speech is."""
+    most_tokens = round(_TOKENS_PER_S * audio_s) + _SPARE_TOKENS
+    return replace(options, beam_size=1, is_guess=True, max_new_tokens=most_tokens)
+
+
 class _Reader:
     """Reads the windows of one stream: finals as a file is read, updates fast."""
 
-    def __init__(self, engine: Engine, options: DecodeOptions) -> None:
-        self._engine = engine
+    def __init__(self, decoder: Decoder, options: DecodeOptions) -> None:
+        self._decoder = decoder
         self._options = options
 
     async def final(self, window: Window, language: Language | None) -> Reading | None:
         """Read an utterance; try once more after a failure of the model; None if it fails again."""
         options = replace(self._options, language=language.code if language else None)
         with suppress(BackendFailed):
-            return await self._engine.decode(window, options, Urgency.FINAL)
+            return await self._decoder.decode(window, options, Urgency.FINAL)
         with suppress(BackendFailed):
-            return await self._engine.decode(window, options, Urgency.FINAL)
+            return await self._decoder.decode(window, options, Urgency.FINAL)
         return None
 
     async def update(self, window: Window, language: Language | None) -> Reading | None:
         """Guess at an open utterance; None if the model fails, which the final will tell."""
-        context_s = self._engine.capabilities.context_for(window.duration)
-        options = replace(
-            self._options,
-            language=language.code if language else None,
-            beam_size=1,
-            is_guess=True,
-            max_new_tokens=round(_TOKENS_PER_S * context_s) + _SPARE_TOKENS,
-        )
+        context_s = self._decoder.capabilities.context_for(window.duration)
+        told = replace(self._options, language=language.code if language else None)
+        options = update_options(told, context_s)
         with suppress(BackendFailed):
-            return await self._engine.decode(window, options, Urgency.UPDATE)
+            return await self._decoder.decode(window, options, Urgency.UPDATE)
         return None
 
 
@@ -118,23 +117,25 @@ class LiveSession:
 
     def __init__(
         self,
-        engine: Engine,
+        decoder: Decoder,
         detector: VoiceDetector,
         live: LiveOptions,
         publish: Publish,
         tasks: anyio.abc.TaskGroup,
         observer: StreamObserver = NOBODY,
+        update_interval: Callable[[], float] = lambda: FASTEST_UPDATES_S,
     ) -> None:
         """`tasks` owns the readings in flight; what `publish` raises ends it.
 
-        When `publish` returns, the client counts as told.
+        When `publish` returns, the client counts as told. `update_interval` returns how many
+        seconds of new speech are worth another update now.
         """
-        able = engine.capabilities
+        able = decoder.capabilities
         able.check(live.options)
-        self._engine = engine
-        self._reader = _Reader(engine, live.options)
+        self._reader = _Reader(decoder, live.options)
         self._tasks = tasks
         self._observer = observer
+        self._update_interval = update_interval
         self._delays = Delays(live.vad, observer)
         self._voice = detector.open()
         self._cutter = WindowCutter(live.vad, min(able.longest_window_s, LONGEST_UTTERANCE_S))
@@ -150,12 +151,16 @@ class LiveSession:
         self._has_ended = False
         self._changed = anyio.Event()
 
+    @property
+    def is_in_speech(self) -> bool:
+        """Whether an utterance is open."""
+        return self._cutter.open_start is not None
+
     async def run(self) -> None:
         """Publish until the stream has ended and all that was heard is published."""
-        with self._engine.live_stream():
-            while not self._has_ended or self._finals:
-                await self._next_move()
-            await self._complete(await self._lock.decide())
+        while not self._has_ended or self._finals:
+            await self._next_move()
+        await self._complete(await self._lock.decide())
 
     async def hear(self, samples: Samples) -> None:
         """Take the next samples; waits while too many utterances are unread."""
@@ -186,7 +191,7 @@ class LiveSession:
             self._guess = None
         if settled and not self._guess:
             self._guess = self._begin(settled)
-        if ended or self._cutter.open_start is not None:  # silence is no news to `run`
+        if ended or self.is_in_speech:  # silence is no news to `run`
             self._wake()
 
     def _begin(self, window: Window) -> _Final:
@@ -231,8 +236,7 @@ class LiveSession:
         The Python client sends a file, waits for text, and says END_OF_AUDIO when it needs none
         any more: the end of a file that ends in a word must be shown before.
         """
-        is_open = self._cutter.open_start is not None
-        with anyio.move_on_after(STALL_S if is_open else None) as patience:
+        with anyio.move_on_after(STALL_S if self.is_in_speech else None) as patience:
             await self._changed.wait()
         self._has_stalled = patience.cancelled_caught
 
@@ -242,7 +246,7 @@ class LiveSession:
         if start is None or (self._cutter.silence and not self._has_stalled):
             return None
         unseen = self._cutter.heard - max(self._updated_to, start)
-        enough = 1 if self._has_stalled else STEP_S * SAMPLE_RATE
+        enough = 1 if self._has_stalled else self._update_interval() * SAMPLE_RATE
         return self._cutter.open_window() if unseen >= enough else None
 
     async def _fill(self, final: _Final) -> None:

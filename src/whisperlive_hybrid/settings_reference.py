@@ -14,7 +14,7 @@ SECTIONS: Final = {
     "host": "Doors",
     "requests_per_minute": "Limits of each caller",
     "model": "Model",
-    "models": "More models for files",
+    "models": "More models",
     "max_clients": "Live streams",
     "max_upload_mb": "Files",
     "fetch": "Recordings from URLs, and webhooks",

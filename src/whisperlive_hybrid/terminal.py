@@ -22,7 +22,7 @@ from rich.progress import (
 )
 
 from whisperlive_hybrid.errors import BadRequest, OutputLost
-from whisperlive_hybrid.languages import language_code
+from whisperlive_hybrid.languages import is_detection, language_code
 from whisperlive_hybrid.models.store import MOUNTED, OnProgress, PullProgress
 
 out = Console()
@@ -55,12 +55,12 @@ ThreadsOption = Annotated[
 
 
 def known_language(given: str | None) -> str | None:
-    """The code of a language that was told; raises `BadRequest` if there is none such."""
-    if given is None:
+    """Return the code of a language, None to detect it; raises `BadRequest` for an unknown one."""
+    if given is None or is_detection(given):
         return None
     code = language_code(given)
     if code is None:
-        raise BadRequest(f"Unknown language {given!r}; use a code such as 'en'.")
+        raise BadRequest(f"Unknown language {given!r}; use a code such as 'en', or 'auto'.")
     return code
 
 

@@ -147,6 +147,11 @@ class Transcriber:
         """What the model can do."""
         return self._decoder.capabilities
 
+    @property
+    def decoder(self) -> Decoder:
+        """The model itself, for those who cut windows in another way."""
+        return self._decoder
+
     async def transcript(
         self,
         blocks: Iterable[Samples],

@@ -13,8 +13,9 @@ stops every thread for 60 ms; without those it takes 9 ms (measured, 500,000 obj
 Threads: numpy's OpenBLAS starts a thread per core and lets it spin between the small products of
 the mel filters. Measured at 24 live streams on two cores: 28 % of all CPU time went into that.
 
-Telemetry: the official builds of ONNX Runtime tell Microsoft about every session unless they are
-told not to before they are loaded (its Privacy.md). They also leave `.ses` in TMPDIR for it.
+Telemetry: the official builds of ONNX Runtime report every session to Microsoft unless a variable
+forbids it before they are loaded (its Privacy.md). They also leave `.ses` in TMPDIR for it.
+OpenVINO reports every import to Google Analytics, and writes an id and a counter to ~/intel for it.
 """
 
 import ctypes
@@ -31,9 +32,22 @@ _M_ARENA_MAX = -8
 
 def tune_process() -> None:
     """Apply all; to be called by an entry point before it imports anything else."""
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    disable_telemetry()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     tune_allocator()
+
+
+def disable_telemetry() -> None:
+    """Keep libraries from reporting their use; to be called before they are imported.
+
+    OpenVINO has no switch for a process: its documented opt-out is a file in the home directory,
+    written by a command that reports the opt-out, and its only variable, `CI`, changes other
+    programs too. What it does document in code is the fallback: where `openvino_telemetry` cannot
+    be imported, `openvino.tools.ovc` takes its own stub. A None in `sys.modules` makes any import
+    of that name an ImportError (importlib's documentation), with or without the package.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # typeshed omits None
 
 
 def tune_allocator() -> bool:

@@ -5,9 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperlive_hybrid.audio.pcm import LOUDEST_FLOAT, UNDECIDED_BYTES, PcmFormat, PcmReader
+from whisperlive_hybrid.audio.pcm import (
+    ENOUGH_EVIDENCE,
+    LONGEST_DOUBT_BYTES,
+    LOUDEST_FLOAT,
+    UNDECIDED_BYTES,
+    PcmFormat,
+    PcmReader,
+)
 from whisperlive_hybrid.types import Samples
 
+FORMATS = st.sampled_from(PcmFormat)
 CUTS = st.lists(st.integers(0, 400), max_size=12)
 
 
@@ -18,7 +26,7 @@ def read_all(reader: PcmReader, raw: bytes, cuts: list[int]) -> Samples:
     return np.concatenate([*(reader.read(piece) for piece in pieces), reader.flush()])
 
 
-@given(raw=st.binary(max_size=400), cuts=CUTS, declared=st.sampled_from(PcmFormat))
+@given(raw=st.binary(max_size=400), cuts=CUTS, declared=FORMATS)
 def test_any_split_of_a_declared_stream_gives_the_same_samples(
     raw: bytes, cuts: list[int], declared: PcmFormat
 ) -> None:
@@ -86,27 +94,60 @@ def noise(n: int) -> bytes:
     return np.random.default_rng(7).integers(-40, 40, n).astype("<i2").tobytes()
 
 
-def test_recognises_undeclared_int16() -> None:
+def frames_of(raw: bytes, size: int = 16_384) -> list[bytes]:
+    """Cut a stream as a client does."""
+    return [raw[start : start + size] for start in range(0, len(raw), size)]
+
+
+def heard(reader: PcmReader, frames: list[bytes]) -> Samples:
+    """All samples of these frames, without an end of the stream."""
+    return np.concatenate([reader.read(frame) for frame in frames])
+
+
+@pytest.mark.parametrize("size", [2_048, 8_192, 16_384, 16_383])
+def test_recognises_undeclared_int16(size: int) -> None:
     """A client that sends int16 unannounced is heard as int16 from its first sample on."""
-    reader, raw = PcmReader(), noise(4096)
-    samples = reader.read(raw)
+    reader, raw = PcmReader(), noise(16_384)
+    samples = heard(reader, frames_of(raw, size))
     assert reader.format is PcmFormat.INT16
-    assert samples.tolist() == (np.frombuffer(raw, "<i2") / 32768).tolist()
+    assert samples.tolist() == (np.frombuffer(raw, "<i2") / 32768).tolist()[: len(samples)]
+    assert len(samples) >= 16_383
 
 
 def test_recognises_undeclared_int16_behind_digital_silence() -> None:
     """Leading zeros say nothing: they wait, and none of them is lost once the format is known."""
     reader = PcmReader()
     assert len(reader.read(bytes(UNDECIDED_BYTES // 2))) == 0
-    samples = reader.read(noise(4096))
+    samples = heard(reader, frames_of(noise(4096), 4096))
     assert reader.format is PcmFormat.INT16
     assert len(samples) == UNDECIDED_BYTES // 4 + 4096
 
 
-def test_recognises_undeclared_float32() -> None:
-    """One audible sample within full scale settles for float32."""
+def test_int16_is_not_believed_on_one_frame() -> None:
+    """It is held back, however long it is, until a second one agrees or the stream ends."""
+    raw = noise(100_000)
     reader = PcmReader()
-    reader.read(np.array([0.0, 1e-3], "<f4").tobytes())
+    assert len(reader.read(raw)) == 0
+    assert len(reader.read(noise(800))) == 100_800
+    assert reader.format is PcmFormat.INT16
+    reader = PcmReader()
+    reader.read(raw)
+    assert reader.flush().tolist() == (np.frombuffer(raw, "<i2") / 32768).tolist()
+
+
+def test_recognises_overdriven_int16() -> None:
+    """Clipped noise steps as randomly as broken float32; what lasts is believed all the same."""
+    raw = np.random.default_rng(5).choice([-32768, 32767], 200_000).astype("<i2").tobytes()
+    reader = PcmReader()
+    samples = heard(reader, frames_of(raw))
+    assert reader.format is PcmFormat.INT16
+    assert samples.tolist() == (np.frombuffer(raw, "<i2") / 32768).tolist()
+
+
+def test_recognises_undeclared_float32() -> None:
+    """25 ms of audible samples within full scale settle for float32."""
+    reader = PcmReader()
+    reader.read(np.array([0.0, *[1e-3] * ENOUGH_EVIDENCE], "<f4").tobytes())
     assert reader.format is PcmFormat.FLOAT32
 
 
@@ -115,17 +156,83 @@ def test_silence_does_not_wait_for_ever() -> None:
     reader = PcmReader()
     assert len(reader.read(bytes(UNDECIDED_BYTES))) == UNDECIDED_BYTES // 4
     assert reader.format is None
-    reader.read(np.array([5, -3, 900, -700] * 100, "<i2").tobytes())
+    heard(reader, frames_of(np.array([5, -3, 900, -700] * 1000, "<i2").tobytes(), 4000))
     assert reader.format is PcmFormat.INT16
 
 
-def test_one_broken_value_does_not_make_a_float_stream_int16() -> None:
-    """Sane float32 with a NaN in it is float32 with a NaN in it."""
-    values = np.full(400, 0.1, "<f4")
-    values[7] = np.nan
+def test_a_click_does_not_wait_for_ever() -> None:
+    """Numbers that are too few to tell by are passed on too, after 2 s, and nothing is flipped."""
     reader = PcmReader()
-    assert reader.read(values.tobytes())[7] == 0
+    click = np.full(50, -1e30, "<f4") * np.linspace(1, 2, 50, dtype=np.float32)
+    samples = heard(reader, [click.tobytes(), *frames_of(bytes(3 * LONGEST_DOUBT_BYTES))])
+    assert reader.format is None
+    assert len(samples) > LONGEST_DOUBT_BYTES // 4
+    assert not samples.any()
+
+
+def hum(n: int) -> Samples:
+    """Plausible float32, no two samples alike."""
+    return np.random.default_rng(3).normal(0, 0.05, n).astype(np.float32)
+
+
+BROKEN = {
+    "nan": np.full(4096, np.nan),
+    "negative nan": -np.full(4096, np.nan),
+    "infinity": np.full(4096, np.inf),
+    "1e30": np.full(4096, 1e30),
+    "-1e30": np.full(4096, -1e30),
+    "all kinds": np.resize([np.nan, np.inf, -np.inf, 1e30, -1e30, 3e38], 4096),
+    "divided by nearly nothing": hum(4096) * 1e30,
+    "half": np.where(np.arange(4096) % 2, hum(4096), -1e30),
+}
+"""First frames that are not numbers, or no audio."""
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 5])
+@pytest.mark.parametrize("values", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("declared", [None, PcmFormat.FLOAT32])
+def test_broken_first_frames_cost_only_themselves(
+    values: Samples, n_frames: int, declared: PcmFormat | None
+) -> None:
+    """Whatever a float32 client begins with, all that follows is read, at its place."""
+    broken = np.tile(values.astype("<f4"), n_frames)
+    sound = hum(4 * 16_000)
+    reader = PcmReader(declared)
+    frames = frames_of(broken.tobytes()) + frames_of(sound.astype("<f4").tobytes())
+    samples = np.concatenate([heard(reader, frames), reader.flush()])
     assert reader.format is PcmFormat.FLOAT32
+    mended = np.where(np.abs(broken) <= LOUDEST_FLOAT, broken, np.float32(0))
+    assert samples.tolist() == [*mended.tolist(), *sound.tolist()]
+
+
+def test_broken_frames_later_change_nothing() -> None:
+    """Once found, a format is that of the stream."""
+    for sound, found in ((hum(8192).tobytes(), PcmFormat.FLOAT32), (noise(8192), PcmFormat.INT16)):
+        reader = PcmReader()
+        heard(reader, frames_of(sound, 4096))
+        assert reader.format is found
+        heard(reader, [np.full(16_000, value, "<f4").tobytes() for value in (np.nan, 1e30, 0.1)])
+        assert reader.format is found
+
+
+@given(frames=st.lists(st.binary(max_size=3000), max_size=12), declared=st.none() | FORMATS)
+def test_no_bytes_make_a_sample_that_is_no_audio(
+    frames: list[bytes], declared: PcmFormat | None
+) -> None:
+    """Voice detection and features never see anything that is not finite, or absurdly loud."""
+    reader = PcmReader(declared)
+    samples = np.concatenate([*(reader.read(frame) for frame in frames), reader.flush()])
+    assert (np.abs(samples) <= LOUDEST_FLOAT).all()
+    assert samples.dtype == np.float32
+
+
+@given(raw=st.binary(max_size=400), cuts=CUTS)
+def test_no_undeclared_byte_is_lost(raw: bytes, cuts: list[int]) -> None:
+    """What was held back comes in the end, in the format that was found."""
+    reader = PcmReader()
+    samples = read_all(reader, raw, cuts)
+    assert reader.format is not None
+    assert len(samples) == len(raw) // reader.format.width
 
 
 @pytest.mark.parametrize("torn", [1, 2, 3])

@@ -65,6 +65,12 @@ def test_a_token_lasts_until_the_next_is_heard() -> None:
     assert [(t.start, t.end, t.probability) for t in times] == [(0.0, 0.2, 0.5), (0.2, 1.0, 0.6)]
 
 
+def test_no_token_is_before_the_window() -> None:
+    """Where there is one position only, CTranslate2 gives -1 on some processors."""
+    times = token_times(np.array([-1, -1, 0]), np.array([0.5, 0.6]), work(2, duration=0.01))
+    assert [(t.start, t.end) for t in times] == [(0.0, 0.0), (0.0, 0.0)]
+
+
 @pytest.mark.parametrize(("duration", "positions"), [(0.0, 1), (0.01, 1), (1.0, 50), (9.0, 250)])
 def test_attention_is_read_where_there_is_speech(duration: float, positions: int) -> None:
     """Not in the silence behind it, never beyond the context, and in one position at least."""

@@ -19,7 +19,7 @@ def test_never_encodes_to_as_many_positions_as_mel_bands(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("device", "compute_type", "told"),
     [
-        ("cpu", "int3", "auto, float32, int8"),
+        ("cpu", "int3", "auto, bfloat16, float32, int8."),
         ("cpu", "float16", "WHISPERLIVE_COMPUTE_TYPE='float16'"),
         ("toaster", "auto", "toaster"),
         ("cuda", "auto", "no NVIDIA GPU can be used here"),
@@ -29,13 +29,25 @@ def test_never_encodes_to_as_many_positions_as_mel_bands(monkeypatch: pytest.Mon
 def test_what_the_machine_cannot_do_is_said_in_one_line(
     device: str, compute_type: str, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wrong device or number format is no traceback, and what would do is named."""
+    """A wrong device or number format is no traceback, and what would do is named.
+
+    Processors differ in their types of number, so this one is made up.
+    """
+    types = {"float32", "int8", "bfloat16"}
+    monkeypatch.setattr("ctranslate2.get_supported_compute_types", lambda _: types)
     monkeypatch.setattr("ctranslate2.get_cuda_device_count", lambda: 0)
     with pytest.raises(ModelUnavailable, match="Model 'demo' cannot be loaded: ") as refusal:
         Ct2Backend(demo_model(), device=device, compute_type=compute_type)
     assert "\n" not in refusal.value.message
     assert told in refusal.value.message
     assert str(demo_model().directory) not in refusal.value.message
+
+
+def test_the_numbers_of_this_machine_are_taken() -> None:
+    """Whatever the processor: int8 by default, and float32."""
+    assert Ct2Backend(demo_model(), device="cpu").capabilities.compute_type.startswith("int8")
+    wanted = Ct2Backend(demo_model(), device="cpu", compute_type="float32")
+    assert wanted.capabilities.compute_type == "float32"
 
 
 def test_frees_the_weights() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from speech_clips import Clip
 
-from whisperlive_hybrid.backends.silero import LASTING_FRAMES, SileroVad
+from whisperlive_hybrid.backends.silero import LASTING_FRAMES, SILENT_PEAK, SileroVad
 from whisperlive_hybrid.speech.regions import FRAME, RegionFinder, VadOptions
 from whisperlive_hybrid.types import SAMPLE_RATE, Region, Samples
 
@@ -75,6 +75,15 @@ def test_after_lasting_silence_a_stream_begins_anew(
     assert judged[-60:] == judged[:60] == probabilities(detector, [spoken])
     assert judged[60 + LASTING_FRAMES : -60] == [0.0] * 20
     assert min(judged[60 : 60 + LASTING_FRAMES]) > 0.0
+
+
+@pytest.mark.parametrize(("peak", "asked"), [(0.99 * SILENT_PEAK, 0), (1.01 * SILENT_PEAK, 20)])
+def test_noise_that_no_ear_hears_is_silence(detector: SileroVad, peak: float, asked: int) -> None:
+    """Dither, and what Opus makes of zeros, cost no more than zeros; louder noise is judged."""
+    n = (LASTING_FRAMES + 20) * FRAME
+    noise = np.random.default_rng(1).choice([-peak, peak], n).astype(np.float32)
+    judged = probabilities(detector, [noise])
+    assert np.count_nonzero(judged) == LASTING_FRAMES + asked
 
 
 def test_streams_do_not_know_each_other(detector: SileroVad, clips: list[Clip]) -> None:

@@ -78,6 +78,15 @@ def test_a_file_is_printed_as_text() -> None:
     assert done.stderr.startswith("1 done; ")
 
 
+def test_words_of_other_programs_are_understood(tmp_path: Path) -> None:
+    """`--language auto` detects the language, `--format text` is txt and writes a .txt."""
+    clip = str(sample_clip())
+    options = ["--model", "demo", "--language", "Auto", "--format", "text"]
+    done = whisperlive("transcribe", clip, *options, "--output-dir", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "en.txt").read_text() == ENGLISH + "\n"
+
+
 def test_files_are_written_in_every_format_asked_for(tmp_path: Path) -> None:
     """--output-dir gets one file per input and format, and is made if it is not there."""
     target = tmp_path / "new" / "texts"
@@ -163,16 +172,26 @@ def test_what_makes_no_sense_is_one_line(
 
 
 @pytest.mark.parametrize("key", ["hush\r", "hüsh", "hush hush", "h" * 513])
-def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(key: str) -> None:
+def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(
+    key: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """By the server's own rule: the line break of a file that was written elsewhere is one, too."""
-    arguments = ["transcribe", str(sample_clip()), "--jobs-url", "http://127.0.0.1:9"]
-    for origin, done in {
-        "--api-key": whisperlive(*arguments, "--api-key", key),
-        "WHISPERLIVE_API_KEY": whisperlive(*arguments, WHISPERLIVE_API_KEY=key),
-    }.items():
-        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-        assert f"{origin} must be 1 to 512 printable ASCII characters" in done.stderr
-        assert key.strip() not in done.stderr
+    app = typer.Typer()
+    app.command()(transcribe)
+    arguments = [str(sample_clip()), "--jobs-url", "http://127.0.0.1:9"]
+
+    def error_of(*more: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            app([*arguments, *more])
+        assert ended.value.code == 2
+        return capsys.readouterr().err
+
+    written = error_of("--api-key", key)
+    monkeypatch.setenv("WHISPERLIVE_API_KEY", key)
+    for origin, error in (("--api-key", written), ("WHISPERLIVE_API_KEY", error_of())):
+        assert f"{origin} must be 1 to 512 printable ASCII characters" in error
+        assert error.count("\n") == 1
+        assert key.strip() not in error
 
 
 def test_a_killed_batch_goes_on_where_it_was(talks: Path, tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def test_every_format_has_its_own_shape() -> None:
 def test_formats_are_named_in_any_way() -> None:
     """Each once, in the order given."""
     assert named_formats(" SRT,txt,srt,") == (OutputFormat.SRT, OutputFormat.TXT)
+    assert named_formats("Text,txt") == (OutputFormat.TXT,)
     with pytest.raises(ValueError, match="docx"):
         named_formats("txt,docx")
     for nothing in ("", " ", ","):

@@ -1,5 +1,6 @@
 """The examples of docs/clients.md and the README, pasted as a reader would, against a server."""
 
+import importlib.util
 import os
 import re
 import shutil
@@ -124,7 +125,30 @@ def test_every_endpoint_is_tried(server: Server, desk: Path) -> None:
     with_addresses = script.splitlines()[1]
     printed = run(server, desk, ["bash", "-c"], with_addresses)
     assert "FAILED" not in printed
-    assert re.search(r"(\d+) of \1 as they should be", printed)
+    assert re.search(r"(\d+) of \1 as they should be\.", printed)
+
+
+def test_the_script_wants_requests_and_nothing_else(server: Server, desk: Path) -> None:
+    """Neither the repository nor other packages: it makes a recording, and skips WebSockets."""
+    packages = desk / "packages"
+    packages.mkdir()
+    for name in ("requests", "urllib3", "idna", "certifi", "charset_normalizer"):
+        found = importlib.util.find_spec(name)
+        assert found is not None
+        assert found.origin is not None
+        (packages / name).symlink_to(Path(found.origin).parent)
+    done = subprocess.run(
+        # -S: without the packages of this environment.
+        [sys.executable, "-S", "test_http_endpoints.py", "--http", server.http_url],
+        cwd=desk,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(packages)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"(\d+) of \1 as they should be, 2 skipped\.", done.stdout)
+    assert done.stdout.count("needs the package websockets") == 2
 
 
 def test_the_script_without_a_server_says_so(desk: Path) -> None:

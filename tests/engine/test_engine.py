@@ -296,6 +296,33 @@ async def test_an_open_live_stream_keeps_a_worker_free() -> None:
         backend.gate.set()
 
 
+async def test_live_work_teaches_its_cost_while_all_workers_are_busy() -> None:
+    """A call beside an idle worker is faster than calls will be when there are more streams."""
+    backend = HeldBackend(FakeBackend(workers=2))
+    async with Engine(backend) as engine, anyio.create_task_group() as tasks:
+        answers = Answers(engine)
+        backend.gate.set()
+        await answers.ask(1, urgency=Urgency.UPDATE)
+        assert engine.live_estimate(32).update_s == 0.0
+        backend.gate.clear()
+        backend.reached.clear()
+        tasks.start_soon(answers.ask, 2)  # a file: its call is held, so that one worker is busy
+        await reached(backend)
+        backend.reached.clear()
+        tasks.start_soon(lambda: answers.ask(3, urgency=Urgency.UPDATE))
+        await reached(backend)
+        backend.gate.set()
+    assert answers.texts == {1: "w1", 2: "w2", 3: "w3"}
+    assert engine.live_estimate(32).update_s > 0.0
+
+
+async def test_a_rehearsal_is_refused_as_a_window_is() -> None:
+    """What the model cannot do is no measure of anything."""
+    async with Engine(FakeBackend(languages=frozenset({"en"}))) as engine:
+        with pytest.raises(Unsupported):
+            await engine.rehearse(window(1), DecodeOptions(language="xx"), Urgency.UPDATE)
+
+
 async def test_drain_finishes_what_was_admitted_and_takes_no_more() -> None:
     """A shutdown loses no window that waits, and refuses the next one."""
     backend = HeldBackend()

@@ -2,6 +2,7 @@
 // usage: node clients.mjs BASE_URL RECORDING
 
 import fs from "node:fs";
+import { createGroq } from "@ai-sdk/groq";
 import { createOpenAI } from "@ai-sdk/openai";
 import { experimental_transcribe as transcribe } from "ai";
 import OpenAI from "openai";
@@ -60,5 +61,24 @@ const { text, language, durationInSeconds, segments } = await transcribe({
   providerOptions: { openai: { timestampGranularities: ["segment"] } },
 });
 answers.ai = { text, language, durationInSeconds, segments };
+
+// Groq's base URL is /openai/v1 of a host. Its schema refuses a body without Groq's own mark.
+const groqURL = baseURL.replace(/\/v1$/, "/openai/v1");
+const groq = createGroq({ baseURL: groqURL, apiKey: "none" }).transcription("whisper-1");
+const askGroq = async (wish) => {
+  const made = await transcribe({
+    model: groq,
+    audio,
+    maxRetries: 0,
+    providerOptions: wish && { groq: wish },
+  });
+  return { text: made.text, language: made.language, segments: made.segments };
+};
+answers.groq_plain = await askGroq();
+answers.groq_verbose = await askGroq({
+  responseFormat: "verbose_json",
+  timestampGranularities: ["segment"],
+});
+answers.groq_words = await askGroq({ timestampGranularities: ["word"] });
 
 console.log(JSON.stringify(answers));

@@ -45,7 +45,7 @@ def test_the_documented_body() -> None:
     """Key by key what deployments rely on: text stripped, options as plain values."""
     segment = Segment(0.0, 2.5, " Hello, this is a test.", (), 0.0, -0.1, 1.0, 0.1)
     recording = legacy.Recording([segment], Language("en", 0.95), 10.5, 9.25, "audio.wav")
-    made = legacy.answer(recording, DecodeOptions(task=Task.TRANSLATE))
+    made = legacy.answer(recording, DecodeOptions(task=Task.TRANSLATE), "base")
     info = made["info"]
     assert isinstance(info, dict)
     options = info.pop("transcription_options")
@@ -58,6 +58,7 @@ def test_the_documented_body() -> None:
             "language": "en",
             "language_probability": 0.95,
             "duration": 10.5,
+            "model": "base",
             "duration_after_vad": 9.25,
         },
         "filename": "audio.wav",

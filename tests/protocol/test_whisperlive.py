@@ -89,7 +89,7 @@ def parsed(**keys: object) -> Handshake:
 def answer(frame: str | bytes) -> str:
     """Answer a handshake as the door does."""
     try:
-        return wire.server_ready(parse_handshake(frame).uid)
+        return wire.server_ready(parse_handshake(frame).uid, "base")
     except BadHandshake as refusal:
         return wire.error(refusal.uid, refusal.message)
 
@@ -172,6 +172,7 @@ class TestHandshake:
         ("keys", "attribute", "value"),
         [
             ({"language": "EN"}, "language", "en"),
+            ({"language": "Auto"}, "language", None),
             ({"language": "pt-BR"}, "language", "pt"),
             ({"task": "translate"}, "task", Task.TRANSLATE),
             ({"model": "large-v3"}, "model", "large-v3"),
@@ -336,7 +337,7 @@ class TestHandshake:
         echoed = parse_handshake(json.dumps({"uid": uid})).uid
         writer = SegmentWriter(echoed, window=1)
         frames = [
-            *(wire.server_ready(echoed), wire.error(echoed, "no"), wire.wait(echoed, 0.5)),
+            *(wire.server_ready(echoed, "base"), wire.error(echoed, "no"), wire.wait(echoed, 0.5)),
             *(wire.disconnect(echoed), wire.language_detected(echoed, Language("en", 0.9))),
             writer.write([segment(0, 1)], None),
         ]
@@ -386,10 +387,11 @@ class TestMessages:
 
     def test_r1_backend_is_faster_whisper(self) -> None:
         """Clients keep no transcript for a backend of any other name."""
-        assert json.loads(wire.server_ready(UID)) == {
+        assert json.loads(wire.server_ready(UID, "base")) == {
             "uid": UID,
             "message": "SERVER_READY",
             "backend": "faster_whisper",
+            "model": "base",
         }
 
     def test_r2_only_wait_and_error_have_a_status(self) -> None:
@@ -398,7 +400,7 @@ class TestMessages:
         assert wait == {"uid": UID, "status": "WAIT", "message": 9.9988}
         assert error == {"uid": UID, "status": "ERROR", "message": "no"}
         others = [
-            *(wire.server_ready(UID), wire.disconnect(UID)),
+            *(wire.server_ready(UID, "base"), wire.disconnect(UID)),
             wire.language_detected(UID, Language("en", 0.9)),
         ]
         assert all("status" not in json.loads(frame) for frame in others)

@@ -41,6 +41,7 @@ from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
 from whisperlive_hybrid.models.files import demo_model
 from whisperlive_hybrid.recording import OpenMedia, Recordings
 from whisperlive_hybrid.server.admission import doorkeeper_for
+from whisperlive_hybrid.server.app import model_names
 from whisperlive_hybrid.server.http.app import HttpMeans, build_http_app
 from whisperlive_hybrid.server.http.sockets import HttpConfig, Patience
 from whisperlive_hybrid.server.http.status import Operation
@@ -134,11 +135,11 @@ async def open_door(
     given = {"max_upload_mb": 1, "max_uploads": max_uploads, "fetch_allow": "127.0.0.1"}
     wanted = Settings.model_validate({**given, **(settings or {})})
     metrics = Metrics()
+    backend = backend or FakeBackend()
+    names = model_names(backend.capabilities.model, others, wanted)
     async with (
-        Engine(
-            backend or FakeBackend(), queue_limit=queue_limit, observer=metrics.engine
-        ) as engine,
-        ModelPool(engine, EnergyVad(), others, Room(bytes=1000, idle_s=60)) as pool,
+        Engine(backend, queue_limit=queue_limit, observer=metrics.engine) as engine,
+        ModelPool(engine, EnergyVad(), others, Room(bytes=1000, idle_s=60), names) as pool,
         door_around(engine, pool, Recordings(media), wanted, keys, metrics) as app,
     ):
         yield app, engine

@@ -123,7 +123,7 @@ def killed_in_the_middle(life: Life, talk: bytes, times: int, seed: int) -> None
     jobs = [first]
     in_the_middle = 0
     while in_the_middle < times:
-        assert len(jobs) < 3 * times, "most kills must come in the middle of a job"
+        assert len(jobs) < 3 + 2 * times, "most kills must come in the middle of a job"
         job_id = life.submit(talk)
         jobs.append(job_id)
         life.kill_at(job_id, moments.uniform(0, 0.6 * undisturbed["duration"]))
@@ -143,8 +143,11 @@ def killed_in_the_middle(life: Life, talk: bytes, times: int, seed: int) -> None
 
 
 def test_a_killed_server_goes_on_where_it_was(life: Life, talk: bytes) -> None:
-    """Nothing is lost or doubled, no stored window is read again, and every number is the same."""
-    killed_in_the_middle(life, talk, times=3, seed=1)
+    """Nothing is lost or doubled, no stored window is read again, and every number is the same.
+
+    Once here, twenty times with the marker `crash`.
+    """
+    killed_in_the_middle(life, talk, times=1, seed=1)
 
 
 @pytest.mark.crash

@@ -20,6 +20,7 @@ from whisperlive_hybrid.access.caller import Caller
 from whisperlive_hybrid.backends.fake import speak
 from whisperlive_hybrid.errors import Unauthenticated, kind_of
 from whisperlive_hybrid.server import ws
+from whisperlive_hybrid.server.live_entry import UNSERVED
 
 pytestmark = pytest.mark.anyio
 
@@ -69,6 +70,28 @@ async def test_what_is_no_key_is_answered_as_the_reference_does() -> None:
         assert refusal.value.response.body == b"Unauthorized\n"
         assert refusal.value.response.headers["WWW-Authenticate"] == "Bearer"
         assert door.live.n_clients == 0
+
+
+@pytest.mark.parametrize("path", ["/", "", "/ws", "/live/v1x?v=1", "//", "/version"])
+async def test_any_path_of_a_proxy_is_served(path: str) -> None:
+    """As by the reference: WhisperLive's clients use /, Chrome's extension also /ws."""
+    async with open_door() as door:
+        assert await status(door, path) == 101
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/realtime?intent=transcription", "/v1/listen", "//v2", "/openai/realtime"]
+)
+async def test_paths_of_other_protocols_are_not_found(path: str) -> None:
+    """With a line that says where to connect, before a key is looked at."""
+    async with guarded() as (door, _, _token):
+        with pytest.raises(InvalidStatus) as refusal:
+            async with door.client(path):
+                pass
+        assert refusal.value.response.status_code == 404
+        assert refusal.value.response.body == UNSERVED.encode()
+        kinds = {"door": "live", "kind": "not_found"}
+        assert door.metrics._registry.get_sample_value("whisperlive_errors_total", kinds) == 1.0
 
 
 async def test_only_bearer_is_echoed() -> None:

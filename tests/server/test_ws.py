@@ -5,29 +5,38 @@ import json
 import os
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 import numpy as np
 import pytest
-from held_backend import HeldBackend
+from held_backend import HeldBackend, SlowBackend
 from live_clients import PATIENCE_S, UID, LiveClient, OpenDoor, open_door
+from scraped import scrape
 from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from whisperlive_hybrid.backends.fake import Trouble, pause, speak
+from whisperlive_hybrid.backends.fake import FakeBackend, Trouble, pause, speak
 from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.model_pool import OnDemand
 from whisperlive_hybrid.server import connection, ws
 from whisperlive_hybrid.session import BACKLOG
 from whisperlive_hybrid.types import Samples
 
 pytestmark = pytest.mark.anyio
 
-READY = {"uid": UID, "message": "SERVER_READY", "backend": "faster_whisper"}
+READY = {
+    "uid": UID,
+    "message": "SERVER_READY",
+    "backend": "faster_whisper",
+    "model": "fake",
+}
 SAID = (speak([100, 200]), pause(0.8), speak([300]))
 TEXT = "w100 w200 w300"
 
@@ -67,6 +76,48 @@ class TestHandshake:
             await door.is_empty()
             assert door.live.n_clients == 0
 
+    @pytest.mark.parametrize(
+        ("asked", "answers"),
+        [("", "fake"), ("large-v3", "fake"), ("small", "small"), ("openai/whisper-small", "small")],
+    )
+    async def test_a_model_is_named_as_in_requests_for_files(
+        self, asked: str, answers: str
+    ) -> None:
+        """A known one that is not served means the server's own; the reply says which it is."""
+        backend = FakeBackend(name="small")
+        async with (
+            open_door(others=[OnDemand("small", 10, lambda: backend)]) as door,
+            door.admitted(model=asked) as client,
+        ):
+            assert client.messages[0] == {**READY, "model": answers}
+            await client.say(*SAID)
+            await client.end()
+            await client.rest()
+            assert client.text == TEXT
+        assert bool(backend.calls) == (answers == "small")
+
+    async def test_an_unknown_model_is_refused(self) -> None:
+        """With what is offered."""
+        async with open_door() as door, door.client() as client:
+            await client.greet(model="llama")
+            (message,) = await client.rest()
+            assert message["status"] == "ERROR"
+            assert "'llama'" in message["message"]
+            assert "'fake'" in message["message"]
+            await door.is_empty()
+
+    async def test_a_model_without_room_is_waited_for(self) -> None:
+        """WAIT, as for a full server."""
+        others = [OnDemand(name, 600, partial(FakeBackend, name=name)) for name in ("a", "b")]
+        async with (
+            open_door(others=others) as door,
+            door.admitted(model="a"),
+            door.client() as late,
+        ):
+            await late.greet(model="b")
+            (message,) = await late.rest()
+            assert message == {"uid": UID, "status": "WAIT", "message": 0.5}
+
     async def test_silent_client_is_let_go(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A client that never says who it is holds no slot and is sent away."""
         monkeypatch.setattr(ws, "HANDSHAKE_S", 0.01)
@@ -75,7 +126,7 @@ class TestHandshake:
             assert message["status"] == "ERROR"
             assert client.closed_with == 1000
 
-    @pytest.mark.parametrize("path", ["", "/", "/ws", "/v1/listen?token=x&language=en", "/%C3%A4"])
+    @pytest.mark.parametrize("path", ["", "/", "/ws", "/captions?token=x&language=en", "/%C3%A4"])
     async def test_any_path(self, path: str) -> None:
         """Clients connect to whatever path they were built with."""
         async with open_door() as door, door.client(path) as client:
@@ -140,6 +191,56 @@ class TestAdmission:
             lateness = 0.0
             async with door.admitted():
                 assert door.live.n_clients == 1
+
+    async def test_a_client_that_cannot_be_served_waits_before_anything_is_late(self) -> None:
+        """A third client of a model that has time for two; it gets in when one of them has left."""
+        model = SlowBackend(encode_s=0.32)
+        async with (
+            open_door(model, live_load=0.4, probes=True) as door,
+            door.admitted(),
+            door.admitted() as second,
+        ):
+            async with door.client() as third:
+                await third.greet()
+                (message,) = await third.rest()
+            assert (message["status"], message["message"]) == ("WAIT", 1)
+            assert third.closed_with == 1000
+            assert (door.engine.live_lateness_s, door.live.n_clients) == (0.0, 2)
+            assert scrape(door.metrics).total("whisperlive_refused_total", reason="capacity") == 1
+            await second.end()
+            await second.rest()
+            async with door.admitted():
+                assert door.live.n_clients == 2
+
+    async def test_a_crowd_is_judged_one_by_one(self) -> None:
+        """Also while the cost of live work is unknown: they wait for that, and no longer."""
+        answers: list[object] = []
+        all_answered = anyio.Event()
+
+        async def come() -> None:
+            async with door.client() as client:
+                await client.greet()
+                answers.append((await client.next())["message"])
+                if len(answers) == 6:
+                    all_answered.set()
+                await all_answered.wait()
+
+        model = SlowBackend(encode_s=0.32)
+        async with open_door(model, live_load=0.4, probes=True) as door:
+            with anyio.fail_after(PATIENCE_S):
+                async with anyio.create_task_group() as tasks:
+                    for _ in range(6):
+                        tasks.start_soon(come)
+        assert Counter(answers) == {"SERVER_READY": 2, 1: 4}
+
+    async def test_a_machine_too_slow_to_be_measured_admits_nobody_more(self) -> None:
+        """The first client is there; the second is told to wait."""
+        held = HeldBackend()
+        async with open_door(held, probes=True, probe_patience_s=0.0) as door, door.admitted():
+            async with door.client() as second:
+                await second.greet()
+                assert (await second.next())["status"] == "WAIT"
+            held.gate.set()
 
     @pytest.mark.parametrize("leaves", ["END", "close", "abort"])
     async def test_slot_is_free_after_a_client_left(self, leaves: str) -> None:
@@ -309,14 +410,14 @@ class TestAudio:
         self, keys: dict[str, object], encode: Callable[[Samples], bytes], size: int
     ) -> None:
         """Each format is heard, declared or recognised, in frames that tear samples apart."""
-        payload = encode(np.concatenate([speak([125, 250]), pause(0.8), speak([500])]))
+        payload = encode(np.concatenate([speak([125, 250]), pause(0.8), speak([625])]))
         async with open_door() as door, door.admitted(**keys) as client:
             for first in range(0, len(payload), size):
                 await client.socket.send(payload[first : first + size])
             await client.socket.send(b"")
             await client.end()
             await client.rest()
-            assert client.text == "w125 w250 w500"
+            assert client.text == "w125 w250 w625"
 
     async def test_raw_pcm_input(self) -> None:
         """Where the operator says so, int16 is what an undeclared stream holds."""
@@ -515,5 +616,5 @@ async def _cancel_after(event: anyio.Event, scope: anyio.CancelScope) -> None:
 def _with_negatives(samples: Samples) -> Samples:
     """As loud, but on both sides of zero, as sound is; where the fake looks it stays positive."""
     swinging = samples.copy()
-    swinging[1::64] *= -1
+    swinging[3::4] *= -1
     return swinging

@@ -24,6 +24,7 @@ from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend
 from whisperlive_hybrid.config import Settings, load_settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.model_pool import ModelPool, Room
 from whisperlive_hybrid.server import ws
 from whisperlive_hybrid.server.listening import Census, Listener, listen
 from whisperlive_hybrid.server.live_entry import LiveEntry
@@ -56,7 +57,8 @@ def no_limits() -> Meter:
 
 def door_of(engine: Engine, settings: Settings) -> LiveDoor:
     """A door that lets everybody in."""
-    return LiveDoor(LiveMeans(engine, EnergyVad(), settings, no_limits()), anybody())
+    pool = ModelPool(engine, EnergyVad(), (), Room(bytes=1, idle_s=1))
+    return LiveDoor(LiveMeans(engine, pool, EnergyVad(), settings, no_limits()), anybody())
 
 
 async def test_a_client_with_the_right_authority_is_served(tmp_path: Path) -> None:

@@ -64,11 +64,14 @@ def test_what_runs_is_told_by_labels() -> None:
 def test_the_state_is_that_of_the_scrape() -> None:
     """A gauge is set when somebody looks; a factor that is not known is no number."""
     metrics = Metrics()
-    state = State({"bulk": 7}, 0.5, 3, 32, 2, {"queued": 4}, {"demo": None, "b": 0.1})
+    factors = {"demo": None, "b": 0.1}
+    state = State({"bulk": 7}, 0.5, 3, 32, 6, 0.25, 2, {"queued": 4}, factors)
     seen = Scrape(metrics.written(state)[0].decode())
     assert seen.total("whisperlive_queue_depth", urgency="bulk") == 7
     assert seen.total("whisperlive_live_clients") == 3
     assert seen.total("whisperlive_live_clients_limit") == 32
+    assert seen.total("whisperlive_live_capacity") == 6
+    assert seen.total("whisperlive_live_load") == 0.25
     assert seen.total("whisperlive_uploads") == 2
     assert seen.total("whisperlive_jobs", status="queued") == 4
     assert seen.total("whisperlive_real_time_factor", model="b") == 0.1

@@ -16,6 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from whisperlive_hybrid.tuning import disable_telemetry
+
+disable_telemetry()  # OpenVINO reports its own import
+
 import numpy as np
 import openvino as ov
 from openvino import opset13 as op

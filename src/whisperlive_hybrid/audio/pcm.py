@@ -2,14 +2,19 @@
 
 Frames carry no header and no framing (protocol page, 1.3): a sample may be torn apart by a frame
 border, and its bytes are carried over. A client that announces no format but sends int16 is
-common; `PcmReader` recognises it, because two int16 samples read as one float32 soon make NaN
-(any small negative sample has an exponent of all ones) or an absurdly large number.
+common; `PcmReader` recognises it, because two int16 samples read as one float32 are mostly NaN
+(any small negative sample has an exponent of all ones) or absurdly large.
+
+Such numbers are not proof by themselves: a float32 client may begin with a few frames of NaN, as a
+division by a silent peak makes them. So bytes are held back until they show more than that, and
+the format once found is that of the whole stream.
 """
 
 from enum import Enum
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from whisperlive_hybrid.types import SAMPLE_RATE, Samples
 
@@ -30,17 +35,32 @@ class PcmFormat(Enum):
 _WIDTHS: Final = {PcmFormat.FLOAT32: 4, PcmFormat.INT16: 2, PcmFormat.UINT8: 1}
 
 LOUDEST_FLOAT: Final = 8.0
-"""No sane float stream exceeds it; full scale is 1."""
+"""Full scale is 1; codecs and mixers overshoot it, but no audio is eight times as loud."""
 
 QUIETEST_FLOAT: Final = 1e-6
-"""Anything quieter tells nothing: small int16 values look like it."""
+"""Anything quieter shows nothing: small int16 values look like it."""
 
 UNDECIDED_BYTES: Final = SAMPLE_RATE * 4
-"""How much leading digital silence waits for a hint at its format: 1 s of float32. More of it is
+"""How much that shows no format, as digital silence, is held back: 1 s of float32. More of it is
 passed on as silence, and the question stays open."""
 
-INSANE_SHARE: Final = 0.1
-"""Of the values that are not zero; int16 read as float32 has about a half, float32 hardly one."""
+LONGEST_DOUBT_BYTES: Final = 2 * UNDECIDED_BYTES
+"""How much is held back at most from the first number on that shows a format."""
+
+ENOUGH_EVIDENCE: Final = 400
+"""Numbers that show a format before it is believed: 25 ms of float32, 50 ms of most int16."""
+
+INT16_SHARE: Final = 0.6
+"""Of the numbers that show a format: those that show int16. In speech and noise of all levels, read
+in pieces of 16 kB as float32, it was never below 0.75; float32 has hardly one."""
+
+LARGEST_STEP: Final = 12_000
+"""From one int16 sample to the next, root mean square: with a random half, as the lower one of a
+float32 is, it is above 18,900; speech without clipping has less than 3,300."""
+
+DOUBTFUL_SHARE: Final = 0.1
+"""Of the samples of a frame: with more of them muted, its client may have declared another format
+than it sends."""
 
 
 class PcmReader:
@@ -50,41 +70,104 @@ class PcmReader:
         """`declared` is what the client announced; None to find out, with float32 the default."""
         self.format = declared
         self.is_doubtful = False
-        """Whether float32 samples were too loud to be any, and read as silence."""
+        """Whether many float32 samples of one frame were no audio, and read as silence."""
         self._pending = b""
+        self._n_int16 = 0  # numbers in `_pending` that show int16
+        self._int16_frames = 0  # frames that brought some of them
 
     def read(self, payload: bytes) -> Samples:
-        """The samples that `payload` completes; shape (n,), n may be 0."""
-        raw = self._pending + payload
-        self.format = self.format or _recognise(raw)
-        if self.format is None and len(raw) < UNDECIDED_BYTES:
-            self._pending = raw
-            return np.zeros(0, np.float32)
-        return self._whole_samples(raw)
+        """Return the samples that `payload` completes; shape (n,), n may be 0."""
+        held = len(self._pending)
+        self._pending += payload
+        if self.format is None:
+            evidence = _weigh(self._pending)
+            self._int16_frames += evidence.n_int16 > self._n_int16
+            self._n_int16 = evidence.n_int16
+            has_waited = held - evidence.start >= LONGEST_DOUBT_BYTES
+            self.format = self._decide(evidence, has_waited=has_waited)
+            if self.format is None and not has_waited:
+                return self._take(evidence.start if evidence.start >= UNDECIDED_BYTES else 0)
+            self._n_int16 = self._int16_frames = 0
+        return self._take(len(self._pending))
 
     def flush(self) -> Samples:
-        """What was still waiting for a decision; a torn last sample is no sample."""
-        return self._whole_samples(self._pending)
+        """Return what was still held back; a torn last sample is no sample."""
+        if self.format is None:
+            evidence = _weigh(self._pending)
+            is_int16 = evidence.is_enough and evidence.is_mostly_int16
+            self.format = PcmFormat.INT16 if is_int16 else PcmFormat.FLOAT32
+        return self._take(len(self._pending))
 
-    def _whole_samples(self, raw: bytes) -> Samples:
+    def _decide(self, evidence: "_Evidence", *, has_waited: bool) -> PcmFormat | None:
+        """Return the format of an undeclared stream, or None while it could still be either.
+
+        float32 is believed at once. int16 never is on the word of a single frame: it takes a
+        second one, and besides either steps as small as those of sound or the longest wait.
+        """
+        if not evidence.is_mostly_int16:
+            return PcmFormat.FLOAT32 if evidence.is_enough or (evidence.n and has_waited) else None
+        if not evidence.is_enough:
+            return None
+        if evidence.has_small_steps and (self._int16_frames > 1 or has_waited):
+            return PcmFormat.INT16
+        return PcmFormat.INT16 if self._int16_frames > 1 and has_waited else None
+
+    def _take(self, n_bytes: int) -> Samples:
+        """Return the whole samples of the first `n_bytes`, which are held no longer."""
         chosen = self.format or PcmFormat.FLOAT32
-        whole = len(raw) - len(raw) % chosen.width
-        self._pending = raw[whole:]
-        samples = _samples(raw[:whole], chosen)
+        whole = n_bytes - n_bytes % chosen.width
+        samples = _samples(self._pending[:whole], chosen)
+        self._pending = self._pending[whole:]
         if chosen is PcmFormat.FLOAT32:
-            self.is_doubtful |= _silence_what_is_no_audio(samples)
+            n_muted = mute_impossible(samples)
+            self.is_doubtful |= n_muted > DOUBTFUL_SHARE * len(samples)
         return samples
 
 
-def _recognise(raw: bytes) -> PcmFormat | None:
-    """The format of an undeclared stream, or None while it could still be either."""
-    loudness = np.abs(np.frombuffer(raw, "<f4", count=len(raw) // 4))
-    n_sane = np.count_nonzero((loudness > QUIETEST_FLOAT) & (loudness <= LOUDEST_FLOAT))
-    n_insane = np.count_nonzero(~(loudness <= LOUDEST_FLOAT))  # NaN compares false
-    if n_sane + n_insane == 0:
-        return None
-    share = n_insane / (n_sane + n_insane)
-    return PcmFormat.INT16 if share > INSANE_SHARE else PcmFormat.FLOAT32
+class _Evidence(NamedTuple):
+    """What bytes show of their format when they are read as float32."""
+
+    start: int
+    """Byte at which the first number begins that shows anything, or at which a next one would."""
+    n_float32: int
+    n_int16: int
+    has_small_steps: bool
+    """Whether the numbers that show int16 are pairs of neighbours, as in sound."""
+
+    @property
+    def n(self) -> int:
+        return self.n_float32 + self.n_int16
+
+    @property
+    def is_enough(self) -> bool:
+        return self.n >= ENOUGH_EVIDENCE
+
+    @property
+    def is_mostly_int16(self) -> bool:
+        return self.n_int16 > INT16_SHARE * self.n
+
+
+def _weigh(raw: bytes) -> _Evidence:
+    """Count the numbers that are plausible in one of the two formats only.
+
+    NaN and infinity as arithmetic makes them, whose lower half is zero, show nothing.
+    """
+    n_floats = len(raw) // 4
+    loudness = np.abs(np.frombuffer(raw, "<f4", count=n_floats))
+    pairs = np.frombuffer(raw, "<i2", count=2 * n_floats).reshape(-1, 2)
+    is_possible = loudness <= LOUDEST_FLOAT  # NaN compares false
+    shows_float32 = is_possible & (loudness > QUIETEST_FLOAT)
+    shows_int16 = ~is_possible & (pairs[:, 0] != 0)
+    shows_any = shows_float32 | shows_int16
+    start = int(shows_any.argmax()) if shows_any.any() else n_floats
+    first, second = pairs[shows_int16].astype(np.float64).T
+    return _Evidence(
+        4 * start,
+        int(np.count_nonzero(shows_float32)),
+        len(first),
+        # A constant is no sound, wherever its two halves lie.
+        len(first) > 0 and first.std() > 0 and np.square(first - second).mean() < LARGEST_STEP**2,
+    )
 
 
 def _samples(raw: bytes, pcm_format: PcmFormat) -> Samples:
@@ -95,14 +178,13 @@ def _samples(raw: bytes, pcm_format: PcmFormat) -> Samples:
     return np.frombuffer(raw, "<f4").astype(np.float32)
 
 
-def _silence_what_is_no_audio(samples: Samples) -> bool:
-    """Set what is not finite or louder than any stream to 0; whether there was much too loud.
+def mute_impossible(samples: npt.NDArray[np.floating[Any]]) -> int:
+    """Set in place what is not finite or louder than any audio to 0; return how many there were.
 
-    Such numbers would overflow in the model's features. A few of them, as a damaged stream has, are
-    no reason to doubt its format.
+    Such numbers would overflow in the model's features.
     """
-    if not len(samples) or np.abs(samples).max() <= LOUDEST_FLOAT:  # NaN compares false
-        return False
-    is_insane = ~(np.abs(samples) <= LOUDEST_FLOAT)
-    samples[is_insane] = 0
-    return bool(np.count_nonzero(is_insane) > INSANE_SHARE * len(samples))
+    if not samples.size or np.abs(samples).max() <= LOUDEST_FLOAT:  # NaN compares false
+        return 0
+    is_impossible = ~(np.abs(samples) <= LOUDEST_FLOAT)
+    samples[is_impossible] = 0
+    return int(np.count_nonzero(is_impossible))

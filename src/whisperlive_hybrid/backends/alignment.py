@@ -39,7 +39,8 @@ def token_times(
     positions: npt.NDArray[np.integer], probabilities: npt.NDArray[np.floating], work: Align
 ) -> list[TokenTime]:
     """A token lasts until the next is heard, the last until the end mark or the window's end."""
-    heard = np.minimum(positions * TIME_MARK_S, work.duration)
+    # CTranslate2's generic kernels give -1 where there is only one position.
+    heard = np.clip(positions * TIME_MARK_S, 0, work.duration)
     ends = [*heard[1:], work.duration][: len(work.tokens)]
     return [
         TokenTime(float(start), float(end), float(probability))

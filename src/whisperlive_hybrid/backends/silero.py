@@ -5,9 +5,10 @@ Measured: the probabilities are bit for bit the same however the frames are grou
 a live stream and a file of the same audio are judged alike; 1.6 ms of one core per second of audio
 in groups of 16 frames and more, 2.9 ms frame by frame.
 
-Digital silence that lasts costs nothing, since a muted client sends it for hours: the network is
-not asked, and what comes after it is judged as if the recording began there. (The state does not
-come to rest by itself: after 6 s of zeros it still judged the next onset differently each time.)
+Silence that lasts costs nothing, since a muted client sends it for hours: the network is not asked,
+and what comes after it is judged as if the recording began there. (The state does not come to rest
+by itself: after 6 s of zeros it still judged the next onset differently each time.) Silence means
+below `SILENT_PEAK`, not zeros: the speech mode of Opus decodes digital silence to noise of 2.8e-5.
 """
 
 import itertools
@@ -24,8 +25,11 @@ from whisperlive_hybrid.types import Samples
 CONTEXT: Final = 64
 """Samples of the frame before that the network sees again."""
 
+SILENT_PEAK: Final = 2.0**-14
+"""Two steps of 16-bit audio, -84 dB of full scale: dither and what lossy codecs make of zeros."""
+
 LASTING_FRAMES: Final = 64
-"""Digital silence is lasting after 2 s of it, far beyond any pause that ends an utterance."""
+"""Silence is lasting after 2 s of it, far beyond any pause that ends an utterance."""
 
 _STATE_SHAPE: Final = (1, 1, 128)
 
@@ -56,7 +60,7 @@ class VoiceStream:
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session = session
         self._rest: Samples = np.zeros(0, np.float32)
-        self._n_silent = 0  # frames of digital silence in a row
+        self._n_silent = 0  # frames of silence in a row
         self._begin()
 
     def _begin(self) -> None:
@@ -73,18 +77,22 @@ class VoiceStream:
         if n_frames == 0:
             return []
         frames = waiting[: n_frames * FRAME].reshape(n_frames, FRAME)
+        is_silent = (np.abs(frames).max(axis=1) < SILENT_PEAK).tolist()
         judged: list[float] = []
-        for is_lasting, run in itertools.groupby(frames, key=self._is_lasting):
+        start = 0
+        for is_lasting, run in itertools.groupby(is_silent, key=self._is_lasting):
+            end = start + len(list(run))
             if is_lasting:
                 self._begin()
-                judged += [0.0] * len(list(run))
+                judged += [0.0] * (end - start)
             else:
-                judged += self._judge(np.stack(list(run)))
+                judged += self._judge(frames[start:end])
+            start = end
         return judged
 
-    def _is_lasting(self, frame: Samples) -> bool:
-        """Whether this is digital silence that has lasted."""
-        self._n_silent = 0 if frame.any() else self._n_silent + 1
+    def _is_lasting(self, is_silent: bool) -> bool:
+        """Count one more frame, and return whether silence has lasted."""
+        self._n_silent = self._n_silent + 1 if is_silent else 0
         return self._n_silent > LASTING_FRAMES
 
     def _judge(self, frames: Samples) -> list[float]:

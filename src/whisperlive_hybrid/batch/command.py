@@ -41,7 +41,7 @@ def transcribe(
         ),
     ],
     formats: Annotated[
-        str, typer.Option("--format", help="txt, srt, vtt, json; several with commas.")
+        str, typer.Option("--format", help="txt (or text), srt, vtt, json; several with commas.")
     ] = OutputFormat.TXT.value,
     output_dir: Annotated[
         Path | None,
@@ -55,7 +55,7 @@ def transcribe(
         bool, typer.Option("--overwrite", help="Do again what is done already.")
     ] = False,
     language: Annotated[
-        str | None, typer.Option(help="A code such as en; detected if absent.")
+        str | None, typer.Option(help="A code such as en; auto, the default, detects it.")
     ] = None,
     task: Annotated[Task, typer.Option(help="translate is into English.")] = Task.TRANSCRIBE,
     words: Annotated[bool, typer.Option("--words", help="Measure word times (json).")] = False,

@@ -1,7 +1,7 @@
 """What a transcript is written as: the same text, byte for byte, whoever made it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -20,6 +20,9 @@ class OutputFormat(Enum):
     VTT = "vtt"
     JSON = "json"
 
+
+_ALIASES: Final = {"text": OutputFormat.TXT.value}
+"""The HTTP API's name for the same format; its files are NAME.txt all the same."""
 
 BODIES: Final = {
     OutputFormat.TXT: ResponseFormat.TEXT,
@@ -75,12 +78,11 @@ def pretty(body: object) -> str:
 
 
 def named_formats(names: str) -> tuple[OutputFormat, ...]:
-    """Formats from their names with commas between; raises `ValueError` if one, or all, is none."""
+    """Return the formats of a list with commas, each once.
+
+    Raises `ValueError` for an empty list and for an unknown name.
+    """
     asked = [part.strip().lower() for part in names.split(",") if part.strip()]
     if not asked:
         raise ValueError("no format is named")
-    return _each_once([OutputFormat(name) for name in asked])
-
-
-def _each_once(formats: Sequence[OutputFormat]) -> tuple[OutputFormat, ...]:
-    return tuple(dict.fromkeys(formats))
+    return tuple(dict.fromkeys(OutputFormat(_ALIASES.get(name, name)) for name in asked))

@@ -44,6 +44,7 @@ async def serving(
     environment = {
         "WHISPERLIVE_LOG_LEVEL": "warning",
         "WHISPERLIVE_MAX_CLIENTS": "10000",
+        "WHISPERLIVE_LIVE_LOAD": "10000",  # what it holds is to be found out, not estimated
         "WHISPERLIVE_CONNECTIONS_PER_ADDRESS": "10000",  # all streams come from here
     }
     # Its own directory: the user's server may be running, and has jobs in the usual one.

@@ -25,6 +25,12 @@ import anyio.to_thread
 import structlog
 
 from whisperlive_hybrid.backends.base import Backend, Capabilities
+from whisperlive_hybrid.engine.capacity import (
+    DEFAULT_LIVE_LOAD,
+    LiveCapacity,
+    LiveEstimate,
+    Room,
+)
 from whisperlive_hybrid.engine.decoder import Decoder
 from whisperlive_hybrid.engine.job import ReadingJob
 from whisperlive_hybrid.engine.observer import NOBODY, Asked, Mark, ModelCall, Observer, Part
@@ -56,11 +62,23 @@ class _Call:
     """The observer's."""
     queued_at: float
     """Since when `step` has waited, on the monotonic clock."""
+    is_rehearsal: bool = False
+    """Read for its cost alone: no observer sees it."""
+    spent_s: float = 0.0
+    """Its part of the calls that it was in."""
+    was_alone: bool = False
+    """In one of them, other workers had nothing to do."""
 
     @property
     def number(self) -> int:
         """The number of its job."""
         return self.step.item.job
+
+    @property
+    def was_read(self) -> bool:
+        """Whether the answer is there and is a reading."""
+        answer = self.answer
+        return answer.done() and not answer.cancelled() and answer.exception() is None
 
 
 class Engine:
@@ -70,13 +88,22 @@ class Engine:
     """
 
     def __init__(
-        self, backend: Backend, *, queue_limit: int = 256, observer: Observer = NOBODY
+        self,
+        backend: Backend,
+        *,
+        queue_limit: int = 256,
+        live_load: float = DEFAULT_LIVE_LOAD,
+        observer: Observer = NOBODY,
     ) -> None:
-        """`queue_limit` bounds the windows of files that wait or run."""
+        """`queue_limit` bounds the windows of files that wait or run.
+
+        `live_load` is the share of the workers' time that live streams may need together.
+        """
         self._backend = backend
         self._observer = observer
         self._scheduler = Scheduler(workers=self.capabilities.workers, limit=queue_limit)
-        self._changed = threading.Condition()  # guards all below, and the scheduler
+        self._capacity = LiveCapacity(self.capabilities.workers, live_load)
+        self._changed = threading.Condition()  # guards all below, the scheduler and the capacity
         self._calls: dict[int, _Call] = {}
         self._running: Counter[str] = Counter()  # calls that run, by the name of their model
         self._tally = ContextTally()
@@ -136,16 +163,43 @@ class Engine:
         with self._changed:
             return self._scheduler.lateness(time.monotonic())
 
+    @property
+    def live_room(self) -> Room:
+        """Whether one more live stream can be served within the bounds."""
+        with self._changed:
+            return self._capacity.room(time.monotonic())
+
+    @property
+    def update_interval_s(self) -> float:
+        """Seconds of new speech that a live stream lets pass before its next update."""
+        with self._changed:
+            return self._capacity.update_interval(time.monotonic())
+
+    def live_estimate(self, most: int) -> LiveEstimate:
+        """The load of the live streams, and how many fit, of `most` that may be open."""
+        with self._changed:
+            return self._capacity.estimate(time.monotonic(), most)
+
     @contextmanager
-    def live_stream(self) -> Iterator[None]:
-        """While inside, a live stream is open: files leave a worker free for it."""
+    def live_stream(self) -> Iterator[Callable[[float], None]]:
+        """While inside, a live stream is open: it has a place, and files leave a worker free.
+
+        To be called with the seconds of speech that have come in, whenever some have.
+        """
         with self._changed:
             self._scheduler.live_streams += 1
+            speech = self._capacity.open(time.monotonic())
+
+        def hear(seconds: float) -> None:
+            with self._changed:
+                speech.hear(seconds, time.monotonic())
+
         try:
-            yield
+            yield hear
         finally:
             with self._changed:
                 self._scheduler.live_streams -= 1
+                self._capacity.close(speech)
                 self._changed.notify_all()
 
     async def decode(
@@ -158,6 +212,13 @@ class Engine:
     ) -> Reading:
         """Read one window with the engine's own model; see `Decoder`."""
         return await self._read(self._backend, window, options, urgency, continues=continues)
+
+    async def rehearse(self, window: Window, options: DecodeOptions, urgency: Urgency) -> None:
+        """Read a window to learn what such work costs now; raises as `decode` does."""
+        able = self.capabilities
+        able.check(options)
+        job = ReadingJob(window, options, able, self._backend.vocabulary)
+        await self._ran(self._backend, job, urgency, None, audio_s=window.duration, rehearses=True)
 
     @asynccontextmanager
     async def host(self, backend: Backend) -> AsyncIterator[Decoder]:
@@ -186,7 +247,9 @@ class Engine:
         mark = self._observer.asked(asked)
         try:
             job = ReadingJob(window, options, backend.capabilities, backend.vocabulary)
-            reading = await self._ran(backend, job, urgency, mark, continues=continues)
+            reading = await self._ran(
+                backend, job, urgency, mark, audio_s=window.duration, continues=continues
+            )
         except BaseException as error:
             if isinstance(error, BackendFailed):  # here, the caller's ids are on the line
                 log.exception("the model failed on a window", model=asked.model)
@@ -196,13 +259,21 @@ class Engine:
         return reading
 
     async def _ran(
-        self, backend: Backend, job: ReadingJob, urgency: Urgency, mark: Mark, *, continues: bool
+        self,
+        backend: Backend,
+        job: ReadingJob,
+        urgency: Urgency,
+        mark: Mark,
+        *,
+        audio_s: float,
+        continues: bool = False,
+        rehearses: bool = False,
     ) -> Reading:
         """Hand a job in and wait for its answer."""
         loop = asyncio.get_running_loop()
         number, now = next(self._numbers), time.monotonic()
         first = step(backend, job, job.first(), number, urgency, now + PATIENCE_S[urgency])
-        call = _Call(first, loop.create_future(), loop, mark, now)
+        call = _Call(first, loop.create_future(), loop, mark, now, rehearses)
         with self._changed:
             if self._draining:
                 raise Draining
@@ -212,7 +283,7 @@ class Engine:
         try:
             return await call.answer
         finally:
-            self._forget(number)
+            self._forget(call, audio_s)
 
     async def drain(self, timeout_s: float) -> bool:
         """Take no new work and wait for what was admitted; return whether all of it was done."""
@@ -237,10 +308,16 @@ class Engine:
                 self._changed.wait()
         backend.close()
 
-    def _forget(self, number: int) -> None:
+    def _forget(self, call: _Call, audio_s: float) -> None:
         with self._changed:
-            self._scheduler.end(number)
-            self._calls.pop(number, None)
+            self._scheduler.end(call.number)
+            self._calls.pop(call.number, None)
+            if call.is_rehearsal or not call.was_alone:
+                urgency, now = call.step.item.urgency, time.monotonic()
+                if call.was_read:
+                    self._capacity.learn(urgency, call.spent_s, audio_s, now)
+                else:
+                    self._capacity.waste(urgency, call.spent_s, now)
 
     def _work(self) -> None:
         """The life of a worker thread."""
@@ -249,11 +326,13 @@ class Engine:
             started = time.monotonic()
             results = outcomes(batch)
             ended = time.monotonic()
-            self._observer.called(_model_call(calls, started, ended))
+            if seen := [call for call in calls if not call.is_rehearsal]:
+                self._observer.called(_model_call(seen, started, ended))
             with self._changed:
                 self._running[_model(calls)] -= 1
                 self._scheduler.ran([each.item for each in batch], ended - started)
                 for call, outcome in zip(calls, results, strict=True):
+                    self._charge(call, (ended - started) / len(calls), ended)
                     self._advance(call, outcome)
                 self._changed.notify_all()
 
@@ -263,10 +342,18 @@ class Engine:
             while not self._stopping:
                 if batch := self._scheduler.take(time.monotonic()):
                     calls = [self._calls[item.job] for item in batch]
+                    for call in calls:
+                        call.was_alone |= not self._scheduler.is_busy
                     self._running[_model(calls)] += 1
                     return calls
                 self._changed.wait()
             return []
+
+    def _charge(self, call: _Call, seconds: float, now: float) -> None:
+        """Book a window's part of a call; where its caller has gone, for nothing."""
+        call.spent_s += seconds
+        if call.number not in self._calls and not call.was_alone:
+            self._capacity.waste(call.step.item.urgency, seconds, now)
 
     def _advance(self, call: _Call, outcome: Outcome) -> None:
         """Answer the caller, or queue what comes next for its job."""

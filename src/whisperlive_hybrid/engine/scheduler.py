@@ -82,6 +82,11 @@ class Scheduler:
         return len(self._admitted)
 
     @property
+    def is_busy(self) -> bool:
+        """Whether every worker runs a call."""
+        return self._busy >= self._workers
+
+    @property
     def is_full(self) -> bool:
         """Whether `admit` refuses what begins."""
         return self._n_files >= self._limit

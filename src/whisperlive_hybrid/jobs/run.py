@@ -38,7 +38,7 @@ class Models(Protocol):
     def names(self) -> ModelNames:
         """What they are called."""
 
-    def lease(self, name: str) -> AbstractAsyncContextManager[Transcriber]:
+    def lease(self, name: str, account: str) -> AbstractAsyncContextManager[Transcriber]:
         """A transcriber whose model stays while inside; raises `Overloaded`."""
 
 
@@ -182,7 +182,8 @@ class _SourceRun:
         booking = self._booking_after(memory)
         try:
             with await store.opened(self._source) as file:
-                async with self._means.models.lease(job.request.audio.model) as transcriber:
+                lease = self._means.models.lease(job.request.audio.model, job.account)
+                async with lease as transcriber:
                     transcript = await self._means.recordings.transcript(
                         file, transcriber, self._plan, self._listener(booking), memory
                     )

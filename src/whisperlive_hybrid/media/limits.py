@@ -39,10 +39,34 @@ def empty() -> BadAudio:
     return BadAudio("The audio file is empty.", param="file")
 
 
-def undecodable() -> BadAudio:
-    """Say, in the words of the OpenAI API, that nothing could be made of the bytes."""
+def undecodable(begins_like: str | None = None) -> BadAudio:
+    """Say, in the words of the OpenAI API, that nothing could be made of the bytes.
+
+    `begins_like` is the format that their first ones promise.
+    """
+    message = "The audio file could not be decoded or its format is not supported."
+    if begins_like is not None:
+        message += (
+            f" It begins like {begins_like} but cannot be read: it was probably cut off or damaged."
+        )
+    return BadAudio(message, param="file")
+
+
+def cut_off() -> BadAudio:
+    """Say that the end of an MP4 is missing, and with it the index."""
     return BadAudio(
-        "The audio file could not be decoded or its format is not supported.", param="file"
+        "The file was cut off, or its recording was never finished: its index (moov), without "
+        "which an MP4, M4A, MOV or 3GP file cannot be read, is missing. Send the whole file.",
+        param="file",
+        code="audio_incomplete",
+    )
+
+
+def out_of_scale() -> BadAudio:
+    """Say that floats were stored in the scale of integers: all of it would be silence."""
+    return _refused(
+        "Most samples of the file are far beyond full scale. "
+        "Samples that are stored as floats must lie between -1 and 1."
     )
 
 

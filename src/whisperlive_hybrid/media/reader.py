@@ -16,7 +16,6 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Discard
 
-from whisperlive_hybrid.errors import BadAudio
 from whisperlive_hybrid.media.clock import placed
 from whisperlive_hybrid.media.limits import MediaLimits, check_shape, too_long, undecodable
 from whisperlive_hybrid.media.samples import frames, resampled
@@ -62,7 +61,7 @@ def open_audio(file: BinaryIO, limits: MediaLimits = _DEFAULT_LIMITS) -> "AudioR
             source, mode="r", options=_OPEN_OPTIONS, metadata_errors="replace", io_open=_refuse
         )
         try:
-            stream = _first_audio_stream(container)
+            stream = _first_audio_stream(container, source)
             _open_decoder(stream.codec_context, limits)
         except BaseException:
             container.close()
@@ -97,14 +96,15 @@ class AudioReader:
         self._one_at_a_time = threading.Lock()
 
     def blocks(self) -> Iterator[npt.NDArray[np.float32]]:
-        """Yield (n,) float32 blocks, 0 < n <= 16,000, mono, 16 kHz, every value finite.
+        """Yield (n,) float32 blocks, 0 < n <= 16,000, mono, 16 kHz, every value within ±8.
 
-        Non-finite values become 0; nothing is clipped, and a lossy codec may overshoot 1.0. A
-        damaged packet is left out, and a file that breaks off gives what it has. Where the
-        container's time stamps say that nothing is there, there is silence. Raises BadAudio
-        if nothing at all could be decoded, if the audio is longer or takes longer than the
-        limits, or if it changes to a sample rate or channel count that we refuse; raises what
-        the file object raised. A second call goes on where the first one stopped.
+        What is not finite or louder than that becomes 0 (`audio.pcm.LOUDEST_FLOAT`); nothing is
+        clipped, and a lossy codec may overshoot 1.0. A damaged packet is left out, and a file that
+        breaks off gives what it has. Where the container's time stamps say that nothing is there,
+        there is silence. Raises BadAudio if nothing at all could be decoded, if most floats of a
+        file are beyond ±8, if the audio is longer or takes longer than the limits, or if it changes
+        to a sample rate or channel count that we refuse; raises what the file object raised. A
+        second call goes on where the first one stopped.
         """
         while (block := self._next_block()) is not None:
             yield block
@@ -155,9 +155,9 @@ def _refuse(*_wanted: object) -> BinaryIO:
     raise undecodable()
 
 
-def _first_audio_stream(container: InputContainer) -> AudioStream:
+def _first_audio_stream(container: InputContainer, source: Source) -> AudioStream:
     if not container.streams.audio:
-        raise BadAudio("The file has no audio stream.", param="file")
+        raise source.without_audio()
     chosen = container.streams.audio[0]
     for stream in container.streams:
         if stream is not chosen:

@@ -13,24 +13,37 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 
+from whisperlive_hybrid.audio.pcm import mute_impossible
 from whisperlive_hybrid.media.clock import Placed
-from whisperlive_hybrid.media.limits import MediaLimits, check_shape, undecodable
+from whisperlive_hybrid.media.limits import MediaLimits, check_shape, out_of_scale
 from whisperlive_hybrid.media.source import Source
 from whisperlive_hybrid.types import SAMPLE_RATE
 
 
 def frames(container: InputContainer, stream: AudioStream, source: Source) -> Iterator[AudioFrame]:
     """Decode what can be decoded, and raise BadAudio if that is nothing."""
-    decoded = 0
+    decoded, too_loud = 0, 0.0
+    # Of these the file holds the numbers themselves, so that they can be anything. They are muted
+    # before the resampler spreads them over their neighbours.
+    holds_floats = stream.codec_context.name.startswith("pcm_f")
     for packet in _packets(container, stream):
         source.check_time()
         for frame in _decoded(stream.codec_context, packet):
             decoded += frame.samples
             if frame.samples:
                 source.found_audio()
+                if holds_floats:
+                    channels = frame.layout.nb_channels
+                    dtype = np.dtype(f"f{frame.format.bytes}")
+                    plane = memoryview(frame.planes[0])  # the only one: they are interleaved
+                    numbers = np.frombuffer(plane, dtype, count=frame.samples * channels)
+                    not_numbers = numbers.size - np.count_nonzero(np.isfinite(numbers))
+                    too_loud += (mute_impossible(numbers) - not_numbers) / channels
                 yield frame
     if not decoded:
-        raise undecodable()
+        raise source.undecodable()
+    if too_loud > decoded / 2:
+        raise out_of_scale()
 
 
 def _packets(
@@ -107,7 +120,9 @@ def _mixed(alike: Iterable[Placed]) -> Iterator[npt.NDArray[np.float32]]:
     frames = (_untimed(frame) for _, frame in alike)
     for frame in itertools.chain(frames, (None,)):
         for block in resampler.resample(frame):
-            yield _finite(block)
+            samples: npt.NDArray[np.float32] = block.to_ndarray()[0].astype(np.float32, copy=False)
+            mute_impossible(samples)  # a lossy codec makes anything of damaged bytes
+            yield samples
 
 
 def _untimed(frame: AudioFrame) -> AudioFrame:
@@ -115,9 +130,3 @@ def _untimed(frame: AudioFrame) -> AudioFrame:
     frame.pts = None
     frame.time_base = Fraction(1, frame.sample_rate)
     return frame
-
-
-def _finite(block: AudioFrame) -> npt.NDArray[np.float32]:
-    samples: npt.NDArray[np.float32] = block.to_ndarray()[0].astype(np.float32, copy=False)
-    samples[~np.isfinite(samples)] = 0.0
-    return samples

@@ -8,7 +8,9 @@ from typing import BinaryIO
 
 import av
 
-from whisperlive_hybrid.media.limits import empty, no_progress, too_slow, undecodable
+from whisperlive_hybrid.errors import BadAudio
+from whisperlive_hybrid.media.diagnosis import diagnose, lacks_index
+from whisperlive_hybrid.media.limits import cut_off, empty, no_progress, too_slow, undecodable
 
 # What PyAV raises, besides its own errors, when bytes make no sense. Failures of the caller's file
 # never pass through PyAV (see Source), so none of these can be one.
@@ -49,12 +51,25 @@ class Source:
             if self._failure is not None:
                 raise self._failure from error
             if isinstance(error, _FOREIGN):
-                raise undecodable() from error
+                raise self.undecodable() from error
             raise
         finally:
             self._worked_s += time.monotonic() - self._started
         if self._failure is not None:
             raise self._failure
+
+    def undecodable(self) -> BadAudio:
+        """Return the refusal of a file from which no audio came; reads the file once more."""
+        return diagnose(self._file, self._size) if self._seekable else undecodable()
+
+    def without_audio(self) -> BadAudio:
+        """Return the refusal of a file in which libav found no audio stream.
+
+        The description of the streams stands in the index, which may end before the sound's.
+        """
+        if self._seekable and lacks_index(self._file, self._size):
+            return cut_off()
+        return BadAudio("The file has no audio stream.", param="file")
 
     def check_time(self) -> None:
         """Raise BadAudio when the work, or that since the last sample, took longer than it may."""

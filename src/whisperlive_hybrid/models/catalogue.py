@@ -252,6 +252,10 @@ def _names(model: KnownModel) -> Iterator[str]:
         yield f"faster-whisper-{name}"
         for owner in OWNERS:
             yield from (f"{owner}/whisper-{name}", f"{owner}/faster-whisper-{name}")
+            yield f"{owner}/faster-whisper-{name}-ct2"
 
 
 _BY_NAME: Final = {spelling: model for model in CATALOGUE for spelling in _names(model)}
+
+SPELLINGS: Final = {spelling: model.name for spelling, model in _BY_NAME.items()}
+"""Every name by which a model of the catalogue is known, in lower case, and its short name."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.languages import LANGUAGES, language_code
+from whisperlive_hybrid.languages import LANGUAGES, is_detection, language_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Form:
     def language(self, name: str = "language") -> str | None:
         """Whisper's code of a language given by code, region or English name; None to detect it."""
         value = self.one(name)
-        return None if value is None else known_language(value, name)
+        return None if value is None or is_detection(value) else known_language(value, name)
 
 
 def number(name: str, value: object, low: float, high: float) -> float:
@@ -121,8 +121,8 @@ def known_language(written: str, name: str) -> str:
     code = language_code(written)
     if code is None:
         raise BadRequest(
-            f"Unknown language {written[:80]!r}; give an English name such as 'german' or one of "
-            f"the codes {', '.join(LANGUAGES)}.",
+            f"Unknown language {written[:80]!r}; give 'auto', an English name such as 'german' or "
+            f"one of the codes {', '.join(LANGUAGES)}.",
             param=name,
             code="invalid_value",
         )

@@ -65,8 +65,8 @@ def _wish(form: Form, models: ModelNames) -> LegacyRequest:
     return LegacyRequest(model, DecodeOptions(language=form.language(), task=Task(task)))
 
 
-def answer(recording: Recording, used: DecodeOptions) -> Json:
-    """The documented body; `used` are the options in effect."""
+def answer(recording: Recording, used: DecodeOptions, model: str) -> Json:
+    """The documented body; `used` are the options in effect, and `model` is the one that ran."""
     options = asdict(used) | {"task": used.task.value}
     del options["is_guess"]  # of live updates only
     return {
@@ -77,6 +77,7 @@ def answer(recording: Recording, used: DecodeOptions) -> Json:
             "language_probability": recording.language.probability,
             "duration": round(recording.duration, 3),
             "duration_after_vad": round(recording.speech, 3),
+            "model": model,
             "transcription_options": options,
         },
         "filename": recording.filename,

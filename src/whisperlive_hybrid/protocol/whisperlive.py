@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from whisperlive_hybrid.audio.pcm import PcmFormat
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.languages import language_code
+from whisperlive_hybrid.languages import is_detection, language_code
 from whisperlive_hybrid.protocol.json_text import BadJson, has_half_characters, read_json
 from whisperlive_hybrid.protocol.vad_parameters import vad_options
 from whisperlive_hybrid.speech.regions import VadOptions
@@ -57,7 +57,7 @@ class Handshake:
     language: str | None = None
     task: Task = Task.TRANSCRIBE
     model: str = ""
-    """A wish; the server has one model for everybody."""
+    """As clients spell it; empty where they name none."""
     vad: VadOptions = field(default_factory=VadOptions)
     audio_format: PcmFormat | None = None
     """None where the client did not say."""
@@ -130,9 +130,10 @@ def error(uid: object, message: str) -> str:
     return json.dumps({"uid": uid, "status": "ERROR", "message": message})
 
 
-def server_ready(uid: object) -> str:
-    """The model is ready (R1)."""
-    return json.dumps({"uid": uid, "message": "SERVER_READY", "backend": "faster_whisper"})
+def server_ready(uid: object, model: str) -> str:
+    """Say that audio may come (R1), and which model reads it; known clients ignore the latter."""
+    ready = {"uid": uid, "message": "SERVER_READY", "backend": "faster_whisper", "model": model}
+    return json.dumps(ready)
 
 
 def language_detected(uid: object, language: Language) -> str:
@@ -275,12 +276,12 @@ def _handshake(uid: object, message: Mapping[str, Any]) -> Handshake:
 
 def _language(message: Mapping[str, Any]) -> str | None:
     written = _text(message, "language")
-    if not written:
+    if is_detection(written):
         return None
     code = language_code(written)
     if code is None:
         raise BadRequest(
-            f"Unknown language {short_repr(written)}; use a code such as 'en', or null."
+            f"Unknown language {short_repr(written)}; use a code such as 'en', 'auto' or null."
         )
     return code
 

@@ -7,8 +7,12 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.resources import files
+from io import BytesIO
 
 import anyio
+import anyio.to_thread
+import numpy as np
 import structlog
 import uvicorn
 from anyio.abc import TaskStatus
@@ -27,10 +31,13 @@ from whisperlive_hybrid.fetch.fetcher import open_fetcher
 from whisperlive_hybrid.jobs.board import JobBoard
 from whisperlive_hybrid.jobs.jobs import open_jobs
 from whisperlive_hybrid.jobs.run import Means
+from whisperlive_hybrid.live_probe import LiveProbe
 from whisperlive_hybrid.media import MediaLimits, open_audio
 from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
+from whisperlive_hybrid.models.catalogue import SPELLINGS
 from whisperlive_hybrid.models.formats import format_for
 from whisperlive_hybrid.models.store import ModelStore, OnProgress, ignore_progress
+from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.recording import Recordings
 from whisperlive_hybrid.server.admission import doorkeeper_for, tell_risks
 from whisperlive_hybrid.server.descriptors import most_connections, raise_limit
@@ -52,6 +59,7 @@ from whisperlive_hybrid.telemetry.metrics import Metrics
 from whisperlive_hybrid.telemetry.opening import open_tracing
 from whisperlive_hybrid.telemetry.text_log import TextLog
 from whisperlive_hybrid.telemetry.tracing import Tracing
+from whisperlive_hybrid.types import Samples
 
 log = structlog.get_logger(__name__)
 
@@ -99,9 +107,15 @@ async def serve(
         tell_risks(settings, doorkeeper)
         accounts = await stack.enter_async_context(open_accounts(settings, access.names))
         engine = await stack.enter_async_context(
-            Engine(backend, queue_limit=settings.queue_limit, observer=observer)
+            Engine(
+                backend,
+                queue_limit=settings.queue_limit,
+                live_load=settings.live_load,
+                observer=observer,
+            )
         )
-        pool = await stack.enter_async_context(ModelPool(engine, detector, others, room))
+        names = model_names(engine.capabilities.model, others, settings)
+        pool = await stack.enter_async_context(ModelPool(engine, detector, others, room, names))
         fetcher = await stack.enter_async_context(open_fetcher(settings))
         means = Means(
             store,
@@ -115,8 +129,18 @@ async def serve(
         )
         operation = Operation(metrics, tracing.tracer, store.counts)
         entry = LiveEntry(doorkeeper, Pages.of_live(settings), metrics.doors)
+        probe = LiveProbe(engine, await anyio.to_thread.run_sync(_sample_speech))
         live = LiveDoor(
-            LiveMeans(engine, detector, settings, accounts.meter, metrics.doors, tracing.tracer),
+            LiveMeans(
+                engine,
+                pool,
+                detector,
+                settings,
+                accounts.meter,
+                metrics.doors,
+                tracing.tracer,
+                probe.refresh,
+            ),
             entry,
         )
         jobs = await open_jobs(means, settings)
@@ -152,6 +176,7 @@ async def serve(
             tasks.start_soon(accounts.bookkeeper.run)
             tasks.start_soon(live.heed_revocations)
             tasks.start_soon(keep_small)
+            tasks.start_soon(probe.run)
             await tasks.start(_stop_on_signal, stop)
             on_open(OpenDoors(live_port, http_port, engine.capabilities))
             await stop.wait()
@@ -160,19 +185,48 @@ async def serve(
             tasks.cancel_scope.cancel()
 
 
+def model_names(first: str, others: Sequence[OnDemand], settings: Settings) -> ModelNames:
+    """Return which names requests may use, and what they mean."""
+    offered = tuple(model.name for model in others)
+    return ModelNames(first, offered, SPELLINGS, settings.strict_models)
+
+
 def models_on_demand(
     settings: Settings, on_progress: OnProgress = ignore_progress
 ) -> list[OnDemand]:
-    """The operator's other models, found or downloaded now, loaded when a request names them.
+    """Find the models besides the first, which are loaded when a request names them.
 
-    Raises `ModelUnavailable` for one that is not to be had.
+    The operator's list is found or downloaded now; without one, these are the known models on this
+    machine that fit into the budget. Raises `ModelUnavailable` for one of the list that cannot be
+    had.
     """
     form = format_for(settings.backend)
     store = ModelStore(settings.models_dir)
-    found = [store.get(name, form, on_progress=on_progress) for name in settings.models_on_demand]
+    if settings.models:
+        names = settings.models_on_demand
+        found = [store.get(name, form, on_progress=on_progress) for name in names]
+    elif settings.backend == "fake":
+        return []
+    else:
+        first = SPELLINGS.get(settings.model.lower(), settings.model)
+        names = tuple(
+            model.name
+            for model in store.local()
+            if model.form is form and model.name in SPELLINGS and model.name != first
+        )
+        local = [store.find(name, form) for name in names]
+        found = [files for files in local if files and files.size <= settings.models_bytes]
     return [
         OnDemand(files.name, files.size, partial(load_backend, settings, files)) for files in found
     ]
+
+
+def _sample_speech() -> Samples:
+    """Return the samples of the English clip that ships with the package."""
+    clip = files("whisperlive_hybrid") / "assets" / "samples" / "en.flac"
+    with open_audio(BytesIO(clip.read_bytes())) as audio:
+        samples: Samples = np.concatenate(list(audio.blocks()))
+        return samples
 
 
 def _observers(metrics: Metrics, tracing: Tracing, settings: Settings) -> Observer:

@@ -1,5 +1,6 @@
 """Who comes in through the live door: decided at the upgrade, before there is a WebSocket."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,13 +15,23 @@ from websockets.typing import Subprotocol
 from whisperlive_hybrid.access.caller import Caller
 from whisperlive_hybrid.access.doorkeeper import Doorkeeper
 from whisperlive_hybrid.access.pages import Pages
-from whisperlive_hybrid.errors import Forbidden, Unauthenticated
+from whisperlive_hybrid.errors import Forbidden, NotFound, Unauthenticated
 from whisperlive_hybrid.server import credentials
 from whisperlive_hybrid.server.connection import BoundedConnection, session_id
 from whisperlive_hybrid.telemetry.door_metrics import Door, DoorMetrics
 
 UNAUTHORIZED: Final = "Unauthorized\n"
 """The reference's body."""
+
+UNSERVED: Final = (
+    "No WebSocket is served at this path. WhisperLive clients connect to '/'; the OpenAI API and "
+    "jobs are at the HTTP port.\n"
+)
+
+_OTHER_API: Final = re.compile(r"/*/(openai|v[0-9]+)(/.*)?")
+"""Paths of other live protocols, such as OpenAI's /v1/realtime and Deepgram's /v1/listen.
+
+Any other path is served, since proxies put WhisperLive behind paths of their own."""
 
 _BEARER: Final = Subprotocol(credentials.BEARER)
 
@@ -47,6 +58,9 @@ class LiveEntry:
         headers = request.headers
         try:
             self.pages.check(headers.get_all("Origin"), headers.get_all("Host"))
+            if _OTHER_API.fullmatch(request.path.partition("?")[0]):
+                self._note("path refused", NotFound(UNSERVED.rstrip()), connection, request)
+                return connection.respond(HTTPStatus.NOT_FOUND, UNSERVED)
             connection.caller = self._caller(connection, request)
         except Forbidden as error:
             self._note("page refused", error, connection, request)
@@ -65,7 +79,7 @@ class LiveEntry:
     def _note(
         self,
         event: str,
-        error: Forbidden | Unauthenticated,
+        error: Forbidden | NotFound | Unauthenticated,
         connection: ServerConnection,
         request: Request,
     ) -> None:

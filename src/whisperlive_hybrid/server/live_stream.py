@@ -1,5 +1,6 @@
 """A live stream: an admitted client, from SERVER_READY to the last of its text."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,8 +13,10 @@ from whisperlive_hybrid.access.usage import Usage
 from whisperlive_hybrid.audio.pcm import PcmFormat, PcmReader
 from whisperlive_hybrid.captions import Gap, LanguageFound, Text
 from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.engine.decoder import Decoder
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
+from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.protocol import whisperlive as wire
 from whisperlive_hybrid.server.connection import Client, send, session_id
 from whisperlive_hybrid.server.stream_report import Ending, StreamReport
@@ -32,16 +35,24 @@ _DOUBTFUL: Final = "the audio is not float32 in [-1, 1]: its client should say a
 log = structlog.get_logger(__name__)
 
 
+async def believe_costs() -> bool:
+    """Measure nothing: the costs that the engine knows are as good as new."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class LiveMeans:
     """What all live streams share."""
 
     engine: Engine
+    pool: ModelPool
     detector: VoiceDetector
     settings: Settings
     meter: Meter
     metrics: DoorMetrics = field(default_factory=lambda: Metrics().doors)
     tracer: Tracer = NO_TRACER
+    refresh_costs: Callable[[], Awaitable[bool]] = believe_costs
+    """Measures what live work costs now; false if that took too long."""
 
 
 class LiveStream:
@@ -53,8 +64,13 @@ class LiveStream:
         socket: ServerConnection,
         handshake: wire.Handshake,
         client: Client,
+        decoder: Decoder,
+        report_speech: Callable[[float], None],
     ) -> None:
+        """`report_speech` is called with the seconds of speech in each frame."""
         self._means = means
+        self._decoder = decoder
+        self._report_speech = report_speech
         self._socket = socket
         self._handshake = handshake
         self._client = client
@@ -64,7 +80,13 @@ class LiveStream:
     async def run(self) -> int:
         """Hear the client out; return the code to close with."""
         handshake = self._handshake
-        log.info("client admitted", language=handshake.language, task=handshake.task.value)
+        log.info(
+            "client admitted",
+            language=handshake.language,
+            task=handshake.task.value,
+            asked_model=handshake.model,
+            model=self._decoder.capabilities.model,
+        )
         if handshake.not_yet:
             log.warning("not supported yet and left out", keys=handshake.not_yet)
         with self._report as report:
@@ -98,12 +120,19 @@ class LiveStream:
                 case Gap():
                     self._report.gap(news)
 
-        means, options = self._means, _live_options(self._handshake)
+        means, decoder = self._means, self._decoder
+        options = _live_options(self._handshake)
         async with anyio.create_task_group() as tasks:
             session = LiveSession(
-                means.engine, means.detector, options, publish, tasks, self._report
+                decoder,
+                means.detector,
+                options,
+                publish,
+                tasks,
+                self._report,
+                lambda: means.engine.update_interval_s,
             )
-            await self._send(wire.server_ready(uid))
+            await self._send(wire.server_ready(uid, decoder.capabilities.model))
             tasks.start_soon(self._listen, session)
             await session.run()
         if self._fault is not None:
@@ -137,6 +166,8 @@ class LiveStream:
         """Feed the session, and book it; a client that has used up its day is heard out."""
         self._report.heard(len(samples))
         await session.hear(samples)
+        if session.is_in_speech:
+            self._report_speech(len(samples) / SAMPLE_RATE)
         meter, caller = self._means.meter, self._client.caller
         meter.add(caller.account, Usage(live_s=len(samples) / SAMPLE_RATE))
         if not meter.has_audio_left(caller):

@@ -12,7 +12,8 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from whisperlive_hybrid.access.caller import Caller
-from whisperlive_hybrid.errors import LimitReached
+from whisperlive_hybrid.engine.capacity import Room
+from whisperlive_hybrid.errors import BadRequest, NotFound, Overloaded
 from whisperlive_hybrid.protocol import whisperlive as wire
 from whisperlive_hybrid.server.connection import (
     CLOSE_S,
@@ -46,7 +47,7 @@ TOO_LATE_S: Final = 1.0
 """Lateness of the finals of others at which nobody more is admitted."""
 
 RECOVERY_MINUTES: Final = 1
-"""When to try again then."""
+"""When to try again then, or when there was no capacity."""
 
 REVOKED_EVERY_S: Final = 5.0
 """How often it is looked whether a key of an open stream has been revoked."""
@@ -63,6 +64,9 @@ class Refusal(Enum):
     LATE = "late"
     """The model cannot keep up with those who are there."""
     FULL = "full"
+    """There are as many as the settings allow."""
+    CAPACITY = "capacity"
+    """One more could not be served within the bounds, by what live work costs now."""
 
 
 class LiveDoor:
@@ -140,29 +144,34 @@ class LiveDoor:
         try:
             handshake = await _first_message(socket)
         except wire.BadHandshake as error:
-            means.metrics.failed(Door.LIVE, error)
-            log.info("client refused", reason=error.message)
-            await self._turn_away(socket, wire.error(error.uid, error.message))
+            await self._refuse_handshake(socket, error, error.uid)
             return
-        if self._is_draining:
-            message = wire.wait(handshake.uid, 0)
-            await self._refuse(socket, message, Refusal.DRAINING, SERVICE_RESTART)
+        try:
+            model = means.pool.names.resolve(handshake.model or None)
+        except NotFound as error:
+            await self._refuse_handshake(socket, error, handshake.uid)
             return
-        if means.engine.live_lateness_s > TOO_LATE_S:
-            message = wire.wait(handshake.uid, RECOVERY_MINUTES)
-            await self._refuse(socket, message, Refusal.LATE)
-            return
-        if len(self._clients) >= means.settings.max_clients:
-            soonest_s = min(client.until for client in self._clients) - anyio.current_time()
-            message = wire.wait(handshake.uid, max(0.0, soonest_s) / 60)
-            await self._refuse(socket, message, Refusal.FULL)
+        knows_costs = True
+        if means.engine.live_room is Room.UNKNOWN and not self._is_draining:
+            knows_costs = await means.refresh_costs()
+        # From here to the place in the engine nothing waits: of two that come together, the
+        # second is judged with the first one counted.
+        if refused := self._refusal(knows_costs=knows_costs):
+            await self._refuse(socket, handshake, *refused)
             return
         caller = _caller(socket)
         try:
-            with means.meter.stream(caller, means.settings.max_connection_s):
+            with (
+                means.meter.stream(caller, means.settings.max_connection_s),
+                means.engine.live_stream() as report_speech,
+            ):
                 client = Client(caller, means.settings)
-                code = await self._admitted(LiveStream(means, socket, handshake, client), client)
-        except LimitReached as error:
+                async with means.pool.lease(model, caller.account) as transcriber:
+                    stream = LiveStream(
+                        means, socket, handshake, client, transcriber.decoder, report_speech
+                    )
+                    code = await self._admitted(stream, client)
+        except Overloaded as error:
             message = wire.wait(handshake.uid, error.retry_after_s / 60)
             means.metrics.failed(Door.LIVE, error)
             log.info("client refused", reason=error.message)
@@ -179,12 +188,46 @@ class LiveDoor:
             self._clients.remove(client)
             client.gone.set()
 
+    def _refusal(self, *, knows_costs: bool) -> tuple[Refusal, float] | None:
+        """Why one more client cannot be admitted now, and in how many minutes it may be."""
+        engine, settings = self._means.engine, self._means.settings
+        if self._is_draining:
+            return Refusal.DRAINING, 0
+        if engine.live_lateness_s > TOO_LATE_S:
+            return Refusal.LATE, RECOVERY_MINUTES
+        if len(self._clients) >= settings.max_clients:
+            soonest_s = min(client.until for client in self._clients) - anyio.current_time()
+            return Refusal.FULL, max(0.0, soonest_s) / 60
+        # Where the measurement itself takes too long there is no room; where it failed, the model
+        # may still serve.
+        room = engine.live_room
+        if room is Room.NO or (room is Room.UNKNOWN and not knows_costs):
+            return Refusal.CAPACITY, RECOVERY_MINUTES
+        return None
+
+    async def _refuse_handshake(
+        self, socket: ServerConnection, error: BadRequest, uid: object
+    ) -> None:
+        """Turn away a client that asks for something that makes no sense."""
+        self._means.metrics.failed(Door.LIVE, error)
+        log.info("client refused", reason=error.message)
+        await self._turn_away(socket, wire.error(uid, error.message))
+
     async def _refuse(
-        self, socket: ServerConnection, message: str, why: Refusal, code: int = NORMAL_CLOSURE
+        self, socket: ServerConnection, handshake: wire.Handshake, why: Refusal, minutes: float
     ) -> None:
         self._means.metrics.refused(Door.LIVE, why.value)
-        log.info("client refused", reason=why.value)
-        await self._turn_away(socket, message, code)
+        estimate = self._means.engine.live_estimate(self._means.settings.max_clients)
+        log.info(
+            "client refused",
+            reason=why.value,
+            minutes=round(minutes, 2),
+            clients=len(self._clients),
+            capacity=estimate.capacity,
+            load=round(estimate.load, 2),
+        )
+        code = SERVICE_RESTART if why is Refusal.DRAINING else NORMAL_CLOSURE
+        await self._turn_away(socket, wire.wait(handshake.uid, minutes), code)
 
     async def _turn_away(
         self, socket: ServerConnection, message: str, code: int = NORMAL_CLOSURE

@@ -18,6 +18,10 @@ class State:
     live_lateness_s: float
     live_clients: int
     live_clients_limit: int
+    live_capacity: int
+    """Live streams that can be served within the bounds, by what they cost now."""
+    live_load: float
+    """Share of the workers' time that the open ones need."""
     uploads: int
     jobs: Mapping[str, int]
     """By status; every status is there."""
@@ -36,6 +40,8 @@ class StateGauges:
         self._late = gauge("live_lateness_seconds", "Lateness of the most overdue live final.")
         self._clients = gauge("live_clients", "Live streams that are open.")
         self._clients_limit = gauge("live_clients_limit", "Live streams that may be open.")
+        self._capacity = gauge("live_capacity", "Live streams that can be served in time.")
+        self._load = gauge("live_load", "Share of the workers' time that live streams need.")
         self._uploads = gauge("uploads", "Requests with a body that are in work.")
         self._jobs = gauge("jobs", "Jobs that are kept, by status.", "status")
         self._factors = gauge(
@@ -51,6 +57,8 @@ class StateGauges:
         self._late.set(state.live_lateness_s)
         self._clients.set(state.live_clients)
         self._clients_limit.set(state.live_clients_limit)
+        self._capacity.set(state.live_capacity)
+        self._load.set(state.live_load)
         self._uploads.set(state.uploads)
         for status, number in state.jobs.items():
             self._jobs.labels(status).set(number)

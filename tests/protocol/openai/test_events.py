@@ -47,7 +47,7 @@ def test_the_last_event_to_the_letter() -> None:
         "usage": {
             "type": "tokens",
             "input_tokens": 51,
-            "input_token_details": {"audio_tokens": 51},
+            "input_token_details": {"text_tokens": 0, "audio_tokens": 51},
             "output_tokens": 4,
             "total_tokens": 55,
         },

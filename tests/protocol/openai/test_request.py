@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from whisperlive_hybrid.errors import BadRequest, NotFound, Unsupported
@@ -67,6 +69,23 @@ def test_a_model_that_tells_speakers_apart_is_not_here() -> None:
         ask(("model", "gpt-4o-transcribe-diarize"))
 
 
+@pytest.mark.parametrize("written", ["auto", "Auto", "AUTO"])
+def test_a_language_may_be_left_open_by_name(written: str) -> None:
+    """The same request as without the field."""
+    assert ask(("language", written)) == ask()
+    among = ask(("language", written), ("languages[]", "de"), ("languages[]", "en"))
+    assert (among.options.language, among.options.candidates) == (None, ("de", "en"))
+
+
+def test_auto_among_candidates_admits_every_language() -> None:
+    """The answer still says which one it was, and the entries beside it are checked."""
+    asked = ask(("languages[]", "Auto"), ("languages[]", "de"))
+    assert (asked.options.language, asked.options.candidates) == (None, ())
+    assert asked.tells_languages
+    with pytest.raises(BadRequest, match="'klingon'"):
+        ask(("languages[]", "auto"), ("languages[]", "klingon"))
+
+
 @pytest.mark.parametrize(
     ("written", "ladder"),
     [("0", TEMPERATURES), ("0.5", (0.5, 0.6, 0.8, 1.0)), ("0.8", (0.8, 1.0)), ("1", (1.0,))],
@@ -119,14 +138,13 @@ def test_nonsense_is_refused_with_what_is_allowed(field: str, value: str, allowe
 
 
 def test_a_stream_is_text() -> None:
-    """Times have no place in its events, so formats that have them are refused, not ignored."""
+    """Times have no place in its events: formats that have them are answered as a whole."""
     assert not ask(("stream", "false")).stream
     assert ask(("stream", "true")).stream
-    assert ask(("stream", "true"), ("response_format", "text")).stream
+    assert ask(("stream", "true"), ("response_format", "text"), ("model", "whisper-1")).stream
     for timed in ("srt", "vtt", "verbose_json"):
-        with pytest.raises(Unsupported, match=f"'{timed}' is not compatible with stream") as e:
-            ask(("stream", "true"), ("response_format", timed))
-        assert e.value.param == "response_format"
+        whole = ask(("response_format", timed))
+        assert ask(("stream", "true"), ("response_format", timed)) == whole
 
 
 def test_logprobs_need_json() -> None:
@@ -140,13 +158,52 @@ def test_logprobs_need_json() -> None:
         assert e.value.param == "include"
 
 
-def test_granularities_need_verbose_json() -> None:
-    """Times cannot be shown in any other format, so the wish would be ignored."""
-    with pytest.raises(BadRequest, match="needs response_format 'verbose_json', not 'text'") as e:
-        ask(("response_format", "text"), ("timestamp_granularities[]", "word"))
-    assert e.value.param == "timestamp_granularities"
-    with pytest.raises(BadRequest, match="'letter'; it must be one of: segment, word"):
-        ask(("response_format", "verbose_json"), ("timestamp_granularities[]", "letter"))
+@pytest.mark.parametrize("response_format", ["json", "text", "srt", "vtt"])
+def test_granularities_are_without_effect_where_there_is_no_place_for_them(
+    response_format: str,
+) -> None:
+    """No words are measured either, which would take time and move the cues."""
+    wish = ("response_format", response_format)
+    assert ask(wish, ("timestamp_granularities[]", "word")) == ask(wish)
+
+
+@pytest.mark.parametrize("name", ["timestamp_granularities", "timestamp_granularities[]"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["word", "segment"],
+        ["word,segment"],
+        [" word , segment, "],
+        ['["word", "segment"]'],
+        ['["word"]', "segment"],
+    ],
+)
+def test_a_list_of_granularities_is_written_in_any_way(name: str, values: list[str]) -> None:
+    """As a repeated field, with commas, or as JSON; with brackets behind the name or without."""
+    verbose = ("response_format", "verbose_json")
+    asked = ask(verbose, *((name, value) for value in values))
+    assert asked.granularities == {Granularity.WORD, Granularity.SEGMENT}
+    assert asked.options.words
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("letter", "'letter'; it must be one of: segment, word"),
+        ('["letter"]', "'letter'; it must be one of: segment, word"),
+        ("word,letter", "'letter'; it must be one of: segment, word"),
+        ("[1]", "'1'; it must be one of: segment, word"),
+        ('["word"', "timestamp_granularities is not JSON."),
+    ],
+)
+@pytest.mark.parametrize("response_format", ["verbose_json", "json"])
+def test_an_unknown_granularity_is_refused(
+    written: str, message: str, response_format: str
+) -> None:
+    """With every format: it is a fault in each of them."""
+    with pytest.raises(BadRequest, match=re.escape(message)) as e:
+        ask(("response_format", response_format), ("timestamp_granularities[]", written))
+    assert (e.value.param, e.value.code) == ("timestamp_granularities", "invalid_value")
 
 
 def test_one_candidate_language_is_the_language() -> None:

@@ -111,7 +111,7 @@ async def test_models_are_listed_and_found(door: httpx.AsyncClient) -> None:
     """What is listed can be retrieved; other names, also with slashes, are not found."""
     for card in (await door.get("/v1/models")).json()["data"]:
         assert (await door.get(f"/v1/models/{card['id']}")).json() == card
-    missing = await door.get("/v1/models/Systran/faster-whisper-tiny")
+    missing = await door.get("/v1/models/somebody/some-model")
     assert fault(missing) == (404, None, "model_not_found")
 
 
@@ -120,6 +120,25 @@ async def test_json_is_the_default(door: httpx.AsyncClient, audio: bytes) -> Non
     reply = await door.post(TRANSCRIPTIONS, files={"file": audio})
     assert reply.headers["content-type"] == "application/json"
     assert reply.json() == {"text": "w1 w2 w3", "usage": {"type": "duration", "seconds": 2}}
+
+
+@pytest.mark.parametrize("written", ["auto", "AUTO"])
+async def test_auto_detects_the_language(
+    door: httpx.AsyncClient, audio: bytes, written: str
+) -> None:
+    """On every route, in forms and in JSON."""
+    form = {"language": written}
+    for path in (TRANSCRIPTIONS, "/v1/audio/translations"):
+        made = await door.post(path, files={"file": audio}, data=form)
+        assert made.json()["text"] == "w1 w2 w3"
+    among = await door.post(TRANSCRIPTIONS, files={"file": audio}, data={"languages[]": written})
+    assert among.json()["languages"] == [{"code": "en"}]
+    made = await door.post("/transcribe", files={"file": audio}, data=form)
+    assert made.json()["info"]["language"] == "en"
+    nowhere = {"url": "http://127.0.0.1:9/talk.wav"}
+    assert "language" not in (await door.post("/transcribe/url", json=nowhere | form)).text
+    wish = {"url": "https://example/gone", "languages": [written]}
+    assert (await door.post("/v1/jobs", json=wish | form)).status_code == 202
 
 
 @pytest.mark.parametrize("response_format", ["text", "srt", "vtt"])

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from media_samples import encoded
+from media_samples import encoded, wav
 from speech_clips import Clip
 from watched_files import WatchedFile, watch_uploads
 
@@ -81,14 +81,43 @@ def test_damaged_files(
     container: str,
     codec: str,
 ) -> None:
-    """Each is read or refused, whole or as a stream; the good file is read before and after."""
+    """Each is read or refused, whole or as a stream; the good file is read before and after.
+
+    The twelve kinds share the two ways of answering, which decode alike.
+    """
     good = encoded(container, codec, samples=np.repeat(sentences[0].samples, 3))
     text = answer(client, "a.wav", good, stream=False)["text"]  # whatever its name says
     assert text == sentences[0].text
-    for media in damaged(good):
-        for stream in (False, True):
-            answer(client, f"a.{container}", media, stream=stream)
+    for number, media in enumerate(damaged(good)):
+        answer(client, f"a.{container}", media, stream=number % 2 == 1)
     assert answer(client, "no name at all", good, stream=True)["text"] == text
-    assert len(temporary_files) == 14
+    assert len(temporary_files) == 8
     assert all(file.closed for file in temporary_files)
     assert client.get("/health").json()["queue_depth"] == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_first_half_of_an_mp4(client: httpx.Client, *, stream: bool) -> None:
+    """The client reads that the file was cut off, not that it is no audio."""
+    media = encoded("mp4", "aac")
+    told = answer(client, "talk.mp4", media[: len(media) // 2], stream=stream)
+    assert told["error"]["message"].startswith("The file was cut off")
+    assert (told["error"]["param"], told["error"]["code"]) == ("file", "audio_incomplete")
+
+
+@pytest.mark.parametrize("rate", [16_000, 48_000])
+def test_samples_that_are_no_numbers(
+    client: httpx.Client, sentences: list[Clip], rate: int
+) -> None:
+    """A float WAV with NaN, infinity and 1e30 among its words has the text of one without."""
+    good = np.repeat(sentences[0].samples, rate // 16_000)
+    broken = good.copy()
+    step = rate // 4
+    broken[step::step] = np.resize([np.nan, 1e30, -np.inf, -1e30], len(broken[step::step]))
+    texts = [
+        answer(client, "a.wav", wav(each.tobytes(), rate=rate, bits=32, tag=3), stream=False)[
+            "text"
+        ]
+        for each in (good, broken)
+    ]
+    assert texts == [sentences[0].text] * 2

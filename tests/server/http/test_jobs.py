@@ -149,7 +149,7 @@ async def test_urls_in_json(door: httpx.AsyncClient) -> None:
             {"files": {"file": b"x"}, "data": {"webhook_url": "https://x"}},
             (400, "webhook_url", "unsupported_value"),
         ),
-        ({"files": {"file": b"x"}, "data": {"model": "large"}}, (404, None, "model_not_found")),
+        ({"files": {"file": b"x"}, "data": {"model": "enormous"}}, (404, None, "model_not_found")),
         ({"content": b" " * 2_000_000, "headers": {"content-type": "application/json"}}, None),
         ({"files": [("file", b"x")] * 102}, (400, None, None)),
     ],

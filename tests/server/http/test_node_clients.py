@@ -1,4 +1,4 @@
-"""OpenAI's Node client and the Vercel AI SDK against a real port, with real speech."""
+"""OpenAI's Node client and the Vercel AI SDK, also for Groq, against a real port."""
 
 import json
 import shutil
@@ -90,5 +90,15 @@ def test_the_ai_sdk_keeps_language_and_segments(answers: dict[str, Any]) -> None
     assert made["language"] == "en"
     assert made["durationInSeconds"] == verbose["duration"]
     assert [each["text"] for each in made["segments"]] == [
+        each["text"] for each in verbose["segments"]
+    ]
+
+
+def test_the_ai_sdk_for_groq_takes_the_answers(answers: dict[str, Any]) -> None:
+    """With its strict schema; granularities without a format for them do no harm."""
+    verbose = answers["verbose_json"]
+    assert answers["groq_plain"]["text"] == answers["groq_words"]["text"] == verbose["text"]
+    assert answers["groq_verbose"]["language"] == "english"
+    assert [each["text"] for each in answers["groq_verbose"]["segments"]] == [
         each["text"] for each in verbose["segments"]
     ]

@@ -76,7 +76,7 @@ async def test_every_file_of_the_page_is_sent_as_it_is(door: httpx.AsyncClient) 
         "",
         "core",
         "core/",
-        "//app.js",
+        "%2Fapp.js",
         "vendor/wavesurfer/wavesurfer.esm.d.ts",
     ],
 )

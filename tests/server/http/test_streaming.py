@@ -10,6 +10,7 @@ import anyio.lowlevel
 import anyio.to_thread
 import numpy as np
 import pytest
+from door_client import client
 from fastapi import FastAPI
 from held_backend import PATIENCE_S
 from starlette.types import Message
@@ -335,3 +336,24 @@ async def test_formats_that_are_only_text_may_be_streamed(
         fields = {"stream": "True", "response_format": response_format}
         reply = await Caller(app, write_wav(utterances(1, 2)), fields).call()
     assert reply.deltas == ["w1", " w2"]
+
+
+@pytest.mark.parametrize("response_format", ["verbose_json", "srt", "vtt"])
+async def test_formats_with_times_are_sent_as_a_whole(
+    open_door: OpenDoor, write_wav: WriteWav, response_format: str
+) -> None:
+    """The request of `litellm.transcription(stream=True)`, field by field (LiteLLM 1.110.2).
+
+    It asks for verbose_json where its caller has named no format, and can read no stream of it.
+    """
+    fields = {"model": "whisper-1", "response_format": response_format, "stream": "true"}
+    whole = {name: value for name, value in fields.items() if name != "stream"}
+    async with open_door() as (app, _), client(app) as door:
+        files = {"file": ("talk.wav", write_wav(speak([1, 2])), "audio/wav")}
+        asked, expected = [
+            await door.post("/v1/audio/transcriptions", data=data, files=files)
+            for data in (fields, whole)
+        ]
+    assert asked.status_code == 200
+    assert asked.headers["content-type"] == expected.headers["content-type"]
+    assert asked.content == expected.content

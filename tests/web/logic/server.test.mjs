@@ -131,6 +131,7 @@ test("a moment of the server is told and drawn", () => {
     queue: { final: 1, update: 2, short_file: 0, bulk: 4 },
     live_clients: 3,
     live_clients_limit: 32,
+    live_capacity: 24,
     live_lateness_s: 0.5,
     jobs: { running: 1 },
   };
@@ -139,5 +140,6 @@ test("a moment of the server is told and drawn", () => {
   const told = new Map(facts(status));
   assert.equal(told.get("In memory"), "demo, small");
   assert.match(told.get("Status"), /stopping/);
+  assert.equal(told.get("Room for live"), "24 clients");
   assert.equal(told.get("Jobs"), "1 running, 0 waiting");
 });

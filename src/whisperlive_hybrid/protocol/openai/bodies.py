@@ -74,6 +74,11 @@ def languages(segments: Sequence[Segment], language: str) -> list[Json]:
     return [{"code": language}] if segments else []
 
 
+def groq_mark(request_id: str) -> Json:
+    """What Groq adds to the body of an answer; `@ai-sdk/groq` refuses one without it."""
+    return {"x_groq": {"id": request_id}}
+
+
 def error_body(error: Exception) -> Json:
     """The four-key object, and for an upload that is too large the usage that OpenAI adds."""
     body = error_object(

@@ -73,7 +73,8 @@ def _tokens(segments: Sequence[Segment], duration: float) -> Json:
     return {
         "type": "tokens",
         "input_tokens": heard,
-        "input_token_details": {"audio_tokens": heard},
+        # Both numbers, as from OpenAI: LiteLLM's stream fails at its end where one is missing.
+        "input_token_details": {"text_tokens": 0, "audio_tokens": heard},
         "output_tokens": written,
         "total_tokens": heard + written,
     }

@@ -1,21 +1,25 @@
 """OpenAI's audio requests: form fields to decoding options.
 
-Everything that is asked for is honoured or refused with its name. `languages[]` and `keywords[]`
-are OpenAI's; `hotwords` is the older name of keywords among Whisper servers.
+Every field is honoured or refused by name, but for two habits of clients: `stream` together with a
+format that cannot be streamed, and granularities with a format that has no place for them are
+accepted without effect. `languages[]` and `keywords[]` are OpenAI's; `hotwords` is the older name
+of keywords among Whisper servers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
 from whisperlive_hybrid.errors import BadRequest, Unsupported
+from whisperlive_hybrid.languages import is_detection
 from whisperlive_hybrid.protocol.form import (
     FieldNames,
     Form,
     known_language,
     not_among,
 )
+from whisperlive_hybrid.protocol.json_text import BadJson, read_json
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.openai.cutting import STRATEGY_FIELDS, VAD_FIELDS, cutting
 from whisperlive_hybrid.speech.regions import VadOptions
@@ -24,6 +28,9 @@ from whisperlive_hybrid.types import TEMPERATURES, DecodeOptions, Task
 _GRANULARITIES: Final = "timestamp_granularities"
 _COMMON: Final = ("model", "language", "prompt", "hotwords", "temperature", *VAD_FIELDS)
 _HARMLESS: Final = ("user",)
+_LONGEST_LIST: Final = 1024
+"""Characters of a list in one field: there are two granularities."""
+
 DECODING_FIELDS: Final = FieldNames(
     (*_COMMON, *STRATEGY_FIELDS),
     (_GRANULARITIES, "languages", "keywords"),
@@ -62,6 +69,10 @@ class Granularity(Enum):
     WORD = "word"
 
 
+_SEGMENTS_ALONE: Final = frozenset({Granularity.SEGMENT})
+"""OpenAI's default."""
+
+
 @dataclass(frozen=True, slots=True)
 class AudioRequest:
     """What a client asked for, without its file."""
@@ -69,7 +80,7 @@ class AudioRequest:
     options: DecodeOptions = field(default_factory=DecodeOptions)
     vad: VadOptions = field(default_factory=VadOptions)
     response_format: ResponseFormat = ResponseFormat.JSON
-    granularities: frozenset[Granularity] = frozenset({Granularity.SEGMENT})
+    granularities: frozenset[Granularity] = _SEGMENTS_ALONE
     model: str = ""
     """Which of the server's models; empty where there is no choice."""
     stream: bool = False
@@ -84,8 +95,13 @@ def transcription(given: Iterable[tuple[str, str]], models: ModelNames) -> Audio
     read = decoding(form, models, Task.TRANSCRIBE)
     _refuse_speakers(form)
     response_format = _response_format(form)
+    if response_format is not ResponseFormat.VERBOSE_JSON:
+        # Measured words would cost time, and would move the cues of srt and vtt.
+        unmeasured = replace(read.options, words=False)
+        read = replace(read, options=unmeasured, granularities=_SEGMENTS_ALONE)
+    # LiteLLM asks for verbose_json and passes stream=true on: the answer is then sent as a whole.
+    stream = form.truth("stream") and response_format in STREAMED
     options = replace(read.options, token_probabilities=_logprobs(form, response_format))
-    stream = _stream(form, response_format)
     return replace(read, options=options, response_format=response_format, stream=stream)
 
 
@@ -112,7 +128,7 @@ def decoding(form: Form, models: ModelNames, task: Task) -> AudioRequest:
         cutting(form),
         granularities=granularities,
         model=model,
-        tells_languages=bool(candidates),
+        tells_languages=bool(form.many("languages")),
     )
 
 
@@ -156,7 +172,12 @@ def _temperatures(first: float) -> tuple[float, ...]:
 def _languages(form: Form) -> tuple[str | None, tuple[str, ...]]:
     """The language, None to detect it, and the entries of `languages[]` to detect it among."""
     code = form.language()
-    listed = dict.fromkeys(known_language(each, "languages") for each in form.many("languages"))
+    written = form.many("languages")
+    listed = dict.fromkeys(
+        known_language(each, "languages") for each in written if not is_detection(each)
+    )
+    if any(map(is_detection, written)):
+        return code, ()  # "auto" admits every language, so the entries beside it narrow nothing
     if code and listed and code not in listed:
         raise BadRequest(
             f"language {code!r} and languages[] {', '.join(listed)} contradict each other.",
@@ -168,7 +189,6 @@ def _languages(form: Form) -> tuple[str | None, tuple[str, ...]]:
 
 
 def _response_format(form: Form) -> ResponseFormat:
-    """The format of the answer; times were asked for in vain if it has none."""
     formats = [each.value for each in ResponseFormat]
     if form.one("response_format") == "diarized_json":
         raise Unsupported(
@@ -176,33 +196,25 @@ def _response_format(form: Form) -> ResponseFormat:
             f"it must be one of: {', '.join(formats)}.",
             param="response_format",
         )
-    chosen = ResponseFormat(form.choice("response_format", formats, ResponseFormat.JSON.value))
-    if form.many(_GRANULARITIES) and chosen is not ResponseFormat.VERBOSE_JSON:
-        raise BadRequest(
-            f"{_GRANULARITIES} needs response_format 'verbose_json', not {chosen.value!r}.",
-            param=_GRANULARITIES,
-            code="invalid_value",
-        )
-    return chosen
-
-
-def _stream(form: Form, response_format: ResponseFormat) -> bool:
-    """Whether events are wanted; they carry text, and no format in which text has times."""
-    stream = form.truth("stream")
-    if stream and response_format not in STREAMED:
-        # Never ignored: OpenAI's Python client reads a whole answer as a stream without events.
-        raise Unsupported(
-            f"response_format {response_format.value!r} is not compatible with stream=true. "
-            "Use 'json' or 'text' instead.",
-            param="response_format",
-        )
-    return stream
+    return ResponseFormat(form.choice("response_format", formats, ResponseFormat.JSON.value))
 
 
 def _granularities(form: Form) -> frozenset[Granularity]:
+    """What gets times: a repeated field, or one with a JSON list or with commas in it."""
     name, known = _GRANULARITIES, [each.value for each in Granularity]
-    asked = form.many(name)
+    asked = [each for written in form.many(name) for each in _entries(name, written)]
     for value in asked:
         if value not in known:
             raise not_among(name, value, known)
-    return frozenset(map(Granularity, asked)) or frozenset({Granularity.SEGMENT})
+    return frozenset(map(Granularity, asked)) or _SEGMENTS_ALONE
+
+
+def _entries(name: str, written: str) -> Sequence[str]:
+    """Split one field of a list that a client wrote as a JSON list or with commas."""
+    if not written.strip().startswith("["):
+        return [each.strip() for each in written.split(",") if each.strip()]
+    try:
+        entries = read_json(written, longest=_LONGEST_LIST)
+    except BadJson as error:
+        raise BadRequest(f"{name} {error.message}.", param=name, code="invalid_value") from error
+    return [str(each) for each in entries] if isinstance(entries, list) else [written]

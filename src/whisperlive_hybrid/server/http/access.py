@@ -4,15 +4,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import quote
 
 import structlog
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.routing import BaseRoute, Match, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whisperlive_hybrid.access.caller import Caller
 from whisperlive_hybrid.access.doorkeeper import Doorkeeper
 from whisperlive_hybrid.errors import kind_of
+from whisperlive_hybrid.protocol.model_names import MODEL_HEADER
 from whisperlive_hybrid.server.http.peer import origin
 from whisperlive_hybrid.telemetry.door_metrics import Door, DoorMetrics, Served
 from whisperlive_hybrid.telemetry.tracing import Span, Tracer
@@ -28,6 +31,7 @@ HUNG_UP: Final = 499
 
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _FAILURE: Final = "failure"
+_MODEL: Final = "answering_model"
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +39,13 @@ log = structlog.get_logger(__name__)
 def note_failure(scope: Scope, error: Exception) -> None:
     """Remember why a request came to nothing; the last word on it counts."""
     scope.setdefault("state", {})[_FAILURE] = error
+
+
+def model_headers(request: Request, model: str) -> dict[str, str]:
+    """Name the model that answers: in the returned headers, and in the line of the log."""
+    request.scope.setdefault("state", {})[_MODEL] = model
+    # A directory may be called anything, and a header holds ASCII.
+    return {MODEL_HEADER: quote(model, safe="/:@+ ~()[]")}
 
 
 @dataclass(slots=True)
@@ -109,7 +120,9 @@ class Access:
             self._metrics.failed(Door.HTTP, failure)
         # Who was refused before it was settled who asks is known by address.
         caller: Caller = state.get("caller") or self._doorkeeper.stranger(*origin(scope))
-        failed = {} if failure is None else {"failure": kind_of(failure)}
+        more = {} if failure is None else {"failure": kind_of(failure)}
+        if model := state.get(_MODEL):
+            more["model"] = model
         tell = log.debug if scope["path"] in PROBES else log.info
         tell(
             "request",
@@ -119,7 +132,7 @@ class Access:
             seconds=round(served.seconds, 3),
             bytes=n_bytes,
             caller=caller.account,
-            **failed,
+            **more,
         )
 
 

@@ -35,10 +35,12 @@ from whisperlive_hybrid.server.http.overview import SERVICE, OverviewRoutes
 from whisperlive_hybrid.server.http.pace import Pace
 from whisperlive_hybrid.server.http.page import Page
 from whisperlive_hybrid.server.http.page_guard import PageGuard, cross_origin
+from whisperlive_hybrid.server.http.paths import CanonicalPath
 from whisperlive_hybrid.server.http.recording import Listener
 from whisperlive_hybrid.server.http.refusals import hung_up, invalid, refused, unroutable
 from whisperlive_hybrid.server.http.schemas import FAILURES
 from whisperlive_hybrid.server.http.status import Operation, Sight, StatusRoutes, readiness_of
+from whisperlive_hybrid.server.http.unserved import Unserved
 from whisperlive_hybrid.server.http.usage import UsageRoutes
 from whisperlive_hybrid.server.http.work import CountWork
 
@@ -92,6 +94,7 @@ def build_http_app(means: HttpMeans) -> FastAPI:
         # Outermost first. ServerErrorMiddleware answers defects inside the stamp; Starlette's own,
         # which wraps all of these, then only passes the exception on to the server's log.
         middleware=[
+            Middleware(CanonicalPath),  # before everything that reads the path
             Middleware(Stamp),
             Middleware(
                 Access,
@@ -134,4 +137,5 @@ def build_http_app(means: HttpMeans) -> FastAPI:
         pool.names,
         most_files=settings.job_files,
     ).mount(app)
+    app.router.default = Unserved(app.router.default, settings.live_url, lambda: means.live.port)
     return app

@@ -1,5 +1,6 @@
 """The routes of OpenAI's audio API."""
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -18,7 +19,11 @@ from whisperlive_hybrid.protocol.openai.request import (
     translation,
 )
 from whisperlive_hybrid.recording import SHORTEST_AUDIO_S
+from whisperlive_hybrid.server.http.access import model_headers
 from whisperlive_hybrid.server.http.described import form_of
+from whisperlive_hybrid.server.http.guard import request_id_of
+from whisperlive_hybrid.server.http.identity import caller_of
+from whisperlive_hybrid.server.http.paths import deployment_of, is_groq_path
 from whisperlive_hybrid.server.http.recording import Listener
 from whisperlive_hybrid.server.http.schemas import TRANSCRIBED, TRANSLATED
 from whisperlive_hybrid.server.http.streaming import Emit, EventStream
@@ -51,16 +56,17 @@ class AudioRoutes:
         """What was said, in the language it was said in."""
         async with AsyncExitStack() as held:
             upload = await held.enter_async_context(self._listener.received(request))
-            wish = transcription(upload.fields, self._pool.names)
+            wish = transcription(_fields(request, upload), self._pool.names)
             if not wish.stream:
                 return await self._answer(request, upload, wish)
             # The reply is made after this function has returned, from the file that it still holds.
-            return EventStream(partial(self._stream, request, upload, wish), held.pop_all())
+            work = partial(self._stream, request, upload, wish)
+            return EventStream(work, held.pop_all(), model_headers(request, wish.model))
 
     async def translations(self, request: Request) -> Response:
         """What was said, in English."""
         async with self._listener.received(request) as upload:
-            wish = translation(upload.fields, self._pool.names)
+            wish = translation(_fields(request, upload), self._pool.names)
             return await self._answer(request, upload, wish)
 
     async def _stream(
@@ -76,7 +82,7 @@ class AudioRoutes:
                 await emit(writer.delta(waiting))
                 waiting.clear()
 
-        async with self._pool.lease(wish.model) as transcriber:
+        async with self._pool.lease(wish.model, caller_of(request).account) as transcriber:
             transcript = await self._listener.transcript(
                 request, upload, transcriber, wish.options, wish.vad, advance
             )
@@ -85,11 +91,26 @@ class AudioRoutes:
         await emit(writer.done(transcript.segments, language, transcript.duration))
 
     async def _answer(self, request: Request, upload: Upload, wish: AudioRequest) -> Response:
-        async with self._pool.lease(wish.model) as transcriber:
+        async with self._pool.lease(wish.model, caller_of(request).account) as transcriber:
             transcript = await self._listener.transcript(
                 request, upload, transcriber, wish.options, wish.vad
             )
         body = bodies.answer(
             wish, transcript.segments, transcript.language.code, transcript.duration
         )
-        return PlainTextResponse(body) if isinstance(body, str) else JSONResponse(body)
+        headers = model_headers(request, wish.model)
+        if isinstance(body, str):
+            return PlainTextResponse(body, headers=headers)
+        if is_groq_path(request):
+            body |= bodies.groq_mark(request_id_of(request))
+        return JSONResponse(body, headers=headers)
+
+
+def _fields(request: Request, upload: Upload) -> Sequence[tuple[str, str]]:
+    """The fields of a form; a deployment in the path stands for the model where none is named."""
+    deployment = deployment_of(request)
+    if deployment is None or any(
+        name == "model" and value.strip() for name, value in upload.fields
+    ):
+        return upload.fields
+    return (*upload.fields, ("model", deployment))

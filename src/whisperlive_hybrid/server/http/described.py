@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from whisperlive_hybrid.languages import LANGUAGES
+from whisperlive_hybrid.languages import AUTO, LANGUAGES
 from whisperlive_hybrid.protocol.form import FieldNames
 from whisperlive_hybrid.protocol.openai.request import Granularity, ResponseFormat
 from whisperlive_hybrid.types import Task
@@ -43,8 +43,9 @@ _FIELDS: Final[dict[str, Schema]] = {
     "model": _text("One of /v1/models; the first one if it is not given."),
     "language": {
         "type": "string",
-        "enum": list(LANGUAGES),
-        "description": "Of the speech; detected if it is not given. English names do too.",
+        "enum": [AUTO, *LANGUAGES],
+        "default": AUTO,
+        "description": "Of the speech; auto detects it. English names do too.",
     },
     "url": {"type": "string", "format": "uri", "description": "Where the recording lies."},
     "prompt": _text("Text that the speech might continue; steers spelling and style."),
@@ -84,7 +85,7 @@ _LISTS: Final[dict[str, Schema]] = {
     "timestamp_granularities": {
         "type": "string",
         "enum": [each.value for each in Granularity],
-        "description": "What gets times; needs response_format verbose_json.",
+        "description": "What gets times in verbose_json.",
     },
     "include": {
         "type": "string",
@@ -93,7 +94,7 @@ _LISTS: Final[dict[str, Schema]] = {
     },
     "languages": {
         "type": "string",
-        "enum": list(LANGUAGES),
+        "enum": [AUTO, *LANGUAGES],
         "description": "Candidates among which the language is detected.",
     },
     "keywords": _text("Words that are likely to occur."),

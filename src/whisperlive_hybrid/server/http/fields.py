@@ -76,20 +76,6 @@ async def _form_fields(request: Request) -> Fields:
         return tuple((name, v) for name, v in form.multi_items() if isinstance(v, str))
 
 
-def refuse_query(request: Request) -> None:
-    """Raise `BadRequest` for an option behind the path of a request that brings its own in a body.
-
-    Such a one would be without effect, and the answer would not say so.
-    """
-    for name in request.query_params:
-        raise BadRequest(
-            f"Unknown parameter {name[:80]!r} in the URL: options belong into the form, or into "
-            "the JSON body where there is one.",
-            param=name[:80],
-            code="unknown_parameter",
-        )
-
-
 def query_fields(request: Request, names: tuple[str, ...]) -> dict[str, str]:
     """The parameters behind the path; raises `BadRequest` for unknown and repeated ones."""
     asked: dict[str, str] = {}

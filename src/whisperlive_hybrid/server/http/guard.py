@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whisperlive_hybrid.errors import Overloaded, TooLarge
@@ -17,6 +18,8 @@ OPENAI_VERSION: Final = "2020-10-01"
 """The version of its API that OpenAI has announced ever since."""
 
 REQUEST_ID: Final = "x-request-id"
+
+_REQUEST_ID: Final = "request_id"
 
 _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 """Nothing that could break a line of a log, a header, or a page that shows it."""
@@ -129,6 +132,7 @@ class Stamp:
         # To the end of the task that the server runs a request in, which logs what comes out here.
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        scope.setdefault("state", {})[_REQUEST_ID] = request_id
 
         async def stamped(message: Message) -> None:
             if message["type"] in _BEGINNINGS:
@@ -139,6 +143,12 @@ class Stamp:
             await send(message)
 
         await self._app(scope, receive, stamped)
+
+
+def request_id_of(connection: HTTPConnection) -> str:
+    """Return the id that the reply to a request carries."""
+    request_id: str = connection.scope["state"][_REQUEST_ID]
+    return request_id
 
 
 def _request_id(scope: Scope) -> str:

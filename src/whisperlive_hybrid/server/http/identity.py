@@ -15,11 +15,14 @@ from whisperlive_hybrid.server.http.access import note_failure
 from whisperlive_hybrid.server.http.peer import origin
 from whisperlive_hybrid.server.http.refusals import reply_to
 
-OPEN_PATHS: Final = ("/", "/health", "/ready", "/openapi.json")
+OPEN_PATHS: Final = ("/", "/health", "/ready", "/openapi.json", "/test_form.html")
 """What a load balancer, and whoever has no key yet, may see."""
 
 OPEN_BELOW: Final = "/web/"
 """The files of the page, into which a key is typed."""
+
+AZURE_KEY: Final = "api-key"
+"""The header in which clients of Azure show a key."""
 
 _EVENTS: Final = re.compile(r"/v1/jobs/[^/]+/events")
 """Read by EventSource, which can set no header."""
@@ -70,7 +73,8 @@ def _is_open(scope: Scope) -> bool:
 
 def _shown(connection: HTTPConnection) -> list[str]:
     scope = connection.scope
-    tokens = credentials.in_header(connection.headers.get("authorization"))
+    headers = connection.headers
+    tokens = [*credentials.in_header(headers.get("authorization")), *headers.getlist(AZURE_KEY)]
     if scope["type"] == "websocket":
         tokens += credentials.in_subprotocols(scope["subprotocols"])
     elif not (scope["method"] == "GET" and _EVENTS.fullmatch(scope["path"])):

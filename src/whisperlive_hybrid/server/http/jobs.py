@@ -34,10 +34,11 @@ from whisperlive_hybrid.protocol.jobs import (
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.openai.request import ResponseFormat
 from whisperlive_hybrid.server.http import job_schemas as schemas
+from whisperlive_hybrid.server.http.access import model_headers
 from whisperlive_hybrid.server.http.described import Schema, query_of, submission_of
 from whisperlive_hybrid.server.http.events import FeedStream, stream_to
 from whisperlive_hybrid.server.http.feeds import DeskFor, Feeds
-from whisperlive_hybrid.server.http.fields import query_fields, refuse_query
+from whisperlive_hybrid.server.http.fields import query_fields
 from whisperlive_hybrid.server.http.identity import caller_of
 from whisperlive_hybrid.server.http.upload import FILE_FORM, opened_form, sent_as
 
@@ -139,7 +140,10 @@ class JobRoutes:
             return JSONResponse(result_list(job, results, wanted))
         [(source, result)] = results
         body = result_body(job, source, result, wanted)
-        return PlainTextResponse(body) if isinstance(body, str) else JSONResponse(body)
+        headers = model_headers(request, job.request.audio.model)
+        if isinstance(body, str):
+            return PlainTextResponse(body, headers=headers)
+        return JSONResponse(body, headers=headers)
 
     async def events(self, request: Request, job_id: str) -> Response:
         """A job, or an upload by its X-Progress-Id, as server-sent events."""
@@ -157,7 +161,6 @@ class JobRoutes:
         self, request: Request
     ) -> AsyncIterator[tuple[Fields, list[UploadedFile]]]:
         """The fields and files of a form, or the fields of a JSON object."""
-        refuse_query(request)
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type == "application/json":
             yield json_fields(await _small_body(request)), []

@@ -9,9 +9,11 @@ from starlette.responses import JSONResponse, Response
 from whisperlive_hybrid.fetch.fetcher import Fetcher
 from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.protocol import legacy
+from whisperlive_hybrid.server.http.access import model_headers
 from whisperlive_hybrid.server.http.described import fields_of, form_of
 from whisperlive_hybrid.server.http.downloads import downloaded
-from whisperlive_hybrid.server.http.fields import received_fields, refuse_query
+from whisperlive_hybrid.server.http.fields import received_fields
+from whisperlive_hybrid.server.http.identity import caller_of
 from whisperlive_hybrid.server.http.recording import Listener
 from whisperlive_hybrid.server.http.refusals import LEGACY_PATH
 from whisperlive_hybrid.server.http.schemas import LEGACY_FAILURES
@@ -49,7 +51,6 @@ class LegacyRoutes:
     async def transcribe_url(self, request: Request) -> Response:
         """The same for a file that lies elsewhere."""
         with self._listener.shown(request) as progress:
-            refuse_query(request)
             fields = await received_fields(request, legacy.URL_FIELDS)
             url, wish = legacy.transcribe_url(fields, self._pool.names)
             async with downloaded(request, self._fetcher, url) as upload:
@@ -58,7 +59,7 @@ class LegacyRoutes:
     async def _answer(
         self, request: Request, upload: Upload, wish: legacy.LegacyRequest
     ) -> Response:
-        async with self._pool.lease(wish.model) as transcriber:
+        async with self._pool.lease(wish.model, caller_of(request).account) as transcriber:
             transcript = await self._listener.transcript(
                 request, upload, transcriber, wish.options, VadOptions()
             )
@@ -69,4 +70,5 @@ class LegacyRoutes:
             transcript.speech,
             upload.filename,
         )
-        return JSONResponse(legacy.answer(recording, wish.options))
+        body = legacy.answer(recording, wish.options, wish.model)
+        return JSONResponse(body, headers=model_headers(request, wish.model))

@@ -17,6 +17,9 @@ from whisperlive_hybrid.protocol.openai.bodies import Json
 from whisperlive_hybrid.server.http.page_files import PageFiles
 from whisperlive_hybrid.server.http.page_policy import live_address, page_headers
 
+TEST_FORM: Final = "/test_form.html"
+"""The page's address in the documentation of older servers."""
+
 _FILE_HEADERS: Final = {
     "cache-control": "public, max-age=31536000, immutable",
     "x-content-type-options": "nosniff",
@@ -32,7 +35,7 @@ def wants_page(request: Request) -> bool:
 
 
 class Page:
-    """The page, /web/config.json and /web/{build}/."""
+    """The page, its older address, /web/config.json and /web/{build}/."""
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class Page:
 
     def mount(self, app: FastAPI) -> None:
         """Add the routes; they are the page's own and no part of the documented API."""
+        app.get(TEST_FORM, include_in_schema=False)(self.form)
         app.get("/web/config.json", include_in_schema=False)(self.config)
         app.get("/web/{build}/{name:path}", include_in_schema=False)(self.file)
 
@@ -58,6 +62,10 @@ class Page:
         nonce = secrets.token_urlsafe(16)
         text = self._files.page(build=self._files.build, nonce=nonce)
         return HTMLResponse(text, headers=page_headers(nonce, self._live(request)))
+
+    async def form(self, request: Request) -> Response:
+        """The page under its older address; its links are relative to the same place."""
+        return self.reply(request)
 
     async def file(self, build: str, name: str) -> Response:
         """One of its files."""

@@ -37,6 +37,7 @@ _EXPOSED: Final = (
     "x-ratelimit-reset-requests",
     "x-request-id",
     "x-should-retry",
+    "x-whisperlive-model",
 )
 """Headers of answers that scripts may read."""
 

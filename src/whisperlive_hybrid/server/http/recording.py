@@ -13,7 +13,6 @@ from whisperlive_hybrid.access.meter import Meter
 from whisperlive_hybrid.progress import UploadBoard, UploadProgress
 from whisperlive_hybrid.protocol.uploads import PROGRESS_ID, progress_id
 from whisperlive_hybrid.recording import Recordings
-from whisperlive_hybrid.server.http.fields import refuse_query
 from whisperlive_hybrid.server.http.identity import caller_of
 from whisperlive_hybrid.server.http.upload import Upload, received, while_connected
 from whisperlive_hybrid.speech.regions import VadOptions
@@ -49,7 +48,6 @@ class Listener:
         Raises `Conflict` for an id that another upload has, and `BadRequest`.
         """
         with self.shown(request) as progress:
-            refuse_query(request)
             async with received(request) as upload:
                 yield replace(upload, progress=progress)
 

@@ -43,6 +43,12 @@ class LegacyErrorBody(Exact):
     error: str
 
 
+class GroqMark(Exact):
+    """What Groq's API adds to its answers."""
+
+    id: str
+
+
 class TokenLogprob(Exact):
     """One token of the text."""
 
@@ -64,6 +70,8 @@ class TranscriptionBody(Exact):
     logprobs: list[TokenLogprob] | None = None
     languages: list[LanguageCode] | None = None
     usage: DurationUsage
+    x_groq: GroqMark | None = None
+    """Where the path begins with /openai/v1."""
 
 
 class SegmentBody(Exact):
@@ -99,6 +107,8 @@ class VerboseBody(Exact):
     segments: list[SegmentBody] | None = None
     words: list[WordBody] | None = None
     usage: DurationUsage
+    x_groq: GroqMark | None = None
+    """Where the path begins with /openai/v1."""
 
 
 class ModelCard(Exact):

@@ -89,6 +89,25 @@ class _Watched(asyncio.Protocol):
             self._uptake.resume()
 
 
+class StrictConnection(h11.Connection):
+    """A parser that refuses a request whose end two parties could see in different places."""
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """Return the next event; raise RemoteProtocolError for a request with two lengths.
+
+        h11 by itself reads such a request by its Transfer-Encoding and keeps the connection.
+        RFC 9112, 6.1: "A server MAY reject a request that contains both Content-Length and
+        Transfer-Encoding [...] Regardless, the server MUST close the connection after responding
+        to such a request to avoid the potential attacks."
+        """
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            names = {name for name, _ in event.headers}
+            if {b"content-length", b"transfer-encoding"} <= names:
+                raise h11.RemoteProtocolError("both Content-Length and Transfer-Encoding")
+        return event
+
+
 class PatientHttp(_Watched, H11Protocol):
     """HTTP/1.1 for clients that mean it."""
 
@@ -100,6 +119,7 @@ class PatientHttp(_Watched, H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.conn = StrictConnection(h11.SERVER, MOST_HEAD_BYTES)
         self._patience = config.patience
         self._deadline: asyncio.TimerHandle | None = None
 

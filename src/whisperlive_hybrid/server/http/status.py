@@ -63,6 +63,10 @@ class ServerBody(Exact):
     queue: QueueBody
     live_clients: int
     live_clients_limit: int
+    live_capacity: int
+    """Live streams that can be served within the bounds, by what they cost now."""
+    live_load: float
+    """Share of the workers' time that the open ones need."""
     live_lateness_s: float
     uploads: int
     jobs: dict[str, int]
@@ -99,11 +103,14 @@ class Sight:
         """What there is to see now."""
         waiting = self.engine.waiting
         jobs = await self.operation.count_jobs()
+        live = self.engine.live_estimate(self.live_clients_limit)
         return State(
             queue={label_of(urgency): waiting[urgency] for urgency in Urgency},
             live_lateness_s=self.engine.live_lateness_s,
             live_clients=self.live_clients(),
             live_clients_limit=self.live_clients_limit,
+            live_capacity=live.capacity,
+            live_load=live.load,
             uploads=self.operation.work.n_requests,
             jobs={status.value: number for status, number in jobs.items()},
             real_time_factors=self.operation.metrics.engine.real_time_factors(self.pool.in_memory),
@@ -173,6 +180,8 @@ class StatusRoutes:
             queue=QueueBody.model_validate(state.queue),
             live_clients=state.live_clients,
             live_clients_limit=state.live_clients_limit,
+            live_capacity=state.live_capacity,
+            live_load=round(state.live_load, 3),
             live_lateness_s=round(state.live_lateness_s, 3),
             uploads=state.uploads,
             jobs=dict(state.jobs),

@@ -1,7 +1,8 @@
 """Server-sent events: a reply that is written while the work behind it is done."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from types import MappingProxyType
 from typing import Final
 
 import anyio
@@ -31,9 +32,15 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, work: Callable[[Emit], Awaitable[None]], held: AsyncExitStack) -> None:
+    def __init__(
+        self,
+        work: Callable[[Emit], Awaitable[None]],
+        held: AsyncExitStack,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         # Proxies that buffer replies (nginx) would hand the events over all at once.
-        super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
+        unbuffered = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+        super().__init__(headers={**unbuffered, **headers})
         del self.headers["content-length"]
         self._work = work
         self._held = held

@@ -28,6 +28,12 @@ _NO_FILE: Final = "body -> file: file field required"
 _FILE_AS_TEXT: Final = "body -> file: Expected UploadFile, received: str"
 """OpenAI's words, which clients look for."""
 
+_STRINGIFIED_FORM: Final = (
+    "The body is the text '[object FormData]', no form: the fetch of Node and of browsers cannot "
+    "send a form of the npm package form-data. Use the FormData that is built in, or the fetch of "
+    "the package node-fetch."
+)
+
 T = TypeVar("T")
 
 
@@ -68,13 +74,22 @@ async def opened_form(
     has no room for its files.
     """
     content_type = request.headers.get("content-type", "")
-    if content_type.partition(";")[0].strip().lower() not in _FORM_TYPES:
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type not in _FORM_TYPES:
+        if media_type == "text/plain" and await _is_stringified_form(request):
+            raise BadRequest(_STRINGIFIED_FORM)
         raise BadRequest(f"Content-Type must be {wanted}, not {content_type[:80]!r}.")
     form = await _form(request, content_type, max_files)
     try:
         yield form
     finally:
         await form.close()
+
+
+async def _is_stringified_form(request: Request) -> bool:
+    """Return whether the body is what JavaScript makes of a form that `fetch` does not know."""
+    async with aclosing(request.stream()) as parts:
+        return await anext(parts, b"") == b"[object FormData]"
 
 
 async def _form(request: Request, content_type: str, max_files: int) -> FormData:

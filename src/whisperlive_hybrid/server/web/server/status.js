@@ -14,6 +14,7 @@
  * @property {Record<string, number>} queue by urgency
  * @property {number} live_clients
  * @property {number} live_clients_limit
+ * @property {number} live_capacity
  * @property {number} live_lateness_s
  * @property {Record<string, number>} jobs by status
  */
@@ -66,7 +67,7 @@ export function facts(status) {
     ["In memory", status.models.map((model) => model.name).join(", ")],
     ["Backend", status.backend],
     ["Device", `${status.device}, ${status.compute_type}, ${status.workers} at once`],
-    ["Room for live", `${status.live_clients_limit} clients`],
+    ["Room for live", `${status.live_capacity} clients`],
     ["Jobs", `${running} running, ${queued} waiting`],
     ["Version", status.version],
   ];

@@ -1,0 +1,22 @@
+"""Recordings of people, and how far a text is from what they say."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from whisperlive_hybrid.text.comparison import edits, words_in
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A recording of a person, and what is said in it."""
+
+    file: Path
+    language: str
+    text: str
+    seconds: float
+
+
+def word_error_rate(pairs: list[tuple[str, str]]) -> float:
+    """Return the word errors per word of pairs of reference and text, pooled."""
+    errors = sum(edits(words_in(wanted), words_in(read)) for wanted, read in pairs)
+    return errors / sum(len(words_in(wanted)) for wanted, _ in pairs)
