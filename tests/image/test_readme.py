@@ -149,10 +149,20 @@ def hub(weights: Path) -> Iterator[tuple[str, list[str]]]:
     assert known
     hub_id, commit = known.hub_id, str(known.revision)
     requests: list[str] = []
+    # The hub's client lists the files of a commit in one of two ways; ours may use either.
+    sizes = {file.name: file.stat().st_size for file in weights.iterdir()}
     tree = [
-        {"type": "file", "path": file.name, "size": file.stat().st_size, "oid": file.name}
-        for file in weights.iterdir()
+        {"type": "file", "path": name, "size": size, "oid": name} for name, size in sizes.items()
     ]
+    siblings = [{"rfilename": name, "size": size, "blobId": name} for name, size in sizes.items()]
+    listings: dict[str, object] = {
+        f"/api/models/{hub_id}/tree/{commit}": tree,
+        f"/api/models/{hub_id}/revision/{commit}": {
+            "id": hub_id,
+            "sha": commit,
+            "siblings": siblings,
+        },
+    }
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -167,8 +177,8 @@ def hub(weights: Path) -> Iterator[tuple[str, list[str]]]:
             path = self.path.partition("?")[0]
             requests.append(path)
             name = path.rpartition("/")[2]
-            if path == f"/api/models/{hub_id}/tree/{commit}":
-                body = json.dumps(tree).encode()
+            if path in listings:
+                body = json.dumps(listings[path]).encode()
             elif path == f"/{hub_id}/resolve/{commit}/{name}" and (weights / name).is_file():
                 body = (weights / name).read_bytes()
             else:
