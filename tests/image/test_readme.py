@@ -1,5 +1,6 @@
 """The README's first commands, pasted into a Debian that has only what the README asks for."""
 
+import hashlib
 import json
 import os
 import re
@@ -142,6 +143,12 @@ def test_with_no_source_at_all(engine: Containers, clone: Path) -> None:
     assert LAST_WORDS in shown.stdout
 
 
+def git_blob_id(content: bytes) -> str:
+    """Return the name that Git, and so the hub, gives to a file (gitformat-pack, "blob")."""
+    header = b"blob %d\0" % len(content)
+    return hashlib.sha1(header + content, usedforsecurity=False).hexdigest()
+
+
 @contextmanager
 def hub(weights: Path) -> Iterator[tuple[str, list[str]]]:
     """Serve the default model as the Hugging Face hub does; yield address and requested paths."""
@@ -151,10 +158,14 @@ def hub(weights: Path) -> Iterator[tuple[str, list[str]]]:
     requests: list[str] = []
     # The hub's client lists the files of a commit in one of two ways; ours may use either.
     sizes = {file.name: file.stat().st_size for file in weights.iterdir()}
+    ids = {name: git_blob_id((weights / name).read_bytes()) for name in sizes}
     tree = [
-        {"type": "file", "path": name, "size": size, "oid": name} for name, size in sizes.items()
+        {"type": "file", "path": name, "size": size, "oid": ids[name]}
+        for name, size in sizes.items()
     ]
-    siblings = [{"rfilename": name, "size": size, "blobId": name} for name, size in sizes.items()]
+    siblings = [
+        {"rfilename": name, "size": size, "blobId": ids[name]} for name, size in sizes.items()
+    ]
     listings: dict[str, object] = {
         f"/api/models/{hub_id}/tree/{commit}": tree,
         f"/api/models/{hub_id}/revision/{commit}": {
@@ -186,7 +197,7 @@ def hub(weights: Path) -> Iterator[tuple[str, list[str]]]:
                 return
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
-            self.send_header("ETag", f'"{name}"')
+            self.send_header("ETag", f'"{ids.get(name, name)}"')
             self.send_header("X-Repo-Commit", commit)
             self.end_headers()
             if with_body:
