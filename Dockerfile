@@ -80,7 +80,7 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=
     mkdir /opt/models; \
     if [ "${#names[@]}" -gt 0 ]; then \
         WHISPERLIVE_MODELS_DIR=/opt/models /opt/whisperlive/bin/whisperlive models pull "${names[@]}"; \
-        rm -r /opt/models/.partial; \
+        rm -rf /opt/models/.partial; \
     fi; \
     if [ "${#names[@]}" -eq 1 ]; then \
         echo "FASTERWHISPER_MODEL=${names[0]}" > /opt/models/default.env; \

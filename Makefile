@@ -65,8 +65,8 @@ format-page: install-test ## lay the page's modules out as the tests want them
 image-test: install-test ## build the container image and run it (wants root, buildah, podman)
 	$(BIN)/pytest -m image -s tests/image
 
-image: ## build the container image with docker, or with another ENGINE
-	$(ENGINE) build --tag whisperlive --build-arg REVISION=$$(git rev-parse HEAD) \
+image: ## build the container image with docker, or with another ENGINE; MODEL=base builds a model in
+	$(ENGINE) build --tag whisperlive --build-arg MODEL="$(MODEL)" --build-arg REVISION=$$(git rev-parse HEAD) \
 		--build-arg VERSION=$$(sed -n 's/__version__ = "\(.*\)"/\1/p' src/whisperlive_hybrid/__init__.py) .
 
 docs: install ## write docs/settings.md anew from config.py

@@ -27,7 +27,7 @@ from whisperlive_hybrid.types import Samples
 pytestmark = [pytest.mark.image, pytest.mark.anyio, pytest.mark.timeout(900)]
 
 LARGEST_MB = 600
-"""533 when this was written; half of it is CTranslate2, onnxruntime and ffmpeg's libraries."""
+"""536 when this was written; half of it is CTranslate2, onnxruntime and ffmpeg's libraries."""
 
 DEMO_TRANSCRIBE = ("transcribe", "--model", "demo")
 """Without a download; tests/image/test_models.py has a real model."""

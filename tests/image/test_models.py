@@ -13,6 +13,8 @@ pytestmark = [pytest.mark.image, pytest.mark.timeout(900)]
 
 BASE_IMAGE = "localhost/whisperlive:image-test-base"
 
+TWO_IMAGE = "localhost/whisperlive:image-test-two"
+
 CLIP = f"--volume={sample_clip()}:/clip.flac:ro"
 
 LAST_WORDS = "Maria wants soup"
@@ -67,6 +69,23 @@ def test_a_baked_model_adds_its_own_size(engine: Containers, base_image: str) ->
     files = engine.run(*look, options=("--entrypoint=sh",), image=base_image).stdout.split()
     names = ("config.json", "model.bin", "tokenizer.json", "vocabulary.txt")
     assert files == [*(f"{BAKED}/base/{name}" for name in names), f"{BAKED}/default.env"]
+
+
+def test_a_baked_model_is_the_same_in_every_build(engine: Containers, base_image: str) -> None:
+    """Its files have the time that the whole image is built for, not that of the download."""
+    look = ("-c", f"find {BAKED}/base {BAKED}/default.env -printf '%TY-%Tm-%Td\\n' | sort -u")
+    dates = engine.run(*look, options=("--entrypoint=sh",), image=base_image).stdout.split()
+    assert dates == ["2025-01-01"]
+
+
+def test_several_models_can_be_baked(engine: Containers) -> None:
+    """All of them are there without a network; none of them changes the default."""
+    engine.build(TWO_IMAGE, model="tiny.en base")
+    for name in ("base", "tiny.en"):
+        where = engine.run("models", "where", name, image=TWO_IMAGE, network="none").stdout
+        assert where.strip() == str(BAKED / name)
+    shown = engine.run("settings", image=TWO_IMAGE, network="none").stdout
+    assert "FASTERWHISPER_MODEL = base\n" in shown
 
 
 def test_a_build_with_an_unknown_model_fails(engine: Containers) -> None:

@@ -1,5 +1,6 @@
 """The README's first commands, pasted into a Debian that has only what the README asks for."""
 
+import hashlib
 import json
 import os
 import re
@@ -142,6 +143,12 @@ def test_with_no_source_at_all(engine: Containers, clone: Path) -> None:
     assert LAST_WORDS in shown.stdout
 
 
+def git_blob_id(content: bytes) -> str:
+    """Return the name that Git, and so the hub, gives to a file (gitformat-pack, "blob")."""
+    header = b"blob %d\0" % len(content)
+    return hashlib.sha1(header + content, usedforsecurity=False).hexdigest()
+
+
 @contextmanager
 def hub(weights: Path) -> Iterator[tuple[str, list[str]]]:
     """Serve the default model as the Hugging Face hub does; yield address and requested paths."""
@@ -149,10 +156,24 @@ def hub(weights: Path) -> Iterator[tuple[str, list[str]]]:
     assert known
     hub_id, commit = known.hub_id, str(known.revision)
     requests: list[str] = []
+    # The hub's client lists the files of a commit in one of two ways; ours may use either.
+    sizes = {file.name: file.stat().st_size for file in weights.iterdir()}
+    ids = {name: git_blob_id((weights / name).read_bytes()) for name in sizes}
     tree = [
-        {"type": "file", "path": file.name, "size": file.stat().st_size, "oid": file.name}
-        for file in weights.iterdir()
+        {"type": "file", "path": name, "size": size, "oid": ids[name]}
+        for name, size in sizes.items()
     ]
+    siblings = [
+        {"rfilename": name, "size": size, "blobId": ids[name]} for name, size in sizes.items()
+    ]
+    listings: dict[str, object] = {
+        f"/api/models/{hub_id}/tree/{commit}": tree,
+        f"/api/models/{hub_id}/revision/{commit}": {
+            "id": hub_id,
+            "sha": commit,
+            "siblings": siblings,
+        },
+    }
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -167,8 +188,8 @@ def hub(weights: Path) -> Iterator[tuple[str, list[str]]]:
             path = self.path.partition("?")[0]
             requests.append(path)
             name = path.rpartition("/")[2]
-            if path == f"/api/models/{hub_id}/tree/{commit}":
-                body = json.dumps(tree).encode()
+            if path in listings:
+                body = json.dumps(listings[path]).encode()
             elif path == f"/{hub_id}/resolve/{commit}/{name}" and (weights / name).is_file():
                 body = (weights / name).read_bytes()
             else:
@@ -176,7 +197,7 @@ def hub(weights: Path) -> Iterator[tuple[str, list[str]]]:
                 return
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
-            self.send_header("ETag", f'"{name}"')
+            self.send_header("ETag", f'"{ids.get(name, name)}"')
             self.send_header("X-Repo-Commit", commit)
             self.end_headers()
             if with_body:
