@@ -132,9 +132,16 @@ class _HubHandler(_Handler):
     server: Hub
 
     def do_GET(self) -> None:
-        """Answer as huggingface.co does, without redirects."""
-        self.note()
+        """Answer as the hub does, which leaves large files to another server."""
         path = self.path.partition("?")[0]
+        if path.startswith("/somebody/") and path.endswith("/model.bin"):
+            self.send_response(302)
+            self.send_header("Location", f"{self.server.url}/storage{path}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.note()
+        path = path.removeprefix("/storage")
         if self.server.is_gone:
             self.close_connection = True
         elif path.startswith("/api/models/somebody/"):

@@ -27,7 +27,8 @@ from websockets.sync.client import ClientConnection, connect
 from whisperlive_hybrid.cli import sample_clip
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.media import open_audio
-from whisperlive_hybrid.server.app import HttpDoor
+from whisperlive_hybrid.models.files import demo_model
+from whisperlive_hybrid.server.app import HttpDoor, models_on_demand
 from whisperlive_hybrid.server.listening import Census
 
 CLIPS = Path(__file__).parent.parent / "clips"
@@ -365,3 +366,15 @@ def test_a_broken_webhook_secret_is_one_line(tmp_path: Path) -> None:
     """The setting is named, and its value is not."""
     said = refused_start(WHISPERLIVE_WEBHOOK_SECRET="whsec_*", WHISPERLIVE_DATA_DIR=str(tmp_path))  # noqa: S106 (opens nothing)
     assert "WHISPERLIVE_WEBHOOK_SECRET is not base64 after whsec_." in said
+
+
+def test_the_first_model_is_not_offered_a_second_time(tmp_path: Path) -> None:
+    """Though one of its name lies where models are downloaded to; it is named by a path here."""
+    for directory in (tmp_path / "mine" / "base", tmp_path / "models" / "base"):
+        shutil.copytree(demo_model().directory, directory)
+    settings = Settings.model_validate(
+        {"models_dir": tmp_path / "models", "FASTERWHISPER_MODEL": str(tmp_path / "mine" / "base")}
+    )
+    assert models_on_demand(settings) == []
+    other = settings.model_copy(update={"model": "demo"})
+    assert [model.name for model in models_on_demand(other)] == ["base"]

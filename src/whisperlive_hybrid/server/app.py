@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from io import BytesIO
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -208,7 +209,9 @@ def models_on_demand(
     elif settings.backend == "fake":
         return []
     else:
-        first = SPELLINGS.get(settings.model.lower(), settings.model)
+        # A model named by its path is called as its directory, like one of the same name here.
+        own = Path(settings.model).name if Path(settings.model).is_absolute() else settings.model
+        first = SPELLINGS.get(own.lower(), own)
         names = tuple(
             model.name
             for model in store.local()
