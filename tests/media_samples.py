@@ -2,6 +2,7 @@
 
 import io
 import struct
+from collections.abc import Sequence
 from fractions import Fraction
 
 import av
@@ -9,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
+from av.stream import Disposition
 
 TONE_HZ = 440.0
+PITCHES = (300.0, 500.0, 700.0)
 Samples = npt.NDArray[np.float32]
 
 
@@ -88,6 +91,28 @@ def _add_video(out: OutputContainer, codec: str) -> None:
         picture = np.full((48, 64, 3), shade, np.uint8)
         out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
     out.mux(stream.encode(None))
+
+
+def film(
+    container: str, codec: str, tracks: Sequence[Samples] = (), *, default: int | None
+) -> bytes:
+    """Encode audio tracks at 48 kHz (a second of each of PITCHES), one marked as default."""
+    t = np.arange(48_000) / 48_000
+    given = tracks or [(0.5 * np.sin(2 * np.pi * hz * t)).astype(np.float32) for hz in PITCHES]
+    file = io.BytesIO()
+    with av.open(file, "w", format=container) as out:
+        streams = []
+        for number in range(len(given)):
+            track = out.add_stream(codec, rate=48_000)
+            assert isinstance(track, AudioStream)
+            track.layout = "mono"
+            track.disposition = Disposition.default if number == default else Disposition(0)
+            streams.append(track)
+        for track, samples in zip(streams, given, strict=True):
+            frame = av.AudioFrame.from_ndarray(samples[np.newaxis], "fltp", "mono")
+            frame.sample_rate = 48_000
+            out.mux([*track.encode(frame), *track.encode(None)])
+    return file.getvalue()
 
 
 def wav(

@@ -30,7 +30,7 @@ class WavReader:
 
 
 @contextmanager
-def open_wav(file: BinaryIO) -> Iterator[WavReader]:
+def open_wav(file: BinaryIO, /, **_options: object) -> Iterator[WavReader]:
     """Stand in for the media decoder."""
     try:
         with wave.open(file, "rb") as reader:

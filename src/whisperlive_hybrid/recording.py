@@ -36,8 +36,16 @@ class AudioReader(Protocol):
         """(n,) float32 arrays, mono, 16 kHz."""
 
 
-OpenMedia = Callable[[BinaryIO], AbstractContextManager[AudioReader]]
-"""Opens a file; called and entered in a thread. Raises `BadAudio` for what is no audio."""
+class OpenMedia(Protocol):
+    """Opens a file; called and entered in a thread."""
+
+    def __call__(
+        self, file: BinaryIO, /, *, audio_track: int | None
+    ) -> AbstractContextManager[AudioReader]:
+        """Open the track asked for, None for the file's default one.
+
+        Raises `BadAudio` for what is no audio and for a track that is not there.
+        """
 
 
 Heard = Callable[[float], None]
@@ -73,14 +81,18 @@ class Recordings:
         plan: Callable[[float | None], FileRequest],
         on_advance: OnAdvance,
         memory: Memory = NO_MEMORY,
+        audio_track: int | None = None,
     ) -> Transcript:
         """Read a file to its end; `plan` is told the length that it claims, and says how.
+
+        `audio_track` counts from 0 among the file's audio tracks; None is its default one.
 
         Raises `BadAudio`, and what `Transcriber.transcript` raises.
         """
         with ExitStack() as opened:
             audio = await anyio.to_thread.run_sync(
-                lambda: opened.enter_context(self._open_media(file)), limiter=self._opening
+                lambda: opened.enter_context(self._open_media(file, audio_track=audio_track)),
+                limiter=self._opening,
             )
             wish = plan(audio.duration_s)
             blocks = self._counted(audio.blocks())

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from speech_clips import Clip
 
+from whisperlive_hybrid.audio.level import VoiceLevel
 from whisperlive_hybrid.backends.silero import LASTING_FRAMES, SILENT_PEAK, SileroVad
 from whisperlive_hybrid.speech.regions import FRAME, RegionFinder, VadOptions
 from whisperlive_hybrid.types import SAMPLE_RATE, Region, Samples
@@ -40,6 +41,41 @@ def test_any_split_gives_the_same_bits(
     assert len(whole) == -(-len(samples) // FRAME)
 
 
+@pytest.mark.parametrize("gain_db", [-50, 30])
+@settings(max_examples=10)
+@given(cuts=st.lists(st.integers(0, 60_000), max_size=12))
+def test_any_split_gives_the_same_bits_at_any_level(
+    detector: SileroVad, clips: list[Clip], gain_db: int, cuts: list[int]
+) -> None:
+    """Also where the detector is fed with a level of its own."""
+    samples = np.clip(clips[8].samples[:60_000] * np.float32(10 ** (gain_db / 20)), -1, 1)
+    whole = probabilities(detector, [samples])
+    assert probabilities(detector, np.split(samples, sorted(cuts))) == whole
+
+
+@pytest.mark.parametrize("gain_db", [-60, -50, -40, -20, 30])
+def test_speech_is_found_at_any_level(detector: SileroVad, clips: list[Clip], gain_db: int) -> None:
+    """The middle of every word, quiet or clipped, lies in a region."""
+    missed = []
+    for clip in clips:
+        samples = np.clip(clip.samples * np.float32(10 ** (gain_db / 20)), -1, 1)
+        found = regions(detector, samples)
+        middles = [round((end - 0.05) * SAMPLE_RATE) for _, end in clip.words]
+        missed += [m for m in middles if not any(r.start <= m < r.end for r in found)]
+    assert len(missed) <= sum(len(clip.words) for clip in clips) // 50
+
+
+@pytest.mark.parametrize("level_db", [-80, -65, -50, -35, -20])
+def test_room_noise_of_any_level_is_no_speech(detector: SileroVad, level_db: int) -> None:
+    """Twenty seconds of noise as of a ventilator, raised as quiet speech would be."""
+    rng = np.random.default_rng(2)
+    n = 20 * SAMPLE_RATE
+    spectrum = np.fft.rfft(rng.normal(0, 1, n))
+    noise = np.fft.irfft(spectrum / np.sqrt(np.maximum(np.fft.rfftfreq(n), 0.001)))
+    noise *= 10 ** (level_db / 20) / noise.std()
+    assert regions(detector, noise.astype(np.float32)) == []
+
+
 def test_frame_by_frame_gives_the_same_bits(detector: SileroVad, clips: list[Clip]) -> None:
     """The smallest pieces that mean anything are no exception."""
     samples = clips[8].samples[: 60 * FRAME]
@@ -47,8 +83,14 @@ def test_frame_by_frame_gives_the_same_bits(detector: SileroVad, clips: list[Cli
     assert probabilities(detector, pieces) == probabilities(detector, [samples])
 
 
-def test_judges_as_faster_whisper_does(detector: SileroVad, clips: list[Clip]) -> None:
-    """The same network, fed the same way: every clip is judged like theirs, whole frames all."""
+def test_judges_as_faster_whisper_does(
+    detector: SileroVad, clips: list[Clip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same network, fed the same way: every clip is judged like theirs, whole frames all.
+
+    But for the level, which raises the quiet beginning of a recording.
+    """
+    monkeypatch.setattr(VoiceLevel, "adjust", lambda _, frames, inputs: [False] * len(inputs))  # noqa: ARG005 (its signature)
     theirs = get_vad_model()
     for clip in clips:
         # Theirs wants whole frames, and silences the last 64 samples of what it is given.

@@ -254,6 +254,14 @@ def test_overwrite_and_other_options_do_it_again(talks: Path, tmp_path: Path) ->
     assert second != first
     assert "done before" not in whisperlive(*arguments, "--beam-size", "1").stderr
     assert outputs(target) != second
+    assert "done before" not in whisperlive(*arguments, "--audio-track", "0").stderr
+
+
+def test_a_track_that_is_not_there_is_one_line() -> None:
+    """The recording has one."""
+    done = whisperlive("transcribe", str(sample_clip()), "--audio-track", "1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "has 1 audio track, so audio_track must be 0, not 1" in done.stderr
 
 
 def test_a_server_does_the_work(talks: Path, server: StandIn, tmp_path: Path) -> None:

@@ -246,12 +246,13 @@ def test_only_what_was_given_is_sent() -> None:
     options = DecodeOptions(
         language="de", task=Task.TRANSLATE, prompt="p", hotwords="h", words=True
     )
-    assert job_fields(Wish(options, ()), "m") == [
+    assert job_fields(Wish(options, (), audio_track=0), "m") == [
         ("model", "m"),
         ("language", "de"),
         ("prompt", "p"),
         ("hotwords", "h"),
         ("task", "translate"),
+        ("audio_track", "0"),
         times,
         ("timestamp_granularities[]", "word"),
     ]

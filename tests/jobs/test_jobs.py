@@ -282,7 +282,7 @@ async def test_a_crowded_engine_fails_no_job(tmp_path: Path) -> None:
                 yield block
 
     @contextmanager
-    def media(file: BinaryIO) -> Iterator[WavReader]:
+    def media(file: BinaryIO, /, **_options: object) -> Iterator[WavReader]:
         with open_wav(file) as reader:
             yield Crowded(reader.samples)
 
@@ -333,7 +333,7 @@ async def test_a_cancelled_job_keeps_all_that_was_read(tmp_path: Path) -> None:
                 yield block
 
     @contextmanager
-    def media(file: BinaryIO) -> Iterator[WavReader]:
+    def media(file: BinaryIO, /, **_options: object) -> Iterator[WavReader]:
         with open_wav(file) as reader:
             yield Interrupted(reader.samples)
 

@@ -1,3 +1,4 @@
+import json
 import math
 
 from hypothesis import given
@@ -67,8 +68,16 @@ def test_a_request_comes_back_with_all_its_options() -> None:
         granularities=frozenset(Granularity),
         model="small",
         tells_languages=True,
+        audio_track=1,
     )
     assert audio_of_text(audio_to_text(request), "small") == request
+
+
+def test_a_request_of_an_earlier_version_reads_the_default_track() -> None:
+    """Jobs that were handed in before there was a choice go on."""
+    written = json.loads(audio_to_text(AudioRequest(model="small")))
+    del written["audio_track"]
+    assert audio_of_text(json.dumps(written), "small") == AudioRequest(model="small")
 
 
 def test_a_failure_comes_back() -> None:

@@ -54,6 +54,20 @@ def test_a_number_outside_its_range_is_refused(value: str) -> None:
     assert (e.value.param, e.value.code) == ("speed", "invalid_value")
 
 
+@pytest.mark.parametrize("value", ["-1", "1.0", "4", "four", "²", "9" * 5000])
+def test_a_whole_number_outside_its_range_is_refused(value: str) -> None:
+    """And only digits are one."""
+    with pytest.raises(BadRequest, match="whole number from 0 to 3") as e:
+        form(("speed", value)).whole_number("speed", 3)
+    assert (e.value.param, e.value.code) == ("speed", "invalid_value")
+
+
+def test_a_whole_number_may_be_left_out() -> None:
+    """None is not 0."""
+    assert form().whole_number("speed", 3) is None
+    assert form(("speed", "0")).whole_number("speed", 3) == 0
+
+
 def test_numbers_have_defaults() -> None:
     """A number that is given counts, otherwise the default."""
     assert form().number("speed", 0.5, 0, 1) == 0.5

@@ -14,6 +14,8 @@ def test_fields_become_options() -> None:
     fields = [("language", "German"), ("task", "translate"), ("model", "tiny")]
     wish = legacy.transcribe(fields, MODELS)
     assert wish.options == DecodeOptions(language="de", task=Task.TRANSLATE)
+    assert wish.audio_track is None
+    assert legacy.transcribe([("audio_track", "1")], MODELS).audio_track == 1
 
 
 def test_nonsense_is_refused() -> None:

@@ -9,6 +9,10 @@ Silence that lasts costs nothing, since a muted client sends it for hours: the n
 and what comes after it is judged as if the recording began there. (The state does not come to rest
 by itself: after 6 s of zeros it still judged the next onset differently each time.) Silence means
 below `SILENT_PEAK`, not zeros: the speech mode of Opus decodes digital silence to noise of 2.8e-5.
+
+Quiet and overdriven audio is brought to a level of its own for the network, and for it alone
+(`audio.level`). Overdriven frames are judged twice, and the higher probability counts: behind a
+limiter that raised the noise the expanded samples are judged better, without noise the others.
 """
 
 import itertools
@@ -19,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from whisperlive_hybrid.audio.level import VoiceLevel, expanded
 from whisperlive_hybrid.speech.regions import FRAME
 from whisperlive_hybrid.types import Samples
 
@@ -65,9 +70,10 @@ class VoiceStream:
 
     def _begin(self) -> None:
         """Forget what was heard."""
-        self._hidden: npt.NDArray[np.float32] = np.zeros(_STATE_SHAPE, np.float32)
-        self._cell: npt.NDArray[np.float32] = np.zeros(_STATE_SHAPE, np.float32)
         self._context: Samples = np.zeros(CONTEXT, np.float32)
+        self._level = VoiceLevel()
+        self._network = _Network(self._session)
+        self._second_look: _Network | None = None
 
     def push(self, samples: Samples) -> list[float]:
         """The probability of speech in each frame that `samples` complete."""
@@ -102,11 +108,18 @@ class VoiceStream:
         network_input[0, :CONTEXT] = self._context
         network_input[1:, :CONTEXT] = frames[:-1, -CONTEXT:]
         self._context = frames[-1, -CONTEXT:].copy()
-        probabilities, self._hidden, self._cell = self._session.run(
-            None,
-            {"input": network_input, "h": self._hidden, "c": self._cell},
-        )
-        judged: list[float] = probabilities.reshape(-1).tolist()
+        overdriven = self._level.adjust(frames, network_input)
+        judged = self._network.judge(network_input)
+        start = 0
+        for is_overdriven, run in itertools.groupby(overdriven):
+            end = start + len(list(run))
+            if is_overdriven:
+                self._second_look = self._second_look or _Network(self._session)
+                again = self._second_look.judge(expanded(network_input[start:end]))
+                judged[start:end] = map(max, judged[start:end], again)
+            else:
+                self._second_look = None
+            start = end
         return judged
 
     def flush(self) -> list[float]:
@@ -114,3 +127,20 @@ class VoiceStream:
         if not len(self._rest):
             return []
         return self.push(np.zeros(FRAME - len(self._rest), np.float32))
+
+
+class _Network:
+    """The network with the state that it carries from frame to frame."""
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+        self._hidden: npt.NDArray[np.float32] = np.zeros(_STATE_SHAPE, np.float32)
+        self._cell: npt.NDArray[np.float32] = np.zeros(_STATE_SHAPE, np.float32)
+
+    def judge(self, inputs: Samples) -> list[float]:
+        """Return the probabilities of speech in (n, CONTEXT + FRAME) samples."""
+        probabilities, self._hidden, self._cell = self._session.run(
+            None, {"input": inputs, "h": self._hidden, "c": self._cell}
+        )
+        judged: list[float] = probabilities.reshape(-1).tolist()
+        return judged

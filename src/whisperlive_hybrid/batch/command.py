@@ -17,6 +17,7 @@ from whisperlive_hybrid.batch.sources import StandardInput
 from whisperlive_hybrid.batch.ways import Here, There, Way
 from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.protocol.form import LAST_AUDIO_TRACK
 from whisperlive_hybrid.telemetry.logs import configure_logging
 from whisperlive_hybrid.terminal import (
     USAGE,
@@ -69,6 +70,15 @@ def transcribe(
             min=1, max=20, help="Hypotheses followed side by side; 5.", show_default=False
         ),
     ] = None,
+    audio_track: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=LAST_AUDIO_TRACK,
+            help="Which audio track of each file, counted from 0; its default one if not given.",
+            show_default=False,
+        ),
+    ] = None,
     model: ModelOption = None,
     backend: BackendOption = None,
     threads: ThreadsOption = None,
@@ -92,7 +102,7 @@ def transcribe(
             hotwords=hotwords if hotwords.strip() else "",
             beam_size=beam_size or DEFAULT_BEAM_SIZE,
         )
-        wish = Wish(options, _formats(formats))
+        wish = Wish(options, _formats(formats), audio_track)
         if jobs_url is None:
             _refuse("needs --jobs-url", {"--api-key": api_key, "--keep-jobs": keep_jobs})
             way: Way = Here(load_settings(model=model, backend=backend, threads=threads))

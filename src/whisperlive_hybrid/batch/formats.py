@@ -39,6 +39,8 @@ class Wish:
 
     options: DecodeOptions
     formats: tuple[OutputFormat, ...]
+    audio_track: int | None = None
+    """Which audio track of each recording, counted from 0; None is its default one."""
 
     @property
     def granularities(self) -> tuple[Granularity, ...]:

@@ -88,7 +88,9 @@ class _Reader:
             self._on_progress(Progress(item, news.done, total))
 
         with await anyio.to_thread.run_sync(item.source.open) as media:
-            transcript = await self._recordings.transcript(media, self._transcriber, plan, advance)
+            transcript = await self._recordings.transcript(
+                media, self._transcriber, plan, advance, audio_track=self._wish.audio_track
+            )
         return texts_of(transcript, self._wish)
 
 

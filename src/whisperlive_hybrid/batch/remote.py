@@ -19,6 +19,7 @@ from whisperlive_hybrid.errors import (
     ServerUnusable,
     WhisperLiveError,
 )
+from whisperlive_hybrid.protocol.form import AUDIO_TRACK
 
 UPLOADS_AT_ONCE: Final = 2
 """One is sent while the next is stored; more would only share the same line."""
@@ -192,6 +193,7 @@ def job_fields(wish: Wish, model: str | None) -> Fields:
         ("prompt", options.prompt),
         ("hotwords", options.hotwords),
         ("task", options.task.value),
+        (AUDIO_TRACK, None if wish.audio_track is None else str(wish.audio_track)),
         *(("timestamp_granularities[]", each.value) for each in wish.granularities),
     ]
     return [(name, value) for name, value in given if value]

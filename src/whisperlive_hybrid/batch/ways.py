@@ -116,4 +116,6 @@ def made_by(way: Way, wish: Wish) -> Mapping[str, object]:
         "prompt": options.prompt,
         "hotwords": options.hotwords,
         "beam_size": options.beam_size,
+        # Left out where none is chosen, so that what earlier versions wrote still counts as done.
+        **({} if wish.audio_track is None else {"audio_track": wish.audio_track}),
     }

@@ -185,7 +185,12 @@ class _SourceRun:
                 lease = self._means.models.lease(job.request.audio.model, job.account)
                 async with lease as transcriber:
                     transcript = await self._means.recordings.transcript(
-                        file, transcriber, self._plan, self._listener(booking), memory
+                        file,
+                        transcriber,
+                        self._plan,
+                        self._listener(booking),
+                        memory,
+                        audio_track=job.request.audio.audio_track,
                     )
         finally:
             booking.read_to(memory.read_to)  # also what was read out of its turn before a stop

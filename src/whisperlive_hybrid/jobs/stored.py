@@ -72,6 +72,7 @@ def audio_to_text(audio: AudioRequest) -> str:
             "vad": asdict(audio.vad),
             "granularities": granularities,
             "tells_languages": audio.tells_languages,
+            "audio_track": audio.audio_track,
         }
     )
 
@@ -90,6 +91,7 @@ def audio_of_text(text: str, model: str) -> AudioRequest:
         granularities=frozenset(map(Granularity, written["granularities"])),
         model=model,
         tells_languages=written["tells_languages"],
+        audio_track=written.get("audio_track"),  # jobs of earlier versions have none
     )
 
 

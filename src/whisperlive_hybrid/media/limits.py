@@ -62,6 +62,17 @@ def cut_off() -> BadAudio:
     )
 
 
+def no_such_track(audio_track: int, count: int) -> BadAudio:
+    """Say how many audio tracks there are, where another one was asked for."""
+    has = "1 audio track" if count == 1 else f"{count} audio tracks"
+    allowed = "0" if count == 1 else f"0 to {count - 1}"
+    return BadAudio(
+        f"The file has {has}, so audio_track must be {allowed}, not {audio_track}.",
+        param="audio_track",
+        code="invalid_value",
+    )
+
+
 def out_of_scale() -> BadAudio:
     """Say that floats were stored in the scale of integers: all of it would be silence."""
     return _refused(

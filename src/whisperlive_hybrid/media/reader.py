@@ -14,10 +14,16 @@ import numpy.typing as npt
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.stream import Discard
+from av.stream import Discard, Disposition
 
 from whisperlive_hybrid.media.clock import placed
-from whisperlive_hybrid.media.limits import MediaLimits, check_shape, too_long, undecodable
+from whisperlive_hybrid.media.limits import (
+    MediaLimits,
+    check_shape,
+    no_such_track,
+    too_long,
+    undecodable,
+)
 from whisperlive_hybrid.media.samples import frames, resampled
 from whisperlive_hybrid.media.source import Source
 from whisperlive_hybrid.types import SAMPLE_RATE
@@ -46,13 +52,16 @@ _OPEN_OPTIONS = {
 _DEFAULT_LIMITS = MediaLimits()
 
 
-def open_audio(file: BinaryIO, limits: MediaLimits = _DEFAULT_LIMITS) -> "AudioReader":
-    """Open the first audio stream of a media file, told by its content and never by its name.
+def open_audio(
+    file: BinaryIO, limits: MediaLimits = _DEFAULT_LIMITS, audio_track: int | None = None
+) -> "AudioReader":
+    """Open one audio track of a media file, told by its content and never by its name.
 
-    A seekable file is read from its beginning, wherever it stands; it remains the caller's to
-    close. Raises BadAudio if the file is empty, is no container we accept, has no audio stream,
-    or has one of a codec, sample rate or channel count that we refuse. Errors of the file object
-    itself come through unchanged.
+    `audio_track` counts from 0 among the audio tracks; by default it is the one that the container
+    marks as default, as in players, or else the first. A seekable file is read from its beginning,
+    wherever it stands; it remains the caller's to close. Raises BadAudio if the file is empty, is
+    no container we accept, has no audio track or not this one, or if the track has a codec, sample
+    rate or channel count that we refuse. Errors of the file object itself come through unchanged.
     """
     _cap_allocations()
     source = Source(file, limits.max_decode_s, limits.max_silent_s)
@@ -61,7 +70,7 @@ def open_audio(file: BinaryIO, limits: MediaLimits = _DEFAULT_LIMITS) -> "AudioR
             source, mode="r", options=_OPEN_OPTIONS, metadata_errors="replace", io_open=_refuse
         )
         try:
-            stream = _first_audio_stream(container, source)
+            stream = _select_audio_track(container, source, audio_track)
             _open_decoder(stream.codec_context, limits)
         except BaseException:
             container.close()
@@ -155,10 +164,21 @@ def _refuse(*_wanted: object) -> BinaryIO:
     raise undecodable()
 
 
-def _first_audio_stream(container: InputContainer, source: Source) -> AudioStream:
-    if not container.streams.audio:
+def _select_audio_track(
+    container: InputContainer, source: Source, audio_track: int | None
+) -> AudioStream:
+    """Return the track asked for, and have libav leave all other streams out."""
+    tracks = container.streams.audio
+    if not tracks:
         raise source.without_audio()
-    chosen = container.streams.audio[0]
+    if audio_track is None:
+        # Matroska, MP4 and MOV have this mark; a container without it marks no track.
+        marked = (track for track in tracks if track.disposition & Disposition.default)
+        chosen = next(marked, tracks[0])
+    elif audio_track < len(tracks):
+        chosen = tracks[audio_track]
+    else:
+        raise no_such_track(audio_track, len(tracks))
     for stream in container.streams:
         if stream is not chosen:
             stream.discard = Discard.all

@@ -14,6 +14,7 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from whisperlive_hybrid.audio.pcm import mute_impossible
+from whisperlive_hybrid.media.channels import MIXER_OPTIONS, audible
 from whisperlive_hybrid.media.clock import Placed
 from whisperlive_hybrid.media.limits import MediaLimits, check_shape, out_of_scale
 from whisperlive_hybrid.media.source import Source
@@ -88,7 +89,14 @@ def resampled(
     read = 0
     for (run, rate, channels, *_), alike in itertools.groupby(decoded, key=_run_and_shape):
         check_shape(rate, channels, limits)
-        for block in itertools.chain(_silence(run - read), _mixed(alike)):
+        frames = (_untimed(frame) for _, frame in alike)
+        heard = audible(frames) if channels > 1 else frames
+        mixed = (
+            block
+            for _, same in itertools.groupby(heard, key=lambda frame: frame.layout.nb_channels)
+            for block in _mixed(same)
+        )
+        for block in itertools.chain(_silence(run - read), mixed):
             read += block.size
             yield block
 
@@ -104,20 +112,15 @@ def _silence(samples: int) -> Iterator[npt.NDArray[np.float32]]:
         yield np.zeros(min(SAMPLE_RATE, samples - start), np.float32)
 
 
-def _mixed(alike: Iterable[Placed]) -> Iterator[npt.NDArray[np.float32]]:
-    """Mix and resample frames of one shape.
-
-    Channels are weighted to sum to 1 (rematrix_maxval): by default libav mixes to float with a
-    larger sum, 1.41 for stereo, so that one voice on both channels would leave the range.
-    """
+def _mixed(frames: Iterable[AudioFrame]) -> Iterator[npt.NDArray[np.float32]]:
+    """Mix and resample frames of one shape."""
     resampler = av.AudioResampler(
         format="flt",
         layout="mono",
         rate=SAMPLE_RATE,
         frame_size=SAMPLE_RATE,
-        options={"rematrix_maxval": "1"},
+        options=MIXER_OPTIONS,
     )
-    frames = (_untimed(frame) for _, frame in alike)
     for frame in itertools.chain(frames, (None,)):
         for block in resampler.resample(frame):
             samples: npt.NDArray[np.float32] = block.to_ndarray()[0].astype(np.float32, copy=False)

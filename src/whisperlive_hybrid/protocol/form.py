@@ -3,9 +3,16 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.languages import LANGUAGES, is_detection, language_code
+
+AUDIO_TRACK: Final = "audio_track"
+"""The field that chooses one audio track of a file, counted from 0."""
+
+LAST_AUDIO_TRACK: Final = 15
+"""`media` opens no file with more than 16 streams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,19 @@ class Form:
         """A decimal number from `low` to `high`."""
         value = self.one(name)
         return default if value is None else number(name, value, low, high)
+
+    def whole_number(self, name: str, high: int) -> int | None:
+        """A whole number from 0 to `high`; None if it is not given."""
+        value = self.one(name)
+        if value is None:
+            return None
+        if not (value.isascii() and value.isdecimal() and len(value) < 10 and int(value) <= high):
+            raise BadRequest(
+                f"Invalid {name} {value[:80]!r}: it must be a whole number from 0 to {high}.",
+                param=name,
+                code="invalid_value",
+            )
+        return int(value)
 
     def truth(self, name: str, *, default: bool = False) -> bool:
         """Whether a switch is on; Python programs without an SDK write "True"."""

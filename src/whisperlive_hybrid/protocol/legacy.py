@@ -6,13 +6,13 @@ from typing import Final
 
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.protocol.faults import message_of
-from whisperlive_hybrid.protocol.form import FieldNames, Form
+from whisperlive_hybrid.protocol.form import AUDIO_TRACK, LAST_AUDIO_TRACK, FieldNames, Form
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.types import DecodeOptions, Language, Segment, Task
 
 Json = dict[str, object]
 
-_OPTIONS: Final = ("language", "task", "model")
+_OPTIONS: Final = ("language", "task", "model", AUDIO_TRACK)
 
 TRANSCRIBE_FIELDS: Final = FieldNames(_OPTIONS)
 
@@ -25,6 +25,8 @@ class LegacyRequest:
 
     model: str
     options: DecodeOptions
+    audio_track: int | None = None
+    """Counted from 0; None is the file's default one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ def transcribe_url(
 def _wish(form: Form, models: ModelNames) -> LegacyRequest:
     model = models.resolve(form.one("model"))
     task = form.choice("task", [each.value for each in Task], Task.TRANSCRIBE.value)
-    return LegacyRequest(model, DecodeOptions(language=form.language(), task=Task(task)))
+    options = DecodeOptions(language=form.language(), task=Task(task))
+    return LegacyRequest(model, options, form.whole_number(AUDIO_TRACK, LAST_AUDIO_TRACK))
 
 
 def answer(recording: Recording, used: DecodeOptions, model: str) -> Json:

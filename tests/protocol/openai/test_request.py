@@ -40,7 +40,9 @@ def test_every_wish_reaches_the_options() -> None:
         ("keywords[]", "Basel"),
         ("stream", "false"),
         ("vad_filter", "false"),
+        ("audio_track", "2"),
     )
+    assert asked.audio_track == 2
     assert asked.vad == VadOptions(enabled=False)
     assert asked.options == DecodeOptions(
         language="de", prompt="Guten Tag.", hotwords="Zürich, Basel", words=True
@@ -126,6 +128,9 @@ def test_what_is_not_there_yet_is_refused(field: str, value: str) -> None:
         ("include[]", "tokens", "logprobs"),
         ("temperature", "2", "from 0 to 1"),
         ("stream", "maybe", "true, false"),
+        ("audio_track", "-1", "from 0 to 15"),
+        ("audio_track", "16", "from 0 to 15"),
+        ("audio_track", "first", "from 0 to 15"),
     ],
 )
 def test_nonsense_is_refused_with_what_is_allowed(field: str, value: str, allowed: str) -> None:

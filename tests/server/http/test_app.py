@@ -191,7 +191,7 @@ async def test_long_files_are_bulk(
             yield speak([1])
 
     @contextmanager
-    def media(_: BinaryIO) -> Iterator[Claims]:
+    def media(_: BinaryIO, /, **_options: object) -> Iterator[Claims]:
         yield Claims()
 
     async with (
@@ -310,7 +310,7 @@ async def test_an_upload_that_is_too_large(door: httpx.AsyncClient) -> None:
 async def test_a_defect_shows_nothing(open_door: OpenDoor, path: str) -> None:
     """No stack and no path in the body, no retry, and still an id to find it in the log."""
 
-    def media(_: BinaryIO) -> Any:  # noqa: ANN401 (never returns)
+    def media(_: BinaryIO, /, **_options: object) -> Any:  # noqa: ANN401 (never returns)
         raise FileNotFoundError("/etc/secret")
 
     async with open_door(media=media) as (app, _), client(app) as door:
@@ -324,7 +324,7 @@ async def test_a_defect_shows_nothing(open_door: OpenDoor, path: str) -> None:
 async def test_a_defect_reaches_the_servers_log(open_door: OpenDoor) -> None:
     """The reply hides it, the ASGI server still gets the exception."""
 
-    def media(_: BinaryIO) -> Any:  # noqa: ANN401 (never returns)
+    def media(_: BinaryIO, /, **_options: object) -> Any:  # noqa: ANN401 (never returns)
         raise FileNotFoundError("/etc/secret")
 
     async with open_door(media=media) as (app, _):

@@ -233,7 +233,7 @@ async def test_draining(open_door: OpenDoor, audio: bytes, fields: dict[str, str
 async def test_our_own_failures(open_door: OpenDoor, write_wav: WriteWav) -> None:
     """A failed model may be tried again, a defect not; neither tells why."""
 
-    def media(_: BinaryIO) -> Any:  # noqa: ANN401 (never returns)
+    def media(_: BinaryIO, /, **_options: object) -> Any:  # noqa: ANN401 (never returns)
         raise FileNotFoundError("/etc/secret")
 
     async with open_door() as (app, _), client(app) as door:

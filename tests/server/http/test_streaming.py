@@ -213,7 +213,7 @@ async def test_a_defect_in_a_stream_shows_nothing(open_door: OpenDoor) -> None:
     """The client gets the error object without the cause, the server's log the exception."""
 
     @contextmanager
-    def media(_: BinaryIO) -> Iterator[Breaking]:
+    def media(_: BinaryIO, /, **_options: object) -> Iterator[Breaking]:
         yield Breaking()
 
     async with open_door(media=media) as (app, _):
@@ -240,7 +240,7 @@ async def test_a_client_that_hangs_up_ends_the_work(
             yield utterances(1, HELD)
 
     @contextmanager
-    def media(file: BinaryIO) -> Iterator[Recording]:
+    def media(file: BinaryIO, /, **_options: object) -> Iterator[Recording]:
         files.append(file)
         yield Recording()
 

@@ -14,6 +14,8 @@ from typing import Final
 from whisperlive_hybrid.errors import BadRequest, Unsupported
 from whisperlive_hybrid.languages import is_detection
 from whisperlive_hybrid.protocol.form import (
+    AUDIO_TRACK,
+    LAST_AUDIO_TRACK,
     FieldNames,
     Form,
     known_language,
@@ -26,7 +28,15 @@ from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.types import TEMPERATURES, DecodeOptions, Task
 
 _GRANULARITIES: Final = "timestamp_granularities"
-_COMMON: Final = ("model", "language", "prompt", "hotwords", "temperature", *VAD_FIELDS)
+_COMMON: Final = (
+    "model",
+    "language",
+    "prompt",
+    "hotwords",
+    "temperature",
+    *VAD_FIELDS,
+    AUDIO_TRACK,
+)
 _HARMLESS: Final = ("user",)
 _LONGEST_LIST: Final = 1024
 """Characters of a list in one field: there are two granularities."""
@@ -87,6 +97,8 @@ class AudioRequest:
     """Whether the text is sent while the file is being read."""
     tells_languages: bool = False
     """Whether the answer says which languages were heard."""
+    audio_track: int | None = None
+    """Which audio track of the file to read, counted from 0; None is the file's default one."""
 
 
 def transcription(given: Iterable[tuple[str, str]], models: ModelNames) -> AudioRequest:
@@ -129,6 +141,7 @@ def decoding(form: Form, models: ModelNames, task: Task) -> AudioRequest:
         granularities=granularities,
         model=model,
         tells_languages=bool(form.many("languages")),
+        audio_track=form.whole_number(AUDIO_TRACK, LAST_AUDIO_TRACK),
     )
 
 

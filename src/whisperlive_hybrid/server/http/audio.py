@@ -84,7 +84,13 @@ class AudioRoutes:
 
         async with self._pool.lease(wish.model, caller_of(request).account) as transcriber:
             transcript = await self._listener.transcript(
-                request, upload, transcriber, wish.options, wish.vad, advance
+                request,
+                upload,
+                transcriber,
+                wish.options,
+                wish.vad,
+                advance,
+                audio_track=wish.audio_track,
             )
         await emit(writer.delta(waiting))
         language = transcript.language.code
@@ -93,7 +99,12 @@ class AudioRoutes:
     async def _answer(self, request: Request, upload: Upload, wish: AudioRequest) -> Response:
         async with self._pool.lease(wish.model, caller_of(request).account) as transcriber:
             transcript = await self._listener.transcript(
-                request, upload, transcriber, wish.options, wish.vad
+                request,
+                upload,
+                transcriber,
+                wish.options,
+                wish.vad,
+                audio_track=wish.audio_track,
             )
         body = bodies.answer(
             wish, transcript.segments, transcript.language.code, transcript.duration

@@ -3,7 +3,7 @@
 from typing import Final
 
 from whisperlive_hybrid.languages import AUTO, LANGUAGES
-from whisperlive_hybrid.protocol.form import FieldNames
+from whisperlive_hybrid.protocol.form import LAST_AUDIO_TRACK, FieldNames
 from whisperlive_hybrid.protocol.openai.request import Granularity, ResponseFormat
 from whisperlive_hybrid.types import Task
 
@@ -58,6 +58,12 @@ _FIELDS: Final[dict[str, Schema]] = {
     },
     "stream": _switch(default=False, description="Send the text as events while it is read."),
     "task": {"type": "string", "enum": [each.value for each in Task]},
+    "audio_track": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": LAST_AUDIO_TRACK,
+        "description": "Audio track of the file, counted from 0; its default one if not given.",
+    },
     "vad_filter": _FILTER,
     "vad": _FILTER,
     "vad_parameters": _object(

@@ -61,7 +61,12 @@ class LegacyRoutes:
     ) -> Response:
         async with self._pool.lease(wish.model, caller_of(request).account) as transcriber:
             transcript = await self._listener.transcript(
-                request, upload, transcriber, wish.options, VadOptions()
+                request,
+                upload,
+                transcriber,
+                wish.options,
+                VadOptions(),
+                audio_track=wish.audio_track,
             )
         recording = legacy.Recording(
             transcript.segments,

@@ -69,6 +69,8 @@ class Listener:
         options: DecodeOptions,
         vad: VadOptions,
         on_advance: OnAdvance = ignore,
+        *,
+        audio_track: int | None,
     ) -> Transcript:
         """Read an upload to its end, and book on its caller what was read, all of it or not.
 
@@ -82,7 +84,9 @@ class Listener:
                 upload.progress.expect(claimed_s)
             return FileRequest(options, vad, _urgency(claimed_s, upload.size))
 
-        read = partial(self._recordings.transcript, upload.file, transcriber, plan)
+        read = partial(
+            self._recordings.transcript, upload.file, transcriber, plan, audio_track=audio_track
+        )
         hear = _showing(upload.progress, on_advance) if upload.progress else on_advance
         booking = FileBooking(self._meter, caller_of(request).account)
         transcript = await while_connected(request, partial(read, _booked(booking, hear)))
