@@ -88,6 +88,9 @@ def chosen(
             found.append(each)
     if not found:
         raise BadRequest("No recording is of these kinds and languages at once.")
+    for each in found:  # now, and not after an hour of reading the others
+        if not each.file.is_file():
+            raise BadRequest(f"Recording {each.id!r}: there is no file {each.file}.")
     return found
 
 
