@@ -39,9 +39,8 @@ async def test_a_process_that_ended_is_an_error(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """It says why by itself; we say which it was."""
-    with (
-        peer_readers(["faster-whisper"], tmp_path / "no-model", "cpu", "int8", 1) as (reader,),
-        pytest.raises(BadRequest, match="faster-whisper has ended"),
-    ):
-        await reader.read(SENTENCE)
+    with peer_readers(["faster-whisper"], tmp_path / "no-model", "cpu", "int8", 1) as (reader,):
+        for _ in range(2):  # waiting for an answer, and writing to a process that has ended
+            with pytest.raises(BadRequest, match="faster-whisper has ended"):
+                await reader.read(SENTENCE)
     assert "Traceback" in capfd.readouterr().err

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -92,8 +92,15 @@ def peer_readers(
                     env=environment,
                 )
             )
-            processes.callback(process.terminate)
+            processes.callback(_stop, process)
             assert process.stdin  # noqa: S101 (for the type checker)
             assert process.stdout  # noqa: S101 (as above)
             readers.append(PeerReader(name, process.stdin, process.stdout))
         yield readers
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    assert process.stdin  # noqa: S101 (for the type checker)
+    with suppress(BrokenPipeError):  # a request that a process which had ended never took
+        process.stdin.close()
