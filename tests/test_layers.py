@@ -80,6 +80,7 @@ LAYERS = [
             "batch.run",
             "batch.command",
             "calibration",
+            "evaluation",
             "bench.profile",
             "bench.files_command",
             "bench.command",

@@ -21,6 +21,7 @@ from whisperlive_hybrid.batch.command import transcribe
 from whisperlive_hybrid.bench.command import bench_app
 from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.errors import BadRequest, OutputLost, WhisperLiveError
+from whisperlive_hybrid.evaluation.command import evaluate
 from whisperlive_hybrid.keys_command import keys_app
 from whisperlive_hybrid.models.store import OnProgress
 from whisperlive_hybrid.models_command import models_app
@@ -73,6 +74,7 @@ def main() -> None:
 def whole() -> typer.Typer:
     """The command line with the commands of other rooms."""
     app.command()(transcribe)
+    app.command()(evaluate)
     app.add_typer(models_app, name="models")
     app.add_typer(keys_app, name="keys")
     app.add_typer(bench_app, name="bench")

@@ -1,0 +1,139 @@
+"""The readers that are evaluated: the way of files and the live way of this server, in process."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import anyio
+import anyio.to_thread
+import numpy as np
+
+from whisperlive_hybrid.batch.local import opened
+from whisperlive_hybrid.captions import Gap, LanguageFound, Text
+from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.errors import BadAudio
+from whisperlive_hybrid.evaluation.recordings import LabelledRecording
+from whisperlive_hybrid.evaluation.scoring import Cue
+from whisperlive_hybrid.media import MediaLimits
+from whisperlive_hybrid.session import LiveOptions, LiveSession
+from whisperlive_hybrid.transcribe import FileRequest, Transcriber, VoiceDetector
+from whisperlive_hybrid.types import SAMPLE_RATE, DecodeOptions, Samples, Segment
+
+FRAME: Final = 4096
+"""Samples that a live client sends at once, as WhisperLive's own client does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a reader made of a recording."""
+
+    cues: tuple[Cue, ...]
+    """Its segments; their texts keep the leading space."""
+    audio_s: float
+    cpu_s: float
+    """CPU time of the reader's whole process, user and system, while it read."""
+
+    @property
+    def text(self) -> str:
+        """The running text."""
+        return "".join(cue.text for cue in self.cues).strip()
+
+
+class Reader(Protocol):
+    """Reads one recording after another."""
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+
+    async def read(self, recording: LabelledRecording) -> Output:
+        """Read a recording to its end, in its language where that is known."""
+
+
+class FileReader:
+    """The way of an upload, with the options of a plain request."""
+
+    name = "file"
+
+    def __init__(self, engine: Engine, detector: VoiceDetector, limits: MediaLimits) -> None:
+        self._transcriber = Transcriber(engine, detector)
+        self._limits = limits
+
+    async def read(self, recording: LabelledRecording) -> Output:
+        """Read from the file's bytes on: decoding media is part of the work."""
+        request = FileRequest(DecodeOptions(language=recording.language))
+        began = time.process_time()
+        blocks = _blocks(recording.file, self._limits)
+        transcript = await self._transcriber.transcript(blocks, request)
+        return _output(transcript.segments, transcript.duration, time.process_time() - began)
+
+
+class LiveReader:
+    """The way of a live stream: its completed text, with the options of a plain handshake."""
+
+    name = "live"
+
+    def __init__(
+        self, engine: Engine, detector: VoiceDetector, limits: MediaLimits, *, is_real_time: bool
+    ) -> None:
+        """`is_real_time` feeds a second of audio a second, else as fast as the session takes it.
+
+        Fed fast, the final text is the same, but fewer updates are made than a client would get.
+        """
+        self._engine = engine
+        self._detector = detector
+        self._limits = limits
+        self._is_real_time = is_real_time
+
+    async def read(self, recording: LabelledRecording) -> Output:
+        """Read from the samples on: clients of live streams send PCM."""
+        samples = await anyio.to_thread.run_sync(_samples, recording.file, self._limits)
+        completed: list[Segment] = []
+
+        async def publish(news: LanguageFound | Text | Gap) -> None:
+            if isinstance(news, Text):
+                completed.extend(news.completed)
+
+        began = time.process_time()
+        async with anyio.create_task_group() as tasks:
+            session = LiveSession(
+                self._engine,
+                self._detector,
+                LiveOptions(DecodeOptions(language=recording.language)),
+                publish,
+                tasks,
+                update_interval=lambda: self._engine.update_interval_s,
+            )
+            tasks.start_soon(self._feed, session, samples)
+            await session.run()
+        duration = len(samples) / SAMPLE_RATE
+        return _output(completed, duration, time.process_time() - began)
+
+    async def _feed(self, session: LiveSession, samples: Samples) -> None:
+        began = anyio.current_time()
+        for first in range(0, len(samples), FRAME):
+            frame = samples[first : first + FRAME]
+            if self._is_real_time:
+                await anyio.sleep_until(began + (first + len(frame)) / SAMPLE_RATE)
+            await session.hear(frame)
+        await session.finish()
+
+
+def _output(segments: Sequence[Segment], audio_s: float, cpu_s: float) -> Output:
+    cues = tuple(Cue(segment.start, segment.end, segment.text) for segment in segments)
+    return Output(cues, audio_s, cpu_s)
+
+
+def _blocks(file: Path, limits: MediaLimits) -> Iterator[Samples]:
+    try:
+        with opened(file, limits) as audio:
+            yield from audio.blocks()
+    except BadAudio as error:
+        raise BadAudio(f"{file.name}: {error.message}") from error
+
+
+def _samples(file: Path, limits: MediaLimits) -> Samples:
+    silence: Samples = np.zeros(0, np.float32)
+    return np.concatenate([silence, *_blocks(file, limits)])
