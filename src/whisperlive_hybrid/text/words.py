@@ -2,12 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import accumulate, pairwise
+from statistics import fmean, median
+from typing import Final
 
 from whisperlive_hybrid.types import ScoredToken, Segment, TokenTime, Vocabulary, Word
 
 _PREPENDED = "\"'“¿([{-"
 _APPENDED = "\"'.。,，!！?？:：”)]}、"  # noqa: RUF001 (full-width marks are meant)
 """Punctuation that belongs to the word after or before it; the sets of openai/whisper."""
+
+LONGEST_MEDIAN_S: Final = 0.7
+"""Bound on the median length of a window's words; that of openai/whisper. It decides where a window
+has so few words that one with a silence in it is the median."""
+
+_LETTERS_OF_A_DIGIT: Final = 4
+"""A number is written shorter than it is said: the mean of "one" to "nine"."""
 
 
 def with_words(
@@ -22,11 +32,18 @@ def with_words(
     with words starts and ends with them: they are measured, its time marks were guessed. Only where
     the first word of all begins is not measured, so its time mark is believed there.
     """
+    dealt = [
+        (segment, _words(vocabulary.split_words(tokens, language), own))
+        for segment, tokens, own in _dealt_out(segments, times, vocabulary)
+    ]
+    first = next((i for i, (_, words) in enumerate(dealt) if words), None)
+    if first is not None:
+        segment, words = dealt[first]
+        dealt[first] = segment, _begun(words, segment.start)
+    plausible = iter(_plausible([word for _, words in dealt for word in words]))
     timed: list[Segment] = []
-    for segment, tokens, own in _dealt_out(segments, times, vocabulary):
-        words = _words(vocabulary.split_words(tokens, language), own)
-        if words and not any(each.words for each in timed):
-            words = _begun(words, segment.start)
+    for segment, measured in dealt:
+        words = tuple(next(plausible) for _ in measured)
         start, end = (words[0].start, words[-1].end) if words else (segment.start, segment.end)
         timed.append(replace(segment, start=start, end=end, words=words))
     return tuple(timed)
@@ -91,6 +108,84 @@ def _begun(words: tuple[Word, ...], mark: float) -> tuple[Word, ...]:
     return replace(first, start=mark), *words[1:]
 
 
+def _plausible(words: Sequence[Word]) -> list[Word]:
+    """The words of a window with lengths that a voice can have; order, text and most ends stay.
+
+    Alignment gives the silence between two words to the second one: of 40 words of more than 1 s
+    in two recordings, all began with silence. So a word that is too long keeps its end. At the
+    median number of letters the bound is openai/whisper's, twice the median length; a longer word
+    may last longer. Afterwards, words that were all found at one position share out the time
+    around them.
+    """
+    lengths = [word.end - word.start for word in words if word.end > word.start]
+    if not lengths:
+        return list(words)
+    usual = min(median(lengths), LONGEST_MEDIAN_S)
+    mean = fmean(_letters(word) for word in words)
+    bounded = [
+        replace(word, start=max(word.start, word.end - usual * (1 + _letters(word) / mean)))
+        for word in words
+    ]
+    return _spread(bounded, usual)
+
+
+def _letters(word: Word) -> int:
+    """How much there is to say, in letters; at least one."""
+    digits = sum(character.isdigit() for character in word.text)
+    letters = sum(character.isalpha() for character in word.text)
+    return max(1, letters + _LETTERS_OF_A_DIGIT * digits)
+
+
+def _spread(words: Sequence[Word], usual: float) -> list[Word]:
+    """Give the words of length zero some of the time around them, `usual` seconds each at most.
+
+    It is taken from the pause before them, else from the pause behind them, else from the longer
+    one of their neighbours.
+    """
+    spread = list(words)
+    first = 0
+    while first < len(spread):
+        time = spread[first].start
+        last = first
+        while last < len(spread) and spread[last].end <= time:
+            last += 1
+        if last > first:
+            wanted = usual * (last - first)
+            before = spread[first - 1].end if first else 0.0
+            behind = spread[last].start if last < len(spread) else time
+            if before < time:
+                _share_out(spread, first, last, (max(before, time - wanted), time))
+            elif behind > time:
+                _share_out(spread, first, last, (time, min(behind, time + wanted)))
+            else:
+                _share_with_neighbour(spread, first, last)
+        first = last + 1
+    return spread
+
+
+def _share_with_neighbour(words: list[Word], first: int, last: int) -> None:
+    """Share the time of the longer neighbour of `words[first:last]` between all of them."""
+    before = words[first - 1].end - words[first - 1].start if first else 0.0
+    behind = words[last].end - words[last].start if last < len(words) else 0.0
+    if first and before >= behind:
+        first -= 1
+    elif last < len(words):
+        last += 1
+    _share_out(words, first, last, (words[first].start, words[last - 1].end))
+
+
+def _share_out(words: list[Word], first: int, last: int, time: tuple[float, float]) -> None:
+    """Lay `words[first:last]` between two times, each as long as its letters."""
+    start, end = time
+    run = words[first:last]
+    letters = [0, *accumulate(map(_letters, run))]
+    edges = [start + (end - start) * before / letters[-1] for before in letters[:-1]] + [end]
+    words[first:last] = [
+        replace(word, start=own_start, end=own_end)
+        for word, (own_start, own_end) in zip(run, pairwise(edges), strict=True)
+    ]
+
+
 def _with_punctuation(words: Sequence[Word]) -> list[Word]:
     """Merge lone punctuation into its neighbour, whose times stay those of the spoken word."""
     merged: list[Word] = []
@@ -99,7 +194,7 @@ def _with_punctuation(words: Sequence[Word]) -> list[Word]:
         if merged and _is_only(word.text, _APPENDED) and not opens:
             merged[-1] = replace(merged[-1], text=merged[-1].text + word.text)
         elif merged and _is_only(merged[-1].text, _PREPENDED) and merged[-1].text.startswith(" "):
-            merged[-1] = replace(word, text=merged[-1].text + word.text.lstrip(" "))
+            merged[-1] = replace(word, text=merged[-1].text + word.text)
         else:
             merged.append(word)
     return merged
