@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperlive_hybrid.text.words import text_tokens, with_probabilities, with_words
+from whisperlive_hybrid.text.words import (
+    text_tokens,
+    with_probabilities,
+    with_words,
+    without_silences,
+)
 from whisperlive_hybrid.types import ScoredToken, Segment, TokenTime, Word
 
 
@@ -215,3 +220,25 @@ def test_lengths_are_plausible(positions: list[int], texts: list[str]) -> None:
 def test_the_words_are_the_text() -> None:
     """Letter for letter, with the spaces that no reader sees."""
     assert "".join(text for text, *_ in words_of(" (", " sí", " ) ", " no")) == " ( sí )  no"
+
+
+def test_no_word_lasts_through_a_silence_that_its_window_leaves_out() -> None:
+    """The end of such a word is right, and its segment begins with it."""
+    plain = replace(segment(), start=0.0, end=1.0, words=None)
+    spoken = (Word(" all", 1.0, 1.5, 1.0), Word(" done", 1.5, 2.0, 1.0))
+    first = replace(segment(), start=1.0, end=2.0, words=spoken)
+    across = (Word(" And", 2.0, 32.0, 1.0), Word(" then", 32.0, 32.5, 1.0))
+    second = replace(segment(), start=2.0, end=32.5, words=across)
+    *before, last = without_silences([plain, first, second])
+    assert before == [plain, first]
+    assert last.words is not None
+    assert last.start == last.words[0].start == pytest.approx(31.1, abs=0.1)
+    assert [word.end for word in last.words] == [32.0, 32.5]
+    assert last.words[1] == across[1]
+
+
+def test_words_without_a_silence_stay_as_they_are() -> None:
+    """Also those of a slow reader, and where there are none."""
+    slow = replace(segment(), words=(Word(" a", 0.0, 0.2, 1.0), Word(" slow", 0.2, 1.9, 1.0)))
+    assert without_silences([slow, segment()]) == (slow, segment())
+    assert without_silences([]) == ()
