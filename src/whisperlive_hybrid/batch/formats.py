@@ -2,12 +2,18 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
 from whisperlive_hybrid.protocol.openai.bodies import answer
-from whisperlive_hybrid.protocol.openai.request import AudioRequest, Granularity, ResponseFormat
+from whisperlive_hybrid.protocol.openai.request import (
+    TIMED,
+    AudioRequest,
+    Granularity,
+    ResponseFormat,
+)
+from whisperlive_hybrid.text.cues import CueStyle
 from whisperlive_hybrid.transcribe import Transcript
 from whisperlive_hybrid.types import DecodeOptions
 
@@ -19,6 +25,11 @@ class OutputFormat(Enum):
     SRT = "srt"
     VTT = "vtt"
     JSON = "json"
+
+    @property
+    def has_cues(self) -> bool:
+        """Whether it is a file of subtitles."""
+        return self in (OutputFormat.SRT, OutputFormat.VTT)
 
 
 _ALIASES: Final = {"text": OutputFormat.TXT.value}
@@ -39,6 +50,13 @@ class Wish:
 
     options: DecodeOptions
     formats: tuple[OutputFormat, ...]
+    cue_style: CueStyle = field(default_factory=CueStyle)
+    """How srt and vtt are cut."""
+
+    @property
+    def has_times(self) -> bool:
+        """Whether a format says when something was said."""
+        return any(BODIES[each] in TIMED for each in self.formats)
 
     @property
     def granularities(self) -> tuple[Granularity, ...]:
@@ -67,6 +85,7 @@ def written(transcript: Transcript, wanted: OutputFormat, wish: Wish) -> str:
         options=wish.options,
         response_format=BODIES[wanted],
         granularities=frozenset(wish.granularities),
+        cue_style=wish.cue_style,
     )
     body = answer(request, transcript.segments, transcript.language.code, transcript.duration)
     return body if isinstance(body, str) else pretty(body)

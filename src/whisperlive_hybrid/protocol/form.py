@@ -86,6 +86,21 @@ class Form:
         value = self.one(name)
         return default if value is None else number(name, value, low, high)
 
+    def whole(self, name: str, low: int, high: int) -> int | None:
+        """A whole number from `low` to `high`; None if it was not given."""
+        value = self.one(name)
+        if value is None:
+            return None
+        digits = value.strip()
+        is_number = digits.isascii() and digits.isdecimal() and len(digits) < 10
+        if not is_number or not low <= int(digits) <= high:
+            raise BadRequest(
+                f"Invalid {name} {value[:80]!r}: it must be a whole number from {low} to {high}.",
+                param=name,
+                code="invalid_value",
+            )
+        return int(digits)
+
     def truth(self, name: str, *, default: bool = False) -> bool:
         """Whether a switch is on; Python programs without an SDK write "True"."""
         value = self.one(name)
