@@ -108,11 +108,19 @@ def test_lines_of_another_width_and_number() -> None:
     assert shown([spoken("aaaa bbbb cccc dddd")], narrow) == [["aaaa bbbb", "cccc dddd"]]
 
 
+def test_a_sentence_goes_on_in_the_next_segment() -> None:
+    """Where the model has cut it in the middle; another sentence begins another cue."""
+    segments = [spoken("Ask what you can"), spoken("do for us. Now", 1.2), spoken("go.", 2.1)]
+    assert shown(segments) == [["Ask what you can do for us. Now go."]]
+    ended = [spoken("Ask what you can."), spoken("Do it.", 1.2)]
+    assert shown(ended) == [["Ask what you can."], ["Do it."]]
+
+
 def test_width_and_number_together_fill_lines_across_segments() -> None:
     """Neither alone does, and no silence is bridged."""
-    segments = [spoken("One two"), spoken("three four.", 0.6), spoken("Five", 9.0)]
+    segments = [spoken("One two."), spoken("Three four.", 0.6), spoken("Five", 9.0)]
     both = CueStyle(max_line_width=42, max_line_count=2)
-    assert shown(segments, both) == [["One two three four."], ["Five"]]
+    assert shown(segments, both) == [["One two. Three four."], ["Five"]]
     assert len(shown(segments, CueStyle(max_line_width=42))) == 3
 
 

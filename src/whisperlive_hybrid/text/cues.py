@@ -30,15 +30,15 @@ SLOWEST_LETTER_S: Final = 0.5
 _UNSPACED: Final = (("\u0e00", "\u0eff"), ("\u1000", "\u109f"), ("\u3040", "\u9fff"))
 """Scripts without spaces, from first to last character: Thai and Lao, Burmese, kana and Han."""
 
-_SENTENCE_ENDS: Final = ".?!…。？！"  # noqa: RUF001 (full-width marks are meant)
-_CLAUSE_ENDS: Final = ",;:–—，、；："  # noqa: RUF001 (as above)
+_SENTENCE_ENDS: Final = tuple(".?!…。？！؟۔।")  # noqa: RUF001 (full-width marks are meant)
+_CLAUSE_ENDS: Final = tuple(",;:–—，、；：،؛")  # noqa: RUF001 (as above)
 _CLOSING: Final = "\"'”’)]»"  # noqa: RUF001 (the apostrophe of typesetters is meant)
 _CLAUSE_PAUSE_S: Final = 0.3
 """A pause that a listener notices."""
 
 _COST_OF_BREAK: Final = (0.0, 0.5, 1.5)
-"""Behind a sentence, behind a clause or in a pause, elsewhere. The cost of room that is left empty
-is at most 4: a break behind a clause is worth a cue that is a third empty."""
+"""Behind a sentence; behind a clause or a segment, or in a pause; elsewhere. The cost of room that
+is left empty is at most 4: a break behind a clause is worth a cue that is a third empty."""
 _COST_OF_ROOM: Final = 4.0
 
 
@@ -47,7 +47,7 @@ class CueStyle:
     """How cues are cut; None where nothing was asked for.
 
     With `max_line_width` and `max_line_count` the lines are filled across segments, as by
-    openai/whisper; otherwise a cue never holds text of two segments.
+    openai/whisper; otherwise a cue reaches into the next segment only in the middle of a sentence.
     """
 
     max_line_width: int | None = None
@@ -71,7 +71,7 @@ class CueStyle:
 
     @property
     def fills_lines(self) -> bool:
-        """Whether cues reach across segments."""
+        """Whether cues reach across all segments."""
         return self.max_line_width is not None and self.max_line_count is not None
 
 
@@ -85,6 +85,18 @@ class Unit:
     """Whether a space parts it from the text before it."""
     start: float
     end: float
+    is_first: bool
+    """Whether a segment begins with it."""
+
+    @property
+    def ends_sentence(self) -> bool:
+        """Whether a sentence ends behind it, as far as punctuation tells."""
+        return self.text.rstrip(_CLOSING).endswith(_SENTENCE_ENDS)
+
+    @property
+    def ends_clause(self) -> bool:
+        """Whether it has a comma or the like behind it."""
+        return self.text.rstrip(_CLOSING).endswith(_CLAUSE_ENDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +124,13 @@ def cues(segments: Iterable[Segment], style: CueStyle) -> Iterator[Cue]:
 
 
 def _stretches(segments: Iterable[Segment], style: CueStyle) -> Iterator[list[Unit]]:
-    """The units that may share cues: of one segment or of many, without a long pause."""
+    """The units that may share cues: of a segment, of all, or of those that a sentence joins.
+
+    The model's segments often end where it has lost the thread rather than where a sentence does.
+    """
     held: list[Unit] = []
     for segment in segments:
-        if held and not style.fills_lines:
+        if held and not style.fills_lines and held[-1].ends_sentence:
             yield held
             held = []
         for unit in _units(segment):
@@ -140,7 +155,9 @@ def _units(segment: Segment) -> list[Unit]:
             before = units[-1]
             units[-1] = replace(before, text=before.text + text, end=max(before.end, word.end))
         else:
-            units.append(Unit(text, follows_space, word.start, max(word.start, word.end)))
+            units.append(
+                Unit(text, follows_space, word.start, max(word.start, word.end), not units)
+            )
         follows_space = word.text[-1:].isspace()
     return units
 
@@ -261,10 +278,9 @@ def _width(units: Sequence[Unit]) -> int:
 def _cost_of_break(units: Sequence[Unit], i: int) -> float:
     """How much a break before `units[i]` disturbs reading."""
     before, behind = units[i - 1], units[i]
-    last = before.text.rstrip(_CLOSING)[-1:]
-    if last and last in _SENTENCE_ENDS:
+    if before.ends_sentence:
         return _COST_OF_BREAK[0]
-    is_clause = bool(last) and last in _CLAUSE_ENDS
-    if is_clause or behind.start - before.end >= _CLAUSE_PAUSE_S:
+    has_pause = behind.start - before.end >= _CLAUSE_PAUSE_S
+    if before.ends_clause or behind.is_first or has_pause:
         return _COST_OF_BREAK[1]
     return _COST_OF_BREAK[2]
