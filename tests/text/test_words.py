@@ -91,23 +91,29 @@ def test_a_word_of_several_tokens_spans_them() -> None:
 
 
 def test_closing_punctuation_belongs_to_the_word_before() -> None:
-    """Marks have no sound: the word keeps the time of what was spoken."""
-    assert words_of(" Hello", ",", " you", "!", '"') == [(" Hello,", 0, 1), (' you!"', 2, 3)]
+    """Marks have no sound: the word ends soon behind what was spoken, and once."""
+    assert words_of(" Hello", ",", " you", "!", '"') == [(" Hello,", 0, 1.4), (' you!"', 2, 3.4)]
+
+
+def test_a_word_does_not_reach_beyond_its_mark() -> None:
+    """Behind it the next word is heard."""
+    words = timed_words((" Well", 0.0, 0.4), (",", 0.4, 0.45), (" yes", 0.45, 0.8))
+    assert words == [(" Well,", 0.0, 0.45), (" yes", 0.45, 0.8)]
 
 
 def test_opening_punctuation_belongs_to_the_word_after() -> None:
     """An opening mark is read with what it opens, and adds no time."""
-    assert words_of(" ¿", "Qué", " (", "sí", ")") == [(" ¿Qué", 1, 2), (" (sí)", 3, 4)]
+    assert words_of(" ¿", "Qué", " (", "sí", ")") == [(" ¿Qué", 1, 2), (" (sí)", 3, 4.4)]
 
 
 def test_a_quotation_mark_behind_a_space_opens() -> None:
     """The same mark opens after a space and closes without one, as in openai/whisper."""
-    assert words_of(" said", ' "', "go", '"') == [(" said", 0, 1), (' "go"', 2, 3)]
+    assert words_of(" said", ' "', "go", '"') == [(" said", 0, 1), (' "go"', 2, 3.4)]
 
 
 def test_a_space_before_closing_punctuation_does_not_part_it() -> None:
     """French sets a space before its marks; they still belong to the word before."""
-    assert words_of(" Ça", " va", " ?") == [(" Ça", 0, 1), (" va ?", 1, 2)]
+    assert words_of(" Ça", " va", " ?") == [(" Ça", 0, 1), (" va ?", 1, 2.4)]
 
 
 def test_punctuation_with_no_neighbour_stays() -> None:
