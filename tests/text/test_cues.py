@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperlive_hybrid.text.cues import LONGEST_CUE_S, LONGEST_PAUSE_S, Cue, CueStyle, cues
+from whisperlive_hybrid.text.cues import (
+    LINE_WIDTH,
+    LONGEST_CUE_S,
+    LONGEST_PAUSE_S,
+    Cue,
+    CueStyle,
+    cues,
+)
 from whisperlive_hybrid.types import Segment, Word
 
 DEFAULT = CueStyle()
@@ -214,5 +221,7 @@ def test_all_limits_hold_and_no_word_is_lost(segments: list[Segment], style: Cue
         assert all(len(line) <= style.width for line in line_texts(cue)) or n_words == 1
         assert cue.end - cue.start <= LONGEST_CUE_S or n_words == 1
         within = [unit for line in cue.lines for unit in line]
+        length = sum(len(unit.text) + unit.is_spaced for unit in within) - within[0].is_spaced
+        assert style.max_line_width or length <= LINE_WIDTH * style.count or n_words == 1
         assert all(b.start - a.end <= LONGEST_PAUSE_S for a, b in pairwise(within))
     assert all(a.end <= b.start for a, b in pairwise(made))

@@ -28,7 +28,7 @@ class OutputFormat(Enum):
 
     @property
     def has_cues(self) -> bool:
-        """Whether it is a file of subtitles."""
+        """True for a file of subtitles."""
         return self in (OutputFormat.SRT, OutputFormat.VTT)
 
 
@@ -55,7 +55,7 @@ class Wish:
 
     @property
     def has_times(self) -> bool:
-        """Whether a format says when something was said."""
+        """True if one of the formats holds times."""
         return any(BODIES[each] in TIMED for each in self.formats)
 
     @property

@@ -40,7 +40,7 @@ JOB_FIELDS: Final = FieldNames(
 RESULT_FIELDS: Final = FieldNames(
     ("format", "file", *LAYOUT_FIELDS, HIGHLIGHT_FIELD), brings_file=False
 )
-"""What a result is asked for with, behind its path."""
+"""The query parameters of a result."""
 
 LONGEST_JSON: Final = 1024 * 1024
 """Bytes of a submission in JSON: it holds no audio."""

@@ -14,7 +14,7 @@ from typing import Final
 from whisperlive_hybrid.types import Segment, Word
 
 LONGEST_CUE_S: Final = 7.0
-"""What subtitling guides give as the longest that a cue of two full lines is shown."""
+"""The longest that subtitling guides allow for a cue of two full lines."""
 
 LINE_WIDTH: Final = 42
 """Characters of a line of a subtitle in Latin script, by the same guides."""
@@ -57,7 +57,7 @@ class CueStyle:
     max_words_per_line: int | None = None
     """Words of a cue, as openai/whisper means it."""
     highlight_words: bool = False
-    """Whether a cue is shown once for each of its words, which is underlined."""
+    """Show a cue once for each of its words, which is underlined."""
 
     @property
     def width(self) -> int:
@@ -71,31 +71,31 @@ class CueStyle:
 
     @property
     def fills_lines(self) -> bool:
-        """Whether cues reach across all segments."""
+        """True if cues reach across all segments."""
         return self.max_line_width is not None and self.max_line_count is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What is never parted, mostly a word; times are on the recording clock."""
+    """A piece of text that is never broken, mostly a word; times are on the recording clock."""
 
     text: str
     """Without space at its ends."""
     is_spaced: bool
-    """Whether a space parts it from the text before it."""
+    """True if a space parts it from the text before it."""
     start: float
     end: float
     is_first: bool
-    """Whether a segment begins with it."""
+    """True for the first unit of a segment."""
 
     @property
     def ends_sentence(self) -> bool:
-        """Whether a sentence ends behind it, as far as punctuation tells."""
+        """True if a sentence ends behind it, as far as punctuation tells."""
         return self.text.rstrip(_CLOSING).endswith(_SENTENCE_ENDS)
 
     @property
     def ends_clause(self) -> bool:
-        """Whether it has a comma or the like behind it."""
+        """True if a comma or the like follows it."""
         return self.text.rstrip(_CLOSING).endswith(_CLAUSE_ENDS)
 
 
@@ -163,7 +163,7 @@ def _units(segment: Segment) -> list[Unit]:
 
 
 def _begins_word(text: str) -> bool:
-    """Whether the first letter is of a script that is written without spaces, and may begin a line.
+    """True if a line may begin with this text: its first letter is of a script without spaces.
 
     Punctuation and combining marks are no letters, so they stay with the text before them.
     """
@@ -219,7 +219,7 @@ def _cues_before(units: Sequence[Unit], end: int, style: CueStyle) -> Iterator[t
     A unit that is over a limit by itself makes a cue of its own.
     """
     width, line, n_lines, has_wide = 0, 0, 1, False
-    most_words = style.max_words_per_line or len(units)
+    room, most_words = style.width * style.count, style.max_words_per_line or len(units)
     for first in range(end - 1, -1, -1):
         unit, seconds = units[first], units[end - 1].end - units[first].start
         added = len(unit.text) + (first < end - 1 and units[first + 1].is_spaced)
@@ -230,14 +230,12 @@ def _cues_before(units: Sequence[Unit], end: int, style: CueStyle) -> Iterator[t
             line, n_lines = len(unit.text), n_lines + 1
         has_wide = has_wide or len(unit.text) > style.width
         is_over = has_wide or n_lines > style.count or end - first > most_words
-        is_over = is_over or seconds > LONGEST_CUE_S
-        if is_over and first < end - 1:
+        # Unless lines of a width are asked for, the break between two counts as a character.
+        is_over = is_over or (style.max_line_width is None and width > room)
+        if first < end - 1 and (is_over or seconds > LONGEST_CUE_S):
             return
-        room = style.width * style.count
-        yield (
-            first,
-            min(1.0, max(width / room, (end - first) / most_words, seconds / LONGEST_CUE_S)),
-        )
+        shares = width / room, (end - first) / most_words, seconds / LONGEST_CUE_S
+        yield first, min(1.0, max(shares))
 
 
 def _lines(units: Sequence[Unit], style: CueStyle) -> Iterator[tuple[Unit, ...]]:

@@ -17,8 +17,8 @@ LONGEST_MEDIAN_S: Final = 0.7
 has so few words that one with a silence in it is the median."""
 
 DECAY_S: Final = 0.2
-"""How long a word before a mark is still heard when alignment goes on to the mark: of 23 sentences
-of read speech, the last word ended 0.22 s (median) before the detector heard its end."""
+"""How much of a punctuation mark's time belongs to the word before it at most: of 23 sentences of
+read speech, alignment ended the last word 0.22 s (median) before the voice detector did."""
 
 LONGEST_WORD_S: Final = 2.0
 """In nine recordings no word was longer without a pause in it."""
@@ -229,22 +229,22 @@ def _share_out(words: list[Word], first: int, last: int, time: tuple[float, floa
 def _with_punctuation(words: Sequence[Word]) -> list[Word]:
     """Merge lone punctuation into its neighbour, whose times stay those of the spoken word.
 
-    Only the sound that is still heard while the model is at a mark behind a word belongs to it.
+    A mark takes the end of the sound of the word before it, which gets up to `DECAY_S` of it back.
     """
     merged: list[Word] = []
-    heard_to = 0.0  # the end of the sound of the last word
+    longest_end = 0.0  # of the last spoken word
     for word in words:
         opens = word.text.startswith(" ") and _is_only(word.text, _PREPENDED)
         if merged and _is_only(word.text, _APPENDED) and not opens:
             spoken = merged[-1]
-            end = max(spoken.end, min(heard_to, word.end))
+            end = max(spoken.end, min(longest_end, word.end))
             merged[-1] = replace(spoken, text=spoken.text + word.text, end=end)
             continue
         if merged and _is_only(merged[-1].text, _PREPENDED) and merged[-1].text.startswith(" "):
             merged[-1] = replace(word, text=merged[-1].text + word.text)
         else:
             merged.append(word)
-        heard_to = word.end + DECAY_S
+        longest_end = word.end + DECAY_S
     return merged
 
 
