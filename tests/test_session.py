@@ -41,8 +41,11 @@ from whisperlive_hybrid.types import (
 
 pytestmark = pytest.mark.anyio
 
-ENGLISH = LiveOptions(DecodeOptions(language="en"))
-ANY_LANGUAGE = LiveOptions()
+BRISK = VadOptions(min_silence_s=0.4, eager_silence_s=0.2, eager_after_s=3.0, post_roll_s=0.2)
+"""Utterances that end soon, so that tests need little audio."""
+
+ENGLISH = LiveOptions(DecodeOptions(language="en"), BRISK)
+ANY_LANGUAGE = LiveOptions(vad=BRISK)
 WITH_WORDS = LiveOptions(DecodeOptions(language="en", words=True))
 WITHOUT_VAD = LiveOptions(DecodeOptions(language="en"), VadOptions(enabled=False))
 

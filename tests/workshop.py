@@ -26,6 +26,7 @@ from whisperlive_hybrid.jobs.run import Means
 from whisperlive_hybrid.model_pool import ModelPool, Room
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
 from whisperlive_hybrid.recording import OpenMedia, Recordings
+from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.store.store import JobStore, open_store
 from whisperlive_hybrid.types import DecodeOptions
 
@@ -156,7 +157,9 @@ def wish(
 ) -> JobRequest:
     """What is asked for."""
     options = DecodeOptions(language=language, words=words)
-    return JobRequest(AudioRequest(options, model="fake"), urls, webhook)
+    # Pauses of a second end a window, so that each word has one of its own.
+    vad = VadOptions(min_silence_s=0.4, eager_silence_s=0.2, post_roll_s=0.2)
+    return JobRequest(AudioRequest(options, vad, model="fake"), urls, webhook)
 
 
 def told(words: Sequence[int]) -> str:

@@ -19,6 +19,7 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 import numpy as np
+import structlog
 
 from whisperlive_hybrid.captions import Captions, Publish
 from whisperlive_hybrid.delays import NOBODY, Delays, StreamObserver
@@ -30,7 +31,7 @@ from whisperlive_hybrid.language_lock import (
     LanguageLock,
     Read,
 )
-from whisperlive_hybrid.speech.regions import VadOptions
+from whisperlive_hybrid.speech.regions import LIVE_VAD, VadOptions
 from whisperlive_hybrid.speech.windows import LONGEST_UTTERANCE_S, WindowCutter
 from whisperlive_hybrid.text.language import told_language
 from whisperlive_hybrid.transcribe import VoiceDetector
@@ -43,6 +44,8 @@ from whisperlive_hybrid.types import (
     Urgency,
     Window,
 )
+
+log = structlog.get_logger(__name__)
 
 STALL_S: Final = 1.0
 """After so long without a frame the newest audio is worth an update, however little it is."""
@@ -62,7 +65,7 @@ class LiveOptions:
     """How to read one stream."""
 
     options: DecodeOptions = field(default_factory=DecodeOptions)
-    vad: VadOptions = field(default_factory=VadOptions)
+    vad: VadOptions = LIVE_VAD
 
 
 class _Final:
@@ -104,9 +107,8 @@ class _Reader:
 
     async def update(self, window: Window, language: Language | None) -> Reading | None:
         """Guess at an open utterance; None if the model fails, which the final will tell."""
-        context_s = self._decoder.capabilities.context_for(window.duration)
         told = replace(self._options, language=language.code if language else None)
-        options = update_options(told, context_s)
+        options = update_options(told, window.duration)
         with suppress(BackendFailed):
             return await self._decoder.decode(window, options, Urgency.UPDATE)
         return None
@@ -253,6 +255,11 @@ class LiveSession:
         with final.scope, self._observer.reading(Urgency.FINAL):
             reading = await self._reader.final(final.window, self._lock.language)
             final.is_gap = reading is None
+            for start, end in reading.unread if reading else ():
+                offset = final.window.start  # the windows of a stream are one stretch of it
+                log.info(
+                    "no text for speech", start=round(start + offset, 2), end=round(end + offset, 2)
+                )
             final.reading = reading or self._nothing()
         self._wake()
 

@@ -14,6 +14,7 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 import numpy as np
+import structlog
 
 from whisperlive_hybrid.backends.base import Capabilities
 from whisperlive_hybrid.engine.decoder import Decoder
@@ -24,10 +25,9 @@ from whisperlive_hybrid.language_lock import (
 )
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.speech.windows import (
-    LONGEST_UTTERANCE_S,
     WindowCutter,
     on_recording_clock,
-    packed,
+    recording_time,
 )
 from whisperlive_hybrid.text.language import told_language
 from whisperlive_hybrid.types import (
@@ -43,6 +43,9 @@ from whisperlive_hybrid.types import (
 
 MOST_WINDOWS_AHEAD: Final = 32
 """Windows of one file in the engine at once, whatever its size: others want to get in as well."""
+
+
+log = structlog.get_logger(__name__)
 
 
 class VoiceStream(Protocol):
@@ -69,8 +72,6 @@ class FileRequest:
     options: DecodeOptions = field(default_factory=DecodeOptions)
     vad: VadOptions = field(default_factory=VadOptions)
     urgency: Urgency = Urgency.SHORT_FILE
-    packs: bool = True
-    """Whether utterances may share a window where the model pays for its full context anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,8 @@ class Advance:
     language: Language
     done: float
     """Recording time up to which everything is read."""
+    unread: tuple[tuple[float, float], ...] = ()
+    """As in `Transcript`, of this window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,9 @@ class Transcript:
     duration: float
     speech: float
     """Seconds that were left after silence was cut out."""
+    unread: tuple[tuple[float, float], ...] = ()
+    """Stretches in which the detector found speech and the model wrote nothing, on the recording
+    clock."""
 
 
 OnAdvance = Callable[[Advance], Awaitable[None]]
@@ -168,9 +174,13 @@ class Transcriber:
         self.capabilities.check(request.options)
         cuts = _Cuts(blocks, self._detector.open(), request, self.capabilities)
         segments: list[Segment] = []
+        unread: list[tuple[float, float]] = []
 
         async def collect(advance: Advance) -> None:
             segments.extend(advance.segments)
+            unread.extend(advance.unread)
+            for start, end in advance.unread:
+                log.info("no text for speech", start=round(start, 2), end=round(end, 2))
             await on_advance(advance)
 
         try:
@@ -180,7 +190,7 @@ class Transcriber:
         except ExceptionGroup as group:
             first = _first_cause(group)
             raise first from first.__cause__  # `from None` would forget why
-        return Transcript(tuple(segments), language, cuts.duration, cuts.speech)
+        return Transcript(tuple(segments), language, cuts.duration, cuts.speech, tuple(unread))
 
 
 class _Cuts:
@@ -193,11 +203,8 @@ class _Cuts:
         request: FileRequest,
         able: Capabilities,
     ) -> None:
-        self._cutter = WindowCutter(request.vad, min(able.longest_window_s, LONGEST_UTTERANCE_S))
-        windows = self._cut(blocks, voice)
-        # A model that always pays for its full context gets it filled; others save by cutting.
-        packs = request.packs and len(able.contexts_s) == 1
-        self._windows = packed(windows, able.longest_window_s) if packs else windows
+        self._cutter = WindowCutter(request.vad, able.longest_window_s)
+        self._windows = self._cut(blocks, voice)
         self.speech = 0.0
 
     @property
@@ -304,7 +311,12 @@ class _Pending:
 
 
 def _advance(window: Window, reading: Reading, language: Language) -> Advance:
-    return Advance(tuple(on_recording_clock(window, reading.segments)), language, window.end)
+    segments = tuple(on_recording_clock(window, reading.segments))
+    unread = tuple(
+        (recording_time(window, start), recording_time(window, end, is_end=True))
+        for start, end in reading.unread
+    )
+    return Advance(segments, language, window.end, unread)
 
 
 def _first_cause(group: ExceptionGroup[Exception]) -> Exception:

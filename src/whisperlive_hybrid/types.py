@@ -66,10 +66,13 @@ class Window:
     """The unit of work: at most 30 s of speech, cut in silence.
 
     `spans` tell where its samples lie in the recording, in order and without gaps in the window.
+    `speech` are the stretches in which the detector found speech, (start, end) in seconds on the
+    window clock, in order; None where nothing is known of it.
     """
 
     samples: Samples
     spans: tuple[Span, ...]
+    speech: tuple[tuple[float, float], ...] | None = None
 
     @property
     def duration(self) -> float:
@@ -86,6 +89,25 @@ class Window:
         """Recording time just after the last sample."""
         last = self.spans[-1]
         return (last.recording_sample + last.length) / SAMPLE_RATE
+
+    def speech_after(self, time: float) -> tuple[tuple[float, float], ...]:
+        """Return the stretches of speech behind a window time, the one across it cut there."""
+        return tuple((max(start, time), end) for start, end in self.speech or () if end > time)
+
+    def rest_from(self, time: float) -> "Window":
+        """Return the window from a window time to its end, as a window of its own."""
+        first = round(time * SAMPLE_RATE)
+        spans = tuple(
+            Span(
+                max(0, span.window_sample - first),
+                span.recording_sample + max(0, first - span.window_sample),
+                span.length - max(0, first - span.window_sample),
+            )
+            for span in self.spans
+            if span.window_sample + span.length > first
+        )
+        speech = tuple((start - time, end - time) for start, end in self.speech_after(time))
+        return Window(self.samples[first:], spans, speech)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,14 +213,21 @@ class Reading:
     language: Language
     was_doubted: bool = False
     """Whether the first hypothesis was not believed, and the window was read again."""
+    unread: tuple[tuple[float, float], ...] = ()
+    """Stretches in which the detector found speech and the model wrote nothing, (start, end) in
+    seconds on the window clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A stretch of speech in the recording, [start, end) in samples."""
+    """A stretch of speech with its pauses in the recording, [start, end) in samples.
+
+    `speech` are the parts of it in which somebody speaks, as far as that is known.
+    """
 
     start: int
     end: int
+    speech: tuple[tuple[int, int], ...] = ()
 
 
 def joined_text(segments: Sequence[Segment]) -> str:

@@ -265,3 +265,85 @@ def test_knows_whether_it_must_tell_something_in_a_short_context() -> None:
         (2.0, replace(ENGLISH, is_guess=True), False),
     ]:
         assert ReadingJob(window(seconds), options, ABLE, VOCABULARY).tries_short_context is tries
+
+
+SPOKEN = ((0.2, 1.0), (1.4, 4.0))
+
+
+def spoken_job(options: DecodeOptions = ENGLISH) -> tuple[ReadingJob, Generate]:
+    """A job of 5 s in which the detector found speech, up to its first generate."""
+    samples = pause(5.0)
+    window = Window(samples, (Span(0, 16_000, len(samples)),), SPOKEN)
+    job = ReadingJob(window, options, ABLE, VOCABULARY)
+    first = job.first()
+    assert isinstance(first, Encode)
+    work = job.encoded(first, ENCODED)
+    assert isinstance(work, Generate)
+    return job, work
+
+
+def test_what_a_model_leaves_unread_is_read_on() -> None:
+    """From its last mark; the text of the rest is found at its place, and nothing is lost."""
+    job, work = spoken_job()
+    rest = job.generated(work, hypothesis(MARK + 10, 1, MARK + 50, MARK + 50))
+    assert isinstance(rest, Encode)
+    assert rest.window.duration == 5.0 - 1.2  # the lead-in before the next stretch of speech
+    assert rest.window.speech is not None
+    assert [round(time, 3) for time in rest.window.speech[0]] == [0.2, 2.8]
+    work = generate_of(job.encoded(rest, ENCODED))
+    reading = job.generated(work, hypothesis(MARK, 2, MARK + 140))
+    assert isinstance(reading, Reading)
+    assert [(round(s.start, 3), round(s.end, 3), s.text) for s in reading.segments] == [
+        (0.2, 1.0, " w1"),
+        (1.2, 4.0, " w2"),
+    ]
+    assert reading.unread == ()
+
+
+def test_words_of_the_rest_are_timed_on_the_clock_of_the_window() -> None:
+    """Each part is aligned in its own audio."""
+    job, work = spoken_job(replace(ENGLISH, words=True))
+    align = job.generated(work, hypothesis(MARK + 10, 1, MARK + 50, MARK + 50))
+    assert isinstance(align, Align)
+    rest = job.aligned(align, [TokenTime(0.2, 0.9, 0.5)])
+    assert isinstance(rest, Encode)
+    align = job.generated(generate_of(job.encoded(rest, ENCODED)), hypothesis(MARK, 2, MARK + 140))
+    assert isinstance(align, Align)
+    reading = job.aligned(align, [TokenTime(0.3, 0.8, 0.5)])
+    assert isinstance(reading, Reading)
+    [first, second] = [word for segment in reading.segments for word in segment.words or ()]
+    assert (first.start, first.end) == (0.2, 0.9)
+    assert (round(second.start, 3), round(second.end, 3)) == (1.5, 2.0)
+
+
+def test_a_stretch_that_stays_empty_is_tried_again_and_reported() -> None:
+    """Nothing is taken for read because the model stopped."""
+    job, work = spoken_job()
+    rest = job.generated(work, hypothesis(MARK + 10, 1, MARK + 50, MARK + 50))
+    assert isinstance(rest, Encode)
+    again = generate_of(job.generated(generate_of(job.encoded(rest, ENCODED)), hypothesis()))
+    assert again.temperature == 0.2
+    reading = job.generated(again, hypothesis())
+    assert isinstance(reading, Reading)
+    assert [segment.text for segment in reading.segments] == [" w1"]
+    assert [(round(start, 3), round(end, 3)) for start, end in reading.unread] == [(1.4, 4.0)]
+
+
+def test_a_model_that_stands_still_ends() -> None:
+    """Its marks say that nothing was read, again and again."""
+    job, work = spoken_job()
+    reading = job.generated(work, hypothesis(MARK, 1, MARK, MARK))
+    assert isinstance(reading, Reading)
+    assert reading.unread == SPOKEN
+
+
+def test_an_end_mark_a_little_early_is_no_unread_speech() -> None:
+    """Marks are set before the last sound of a word has faded."""
+    job, work = spoken_job()
+    assert read(job.generated(work, hypothesis(MARK + 10, 1, MARK + 180))) == [" w1"]
+
+
+def generate_of(work: object) -> Generate:
+    """The generate that a job asks for."""
+    assert isinstance(work, Generate)
+    return work

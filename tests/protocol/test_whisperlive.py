@@ -1,5 +1,6 @@
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -19,7 +20,7 @@ from whisperlive_hybrid.protocol.whisperlive import (
     parse_handshake,
     receive,
 )
-from whisperlive_hybrid.speech.regions import VadOptions
+from whisperlive_hybrid.speech.regions import LIVE_VAD
 from whisperlive_hybrid.types import Language, Segment, Task, Word
 
 UID = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -124,7 +125,7 @@ class TestHandshake:
                     language="de",
                     task=Task.TRANSLATE,
                     model="small",
-                    vad=VadOptions(enabled=False),
+                    vad=replace(LIVE_VAD, enabled=False),
                 ),
             ),
             (IOS, Handshake(UID.upper(), language="en", model="medium")),
@@ -150,8 +151,8 @@ class TestHandshake:
             ("language", "language", None),
             ("task", "task", Task.TRANSCRIBE),
             ("model", "model", ""),
-            ("use_vad", "vad", VadOptions(enabled=True)),
-            ("vad_parameters", "vad", VadOptions(threshold=0.5)),
+            ("use_vad", "vad", LIVE_VAD),
+            ("vad_parameters", "vad", LIVE_VAD),
             ("audio_format", "audio_format", None),
             ("send_last_n_segments", "window", 10),
             ("no_speech_thresh", "no_speech_thresh", 0.45),
@@ -177,12 +178,12 @@ class TestHandshake:
             ({"task": "translate"}, "task", Task.TRANSLATE),
             ({"model": "large-v3"}, "model", "large-v3"),
             ({"model_size": "tiny"}, "model", "tiny"),
-            ({"use_vad": False}, "vad", VadOptions(enabled=False)),
-            ({"vad_parameters": {"threshold": 0.3}}, "vad", VadOptions(threshold=0.3)),
+            ({"use_vad": False}, "vad", replace(LIVE_VAD, enabled=False)),
+            ({"vad_parameters": {"threshold": 0.3}}, "vad", replace(LIVE_VAD, threshold=0.3)),
             (
                 {"vad_parameters": {"min_silence_duration_ms": 250, "speech_pad_ms": 100}},
                 "vad",
-                VadOptions(min_silence_s=0.25, pre_roll_s=0.1),
+                replace(LIVE_VAD, min_silence_s=0.25, pre_roll_s=0.1),
             ),
             ({"audio_format": "float32"}, "audio_format", PcmFormat.FLOAT32),
             ({"audio_format": "int16"}, "audio_format", PcmFormat.INT16),

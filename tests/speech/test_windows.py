@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +10,6 @@ from whisperlive_hybrid.speech.regions import FRAME, VadOptions
 from whisperlive_hybrid.speech.windows import (
     WindowCutter,
     on_recording_clock,
-    packed,
     recording_time,
 )
 from whisperlive_hybrid.types import SAMPLE_RATE, Samples, Segment, Span, Window, Word
@@ -55,7 +53,7 @@ def test_any_split_of_samples_gives_the_same_windows(cuts: list[int]) -> None:
 def test_windows_hold_the_samples_of_their_spans() -> None:
     """A window is a verbatim piece of the recording, no longer than asked for."""
     windows = cut([RECORDING])
-    assert len(windows) == 4
+    assert len(windows) == 3
     for window in windows:
         (span,) = window.spans
         end = span.recording_sample + span.length
@@ -104,47 +102,27 @@ def test_shows_the_utterance_that_is_being_spoken() -> None:
     assert cutter.silence == 0.256 * SAMPLE_RATE
 
 
-def test_packs_windows_until_the_next_one_does_not_fit() -> None:
-    """A model that pays for 30 s whatever it reads gets as many utterances as fit."""
-    windows = [joined((start, n)) for start, n in [(0, 100), (200, 60), (300, 50), (400, 160)]]
-    whole = list(packed(windows, longest_s=160 / SAMPLE_RATE))
-    assert [window.spans for window in whole] == [
-        (Span(0, 0, 100), Span(100, 200, 60)),
-        (Span(0, 300, 50),),
-        (Span(0, 400, 160),),
-    ]
-    assert list(packed([], longest_s=1.0)) == []
+def test_a_window_knows_where_there_is_speech_in_it() -> None:
+    """On its own clock, pauses and the audio around left out."""
+    cutter = WindowCutter(VadOptions(), longest_s=20.0)
+    probabilities = [0.0] * 32 + [1.0] * 32 + [0.0] * 16 + [1.0] * 16 + [0.0] * 64
+    [window] = cutter.push(pause(160 * 512 / SAMPLE_RATE), probabilities)
+    assert window.start == 1.024 - 0.4
+    assert window.speech is not None
+    assert [(round(s, 3), round(e, 3)) for s, e in window.speech] == [(0.4, 1.424), (1.936, 2.448)]
 
 
-def test_packing_pulls_no_further_than_the_window_that_does_not_fit() -> None:
-    """Packing is lazy: it reads one window ahead."""
-    pulled: list[int] = []
-
-    def windows() -> Iterator[Window]:
-        for start in range(0, 1000, 100):
-            pulled.append(start)
-            yield joined((start, 100))
-
-    next(packed(windows(), longest_s=200 / SAMPLE_RATE))
-    assert pulled == [0, 100, 200]
-
-
-@given(
-    lengths=st.lists(st.integers(1, 2000), min_size=1, max_size=10),
-    longest=st.integers(1, 4000),
-)
-def test_packing_loses_nothing(lengths: list[int], longest: int) -> None:
-    """Every sample is in one packed window, in order, at its place, and bounds are kept."""
-    starts = np.cumsum([0, *(length + 7 for length in lengths)]).tolist()
-    windows = [joined((start, length)) for start, length in zip(starts, lengths, strict=False)]
-    whole = list(packed(windows, longest / SAMPLE_RATE))
-    assert [sample for window in whole for sample in window.samples.tolist()] == [
-        sample for window in windows for sample in window.samples.tolist()
-    ]
-    for window in whole:
-        assert len(window.samples) <= longest or len(window.spans) == 1
-        for span in window.spans:
-            assert window.samples[span.window_sample] == span.recording_sample
+def test_the_rest_of_a_window_is_a_window() -> None:
+    """With the same audio at the same place in the recording, and the speech that is left."""
+    samples = np.arange(32_000, dtype=np.float32)
+    spans = (Span(0, 1_000, 16_000), Span(16_000, 40_000, 16_000))
+    window = Window(samples, spans, ((0.25, 0.75), (1.25, 1.75)))
+    rest = window.rest_from(0.5)
+    assert rest.samples.tolist() == samples[8_000:].tolist()
+    assert rest.spans == (Span(0, 9_000, 8_000), Span(8_000, 40_000, 16_000))
+    assert rest.speech == ((0.0, 0.25), (0.75, 1.25))
+    assert window.rest_from(1.5).spans == (Span(0, 48_000, 8_000),)
+    assert window.speech_after(1.0) == ((1.25, 1.75),)
 
 
 @given(

@@ -51,6 +51,8 @@ class Capabilities:
     """Encoder lengths that are safe for it, ascending; the last is the full one."""
     context_tail_s: float = 2.0
     """Silence that must follow the speech inside a shortened context."""
+    short_context_languages: frozenset[str] | None = None
+    """Languages in which shortened contexts are safe; None for all."""
     widest_beam: int | None = None
     """Hypotheses that it can follow side by side; None for any number."""
     token_probabilities: bool = False
@@ -72,8 +74,14 @@ class Capabilities:
         """The longest encoder length, the one the model was trained on."""
         return self.contexts_s[-1]
 
-    def context_for(self, duration: float) -> float:
-        """The shortest safe encoder length for `duration` seconds of speech."""
+    def context_for(self, duration: float, language: str | None = None) -> float:
+        """The shortest safe encoder length for `duration` seconds of speech in `language`.
+
+        None stands for a language that is yet to be detected.
+        """
+        allowed = self.short_context_languages
+        if allowed is not None and language not in allowed:
+            return self.full_context_s
         wanted = duration + self.context_tail_s
         return next((length for length in self.contexts_s if length >= wanted), self.full_context_s)
 

@@ -33,10 +33,11 @@ from whisperlive_hybrid.backends.base import (
 )
 from whisperlive_hybrid.backends.batching import batch_key
 from whisperlive_hybrid.backends.mel import MelFeatures
+from whisperlive_hybrid.backends.silent_tail import short_context_languages, with_silent_tail
 from whisperlive_hybrid.backends.tokens import WhisperVocabulary
 from whisperlive_hybrid.errors import ModelUnavailable
 from whisperlive_hybrid.models.files import ModelFiles
-from whisperlive_hybrid.types import TIME_MARK_S, Hypothesis, Language, Task, TokenTime
+from whisperlive_hybrid.types import CONTEXT_S, TIME_MARK_S, Hypothesis, Language, Task, TokenTime
 
 TEXT_POSITIONS: Final = 448
 """Tokens that a Whisper decoder has room for, prompt included."""
@@ -99,6 +100,9 @@ class Ct2Backend:
         )
         self._suppressed = self._vocabulary.suppressed()
         self._capabilities = self._describe(files, workers)
+        self._silence: npt.NDArray[Any] | None = None
+        if files.card.silent_tail:
+            self._silence = self._encoded(self._features(np.zeros(0, np.float32), CONTEXT_S)[None])
 
     @property
     def capabilities(self) -> Capabilities:
@@ -122,8 +126,8 @@ class Ct2Backend:
         """Log-mel features and the encoder, each window padded with silence to its context."""
         context_s = batch[0].context_s
         features = np.stack([self._features(work.window.samples, context_s) for work in batch])
-        output = self._model.encode(ctranslate2.StorageView.from_array(features), to_cpu=True)
-        return [Ct2Encoded(item[None], context_s) for item in np.asarray(output)]
+        output = with_silent_tail(self._encoded(features), self._silence)
+        return [Ct2Encoded(item[None], context_s) for item in output]
 
     def detect_language(self, batch: Sequence[DetectLanguage]) -> list[Language | Exception]:
         """The most probable language of each encoder output, among its candidates."""
@@ -169,6 +173,10 @@ class Ct2Backend:
         """Free the weights."""
         self._model.unload_model()
 
+    def _encoded(self, features: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+        output = self._model.encode(ctranslate2.StorageView.from_array(features), to_cpu=True)
+        return np.asarray(output)
+
     def _prompt(self, work: Generate) -> list[int]:
         start = self._vocabulary.start_sequence(work.language.code, work.options.task)
         return self._vocabulary.previous_text(work.options) + start
@@ -193,6 +201,7 @@ class Ct2Backend:
             longest_window_s=files.card.longest_window_s,
             contexts_s=tuple(contexts),
             context_tail_s=files.card.context_tail_s,
+            short_context_languages=short_context_languages(files.card),
             note=files.card.note,
             file_batch=None if on_gpu else FILE_BATCH,
         )

@@ -35,6 +35,7 @@ from whisperlive_hybrid.backends.ov_decoder import Hidden
 from whisperlive_hybrid.backends.ov_files import ExportedSettings
 from whisperlive_hybrid.backends.ov_loading import OvModels, load_models
 from whisperlive_hybrid.backends.search import BeamSearch, Sampling, Search, run, softmax
+from whisperlive_hybrid.backends.silent_tail import short_context_languages, with_silent_tail
 from whisperlive_hybrid.backends.tokens import WhisperVocabulary
 from whisperlive_hybrid.models.files import ModelFiles
 from whisperlive_hybrid.types import CONTEXT_S, Hypothesis, Language, Task, TokenTime
@@ -95,6 +96,9 @@ class OpenVinoBackend:
         self._text_positions = settings.config.max_target_positions
         self._rules = self._vocabulary.rules()
         self._capabilities = _describe(files, settings, models, self._vocabulary, workers)
+        self._silence: npt.NDArray[np.float32] | None = None
+        if files.card.silent_tail:
+            self._silence = self._encoded(self._features(np.zeros(0, np.float32), CONTEXT_S)[None])
 
     @property
     def capabilities(self) -> Capabilities:
@@ -114,10 +118,14 @@ class OpenVinoBackend:
         """Log-mel features and the encoder, each window padded with silence to its context."""
         context_s = batch[0].context_s
         features = np.stack([self._features(work.window.samples, context_s) for work in batch])
+        output = with_silent_tail(self._encoded(features), self._silence)
+        return [OvEncoded(item[None], context_s) for item in output]
+
+    def _encoded(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         with self._encoders.borrowed() as encoder:
             encoder.infer([features])
-            output = encoder.get_output_tensor(0).data.astype(np.float32)  # a copy
-        return [OvEncoded(item[None], context_s) for item in output]
+            output: npt.NDArray[np.float32] = encoder.get_output_tensor(0).data.astype(np.float32)
+            return output  # a copy
 
     def detect_language(self, batch: Sequence[DetectLanguage]) -> list[Language | Exception]:
         """The most probable language token after the start of transcript, among its candidates."""
@@ -207,6 +215,7 @@ def _describe(
         longest_window_s=files.card.longest_window_s,
         contexts_s=files.card.contexts_s if models.any_length else (CONTEXT_S,),
         context_tail_s=files.card.context_tail_s,
+        short_context_languages=short_context_languages(files.card),
         note=files.card.note,
     )
 

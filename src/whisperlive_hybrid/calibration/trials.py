@@ -129,8 +129,8 @@ async def calibrate(
 async def _transcripts(
     transcriber: Transcriber, files: Sequence[Path], options: DecodeOptions, limits: MediaLimits
 ) -> list[Transcript]:
-    """Read files one after another, in windows of one utterance even where 30 s are paid for."""
-    request = FileRequest(options, urgency=Urgency.BULK, packs=False)
+    """Read files one after another."""
+    request = FileRequest(options, urgency=Urgency.BULK)
     read: list[Transcript] = []
     for file in files:
         try:

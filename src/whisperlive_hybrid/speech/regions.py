@@ -6,8 +6,9 @@ live stream of the same audio are cut at the same samples, however the audio arr
 """
 
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 from whisperlive_hybrid.types import SAMPLE_RATE, Region
@@ -15,24 +16,31 @@ from whisperlive_hybrid.types import SAMPLE_RATE, Region
 FRAME: Final = 512
 """Samples per probability."""
 
+SHORTEST_PAUSE: Final = 3 * FRAME
+"""A shorter one may lie inside of a word."""
+
 
 @dataclass(frozen=True, slots=True)
 class VadOptions:
-    """When speech begins and ends; seconds are on the recording clock."""
+    """When speech begins and ends; seconds are on the recording clock.
+
+    The defaults are those of files, where nobody waits for the end of an utterance: the model reads
+    best what it sees with its pauses (docs/decisions/0020).
+    """
 
     enabled: bool = True
     """False: silence is decoded too; regions then cover the recording without a gap."""
     threshold: float = 0.5
     """A frame at or above it is speech."""
-    min_silence_s: float = 0.4
+    min_silence_s: float = 2.0
     """Silence that ends an utterance, however short."""
-    eager_silence_s: float = 0.2
+    eager_silence_s: float = 2.0
     """Silence that ends an utterance of `eager_after_s`; in between it shrinks evenly."""
-    eager_after_s: float = 3.0
+    eager_after_s: float = 10.0
     """Length of an utterance from which the next short pause ends it."""
     pre_roll_s: float = 0.4
     """Audio kept before the first frame of speech, so that no onset is clipped."""
-    post_roll_s: float = 0.2
+    post_roll_s: float = 0.6
     """Audio kept after the last frame of speech."""
     onset_frames: int = 2
     """Frames of speech in a row that begin an utterance; one alone is a click."""
@@ -43,6 +51,13 @@ class VadOptions:
         return max(self.threshold - 0.15, 0.01)
 
 
+LIVE_VAD: Final = VadOptions(
+    min_silence_s=1.0, eager_silence_s=0.5, eager_after_s=10.0, post_roll_s=0.2
+)
+"""For live streams: a balance of text and delay, the best seen of those that were tried. The
+post-roll is short, since the final reading begins when it has been heard."""
+
+
 @dataclass(slots=True)
 class _OpenRegion:
     """A region that has begun; `quiet_since` is where its speech ended, if it has."""
@@ -50,6 +65,14 @@ class _OpenRegion:
     start: int
     has_speech: bool
     quiet_since: int | None = None
+    speech: list[tuple[int, int]] = field(default_factory=list)
+    """Where somebody spoke, in samples; the last stretch grows while it lasts."""
+
+    def speak(self, start: int, end: int) -> None:
+        """Note that there is speech from `start` to `end`."""
+        if self.speech and self.speech[-1][1] == start:
+            start = self.speech.pop()[0]
+        self.speech.append((start, end))
 
 
 class RegionFinder:
@@ -72,6 +95,11 @@ class RegionFinder:
         return self._open.start if self._open and self._open.has_speech else None
 
     @property
+    def open_speech(self) -> tuple[tuple[int, int], ...]:
+        """Where somebody spoke in the open region, in samples."""
+        return tuple(self._open.speech) if self._open else ()
+
+    @property
     def silence(self) -> int:
         """Samples of silence at the end of the open region; 0 while somebody speaks."""
         if self._open is None or self._open.quiet_since is None:
@@ -83,7 +111,7 @@ class RegionFinder:
         """The open region as it will end, unless somebody speaks on before the endpoint."""
         if self._open is None or not self.silence or self.silence < self._post_roll:
             return None
-        return Region(self._open.start, self._natural_end(self._open))
+        return Region(self._open.start, self._natural_end(self._open), tuple(self._open.speech))
 
     @property
     def needed_from(self) -> int:
@@ -124,12 +152,15 @@ class RegionFinder:
             and region.quiet_since is None
         ):
             region.quiet_since = self._position - FRAME
+        if region.has_speech and region.quiet_since is None:
+            region.speak(self._position - FRAME, self._position)
         return self._end_if_due(region)
 
     def _begin(self) -> None:
         """Open a region with the frames of speech just heard."""
-        start = self._first_sample(self._position - self._onset * FRAME)
-        self._open = _OpenRegion(start, has_speech=True)
+        spoken_from = self._position - self._onset * FRAME
+        self._open = _OpenRegion(self._first_sample(spoken_from), has_speech=True)
+        self._open.speak(spoken_from, self._position)
         self._onset = 0
 
     def _end_if_due(self, region: _OpenRegion) -> Region | None:
@@ -149,21 +180,35 @@ class RegionFinder:
         return SAMPLE_RATE * (longest + share * min(0.0, shortest - longest))
 
     def _cut(self, region: _OpenRegion) -> Region:
-        """End a region in the middle of speech, at the quietest of its last frames."""
+        """End a region in the middle of speech, in the longest of its last pauses.
+
+        Where there is none, at the quietest of its last frames.
+        """
         frames = list(self._recent)
-        quietest = min(
-            range(1, len(frames) - 1),  # frames with a neighbour on each side, which count half
-            key=lambda i: (frames[i - 1] + 2 * frames[i] + frames[i + 1], -i),
-        )
-        cut = self._position - (len(frames) - quietest) * FRAME
+        first = self._position - len(frames) * FRAME
+        pauses = [
+            (start - end, start)
+            for (_, end), (start, _) in pairwise(region.speech)
+            if end >= first and start - end >= SHORTEST_PAUSE
+        ]
+        if pauses:
+            length, start = max(pauses)
+            cut = start - length // 2 // FRAME * FRAME
+        else:
+            quietest = min(
+                range(1, len(frames) - 1),  # frames with a neighbour on each side, which count half
+                key=lambda i: (frames[i - 1] + 2 * frames[i] + frames[i + 1], -i),
+            )
+            cut = first + quietest * FRAME
         self._closed_end = cut
         self._open = _OpenRegion(cut, region.has_speech)
-        return Region(region.start, cut)
+        self._open.speech = [(max(s, cut), e) for s, e in region.speech if e > cut]
+        return Region(region.start, cut, _before(cut, region.speech))
 
     def _close(self, region: _OpenRegion, end: int) -> Region:
         self._closed_end = end
         self._open = None if self._options.enabled else _OpenRegion(end, has_speech=False)
-        return Region(region.start, end)
+        return Region(region.start, end, _before(end, region.speech))
 
     def _first_sample(self, speech_start: int) -> int:
         """Where a region begins whose speech begins at `speech_start`."""
@@ -174,3 +219,8 @@ class RegionFinder:
         if region.quiet_since is None:
             return self._position
         return min(self._position, region.quiet_since + self._post_roll)
+
+
+def _before(end: int, speech: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """The stretches of speech that begin before `end`, the one across it cut there."""
+    return tuple((start, min(last, end)) for start, last in speech if start < end)

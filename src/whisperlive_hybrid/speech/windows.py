@@ -1,17 +1,15 @@
 """Regions to windows, and times on a window back to times in the recording."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
-
-import numpy as np
 
 from whisperlive_hybrid.audio.buffer import SampleBuffer
 from whisperlive_hybrid.speech.regions import RegionFinder, VadOptions
 from whisperlive_hybrid.types import SAMPLE_RATE, Region, Samples, Segment, Span, Window, Word
 
 LONGEST_UTTERANCE_S: Final = 20.0
-"""Where speech without a pause is cut at the latest; a model's card may ask for less."""
+"""Where live speech without a pause is cut at the latest; a model's card may ask for less."""
 
 
 class WindowCutter:
@@ -53,7 +51,7 @@ class WindowCutter:
         start = self._regions.open_start
         if start is None:
             return None
-        return self._window(Region(start, self._buffer.end))
+        return self._window(Region(start, self._buffer.end, self._regions.open_speech))
 
     def settled_window(self) -> Window | None:
         """The open utterance just as it will end, once its post-roll of silence was heard.
@@ -72,31 +70,11 @@ class WindowCutter:
     def _window(self, region: Region) -> Window:
         end = min(region.end, self._buffer.end)
         samples = self._buffer.slice(region.start, end)
-        return Window(samples, (Span(0, region.start, len(samples)),))
-
-
-def packed(windows: Iterable[Window], longest_s: float) -> Iterator[Window]:
-    """Join consecutive windows into fuller ones, for models that always pay for 30 s."""
-    longest = round(longest_s * SAMPLE_RATE)
-    held: list[Window] = []
-    for window in windows:
-        if sum(len(each.samples) for each in held) + len(window.samples) > longest and held:
-            yield _joined(held)
-            held = []
-        held.append(window)
-    if held:
-        yield _joined(held)
-
-
-def _joined(windows: Sequence[Window]) -> Window:
-    if len(windows) == 1:
-        return windows[0]
-    spans: list[Span] = []
-    offset = 0
-    for window in windows:
-        spans += (replace(span, window_sample=span.window_sample + offset) for span in window.spans)
-        offset += len(window.samples)
-    return Window(np.concatenate([window.samples for window in windows]), tuple(spans))
+        speech = tuple(
+            ((start - region.start) / SAMPLE_RATE, (min(last, end) - region.start) / SAMPLE_RATE)
+            for start, last in region.speech
+        )
+        return Window(samples, (Span(0, region.start, len(samples)),), speech)
 
 
 def recording_time(window: Window, time: float, *, is_end: bool = False) -> float:

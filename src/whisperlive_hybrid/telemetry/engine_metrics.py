@@ -60,6 +60,12 @@ class EngineMetrics:
             ["model", "urgency", "outcome"],
             registry=registry,
         )
+        self._unread = Counter(
+            "whisperlive_unread_speech_seconds",
+            "Speech, as the detector found it, for which the model wrote nothing.",
+            ["model", "urgency"],
+            registry=registry,
+        )
         for urgency in Urgency:
             self._waits.labels(label_of(urgency))
 
@@ -83,6 +89,8 @@ class EngineMetrics:
         self._windows.labels(asked.model, urgency, _outcome(answer)).inc()
         if isinstance(answer, Reading):
             self._audio.labels(asked.model, urgency).inc(asked.audio_s)
+            unread_s = sum(end - start for start, end in answer.unread)
+            self._unread.labels(asked.model, urgency).inc(unread_s)
             with self._lock:
                 self._last_minutes[asked.model].add(self._clock(), audio_s=asked.audio_s)
 

@@ -96,6 +96,23 @@ def segments(candidate: Candidate, vocabulary: Vocabulary, duration: float) -> t
     )
 
 
+def read_to(tokens: Sequence[int], vocabulary: Vocabulary, duration: float) -> float:
+    """Return the window time up to which a hypothesis tells what is said, within [0, duration].
+
+    A text behind the last time mark reaches to the end of the window. A last mark is believed to be
+    where the text before it ends, or where a next segment would begin: Whisper stops there when it
+    sees another segment that it has no room for, or has lost the thread.
+    """
+    text = [i for i, token in enumerate(tokens) if token < vocabulary.end_of_text]
+    marks = [i for i, token in enumerate(tokens) if token >= vocabulary.timestamp_begin]
+    if text and (not marks or marks[-1] < text[-1]):
+        return duration
+    if not text:
+        return 0.0
+    last = (tokens[marks[-1]] - vocabulary.timestamp_begin) * TIME_MARK_S
+    return min(last, duration)
+
+
 def _timed_runs(
     tokens: Sequence[int], vocabulary: Vocabulary, duration: float
 ) -> Iterator[tuple[float, float, tuple[int, ...]]]:

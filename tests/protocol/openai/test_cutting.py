@@ -33,7 +33,9 @@ def spelled(name: str, value: dict[str, object]) -> list[list[tuple[str, str]]]:
 )
 def test_server_vad_sets_the_cutting_of_silence(fields: list[tuple[str, str]]) -> None:
     """Both spellings mean the same; what is left out is OpenAI's default."""
-    assert ask(*fields) == VadOptions(threshold=0.6, pre_roll_s=0.1, min_silence_s=0.2)
+    assert ask(*fields) == VadOptions(
+        threshold=0.6, pre_roll_s=0.1, min_silence_s=0.2, eager_silence_s=0.2
+    )
 
 
 @pytest.mark.parametrize(

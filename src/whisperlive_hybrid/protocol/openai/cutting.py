@@ -50,7 +50,7 @@ def cutting(form: Form) -> VadOptions:
     )
     if strategy is not None:
         return strategy
-    options = vad_options(partial(_part, _PARAMETERS, parameters), enabled=enabled)
+    options = vad_options(partial(_part, _PARAMETERS, parameters), VadOptions(), enabled=enabled)
     return _literal(options) if parameters else options
 
 
