@@ -103,6 +103,20 @@ def test_files_are_written_in_every_format_asked_for(tmp_path: Path) -> None:
     assert [word["word"] for word in body["words"]][:3] == ["Bring", "me", "the"]
 
 
+def test_subtitles_are_cut_as_asked_for(tmp_path: Path) -> None:
+    """Other options make other outputs, so a second command does them again."""
+    clip, target = str(sample_clip()), str(tmp_path)
+    for options, low, high in ([], 13, 42), (["--max-line-width", "12"], 1, 12):
+        done = whisperlive("transcribe", clip, "--format", "srt", "--output-dir", target, *options)
+        assert done.returncode == 0, done.stderr
+        cues = (tmp_path / "en.srt").read_text().strip().split("\n\n")
+        lines = [line for cue in cues for line in cue.split("\n")[2:]]
+        assert " ".join(lines) == ENGLISH
+        assert low <= max(map(len, lines)) <= high
+    done = whisperlive("transcribe", clip, "--format", "vtt", "--highlight-words")
+    assert f"<u>{ENGLISH.split()[0]}</u>" in done.stdout
+
+
 def test_one_bad_file_does_not_stop_the_others(tmp_path: Path) -> None:
     """The bad file is named on standard error, the good one is transcribed, the exit code is 1."""
     bad = tmp_path / "notes.wav"
@@ -144,6 +158,16 @@ def test_standard_input_is_a_recording() -> None:
         (["CLIP", "--format", ""], "Unknown format in ''; use one of: txt, srt, vtt, json"),
         (["CLIP", "--format", "txt,srt"], "Several formats need --output-dir"),
         (["CLIP", "-", "--format", "srt"], "Several recordings as srt need --output-dir"),
+        (["CLIP", "--max-line-width", "30"], "--max-line-width needs --format srt or vtt"),
+        (["CLIP", "--highlight-words"], "--highlight-words needs --format srt or vtt"),
+        (
+            ["CLIP", "--format", "srt", "--max-line-count", "2"],
+            "--max-line-count needs --max-line-width",
+        ),
+        (
+            ["CLIP", "--format", "vtt", "--highlight-words", "--task", "translate"],
+            "--highlight-words is not supported with --task translate",
+        ),
         (["CLIP", "--words"], "--words needs --format json"),
         (["CLIP", "--language", "klingon"], "Unknown language 'klingon'"),
         (["CLIP", "--overwrite"], "--overwrite needs --output-dir"),

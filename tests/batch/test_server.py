@@ -36,7 +36,8 @@ def talks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         [],
         ["--words", "--language", "en", "--prompt", "Peter", "--hotwords", "soup"],
-        ["--task", "translate"],
+        ["--task", "translate", "--max-words-per-line", "2"],
+        ["--max-line-width", "20", "--max-line-count", "1", "--highlight-words"],
     ],
 )
 def test_a_server_writes_the_same_bytes(

@@ -208,6 +208,7 @@ def test_words_are_aligned_in_what_was_believed() -> None:
     assert align.encoded is FULL
     times = [TokenTime(0.1, 0.2, 0.9), TokenTime(0.5, 0.7, 0.8), TokenTime(0.7, 1.1, 0.7)]
     reading = job.aligned(align, times)
+    assert isinstance(reading, Reading)
     assert read(reading) == [" w1", " w2 w3"]
     assert [(each.start, each.end) for each in reading.segments] == [(0.1, 0.2), (0.5, 1.1)]
     assert [len(each.words or ()) for each in reading.segments] == [1, 2]
@@ -223,6 +224,7 @@ def test_probabilities_come_from_alignment_and_leave_the_times_alone() -> None:
     assert isinstance(align, Align)
     times = [TokenTime(0.1, 0.2, 0.9), TokenTime(0.5, 0.7, 0.8), TokenTime(0.7, 1.1, 0.7)]
     scored = job.aligned(align, times)
+    assert isinstance(scored, Reading)
     assert isinstance(plain, Reading)
     assert [[each.probability for each in s.scored or ()] for s in scored.segments] == [
         [0.9],

@@ -58,14 +58,14 @@ def test_a_number_outside_its_range_is_refused(value: str) -> None:
 def test_a_whole_number_outside_its_range_is_refused(value: str) -> None:
     """And only digits are one."""
     with pytest.raises(BadRequest, match="whole number from 0 to 3") as e:
-        form(("speed", value)).whole_number("speed", 3)
+        form(("speed", value)).whole("speed", 0, 3)
     assert (e.value.param, e.value.code) == ("speed", "invalid_value")
 
 
 def test_a_whole_number_may_be_left_out() -> None:
     """None is not 0."""
-    assert form().whole_number("speed", 3) is None
-    assert form(("speed", "0")).whole_number("speed", 3) == 0
+    assert form().whole("speed", 0, 3) is None
+    assert form(("speed", "0")).whole("speed", 0, 3) == 0
 
 
 def test_numbers_have_defaults() -> None:

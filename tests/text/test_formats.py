@@ -1,10 +1,12 @@
+from dataclasses import replace
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from whisperlive_hybrid.text.cues import CueStyle
 from whisperlive_hybrid.text.formats import plain_text, srt, vtt
-from whisperlive_hybrid.types import Segment
+from whisperlive_hybrid.types import Segment, Word
 
 
 def segment(start: float, end: float, text: str) -> Segment:
@@ -49,6 +51,29 @@ def test_text_cannot_break_out_of_its_cue() -> None:
     hostile = [segment(0, 1, " a\n\nb --> c <i> & d")]
     assert srt(hostile).splitlines()[2] == "a b -> c <i> & d"
     assert vtt(hostile).splitlines()[3] == "a b -> c &lt;i> &amp; d"
+
+
+def test_a_cue_has_several_lines() -> None:
+    """And ends with its last word, whatever the time marks of the segment say."""
+    words = (Word(" Bring", 0.0, 0.4, 1.0), Word(" me", 0.4, 0.6, 1.0), Word(" tea", 0.6, 1.0, 1.0))
+    spoken = replace(segment(0.0, 41.0, " Bring me tea"), words=words)
+    narrow = CueStyle(max_line_width=8)
+    assert srt([spoken], narrow) == "1\n00:00:00,000 --> 00:00:01,000\nBring\nme tea\n\n"
+    assert vtt([spoken], narrow) == ("WEBVTT\n\n00:00:00.000 --> 00:00:01.000\nBring\nme tea\n\n")
+
+
+def test_each_word_is_underlined_while_it_is_said() -> None:
+    """In the pauses none is; tags are the same in both formats, and the text stays escaped."""
+    words = (Word(" a<b", 0.0, 0.4, 1.0), Word(" me.", 0.5, 0.5, 1.0), Word(" ok", 0.9, 1.2, 1.0))
+    spoken = replace(segment(0.0, 1.2, " a<b me. ok"), words=words)
+    style = CueStyle(highlight_words=True)
+    assert srt([spoken], style) == (
+        "1\n00:00:00,000 --> 00:00:00,400\n<u>a<b</u> me. ok\n\n"
+        "2\n00:00:00,400 --> 00:00:00,500\na<b me. ok\n\n"
+        "3\n00:00:00,500 --> 00:00:00,900\na<b me. ok\n\n"
+        "4\n00:00:00,900 --> 00:00:01,200\na<b me. <u>ok</u>\n\n"
+    )
+    assert "<u>a&lt;b</u> me. ok\n" in vtt([spoken], style)
 
 
 def test_hours_grow_beyond_two_digits() -> None:

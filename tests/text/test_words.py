@@ -1,9 +1,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from whisperlive_hybrid.text.words import text_tokens, with_probabilities, with_words
+from whisperlive_hybrid.text.words import (
+    text_tokens,
+    with_probabilities,
+    with_words,
+    without_silences,
+)
 from whisperlive_hybrid.types import ScoredToken, Segment, TokenTime, Word
 
 
@@ -36,11 +44,11 @@ def segment(*tokens: int) -> Segment:
 
 
 def words_of(*texts: str) -> list[tuple[str, float, float]]:
-    """The words of one segment in which text n is heard from n to n + 1 s."""
-    times = [TokenTime(n, n + 1, 1.0) for n in range(len(texts))]
+    """The words of one segment in which text n is heard from n to n + 1 half seconds."""
+    times = [TokenTime(n / 2, (n + 1) / 2, 1.0) for n in range(len(texts))]
     (timed,) = with_words([segment(*range(len(texts)))], times, LiteralVocabulary(texts), "en")
     assert timed.words is not None
-    return [(word.text, word.start, word.end) for word in timed.words]
+    return [(word.text, word.start * 2, word.end * 2) for word in timed.words]
 
 
 def test_each_segment_gets_its_own_words() -> None:
@@ -76,29 +84,36 @@ def test_a_time_mark_outside_the_first_word_is_not_believed(mark: float) -> None
 def test_a_word_of_several_tokens_spans_them() -> None:
     """It starts with its first token, ends with its last, and is as probable as their mean."""
     vocabulary = LiteralVocabulary((" Don", "au", " fließt", "."))
-    times = [TokenTime(0, 1, 0.5), TokenTime(1, 2, 1.0), TokenTime(2, 3, 0.25), TokenTime(3, 4, 1)]
+    probabilities = (0.5, 1.0, 0.25, 1.0)
+    times = [TokenTime(n / 4, (n + 1) / 4, each) for n, each in enumerate(probabilities)]
     (timed,) = with_words([segment(0, 1, 2, 3)], times, vocabulary, "de")
-    assert timed.words == (Word(" Donau", 0, 2, 0.75), Word(" fließt.", 2, 4, 0.625))
+    assert timed.words == (Word(" Donau", 0, 0.5, 0.75), Word(" fließt.", 0.5, 1, 0.625))
 
 
 def test_closing_punctuation_belongs_to_the_word_before() -> None:
-    """Marks have no sound: the word keeps the time of what was spoken."""
-    assert words_of(" Hello", ",", " you", "!", '"') == [(" Hello,", 0, 1), (' you!"', 2, 3)]
+    """Marks have no sound: the word ends soon behind what was spoken, and once."""
+    assert words_of(" Hello", ",", " you", "!", '"') == [(" Hello,", 0, 1.4), (' you!"', 2, 3.4)]
+
+
+def test_a_word_does_not_reach_beyond_its_mark() -> None:
+    """Behind it the next word is heard."""
+    words = timed_words((" Well", 0.0, 0.4), (",", 0.4, 0.45), (" yes", 0.45, 0.8))
+    assert words == [(" Well,", 0.0, 0.45), (" yes", 0.45, 0.8)]
 
 
 def test_opening_punctuation_belongs_to_the_word_after() -> None:
     """An opening mark is read with what it opens, and adds no time."""
-    assert words_of(" ¿", "Qué", " (", "sí", ")") == [(" ¿Qué", 1, 2), (" (sí)", 3, 4)]
+    assert words_of(" ¿", "Qué", " (", "sí", ")") == [(" ¿Qué", 1, 2), (" (sí)", 3, 4.4)]
 
 
 def test_a_quotation_mark_behind_a_space_opens() -> None:
     """The same mark opens after a space and closes without one, as in openai/whisper."""
-    assert words_of(" said", ' "', "go", '"') == [(" said", 0, 1), (' "go"', 2, 3)]
+    assert words_of(" said", ' "', "go", '"') == [(" said", 0, 1), (' "go"', 2, 3.4)]
 
 
 def test_a_space_before_closing_punctuation_does_not_part_it() -> None:
     """French sets a space before its marks; they still belong to the word before."""
-    assert words_of(" Ça", " va", " ?") == [(" Ça", 0, 1), (" va ?", 1, 2)]
+    assert words_of(" Ça", " va", " ?") == [(" Ça", 0, 1), (" va ?", 1, 2.4)]
 
 
 def test_punctuation_with_no_neighbour_stays() -> None:
@@ -127,3 +142,109 @@ def test_probabilities_change_nothing_else() -> None:
 def test_text_tokens_leave_out_marks() -> None:
     """Only what is below the first special token is text."""
     assert text_tokens((200, 1, 99, 100, 2, 201), LiteralVocabulary(())) == (1, 99, 2)
+
+
+def aligned(*measured: tuple[str, float, float]) -> tuple[Word, ...]:
+    """The words of one segment whose tokens were found at these times."""
+    vocabulary = LiteralVocabulary(tuple(text for text, _, _ in measured))
+    times = [TokenTime(start, end, 1.0) for _, start, end in measured]
+    (timed,) = with_words([segment(*range(len(measured)))], times, vocabulary, "en")
+    assert timed.words is not None
+    return timed.words
+
+
+def timed_words(*measured: tuple[str, float, float]) -> list[tuple[str, float, float]]:
+    """The same as text, start and end, rounded to milliseconds."""
+    return [(word.text, round(word.start, 3), round(word.end, 3)) for word in aligned(*measured)]
+
+
+def test_a_word_does_not_last_through_the_silence_before_it() -> None:
+    """Alignment gives the pause to the word behind it; the others keep their times."""
+    words = timed_words((" And", 0.0, 20.5), (" so", 20.5, 20.8), (" my", 20.8, 21.2))
+    assert words == [(" And", 19.586, 20.5), (" so", 20.5, 20.8), (" my", 20.8, 21.2)]
+
+
+def test_a_longer_word_may_last_longer() -> None:
+    """So may a number, which is written shorter than it is said."""
+    for long in (" irregularities", " 1987"):
+        words = timed_words(
+            (" or", 0.0, 0.3), (" of", 0.3, 0.6), (long, 0.6, 1.6), (" x", 1.6, 1.9)
+        )
+        assert words[2] == (long, 0.6, 1.6)
+
+
+def test_words_found_at_one_position_take_from_the_pause_before_them() -> None:
+    """As much as words usually take; the end of the last is where it was found."""
+    words = timed_words(
+        (" Well", 0.0, 0.4),
+        (" hi", 0.4, 0.8),
+        (" um", 5.0, 5.0),
+        (" uh", 5.0, 5.0),
+        (" ok", 5.0, 5.4),
+    )
+    assert words[1:] == [(" hi", 0.4, 0.8), (" um", 4.2, 4.6), (" uh", 4.6, 5.0), (" ok", 5.0, 5.4)]
+
+
+def test_words_found_at_one_position_take_from_the_pause_behind_them() -> None:
+    """Where there is none before; the pause was cut off the word behind it."""
+    words = timed_words((" hi", 0.0, 0.4), (" um", 0.4, 0.4), (" ok", 0.4, 9.0), (" so", 9.0, 9.4))
+    assert words == [(" hi", 0.0, 0.4), (" um", 0.4, 0.8), (" ok", 8.2, 9.0), (" so", 9.0, 9.4)]
+
+
+def test_words_without_a_pause_share_the_time_of_their_longer_neighbour() -> None:
+    """By their letters."""
+    before = timed_words((" four", 0.0, 0.6), (" um", 0.6, 0.6), (" so", 0.6, 0.8))
+    assert before == [(" four", 0.0, 0.4), (" um", 0.4, 0.6), (" so", 0.6, 0.8)]
+    behind = timed_words((" so", 0.0, 0.2), (" um", 0.2, 0.2), (" four", 0.2, 0.8))
+    assert behind == [(" so", 0.0, 0.2), (" um", 0.2, 0.4), (" four", 0.4, 0.8)]
+
+
+def test_words_that_were_found_nowhere_stay() -> None:
+    """Where no word has any length there is nothing to share out."""
+    assert timed_words((" a", 1.0, 1.0), (" b", 1.0, 1.0)) == [(" a", 1.0, 1.0), (" b", 1.0, 1.0)]
+
+
+@given(
+    positions=st.lists(st.integers(0, 1500), min_size=2, max_size=20).map(sorted),
+    texts=st.lists(st.sampled_from((" a", " word", " 12", " irregularities")), min_size=20),
+)
+def test_lengths_are_plausible(positions: list[int], texts: list[str]) -> None:
+    """In order and inside of the window; none of length zero, none of many seconds."""
+    edges = [position * 0.02 for position in positions]
+    spans = list(pairwise(edges))
+    words = aligned(*((text, *span) for text, span in zip(texts, spans, strict=False)))
+    times = [time for word in words for time in (word.start, word.end)]
+    assert times == sorted(times)
+    assert times[0] >= 0
+    assert times[-1] <= edges[-1]
+    # Of 14 letters beside words of one, at the slowest pace that is believed.
+    assert all(word.end - word.start <= 0.7 * (1 + 14) for word in words)
+    if edges[0] < edges[-1]:
+        assert all(word.start < word.end for word in words)
+
+
+def test_the_words_are_the_text() -> None:
+    """Letter for letter, with the spaces that no reader sees."""
+    assert "".join(text for text, *_ in words_of(" (", " sí", " ) ", " no")) == " ( sí )  no"
+
+
+def test_no_word_lasts_through_a_silence_that_its_window_leaves_out() -> None:
+    """The end of such a word is right, and its segment begins with it."""
+    plain = replace(segment(), start=0.0, end=1.0, words=None)
+    spoken = (Word(" all", 1.0, 1.5, 1.0), Word(" done", 1.5, 2.0, 1.0))
+    first = replace(segment(), start=1.0, end=2.0, words=spoken)
+    across = (Word(" And", 2.0, 32.0, 1.0), Word(" then", 32.0, 32.5, 1.0))
+    second = replace(segment(), start=2.0, end=32.5, words=across)
+    *before, last = without_silences([plain, first, second])
+    assert before == [plain, first]
+    assert last.words is not None
+    assert last.start == last.words[0].start == pytest.approx(31.1, abs=0.1)
+    assert [word.end for word in last.words] == [32.0, 32.5]
+    assert last.words[1] == across[1]
+
+
+def test_words_without_a_silence_stay_as_they_are() -> None:
+    """Also those of a slow reader, and where there are none."""
+    slow = replace(segment(), words=(Word(" a", 0.0, 0.2, 1.0), Word(" slow", 0.2, 1.9, 1.0)))
+    assert without_silences([slow, segment()]) == (slow, segment())
+    assert without_silences([]) == ()

@@ -18,6 +18,7 @@ from whisperlive_hybrid.batch.ways import Here, There, Way
 from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.protocol.form import LAST_AUDIO_TRACK
+from whisperlive_hybrid.protocol.openai.cue_fields import LARGEST, cue_params
 from whisperlive_hybrid.telemetry.logs import configure_logging
 from whisperlive_hybrid.terminal import (
     USAGE,
@@ -27,6 +28,7 @@ from whisperlive_hybrid.terminal import (
     complain,
     known_language,
 )
+from whisperlive_hybrid.text.cues import CueStyle
 from whisperlive_hybrid.types import DEFAULT_BEAM_SIZE, DecodeOptions, Task
 
 API_KEY = "WHISPERLIVE_API_KEY"
@@ -60,6 +62,32 @@ def transcribe(
     ] = None,
     task: Annotated[Task, typer.Option(help="translate is into English.")] = Task.TRANSCRIBE,
     words: Annotated[bool, typer.Option("--words", help="Measure word times (json).")] = False,
+    max_line_width: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=LARGEST, help="Characters of a line of srt and vtt; 42.", show_default=False
+        ),
+    ] = None,
+    max_line_count: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=LARGEST,
+            help="Lines of a cue; 2. Needs --max-line-width; with both, lines are filled across "
+            "segments.",
+            show_default=False,
+        ),
+    ] = None,
+    max_words_per_line: Annotated[
+        int | None,
+        typer.Option(min=1, max=LARGEST, help="Words of a cue of srt and vtt.", show_default=False),
+    ] = None,
+    highlight_words: Annotated[
+        bool,
+        typer.Option(
+            "--highlight-words", help="Show each cue once for each of its words, underlined."
+        ),
+    ] = False,
     prompt: Annotated[
         str, typer.Option(help="Text before the speech; steers spelling and style.")
     ] = "",
@@ -102,7 +130,8 @@ def transcribe(
             hotwords=hotwords if hotwords.strip() else "",
             beam_size=beam_size or DEFAULT_BEAM_SIZE,
         )
-        wish = Wish(options, _formats(formats), audio_track)
+        style = CueStyle(max_line_width, max_line_count, max_words_per_line, highlight_words)
+        wish = Wish(options, _formats(formats), audio_track, style)
         if jobs_url is None:
             _refuse("needs --jobs-url", {"--api-key": api_key, "--keep-jobs": keep_jobs})
             way: Way = Here(load_settings(model=model, backend=backend, threads=threads))
@@ -157,12 +186,27 @@ def _server(url: str) -> str:
     return url.rstrip("/")
 
 
+def _check_cues(wish: Wish) -> None:
+    """Refuse what no cue could show."""
+    if not any(each.has_cues for each in wish.formats):
+        for name in cue_params(wish.cue_style):
+            raise BadRequest(f"--{name.replace('_', '-')} needs --format srt or vtt.")
+    if wish.cue_style.max_line_count is not None and wish.cue_style.max_line_width is None:
+        raise BadRequest("--max-line-count needs --max-line-width.")
+    if wish.cue_style.highlight_words and wish.options.task is Task.TRANSLATE:
+        raise BadRequest(
+            "--highlight-words is not supported with --task translate: the words of a translation "
+            "are not in the audio."
+        )
+
+
 def _check(items: Sequence[Item], wish: Wish, output_dir: Path | None, *, overwrite: bool) -> None:
     """Refuse what would not come out as the user thinks."""
     if any(isinstance(item.source, StandardInput) for item in items) and sys.stdin.isatty():
         raise BadRequest("Standard input is a terminal; pipe a recording into it.")
     if wish.options.words and OutputFormat.JSON not in wish.formats:
         raise BadRequest("--words needs --format json: other formats hold no word times.")
+    _check_cues(wish)
     if output_dir is not None:
         check_outputs(items, output_dir, [each.value for each in wish.formats])
         return

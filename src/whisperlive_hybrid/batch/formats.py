@@ -2,12 +2,18 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
 from whisperlive_hybrid.protocol.openai.bodies import answer
-from whisperlive_hybrid.protocol.openai.request import AudioRequest, Granularity, ResponseFormat
+from whisperlive_hybrid.protocol.openai.request import (
+    TIMED,
+    AudioRequest,
+    Granularity,
+    ResponseFormat,
+)
+from whisperlive_hybrid.text.cues import CueStyle
 from whisperlive_hybrid.transcribe import Transcript
 from whisperlive_hybrid.types import DecodeOptions
 
@@ -19,6 +25,11 @@ class OutputFormat(Enum):
     SRT = "srt"
     VTT = "vtt"
     JSON = "json"
+
+    @property
+    def has_cues(self) -> bool:
+        """True for a file of subtitles."""
+        return self in (OutputFormat.SRT, OutputFormat.VTT)
 
 
 _ALIASES: Final = {"text": OutputFormat.TXT.value}
@@ -41,6 +52,13 @@ class Wish:
     formats: tuple[OutputFormat, ...]
     audio_track: int | None = None
     """Which audio track of each recording, counted from 0; None is its default one."""
+    cue_style: CueStyle = field(default_factory=CueStyle)
+    """How srt and vtt are cut."""
+
+    @property
+    def has_times(self) -> bool:
+        """True if one of the formats holds times."""
+        return any(BODIES[each] in TIMED for each in self.formats)
 
     @property
     def granularities(self) -> tuple[Granularity, ...]:
@@ -69,6 +87,7 @@ def written(transcript: Transcript, wanted: OutputFormat, wish: Wish) -> str:
         options=wish.options,
         response_format=BODIES[wanted],
         granularities=frozenset(wish.granularities),
+        cue_style=wish.cue_style,
     )
     body = answer(request, transcript.segments, transcript.language.code, transcript.duration)
     return body if isinstance(body, str) else pretty(body)

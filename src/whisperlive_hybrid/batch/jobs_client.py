@@ -14,6 +14,8 @@ from whisperlive_hybrid import __version__
 from whisperlive_hybrid.batch.events import EventParser
 from whisperlive_hybrid.batch.formats import BODIES, OutputFormat, pretty
 from whisperlive_hybrid.errors import NotFound, RemoteFailed, ServerUnusable
+from whisperlive_hybrid.protocol.openai.cue_fields import cue_params
+from whisperlive_hybrid.text.cues import CueStyle
 
 JOBS: Final = "v1/jobs"
 
@@ -111,9 +113,11 @@ class JobsClient:
         except httpx.RequestError:
             return
 
-    async def result(self, job_id: str, wanted: OutputFormat) -> str:
+    async def result(self, job_id: str, wanted: OutputFormat, style: CueStyle | None = None) -> str:
         """The text of a file of that format, as it is written when no server is asked."""
         params = {"format": BODIES[wanted].value, "file": "0"}
+        if wanted.has_cues:
+            params |= cue_params(style or CueStyle())
         reply = await self._asked(lambda: self._http.get(f"{JOBS}/{job_id}/result", params=params))
         if wanted is OutputFormat.JSON:
             return pretty(_json(reply))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -17,6 +18,7 @@ from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
 from whisperlive_hybrid.media import AudioReader, MediaLimits, open_audio
+from whisperlive_hybrid.protocol.openai.request import measure_words
 from whisperlive_hybrid.recording import Recordings
 from whisperlive_hybrid.transcribe import Advance, FileRequest, Transcriber
 from whisperlive_hybrid.types import Urgency
@@ -59,7 +61,13 @@ class _Reader:
         wish: Wish,
         on_progress: OnProgress,
     ) -> None:
-        transcriber.capabilities.check(wish.options)
+        options, able = wish.options, transcriber.capabilities
+        if wish.has_times:
+            options = measure_words(options, is_able=able.word_times)
+        if wish.cue_style.highlight_words:
+            options = replace(options, words=True)
+        able.check(options)
+        self._options = options
         self._recordings = recordings
         self._transcriber = transcriber
         self._wish = wish
@@ -82,7 +90,7 @@ class _Reader:
         def plan(claimed_s: float | None) -> FileRequest:
             nonlocal total
             total = claimed_s
-            return FileRequest(self._wish.options, urgency=Urgency.BULK)
+            return FileRequest(self._options, urgency=Urgency.BULK)
 
         async def advance(news: Advance) -> None:
             self._on_progress(Progress(item, news.done, total))

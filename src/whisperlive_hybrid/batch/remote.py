@@ -173,7 +173,10 @@ class RemoteBatch:
     async def _texts(self, job: RemoteJob) -> Texts:
         if job.failure is not None:
             raise RemoteFailed(job.failure)
-        texts = {each: await self._client.result(job.id, each) for each in self._wish.formats}
+        texts = {
+            each: await self._client.result(job.id, each, self._wish.cue_style)
+            for each in self._wish.formats
+        }
         return Texts(texts, job.total or job.done)
 
     async def _dispose(self, job: RemoteJob, item: Item) -> None:

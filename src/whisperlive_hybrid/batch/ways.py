@@ -13,6 +13,7 @@ from whisperlive_hybrid.batch.outcome import OnOutcome, OnProgress
 from whisperlive_hybrid.batch.plan import Item
 from whisperlive_hybrid.batch.remote import JobMemory, RemoteBatch, job_fields
 from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.protocol.openai.cue_fields import cue_params
 from whisperlive_hybrid.terminal import pull_screen
 
 
@@ -118,4 +119,5 @@ def made_by(way: Way, wish: Wish) -> Mapping[str, object]:
         "beam_size": options.beam_size,
         # Left out where none is chosen, so that what earlier versions wrote still counts as done.
         **({} if wish.audio_track is None else {"audio_track": wish.audio_track}),
+        **cue_params(wish.cue_style),  # absent where none is given, as in older manifests
     }

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Protocol
 
 import anyio
@@ -12,12 +13,14 @@ import structlog
 from whisperlive_hybrid.access.booking import FileBooking
 from whisperlive_hybrid.access.caller import Caller
 from whisperlive_hybrid.access.meter import Meter
+from whisperlive_hybrid.backends.base import Capabilities
 from whisperlive_hybrid.errors import Overloaded, WhisperLiveError, kind_of
 from whisperlive_hybrid.jobs.board import JobBoard, LiveJob
 from whisperlive_hybrid.jobs.job import Job, Result, Source, Status
 from whisperlive_hybrid.jobs.remote import Fetcher
 from whisperlive_hybrid.protocol.failure import Failure
 from whisperlive_hybrid.protocol.model_names import ModelNames
+from whisperlive_hybrid.protocol.openai.request import measure_words
 from whisperlive_hybrid.recording import Recordings
 from whisperlive_hybrid.store.memory import SourceMemory
 from whisperlive_hybrid.store.store import JobStore
@@ -187,7 +190,7 @@ class _SourceRun:
                     transcript = await self._means.recordings.transcript(
                         file,
                         transcriber,
-                        self._plan,
+                        partial(self._plan, transcriber.capabilities),
                         self._listener(booking),
                         memory,
                         audio_track=job.request.audio.audio_track,
@@ -203,10 +206,12 @@ class _SourceRun:
         )
         return Result(transcript.segments, transcript.language.code, transcript.duration)
 
-    def _plan(self, claimed_s: float | None) -> FileRequest:
+    def _plan(self, able: Capabilities, claimed_s: float | None) -> FileRequest:
         self.show(replace(self._source, total=claimed_s))
         audio = self._live.job.request.audio
-        return FileRequest(audio.options, audio.vad, Urgency.BULK)
+        # The format is chosen with the result, so the job is ready for those with times.
+        options = measure_words(audio.options, is_able=able.word_times)
+        return FileRequest(options, audio.vad, Urgency.BULK)
 
     def _booking_after(self, memory: SourceMemory) -> FileBooking:
         """Of this run; what an earlier process has read, it has booked as well."""

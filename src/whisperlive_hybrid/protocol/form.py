@@ -93,18 +93,20 @@ class Form:
         value = self.one(name)
         return default if value is None else number(name, value, low, high)
 
-    def whole_number(self, name: str, high: int) -> int | None:
-        """A whole number from 0 to `high`; None if it is not given."""
+    def whole(self, name: str, low: int, high: int) -> int | None:
+        """A whole number from `low` to `high`; None if it was not given."""
         value = self.one(name)
         if value is None:
             return None
-        if not (value.isascii() and value.isdecimal() and len(value) < 10 and int(value) <= high):
+        digits = value.strip()
+        is_number = digits.isascii() and digits.isdecimal() and len(digits) < 10
+        if not is_number or not low <= int(digits) <= high:
             raise BadRequest(
-                f"Invalid {name} {value[:80]!r}: it must be a whole number from 0 to {high}.",
+                f"Invalid {name} {value[:80]!r}: it must be a whole number from {low} to {high}.",
                 param=name,
                 code="invalid_value",
             )
-        return int(value)
+        return int(digits)
 
     def truth(self, name: str, *, default: bool = False) -> bool:
         """Whether a switch is on; Python programs without an SDK write "True"."""

@@ -5,18 +5,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Final
 
-from whisperlive_hybrid.errors import BadRequest, Conflict
+from whisperlive_hybrid.errors import BadRequest, Conflict, Unsupported
 from whisperlive_hybrid.jobs.job import Job, JobRequest, Result, Source
 from whisperlive_hybrid.protocol.failure import Failure
 from whisperlive_hybrid.protocol.form import FieldNames, Form
 from whisperlive_hybrid.protocol.json_text import BadJson, has_half_characters, read_json
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.openai import bodies
+from whisperlive_hybrid.protocol.openai.cue_fields import (
+    HIGHLIGHT_FIELD,
+    LAYOUT_FIELDS,
+    cue_style,
+)
 from whisperlive_hybrid.protocol.openai.request import (
     DECODING_FIELDS,
     ResponseFormat,
     decoding,
 )
+from whisperlive_hybrid.text.cues import CueStyle
 from whisperlive_hybrid.text.formats import tail
 from whisperlive_hybrid.types import Task
 
@@ -30,6 +36,11 @@ JOB_FIELDS: Final = FieldNames(
     (*DECODING_FIELDS.lists, "url", "urls"),
     DECODING_FIELDS.harmless,
 )
+
+RESULT_FIELDS: Final = FieldNames(
+    ("format", "file", *LAYOUT_FIELDS, HIGHLIGHT_FIELD), brings_file=False
+)
+"""The query parameters of a result."""
 
 LONGEST_JSON: Final = 1024 * 1024
 """Bytes of a submission in JSON: it holds no audio."""
@@ -117,6 +128,15 @@ def file_index(written: str | None) -> int | None:
     return int(written)
 
 
+def result_query(given: Iterable[tuple[str, str]]) -> tuple[ResponseFormat, CueStyle, int | None]:
+    """The format of a result, how its cues are cut, and which file; raises `BadRequest`."""
+    form = Form.of(given, RESULT_FIELDS)
+    formats = [each.value for each in ResponseFormat]
+    written = form.choice("format", formats, ResponseFormat.JSON.value)
+    style = cue_style(form, written, Task.TRANSCRIBE, format_field="format")
+    return ResponseFormat(written), style, file_index(form.one("file"))
+
+
 def job_object(job: Job, *, is_listed: bool = False) -> Json:
     """A job; its text is cut to its end while it runs, and in lists."""
     return {
@@ -165,12 +185,25 @@ def job_end(job: Job) -> Json:
 
 
 def result_body(
-    job: Job, source: Source, result: Result | None, wanted: ResponseFormat
+    job: Job,
+    source: Source,
+    result: Result | None,
+    wanted: ResponseFormat,
+    style: CueStyle | None = None,
 ) -> Json | str:
-    """One file, exactly as /v1/audio would have answered; raises `Conflict` if it has no result."""
+    """One file, exactly as /v1/audio would have answered; raises `Conflict` if it has no result.
+
+    Raises `Unsupported` where words are to be highlighted that were not measured.
+    """
     if result is None:
         raise _no_result(source)
-    request = replace(job.request.audio, response_format=wanted)
+    if style and style.highlight_words and any(each.words is None for each in result.segments):
+        raise Unsupported(
+            "highlight_words is not supported for this job: its words were not measured, because "
+            "it is a translation or its model cannot.",
+            param=HIGHLIGHT_FIELD,
+        )
+    request = replace(job.request.audio, response_format=wanted, cue_style=style or CueStyle())
     return bodies.answer(request, result.segments, result.language, result.duration)
 
 

@@ -65,7 +65,7 @@ def _wish(form: Form, models: ModelNames) -> LegacyRequest:
     model = models.resolve(form.one("model"))
     task = form.choice("task", [each.value for each in Task], Task.TRANSCRIBE.value)
     options = DecodeOptions(language=form.language(), task=Task(task))
-    return LegacyRequest(model, options, form.whole_number(AUDIO_TRACK, LAST_AUDIO_TRACK))
+    return LegacyRequest(model, options, form.whole(AUDIO_TRACK, 0, LAST_AUDIO_TRACK))
 
 
 def answer(recording: Recording, used: DecodeOptions, model: str) -> Json:

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -8,10 +9,12 @@ from whisperlive_hybrid.protocol.openai.request import (
     AudioRequest,
     Granularity,
     ResponseFormat,
+    measure_words,
     transcription,
     translation,
 )
 from whisperlive_hybrid.speech.regions import VadOptions
+from whisperlive_hybrid.text.cues import CueStyle
 from whisperlive_hybrid.types import TEMPERATURES, DecodeOptions, Task
 
 MODELS = ModelNames("tiny", ("small",))
@@ -150,6 +153,52 @@ def test_a_stream_is_text() -> None:
     for timed in ("srt", "vtt", "verbose_json"):
         whole = ask(("response_format", timed))
         assert ask(("stream", "true"), ("response_format", timed)) == whole
+
+
+def test_cues_are_cut_as_asked_for() -> None:
+    """By the names of openai/whisper; highlighting cannot do without measured words."""
+    style = {"max_line_width": "30", "max_line_count": "1", "max_words_per_line": "4"}
+    request = ask(("response_format", "srt"), ("highlight_words", "true"), *style.items())
+    assert request.cue_style == CueStyle(30, 1, 4, highlight_words=True)
+    assert request.options.words
+    plain = ask(("response_format", "vtt"), ("highlight_words", "false"))
+    assert plain.cue_style == CueStyle()
+    assert not plain.options.words
+    translated = translation([("response_format", "vtt"), ("max_line_width", "30")], MODELS)
+    assert translated.cue_style == CueStyle(30)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"max_line_width": "30"},
+            "max_line_width needs response_format 'srt' or 'vtt', not 'json'",
+        ),
+        ({"highlight_words": "true", "response_format": "verbose_json"}, "highlight_words needs"),
+        ({"max_line_count": "2", "response_format": "srt"}, "max_line_count needs max_line_width"),
+        ({"max_line_width": "0", "response_format": "srt"}, "a whole number from 1 to 1000"),
+        ({"max_words_per_line": "2.5", "response_format": "srt"}, "a whole number from 1 to 1000"),
+        ({"max_line_width": "²", "response_format": "srt"}, "a whole number from 1 to 1000"),
+        ({"highlight_words": "2", "response_format": "srt"}, "true, false"),
+    ],
+)
+def test_no_option_of_cues_is_without_effect(fields: dict[str, str], message: str) -> None:
+    """What they need is said."""
+    with pytest.raises(BadRequest, match=message) as e:
+        ask(*fields.items())
+    assert e.value.param == next(iter(fields))
+    assert e.value.code == "invalid_value"
+
+
+def test_words_of_a_translation_have_no_times() -> None:
+    """So they are not measured, and cannot be highlighted."""
+    options = ask(("response_format", "srt")).options
+    assert measure_words(options, is_able=True).words
+    assert not measure_words(options, is_able=False).words
+    assert not measure_words(replace(options, task=Task.TRANSLATE), is_able=True).words
+    with pytest.raises(BadRequest, match="Unknown field 'highlight_words'"):
+        translation([("response_format", "srt"), ("highlight_words", "true")], MODELS)
 
 
 def test_logprobs_need_json() -> None:

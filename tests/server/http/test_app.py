@@ -150,6 +150,22 @@ async def test_text_is_plain(door: httpx.AsyncClient, audio: bytes, response_for
     assert "w1 w2 w3\n" in reply.text
 
 
+async def test_subtitles_are_cut_as_asked_for(door: httpx.AsyncClient, audio: bytes) -> None:
+    """By the times of their words; what makes no sense is refused by name."""
+    form = {"response_format": "srt", "max_words_per_line": "2"}
+    reply = await door.post(TRANSCRIPTIONS, files={"file": audio}, data=form)
+    cues = [cue.split("\n") for cue in reply.text.strip().split("\n\n")]
+    assert [lines[2:] for lines in cues] == [["w1 w2"], ["w3"]]
+    [first, second] = [lines[1].split(" --> ") for lines in cues]
+    assert first[0] < first[1] <= second[0] < second[1]
+    form["highlight_words"] = "true"
+    reply = await door.post(TRANSCRIPTIONS, files={"file": audio}, data=form)
+    assert "<u>w1</u> w2\n" in reply.text
+    refused = await door.post(TRANSCRIPTIONS, files={"file": audio}, data={"max_line_width": "9"})
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == "max_line_width"
+
+
 async def test_fields_may_follow_the_file(door: httpx.AsyncClient, audio: bytes) -> None:
     """OpenAI's Node client sends the file first and announces no length."""
 

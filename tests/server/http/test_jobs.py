@@ -100,6 +100,36 @@ async def test_a_result_is_what_the_upload_would_have_got(
     assert result.headers["content-type"] == direct.headers["content-type"]
 
 
+async def test_a_result_is_cut_into_cues_as_asked_for(
+    door: httpx.AsyncClient, audio: bytes
+) -> None:
+    """Each time anew, as the upload would have been."""
+    job = await submitted(door, audio)
+    await ended(door, job)
+    wishes = {"max_words_per_line": "1", "highlight_words": "true"}
+    form = {"response_format": "vtt", **wishes}
+    direct = await door.post("/v1/audio/transcriptions", files={"file": audio}, data=form)
+    path = f"/v1/jobs/{job['id']}/result"
+    result = await door.get(path, params={"format": "vtt", **wishes})
+    assert result.content == direct.content
+    assert "<u>w2</u>\n" in result.text
+    refused = await door.get(path, params={"format": "text", **wishes})
+    assert fault(refused) == (400, "max_words_per_line", "invalid_value")
+    assert "needs format 'srt' or 'vtt', not 'text'" in refused.text
+
+
+async def test_words_of_a_translation_are_not_highlighted(
+    door: httpx.AsyncClient, audio: bytes
+) -> None:
+    """They were not said; the cues are cut all the same."""
+    job = await submitted(door, audio, task="translate")
+    await ended(door, job)
+    path = f"/v1/jobs/{job['id']}/result?format=srt"
+    assert fault(await door.get(f"{path}&highlight_words=true"))[:2] == (400, "highlight_words")
+    result = await door.get(f"{path}&max_words_per_line=2")
+    assert "w1 w2\n\n2\n" in result.text
+
+
 async def test_words_are_measured_if_asked_for(door: httpx.AsyncClient, audio: bytes) -> None:
     """The wish comes with the job, the times with the result."""
     job = await submitted(door, audio, **{"timestamp_granularities[]": ["word", "segment"]})

@@ -15,6 +15,7 @@ from whisperlive_hybrid.protocol.faults import code_of, fault_of, message_of, pa
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.openai.request import AudioRequest, Granularity, ResponseFormat
 from whisperlive_hybrid.text.formats import plain_text, srt, vtt
+from whisperlive_hybrid.text.words import without_silences
 from whisperlive_hybrid.types import Segment, Task, joined_text
 
 Json = dict[str, object]
@@ -34,6 +35,7 @@ def answer(
 
     `language` is the code of the spoken language, `duration` the seconds of the recording.
     """
+    segments = without_silences(segments)
     match request.response_format:
         case ResponseFormat.JSON:
             body: Json = {"text": joined_text(segments)}
@@ -47,9 +49,9 @@ def answer(
         case ResponseFormat.TEXT:
             return plain_text(segments)
         case ResponseFormat.SRT:
-            return srt(segments)
+            return srt(segments, request.cue_style)
         case ResponseFormat.VTT:
-            return vtt(segments)
+            return vtt(segments, request.cue_style)
 
 
 def logprobs(segments: Sequence[Segment]) -> list[Json]:

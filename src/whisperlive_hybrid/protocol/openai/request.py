@@ -23,8 +23,14 @@ from whisperlive_hybrid.protocol.form import (
 )
 from whisperlive_hybrid.protocol.json_text import BadJson, read_json
 from whisperlive_hybrid.protocol.model_names import ModelNames
+from whisperlive_hybrid.protocol.openai.cue_fields import (
+    HIGHLIGHT_FIELD,
+    LAYOUT_FIELDS,
+    cue_style,
+)
 from whisperlive_hybrid.protocol.openai.cutting import STRATEGY_FIELDS, VAD_FIELDS, cutting
 from whisperlive_hybrid.speech.regions import VadOptions
+from whisperlive_hybrid.text.cues import CueStyle
 from whisperlive_hybrid.types import TEMPERATURES, DecodeOptions, Task
 
 _GRANULARITIES: Final = "timestamp_granularities"
@@ -49,12 +55,14 @@ DECODING_FIELDS: Final = FieldNames(
 """How a recording is read, whichever way it comes and whatever is written about it."""
 
 TRANSCRIPTION_FIELDS: Final = FieldNames(
-    (*DECODING_FIELDS.single, "response_format", "stream"),
+    (*DECODING_FIELDS.single, "response_format", "stream", *LAYOUT_FIELDS, HIGHLIGHT_FIELD),
     (*DECODING_FIELDS.lists, "include"),
     _HARMLESS,
     refused=("known_speaker_names", "known_speaker_references"),
 )
-TRANSLATION_FIELDS: Final = FieldNames((*_COMMON, "response_format"), ("keywords",), _HARMLESS)
+TRANSLATION_FIELDS: Final = FieldNames(
+    (*_COMMON, "response_format", *LAYOUT_FIELDS), ("keywords",), _HARMLESS
+)
 """OpenAI's, and more that mean the same as for a transcription."""
 
 
@@ -70,6 +78,10 @@ class ResponseFormat(Enum):
 
 STREAMED: Final = (ResponseFormat.JSON, ResponseFormat.TEXT)
 """The formats of OpenAI's streaming models; a stream is the same events for both."""
+
+
+TIMED: Final = (ResponseFormat.VERBOSE_JSON, ResponseFormat.SRT, ResponseFormat.VTT)
+"""The formats that say when something was said."""
 
 
 class Granularity(Enum):
@@ -99,6 +111,8 @@ class AudioRequest:
     """Whether the answer says which languages were heard."""
     audio_track: int | None = None
     """Which audio track of the file to read, counted from 0; None is the file's default one."""
+    cue_style: CueStyle = field(default_factory=CueStyle)
+    """How srt and vtt are cut."""
 
 
 def transcription(given: Iterable[tuple[str, str]], models: ModelNames) -> AudioRequest:
@@ -108,20 +122,41 @@ def transcription(given: Iterable[tuple[str, str]], models: ModelNames) -> Audio
     _refuse_speakers(form)
     response_format = _response_format(form)
     if response_format is not ResponseFormat.VERBOSE_JSON:
-        # Measured words would cost time, and would move the cues of srt and vtt.
         unmeasured = replace(read.options, words=False)
         read = replace(read, options=unmeasured, granularities=_SEGMENTS_ALONE)
+    style = _cue_style(form, response_format, Task.TRANSCRIBE)
+    if style.highlight_words:  # the only style that a model without word times cannot serve
+        read = replace(read, options=replace(read.options, words=True))
     # LiteLLM asks for verbose_json and passes stream=true on: the answer is then sent as a whole.
     stream = form.truth("stream") and response_format in STREAMED
     options = replace(read.options, token_probabilities=_logprobs(form, response_format))
-    return replace(read, options=options, response_format=response_format, stream=stream)
+    return replace(
+        read,
+        options=options,
+        response_format=response_format,
+        stream=stream,
+        cue_style=style,
+    )
 
 
 def translation(given: Iterable[tuple[str, str]], models: ModelNames) -> AudioRequest:
     """Read the fields of /v1/audio/translations; raises as `decoding` does."""
     form = Form.of(given, TRANSLATION_FIELDS)
     read = decoding(form, models, Task.TRANSLATE)
-    return replace(read, response_format=_response_format(form))
+    response_format = _response_format(form)
+    style = _cue_style(form, response_format, Task.TRANSLATE)
+    return replace(read, response_format=response_format, cue_style=style)
+
+
+def measure_words(options: DecodeOptions, *, is_able: bool) -> DecodeOptions:
+    """The options for an answer with times: those of words, if the model is able to measure them.
+
+    Whisper's time marks are guesses that may lie seconds from the speech, and in the wrong one of
+    two stretches that share a window. Measuring costs base 6 % more CPU time. A translation has no
+    words that could be found in the audio.
+    """
+    is_measured = is_able and options.task is Task.TRANSCRIBE
+    return replace(options, words=options.words or is_measured)
 
 
 def decoding(form: Form, models: ModelNames, task: Task) -> AudioRequest:
@@ -141,8 +176,12 @@ def decoding(form: Form, models: ModelNames, task: Task) -> AudioRequest:
         granularities=granularities,
         model=model,
         tells_languages=bool(form.many("languages")),
-        audio_track=form.whole_number(AUDIO_TRACK, LAST_AUDIO_TRACK),
+        audio_track=form.whole(AUDIO_TRACK, 0, LAST_AUDIO_TRACK),
     )
+
+
+def _cue_style(form: Form, response_format: ResponseFormat, task: Task) -> CueStyle:
+    return cue_style(form, response_format.value, task, format_field="response_format")
 
 
 def _refuse_speakers(form: Form) -> None:

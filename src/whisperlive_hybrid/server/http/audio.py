@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
+import anyio.to_thread
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -12,9 +13,11 @@ from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.protocol.openai import bodies
 from whisperlive_hybrid.protocol.openai.events import EventWriter
 from whisperlive_hybrid.protocol.openai.request import (
+    TIMED,
     TRANSCRIPTION_FIELDS,
     TRANSLATION_FIELDS,
     AudioRequest,
+    measure_words,
     transcription,
     translation,
 )
@@ -98,16 +101,21 @@ class AudioRoutes:
 
     async def _answer(self, request: Request, upload: Upload, wish: AudioRequest) -> Response:
         async with self._pool.lease(wish.model, caller_of(request).account) as transcriber:
+            options, able = wish.options, transcriber.capabilities
+            if wish.response_format in TIMED:
+                options = measure_words(options, is_able=able.word_times)
             transcript = await self._listener.transcript(
                 request,
                 upload,
                 transcriber,
-                wish.options,
+                options,
                 wish.vad,
                 audio_track=wish.audio_track,
             )
-        body = bodies.answer(
-            wish, transcript.segments, transcript.language.code, transcript.duration
+        # In a thread: cutting the cues of a long recording takes some 100 ms an hour of speech.
+        language, duration = transcript.language.code, transcript.duration
+        body = await anyio.to_thread.run_sync(
+            bodies.answer, wish, transcript.segments, language, duration
         )
         headers = model_headers(request, wish.model)
         if isinstance(body, str):

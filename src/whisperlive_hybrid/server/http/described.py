@@ -4,6 +4,7 @@ from typing import Final
 
 from whisperlive_hybrid.languages import AUTO, LANGUAGES
 from whisperlive_hybrid.protocol.form import LAST_AUDIO_TRACK, FieldNames
+from whisperlive_hybrid.protocol.openai.cue_fields import LARGEST
 from whisperlive_hybrid.protocol.openai.request import Granularity, ResponseFormat
 from whisperlive_hybrid.types import Task
 
@@ -24,6 +25,10 @@ def _number(low: float, high: float, default: float, description: str) -> Schema
     }
 
 
+def _whole(description: str) -> Schema:
+    return {"type": "integer", "minimum": 1, "maximum": LARGEST, "description": description}
+
+
 def _object(description: str, **properties: Schema) -> Schema:
     return {
         "type": "object",
@@ -39,7 +44,7 @@ def _switch(*, default: bool, description: str) -> Schema:
 
 _FILTER: Final = _switch(default=True, description="Whether silence is cut out before decoding.")
 
-_FIELDS: Final[dict[str, Schema]] = {
+FORM_FIELDS: Final[dict[str, Schema]] = {
     "model": _text("One of /v1/models; the first one if it is not given."),
     "language": {
         "type": "string",
@@ -57,6 +62,12 @@ _FIELDS: Final[dict[str, Schema]] = {
         "default": ResponseFormat.JSON.value,
     },
     "stream": _switch(default=False, description="Send the text as events while it is read."),
+    "max_line_width": _whole("Characters of a line of srt and vtt; 42."),
+    "max_line_count": _whole("Lines of a cue; 2. Needs max_line_width."),
+    "max_words_per_line": _whole("Words of a cue."),
+    "highlight_words": _switch(
+        default=False, description="Show each cue once for each of its words, underlined."
+    ),
     "task": {"type": "string", "enum": [each.value for each in Task]},
     "audio_track": {
         "type": "integer",
@@ -164,7 +175,7 @@ def _closed(properties: Schema) -> Schema:
 
 
 def _properties(names: FieldNames) -> Schema:
-    single = {name: _FIELDS[name] for name in names.single if name in _FIELDS}
+    single = {name: FORM_FIELDS[name] for name in names.single if name in FORM_FIELDS}
     lists = {
         f"{name}[]": {"type": "array", "items": _LISTS[name]}
         for name in names.lists

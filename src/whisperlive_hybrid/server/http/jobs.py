@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
+import anyio.to_thread
 from fastapi import FastAPI
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
@@ -22,7 +23,6 @@ from whisperlive_hybrid.protocol.jobs import (
     LONGEST_JSON,
     LONGEST_LIST,
     deleted,
-    file_index,
     job_list,
     job_object,
     job_request,
@@ -30,12 +30,14 @@ from whisperlive_hybrid.protocol.jobs import (
     page_size,
     result_body,
     result_list,
+    result_query,
 )
 from whisperlive_hybrid.protocol.model_names import ModelNames
+from whisperlive_hybrid.protocol.openai.cue_fields import HIGHLIGHT_FIELD, LAYOUT_FIELDS
 from whisperlive_hybrid.protocol.openai.request import ResponseFormat
 from whisperlive_hybrid.server.http import job_schemas as schemas
 from whisperlive_hybrid.server.http.access import model_headers
-from whisperlive_hybrid.server.http.described import Schema, query_of, submission_of
+from whisperlive_hybrid.server.http.described import FORM_FIELDS, Schema, query_of, submission_of
 from whisperlive_hybrid.server.http.events import FeedStream, stream_to
 from whisperlive_hybrid.server.http.feeds import DeskFor, Feeds
 from whisperlive_hybrid.server.http.fields import query_fields
@@ -56,6 +58,7 @@ _PAGE: Final[dict[str, Schema]] = {
 _RESULT: Final[dict[str, Schema]] = {
     "format": {"type": "string", "enum": [each.value for each in ResponseFormat]},
     "file": {"type": "integer", "minimum": 0, "description": "Counted from 0."},
+    **{name: FORM_FIELDS[name] for name in (*LAYOUT_FIELDS, HIGHLIGHT_FIELD)},
 }
 """The parameters behind the paths."""
 
@@ -129,17 +132,13 @@ class JobRoutes:
     async def result(self, request: Request, job_id: str) -> Response:
         """What was said: as /v1/audio answers for one file, a list for several."""
         asked = query_fields(request, tuple(_RESULT))
-        formats = [each.value for each in ResponseFormat]
-        written = asked.get("format", ResponseFormat.JSON.value)
-        if written not in formats:
-            raise not_among("format", written, formats)
-        wanted = ResponseFormat(written)
-        index = file_index(asked.get("file"))
+        wanted, style, index = result_query(asked.items())
         job, results = await self._desk(request).results(job_id, index)
         if len(results) > 1:
             return JSONResponse(result_list(job, results, wanted))
         [(source, result)] = results
-        body = result_body(job, source, result, wanted)
+        # In a thread: cutting the cues of a long recording takes some 100 ms an hour of speech.
+        body = await anyio.to_thread.run_sync(result_body, job, source, result, wanted, style)
         headers = model_headers(request, job.request.audio.model)
         if isinstance(body, str):
             return PlainTextResponse(body, headers=headers)

@@ -1,0 +1,53 @@
+"""How a request has its srt or vtt cut into cues: openai/whisper's options as fields."""
+
+from typing import Final
+
+from whisperlive_hybrid.errors import BadRequest, Unsupported
+from whisperlive_hybrid.protocol.form import Form
+from whisperlive_hybrid.text.cues import CueStyle
+from whisperlive_hybrid.types import Task
+
+LAYOUT_FIELDS: Final = ("max_line_width", "max_line_count", "max_words_per_line")
+HIGHLIGHT_FIELD: Final = "highlight_words"
+
+LARGEST: Final = 1000
+"""Of each number: more is no limit."""
+
+
+def cue_params(style: CueStyle) -> dict[str, str]:
+    """The inverse of `cue_style`: what was asked for, as fields."""
+    numbers = (style.max_line_width, style.max_line_count, style.max_words_per_line)
+    given = {
+        name: str(number)
+        for name, number in zip(LAYOUT_FIELDS, numbers, strict=True)
+        if number is not None
+    }
+    return given | ({HIGHLIGHT_FIELD: "true"} if style.highlight_words else {})
+
+
+def cue_style(form: Form, answer_format: str, task: Task, *, format_field: str) -> CueStyle:
+    """Read the fields that `form` has of these; `format_field` holds `answer_format`.
+
+    Raises `BadRequest` for fields that need another or another format, and `Unsupported` for words
+    of a translation, which are not said at any time.
+    """
+    names = (*LAYOUT_FIELDS, HIGHLIGHT_FIELD)
+    given = [name for name in names if name in form.names.single and form.one(name)]
+    width, count, words = (form.whole(name, 1, LARGEST) for name in LAYOUT_FIELDS)
+    has_highlight = HIGHLIGHT_FIELD in given and form.truth(HIGHLIGHT_FIELD)
+    if given and answer_format not in ("srt", "vtt"):
+        raise BadRequest(
+            f"{given[0]} needs {format_field} 'srt' or 'vtt', not {answer_format!r}.",
+            param=given[0],
+            code="invalid_value",
+        )
+    if count is not None and width is None:
+        raise BadRequest(
+            "max_line_count needs max_line_width.", param="max_line_count", code="invalid_value"
+        )
+    if has_highlight and task is Task.TRANSLATE:
+        raise Unsupported(
+            "highlight_words is not supported for translations: their words are not in the audio.",
+            param=HIGHLIGHT_FIELD,
+        )
+    return CueStyle(width, count, words, has_highlight)
