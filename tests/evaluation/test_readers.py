@@ -35,7 +35,7 @@ def readers(engine: Engine) -> list[Reader]:
 
 
 def recording(file: Path) -> LabelledRecording:
-    """Two utterances, 6.4 s."""
+    """Two utterances with a pause between them, 5.5 s."""
     samples = np.concatenate([speak([1, 2, 3, 4]), pause(1.5), speak([5, 6, 7]), pause(1.5)])
     with wave.open(str(file), "wb") as out:
         out.setnchannels(1)
@@ -51,8 +51,8 @@ async def test_both_ways_read_all_of_a_recording(engine: Engine, tmp_path: Path)
     for reader in readers(engine):
         output = await reader.read(given)
         assert output.text == given.reference
-        assert [cue.text for cue in output.cues] == [" w1 w2 w3 w4", " w5 w6 w7"]
-        assert output.cues[1].start == pytest.approx(2.94, abs=0.3)
+        assert output.cues[0].start == pytest.approx(0, abs=0.3)
+        assert output.cues[-1].end == pytest.approx(4.0, abs=0.6)
         assert output.audio_s == pytest.approx(5.52, abs=0.1)
         assert output.cpu_s > 0
 
