@@ -107,8 +107,10 @@ class _Reader:
 
     async def update(self, window: Window, language: Language | None) -> Reading | None:
         """Guess at an open utterance; None if the model fails, which the final will tell."""
-        told = replace(self._options, language=language.code if language else None)
-        options = update_options(told, window.duration)
+        code = language.code if language else None
+        context_s = self._decoder.capabilities.context_for(window.duration, code)
+        told = replace(self._options, language=code)
+        options = update_options(told, context_s)
         with suppress(BackendFailed):
             return await self._decoder.decode(window, options, Urgency.UPDATE)
         return None

@@ -22,13 +22,17 @@ def recordings(speech_dir: Path) -> dict[str, Recording]:
 
 
 @pytest.fixture(scope="session")
-def server(
-    real_model_dir: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
+def models(real_model_dir: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with base and tiny.en; wherever they are, they are called by their names."""
+    directory = tmp_path_factory.mktemp("models")
+    for name in ("base", "tiny.en"):
+        (directory / name).symlink_to(real_model_dir(name), target_is_directory=True)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def server(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with base, which offers tiny.en too."""
-    models = tmp_path_factory.mktemp("models")
-    for name in ("base", "tiny.en"):  # wherever they are, they are called by their names
-        (models / name).symlink_to(real_model_dir(name), target_is_directory=True)
     data = tmp_path_factory.mktemp("data")
     running = start_server(
         data,

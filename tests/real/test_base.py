@@ -6,6 +6,7 @@ exceeded by a way that loses a sentence. Accuracy itself is measured elsewhere.
 
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -78,15 +79,15 @@ def test_jobs_write_the_same_text(
 
 
 def test_the_command_line_writes_the_same_text(
-    clips: list[Recording],
-    texts: list[str],
-    real_model_dir: Any,  # noqa: ANN401
+    clips: list[Recording], texts: list[str], models: Path
 ) -> None:
     """Letter for letter."""
-    model = real_model_dir("base")
-    arguments = ["transcribe", str(clips[0].file), "--language", "en", "--model", str(model)]
     done = subprocess.run(
-        command(*arguments), capture_output=True, text=True, check=True, env=ENVIRONMENT
+        command("transcribe", str(clips[0].file), "--language", "en", "--model", "base"),
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**ENVIRONMENT, "WHISPERLIVE_MODELS_DIR": str(models)},
     )
     assert done.stdout.strip() == texts[0]
 

@@ -17,7 +17,7 @@ from whisperlive_hybrid.types import SAMPLE_RATE
 
 pytestmark = pytest.mark.anyio
 
-SAID = (speak([100, 200]), pause(0.8), speak([300]))
+SAID = (speak([100, 200]), pause(1.2), speak([300]))
 AUDIO_S = sum(len(piece) for piece in SAID) / SAMPLE_RATE
 
 
@@ -67,7 +67,7 @@ async def test_audio_on_which_the_model_fails_is_counted() -> None:
     """What should be 0 is not always."""
     with capture_logs() as logs:
         async with open_door() as door:
-            await door.heard(speak([1]), pause(0.8), speak([Trouble.ITEM_FAILS]))
+            await door.heard(speak([1]), pause(1.2), speak([Trouble.ITEM_FAILS]))
             await door.is_deserted()
     counted = seen(door)
     assert counted.total("whisperlive_dropped_audio_gaps_total") == 1

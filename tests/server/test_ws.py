@@ -37,7 +37,7 @@ READY = {
     "backend": "faster_whisper",
     "model": "fake",
 }
-SAID = (speak([100, 200]), pause(0.8), speak([300]))
+SAID = (speak([100, 200]), pause(1.2), speak([300]))
 TEXT = "w100 w200 w300"
 
 
@@ -410,7 +410,7 @@ class TestAudio:
         self, keys: dict[str, object], encode: Callable[[Samples], bytes], size: int
     ) -> None:
         """Each format is heard, declared or recognised, in frames that tear samples apart."""
-        payload = encode(np.concatenate([speak([125, 250]), pause(0.8), speak([625])]))
+        payload = encode(np.concatenate([speak([125, 250]), pause(1.2), speak([625])]))
         async with open_door() as door, door.admitted(**keys) as client:
             for first in range(0, len(payload), size):
                 await client.socket.send(payload[first : first + size])
@@ -485,7 +485,7 @@ class TestAudio:
 
     async def test_sliding_window(self) -> None:
         """A message carries as many completed segments as the client wants to see."""
-        said = [piece for n in range(1, 6) for piece in (speak([n]), pause(0.8))]
+        said = [piece for n in range(1, 6) for piece in (speak([n]), pause(1.2))]
         async with open_door() as door:
             client = await door.heard(*said, send_last_n_segments=2)
         shown = [each["segments"] for each in client.messages if "segments" in each]
@@ -502,7 +502,7 @@ class TestTrouble:
         async with open_door(held) as door, door.admitted() as other:
             async with door.admitted() as client:
                 for _ in range(3):
-                    await client.say(speak([1, 2]), pause(0.8))
+                    await client.say(speak([1, 2]), pause(1.2))
                 await anyio.to_thread.run_sync(held.reached.wait, PATIENCE_S)
                 gone = [each.gone for each in door.live._clients]
                 client.socket.transport.abort()
@@ -520,7 +520,7 @@ class TestTrouble:
 
     async def test_failing_model_ends_no_stream(self) -> None:
         """An utterance that the model can't read is missing; the others are there."""
-        said = (speak([1]), pause(0.8), speak([int(Trouble.CALL_DIES)]), pause(0.8), speak([3]))
+        said = (speak([1]), pause(1.2), speak([int(Trouble.CALL_DIES)]), pause(1.2), speak([3]))
         async with open_door() as door:
             client = await door.heard(*said)
         assert client.text == "w1 w3"
@@ -540,7 +540,7 @@ class TestTrouble:
 
                 async def send() -> None:
                     for word in words:
-                        await slow.say(speak([word]), pause(0.8))
+                        await slow.say(speak([word]), pause(1.2))
                     await slow.end()
                     has_sent_all.set()
 

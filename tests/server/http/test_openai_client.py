@@ -31,7 +31,7 @@ def audio(write_wav: WriteWav) -> bytes:
 
 def speak_twice() -> Samples:
     """The words w1 and w2, a second of silence, and w3."""
-    return np.concatenate([speak([1, 2]), pause(1.0), speak([3])])
+    return np.concatenate([speak([1, 2]), pause(2.5), speak([3])])
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_json(client: openai.OpenAI, audio: bytes) -> None:
     assert made.text == "w1 w2 w3"
     assert made.usage is not None
     assert made.usage.type == "duration"
-    assert made.usage.seconds == 3
+    assert made.usage.seconds == 4
 
 
 def test_verbose_json_with_words(client: openai.OpenAI, audio: bytes) -> None:
@@ -58,10 +58,10 @@ def test_verbose_json_with_words(client: openai.OpenAI, audio: bytes) -> None:
         response_format="verbose_json",
         timestamp_granularities=["word", "segment"],
     )
-    assert (made.language, made.duration, made.text) == ("english", 2.08, "w1 w2 w3")
+    assert (made.language, made.duration, made.text) == ("english", 3.58, "w1 w2 w3")
     assert made.words is not None
     assert [word.word for word in made.words] == ["w1", "w2", "w3"]
-    assert [word.start for word in made.words] == pytest.approx([0.0, 0.36, 1.72], abs=0.021)
+    assert [word.start for word in made.words] == pytest.approx([0.0, 0.36, 3.22], abs=0.021)
     assert made.segments is not None
     assert [segment.text for segment in made.segments] == [" w1 w2", " w3"]
 
@@ -110,7 +110,7 @@ def test_chunking_strategy_reaches_the_server(client: openai.OpenAI, audio: byte
 
 def test_extra_fields(client: openai.OpenAI, write_wav: WriteWav) -> None:
     """What Whisper servers offer beyond OpenAI goes through `extra_body`, nested or not."""
-    audio = write_wav(np.concatenate([speak([1]), pause(1.0), speak([2])]))
+    audio = write_wav(np.concatenate([speak([1]), pause(2.5), speak([2])]))
 
     def n_segments(extra: dict[str, object]) -> int:
         made = client.audio.transcriptions.create(
@@ -121,8 +121,8 @@ def test_extra_fields(client: openai.OpenAI, write_wav: WriteWav) -> None:
     assert n_segments({}) == 2
     assert n_segments({"hotwords": "w1, w2", "vad": True}) == 2
     assert n_segments({"vad_filter": False}) == 2
-    assert n_segments({"vad_parameters": {"min_silence_duration_ms": 1500}}) == 1
-    assert n_segments({"vad_parameters": '{"min_silence_duration_ms": 1500}'}) == 1
+    assert n_segments({"vad_parameters": {"min_silence_duration_ms": 4000}}) == 1
+    assert n_segments({"vad_parameters": '{"min_silence_duration_ms": 4000}'}) == 1
     with pytest.raises(openai.BadRequestError) as e:
         n_segments({"vad_parameters": {"max_speech_duration_s": 5}})
     assert e.value.code == "unknown_parameter"
@@ -173,7 +173,7 @@ def test_a_stream(client: openai.OpenAI, audio: bytes) -> None:
     assert last.type == "transcript.text.done"
     assert last.text == "w1 w2 w3"
     assert last.usage is not None
-    assert last.usage.input_tokens == 104
+    assert last.usage.input_tokens == 179
     assert client.audio.transcriptions.create(file=audio, model="whisper-1").text == last.text
 
 
@@ -201,7 +201,7 @@ def test_languages(client: openai.OpenAI, audio: bytes) -> None:
 
 def test_a_stream_that_fails(client: openai.OpenAI, write_wav: WriteWav) -> None:
     """What was read is delivered, then the client raises."""
-    audio = np.concatenate([speak([1]), pause(1.0), speak([Trouble.ITEM_FAILS])])
+    audio = np.concatenate([speak([1]), pause(2.5), speak([Trouble.ITEM_FAILS])])
     stream = client.audio.transcriptions.create(
         file=write_wav(audio), model="whisper-1", stream=True
     )

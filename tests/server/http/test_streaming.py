@@ -49,7 +49,7 @@ class GatedWord(FakeBackend):
 
 def utterances(*words: int) -> Samples:
     """Each word an utterance of its own."""
-    return np.concatenate([part for word in words for part in (speak([word]), pause(1.0))])
+    return np.concatenate([part for word in words for part in (speak([word]), pause(2.5))])
 
 
 async def nothing(_: str) -> None:
@@ -296,9 +296,9 @@ async def test_a_slow_client_slows_the_reading(open_door: OpenDoor, write_wav: W
             most_ahead = max(most_ahead, n_read - n_taken)
             n_taken += '"delta"' in part
 
-        audio = write_wav(utterances(*range(1, 20)))
+        audio = write_wav(utterances(*range(1, 12)))
         reply = await Caller(app, audio, on_body=on_body).call()
-    assert len(reply.deltas) == 19
+    assert len(reply.deltas) == 11
     assert 1 < most_ahead <= 2 * 2 + 1  # a batch that runs, one that gathers, one being cut
 
 

@@ -36,7 +36,7 @@ import { afterEnding } from "./retries.js";
 const KEPT_S = 120;
 
 /** Seconds of silence behind a pause, so that the last sentence ends and becomes final. */
-const PAUSE_S = 0.8;
+const PAUSE_S = 1.2;
 
 export class Session {
   captions = new Captions();
