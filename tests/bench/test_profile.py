@@ -12,13 +12,12 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_every_second_has_a_kind(clip_folder: Path) -> None:
-    """The kinds are told apart and add up to the whole process; CTranslate2 has the most."""
+    """The kinds are told apart and add up to the whole process."""
     settings = load_settings(model="demo", threads=2)
     profile = await profile_file(settings, clip_folder, DecodeOptions(), "en", 20, 0)
     assert profile.audio_s == 20
     assert sum(profile.by_kind.values()) == pytest.approx(profile.cpu_s)
     assert set(profile.by_kind) >= {RUNTIME, "voice detection", "media decoding", "mel features"}
-    assert max(profile.by_kind, key=lambda kind: profile.by_kind[kind]) == RUNTIME
 
 
 def test_the_dearest_comes_first() -> None:
