@@ -558,7 +558,9 @@ class TestTrouble:
             await _visits(door, 50)
             before, memory = await _resources(door), _resident_kb()
             await _visits(door, 1000)
-            assert await _resources(door) == before
+            after = await _resources(door)
+            for now, then in zip(after, before, strict=True):
+                assert now <= then, (before, after)  # an idle thread may have ended meanwhile
             assert _resident_kb() - memory < 4000  # one idle stream alone has 17
             assert door.engine.queue_depth == door.live.n_clients == 0
 
