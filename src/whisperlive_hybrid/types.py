@@ -6,7 +6,7 @@ Audio is mono float32 at `SAMPLE_RATE`, nominally in [-1, 1].
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum
 from typing import Final, Protocol
 
@@ -94,6 +94,21 @@ class Window:
         """Return the stretches of speech behind a window time, the one across it cut there."""
         return tuple((max(start, time), end) for start, end in self.speech or () if end > time)
 
+    def speech_in(self, start: float, end: float) -> tuple[tuple[float, float], ...]:
+        """Return the stretches of speech in [start, end), window times, cut at both."""
+        return tuple((a, min(b, end)) for a, b in self.speech_after(start) if a < end)
+
+    def part(self, start: float, end: float) -> "Window":
+        """Return [start, end) of the window, window times, as a window of its own."""
+        rest = self.rest_from(start)
+        n_samples = round((end - start) * SAMPLE_RATE)
+        spans = tuple(
+            replace(span, length=min(span.length, n_samples - span.window_sample))
+            for span in rest.spans
+            if span.window_sample < n_samples
+        )
+        return Window(rest.samples[:n_samples], spans, rest.speech_in(0.0, end - start))
+
     def rest_from(self, time: float) -> "Window":
         """Return the window from a window time to its end, as a window of its own."""
         first = round(time * SAMPLE_RATE)
@@ -171,6 +186,16 @@ DEFAULT_BEAM_SIZE: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
+class Prefix:
+    """What the speech at the beginning of a window is known to say."""
+
+    text: str
+    """With the spaces between words, and a leading one where the language writes it."""
+    end: float
+    """Where its last word ends, in seconds on the window clock."""
+
+
+@dataclass(frozen=True, slots=True)
 class DecodeOptions:
     """How to read one window. Plain values only, so that it can travel to another machine."""
 
@@ -181,6 +206,8 @@ class DecodeOptions:
     """Text that the speech might continue; steers spelling and style."""
     hotwords: str = ""
     """Words that are likely to occur."""
+    prefix: Prefix | None = None
+    """The beginning of the text, if it is known; the reading tells what follows it."""
     words: bool = False
     """Whether to measure word times."""
     token_probabilities: bool = False
@@ -240,13 +267,16 @@ class Hypothesis:
     """What a model wrote for one window at one temperature, before anybody believes it.
 
     `tokens` are text tokens and time marks, without start and end marks. `avg_logprob` is the
-    mean log probability per token, end mark included, as openai/whisper counts it.
+    mean log probability per token, end mark included, as openai/whisper counts it; tokens of a
+    prefix count as certain.
     """
 
     tokens: tuple[int, ...]
     avg_logprob: float
     no_speech_prob: float
     temperature: float
+    prefix: tuple[int, ...] = ()
+    """The text tokens of the prefix that was asked for, which `tokens` continue."""
 
 
 @dataclass(frozen=True, slots=True)

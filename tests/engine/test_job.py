@@ -7,6 +7,7 @@ from whisperlive_hybrid.types import (
     DecodeOptions,
     Hypothesis,
     Language,
+    Prefix,
     Reading,
     Span,
     Task,
@@ -343,6 +344,95 @@ def test_an_end_mark_a_little_early_is_no_unread_speech() -> None:
     """Marks are set before the last sound of a word has faded."""
     job, work = spoken_job()
     assert read(job.generated(work, hypothesis(MARK + 10, 1, MARK + 180))) == [" w1"]
+
+
+LONG = ((0.5, 6.0), (7.0, 12.0))
+
+
+def long_job() -> tuple[ReadingJob, Generate]:
+    """A job of 13 s with two long stretches of speech, up to its first generate."""
+    samples = pause(13.0)
+    job = ReadingJob(Window(samples, (Span(0, 0, len(samples)),), LONG), ENGLISH, ABLE, VOCABULARY)
+    return job, generate_of(job.encoded(Encode(window(), 30.0), FULL))
+
+
+def told(*words: int, end: float) -> Hypothesis:
+    """A hypothesis of one segment that lasts to `end`, a part's time."""
+    return hypothesis(MARK, *words, MARK + round(end * 50))
+
+
+def test_a_segment_that_tells_too_little_is_read_again_between_its_pauses() -> None:
+    """Three words for ten seconds of speech: sentences were passed over."""
+    job, work = long_job()
+    first = job.generated(work, told(1, 2, 3, end=13.0))
+    assert isinstance(first, Encode)
+    assert first.window.duration == 6.5
+    second = job.generated(generate_of(job.encoded(first, FULL)), told(1, 2, 3, end=6.0))
+    assert isinstance(second, Encode)
+    assert second.window.speech == ((0.5, 5.5),)
+    reading = job.generated(generate_of(job.encoded(second, FULL)), told(4, 5, end=5.5))
+    assert isinstance(reading, Reading)
+    assert [(s.start, s.end, s.text) for s in reading.segments] == [
+        (0.0, 6.0, " w1 w2 w3"),
+        (6.5, 12.0, " w4 w5"),
+    ]
+
+
+def test_the_text_that_tells_more_is_kept() -> None:
+    """Parts that tell less, or are not believed, take nothing away."""
+    job, work = long_job()
+    first = job.generated(work, told(1, 2, 3, end=13.0))
+    assert isinstance(first, Encode)
+    second = job.generated(generate_of(job.encoded(first, FULL)), told(1, end=6.0))
+    assert isinstance(second, Encode)
+    doubted = generate_of(job.encoded(second, FULL))
+    again = retried(job, doubted, hypothesis(MARK, *range(4, 9), MARK + 50, avg_logprob=-2.0))
+    assert read(job.generated(again, told(4, 5, 6, 7, 8, end=5.0))) == [" w1 w2 w3"]
+
+
+def test_enough_words_are_not_read_again() -> None:
+    """Nor is a guess, for which the final makes up."""
+    job, work = long_job()
+    assert len(read(job.generated(work, told(*range(1, 24), end=13.0)))) == 1
+    samples = pause(13.0)
+    guess = replace(ENGLISH, is_guess=True)
+    job = ReadingJob(Window(samples, (Span(0, 0, len(samples)),), LONG), guess, ABLE, VOCABULARY)
+    work = generate_of(job.encoded(Encode(window(), 30.0), FULL))
+    assert read(job.generated(work, told(1, 2, 3, end=13.0))) == [" w1 w2 w3"]
+
+
+def test_a_reading_goes_on_behind_a_prefix() -> None:
+    """It tells what follows, from where the prefix ends."""
+    options = replace(ENGLISH, prefix=Prefix(" w8 w9", 1.2), words=True)
+    job, work = spoken_job(options)
+    assert work.options.prefix == options.prefix
+    align = job.generated(work, Hypothesis((1, 2, MARK + 200), -0.1, 0.0, 0.0, prefix=(8, 9)))
+    assert isinstance(align, Align)
+    assert align.tokens == (8, 9, 1, 2)
+    times = [TokenTime(i, i + 0.9, 0.5) for i in range(4)]
+    reading = job.aligned(align, times)
+    assert isinstance(reading, Reading)
+    assert [word.text for word in reading.segments[0].words or ()] == [" w1", " w2"]
+    assert reading.segments[0].start >= 1.2
+    assert reading.unread == ()
+
+
+def test_what_a_prefix_tells_is_not_unread() -> None:
+    """Where nothing follows it, only speech behind its end is tried again."""
+    job, work = spoken_job(replace(ENGLISH, prefix=Prefix(" w8 w9", 3.9)))
+    reading = job.generated(work, Hypothesis((MARK + 200,), -0.1, 0.0, 0.0, prefix=(8, 9)))
+    assert isinstance(reading, Reading)
+    assert (reading.segments, reading.unread) == ((), ())
+
+
+def test_the_rest_behind_a_prefix_is_read_on_without_it() -> None:
+    """A prefix belongs to the beginning of the window."""
+    job, work = spoken_job(replace(ENGLISH, prefix=Prefix(" w8", 0.5)))
+    rest = job.generated(work, Hypothesis((1, MARK + 50, MARK + 50), -0.1, 0.0, 0.0, prefix=(8,)))
+    assert isinstance(rest, Encode)
+    work = generate_of(job.encoded(rest, ENCODED))
+    assert work.options.prefix is None
+    assert read(job.generated(work, hypothesis(MARK, 2, MARK + 140))) == [" w1", " w2"]
 
 
 def generate_of(work: object) -> Generate:

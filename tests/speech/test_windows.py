@@ -125,6 +125,17 @@ def test_the_rest_of_a_window_is_a_window() -> None:
     assert window.speech_after(1.0) == ((1.25, 1.75),)
 
 
+def test_a_part_of_a_window_is_a_window() -> None:
+    """With the speech in it, cut at its borders."""
+    samples = np.arange(32_000, dtype=np.float32)
+    window = Window(samples, (Span(0, 1_000, 32_000),), ((0.25, 0.75), (1.25, 1.75)))
+    part = window.part(0.5, 1.5)
+    assert part.samples.tolist() == samples[8_000:24_000].tolist()
+    assert part.spans == (Span(0, 9_000, 16_000),)
+    assert part.speech == ((0.0, 0.25), (0.75, 1.0))
+    assert window.speech_in(0.5, 1.0) == ((0.5, 0.75),)
+
+
 @given(
     lengths=st.lists(st.integers(1, 480_000), min_size=1, max_size=4),
     where=st.floats(0, 1, exclude_max=True),

@@ -84,6 +84,16 @@ class WhisperVocabulary:
         prompt = self._encode(options.prompt[-_LONGEST_TEXT:])[-room:]
         return [self._sot_prev, *hotwords, *prompt] if hotwords or prompt else []
 
+    def prefix_tokens(self, options: DecodeOptions) -> list[int]:
+        """The text that is known, as the model would have written it; [] where none is known.
+
+        It begins with the time mark of 0.00 s.
+        """
+        if options.prefix is None:
+            return []
+        text = self._tokenizer.encode(options.prefix.text, add_special_tokens=False).ids
+        return [self.timestamp_begin, *(token for token in text if token < self.end_of_text)]
+
     def suppressed(self) -> list[int]:
         """Tokens never to be written: music notes, brackets, speaker marks and control tokens."""
         whisper = self._whisper("en", Task.TRANSCRIBE)

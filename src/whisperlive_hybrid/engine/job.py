@@ -9,9 +9,15 @@ reading.
 A hypothesis may stop long before the speech in the window does. What it leaves is read as a window
 of its own, from its last time mark on, and so on to the end of the speech. A stretch that stays
 without text is tried hotter once, and then reported as unread.
+
+A hypothesis may also pass over sentences in the middle, most often where the voice or the level
+changes. A segment that tells too little for the speech in it is read again, each stretch between
+its pauses as a window of its own, and the text that tells more is kept.
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Final
 
 from whisperlive_hybrid.backends.base import (
@@ -31,6 +37,7 @@ from whisperlive_hybrid.text.decoding import (
     read_to,
     segments,
 )
+from whisperlive_hybrid.text.guards import is_sparse
 from whisperlive_hybrid.text.language import told_language
 from whisperlive_hybrid.text.words import text_tokens, with_probabilities, with_words
 from whisperlive_hybrid.types import (
@@ -54,6 +61,25 @@ SHORTEST_STEP_S: Final = 0.5
 """By so much a part must get on; else its model stands still, and reading on would never end."""
 
 
+AGAIN_PAUSE_S: Final = 0.5
+"""Pauses at which a segment that tells too little is taken apart."""
+
+
+@dataclass(slots=True)
+class _Sparse:
+    """A segment that tells too little, and what was read of its stretch in parts."""
+
+    segment: Segment
+    parts: list[tuple[float, float]]
+    """What is still to be read, window times."""
+    found: list[Segment] = field(default_factory=list)
+
+    def better(self) -> list[Segment]:
+        """The text that tells more."""
+        n_found = sum(len(segment.tokens) for segment in self.found)
+        return self.found if n_found > len(self.segment.tokens) else [self.segment]
+
+
 class ReadingJob:
     """Reads one window; used by one thread at a time."""
 
@@ -72,16 +98,22 @@ class ReadingJob:
         self._is_doubted = False
         self._done: list[Segment] = []  # of the parts that are read, on the window clock
         self._unread: list[tuple[float, float]] = []
+        self._sparse: list[_Sparse] = []
+        self._sparse_one: _Sparse | None = None  # whose parts are being read
         self._begin_part(window, 0.0)
 
     def _begin_part(self, part: Window, start: float) -> None:
         """Read `part` next, which begins at a window time of `start`."""
         self._part = part
         self._part_start = start
+        prefix = None if start else self._options.prefix
+        self._part_options = replace(self._options, prefix=prefix)
+        self._told_to = prefix.end if prefix else 0.0
         self._temperatures = iter(self._options.temperatures)
         self._candidates: list[Candidate] = []
         self._segments: tuple[Segment, ...] = ()
-        self._read_to = 0.0
+        self._prefix: tuple[int, ...] = ()
+        self._read_to = self._told_to
         self._was_empty = False
         language = self._language.code if self._language else None
         self._context_s = self._capabilities.context_for(part.duration, language)
@@ -121,6 +153,7 @@ class ReadingJob:
     def aligned(self, work: Align, times: list[TokenTime]) -> Work | Reading:
         """The tokens have their times and probabilities."""
         found, vocabulary = self._segments, self._vocabulary
+        times = times[len(self._prefix) :]
         if self._options.token_probabilities:
             found = with_probabilities(found, times, vocabulary)
         if self._options.words:
@@ -143,16 +176,17 @@ class ReadingJob:
     ) -> Work | Reading:
         temperature = next(self._temperatures, None)
         if temperature is not None:
-            return Generate(encoded, language, self._options, temperature)
+            return Generate(encoded, language, self._part_options, temperature)
         if failed is None:
-            return self._end_part(language, 0.0)  # no temperature was allowed at all
+            return self._end_part(language, self._told_to)  # no temperature was allowed at all
         return self._accept(failed, least_bad(self._candidates, self._options.thresholds))
 
     def _accept(self, work: Generate, candidate: Candidate) -> Work | Reading:
         hypothesis, duration = candidate.hypothesis, self._part.duration
-        self._segments = segments(candidate, self._vocabulary, duration)
-        self._read_to = read_to(hypothesis.tokens, self._vocabulary, duration)
-        if not self._segments and self._is_unread(0.0) and not self._was_empty:
+        self._segments = segments(candidate, self._vocabulary, duration, self._told_to)
+        self._prefix = hypothesis.prefix
+        self._read_to = read_to(hypothesis.tokens, self._vocabulary, duration, self._told_to)
+        if not self._segments and self._is_unread(self._told_to) and not self._was_empty:
             self._was_empty = True
             return self._generate(work.encoded, work.language, work)
         tokens = tuple(
@@ -162,7 +196,8 @@ class ReadingJob:
         )
         if not (tokens and (self._options.words or self._options.token_probabilities)):
             return self._end_part(work.language, self._read_to)
-        return Align(work.encoded, work.language, self._options.task, tokens, duration)
+        task = self._options.task
+        return Align(work.encoded, work.language, task, self._prefix + tokens, duration)
 
     def _is_unread(self, time: float) -> bool:
         """Whether the detector found more speech behind a time of the part than marks may miss."""
@@ -171,10 +206,16 @@ class ReadingJob:
     def _end_part(self, language: Language, read_to: float) -> Work | Reading:
         """Keep the segments of this part; read on behind `read_to`, a time of the part."""
         offset = self._part_start
-        self._done += (_moved(segment, offset) for segment in self._segments)
+        found = [_moved(segment, offset) for segment in self._segments]
+        if self._sparse_one:
+            is_believed = len(self._candidates) == 1
+            return self._read_again(language, found if is_believed else [])
+        self._done += found
         if not self._segments:
-            if self._is_unread(0.0):
-                self._unread += ((s + offset, e + offset) for s, e in self._part.speech_after(0.0))
+            told_to = self._told_to
+            if self._is_unread(told_to):
+                silent = self._part.speech_after(told_to)
+                self._unread += ((s + offset, e + offset) for s, e in silent)
         elif self._is_unread(read_to) and not self._options.is_guess:
             [(next_speech, _), *_] = self._part.speech_after(read_to)
             begin = max(read_to, next_speech - LEAD_IN_S)
@@ -182,7 +223,44 @@ class ReadingJob:
                 self._begin_part(self._part.rest_from(begin), offset + begin)
                 return Encode(self._part, self._context_s)
             self._unread += ((s + offset, e + offset) for s, e in self._part.speech_after(read_to))
-        return Reading(tuple(self._done), language, self._is_doubted, tuple(self._unread))
+        if not self._options.is_guess:
+            self._sparse = self._told_too_little()
+        return self._read_again(language, [])
+
+    def _told_too_little(self) -> list[_Sparse]:
+        """The segments that tell too little for the speech up to the next, and have pauses."""
+        sparse: list[_Sparse] = []
+        behind = [segment.start for segment in self._done[1:]]
+        for segment, end in zip(self._done, [*behind, self._window.duration], strict=False):
+            speech = self._window.speech_in(segment.start, end)
+            n_tokens = len(text_tokens(segment.tokens, self._vocabulary))
+            if is_sparse(n_tokens, sum(b - a for a, b in speech)):
+                parts = _between_pauses(speech, segment.start, end)
+                if len(parts) > 1:
+                    sparse.append(_Sparse(segment, parts))
+        return sparse
+
+    def _read_again(self, language: Language, found: Sequence[Segment]) -> Work | Reading:
+        """Keep what was `found` in a part of a sparse segment; read the next part, or end."""
+        if self._sparse_one:
+            self._sparse_one.found += found
+        for sparse in self._sparse:
+            if sparse.parts:
+                self._sparse_one = sparse
+                start, end = sparse.parts.pop(0)
+                self._begin_part(self._window.part(start, end), start)
+                return Encode(self._part, self._context_s)
+        better = {id(sparse.segment): sparse.better() for sparse in self._sparse}
+        told = [each for one in self._done for each in better.get(id(one), [one])]
+        return Reading(tuple(told), language, self._is_doubted, tuple(self._unread))
+
+
+def _between_pauses(
+    speech: Sequence[tuple[float, float]], start: float, end: float
+) -> list[tuple[float, float]]:
+    """[start, end) taken apart in the middle of its longer pauses."""
+    cuts = [(a + b) / 2 for (_, a), (b, _) in pairwise(speech) if b - a >= AGAIN_PAUSE_S]
+    return list(pairwise([start, *cuts, end]))
 
 
 def _moved(segment: Segment, offset: float) -> Segment:

@@ -74,8 +74,10 @@ def least_bad(candidates: Sequence[Candidate], thresholds: Thresholds) -> Candid
     return max(sober or candidates, key=lambda c: c.hypothesis.avg_logprob)
 
 
-def segments(candidate: Candidate, vocabulary: Vocabulary, duration: float) -> tuple[Segment, ...]:
-    """Cut a candidate at its time marks; times are on the window clock, within [0, duration].
+def segments(
+    candidate: Candidate, vocabulary: Vocabulary, duration: float, start: float = 0.0
+) -> tuple[Segment, ...]:
+    """Cut a candidate at its time marks; times are on the window clock, within [start, duration].
 
     Unlike openai/whisper, which seeks back to the last complete segment, text behind the last time
     mark is kept: it ends where the window ends, since a window is cut in silence.
@@ -91,13 +93,17 @@ def segments(candidate: Candidate, vocabulary: Vocabulary, duration: float) -> t
             compression_ratio=candidate.compression_ratio,
             no_speech_prob=candidate.hypothesis.no_speech_prob,
         )
-        for start, end, tokens in _timed_runs(candidate.hypothesis.tokens, vocabulary, duration)
+        for start, end, tokens in _timed_runs(
+            candidate.hypothesis.tokens, vocabulary, duration, start
+        )
         if (text := vocabulary.decode(tokens)).strip()
     )
 
 
-def read_to(tokens: Sequence[int], vocabulary: Vocabulary, duration: float) -> float:
-    """Return the window time up to which a hypothesis tells what is said, within [0, duration].
+def read_to(
+    tokens: Sequence[int], vocabulary: Vocabulary, duration: float, start: float = 0.0
+) -> float:
+    """Return the window time up to which a hypothesis tells what is said, within [start, duration].
 
     A text behind the last time mark reaches to the end of the window. A last mark is believed to be
     where the text before it ends, or where a next segment would begin: Whisper stops there when it
@@ -108,16 +114,16 @@ def read_to(tokens: Sequence[int], vocabulary: Vocabulary, duration: float) -> f
     if text and (not marks or marks[-1] < text[-1]):
         return duration
     if not text:
-        return 0.0
+        return start
     last = (tokens[marks[-1]] - vocabulary.timestamp_begin) * TIME_MARK_S
-    return min(last, duration)
+    return min(max(last, start), duration)
 
 
 def _timed_runs(
-    tokens: Sequence[int], vocabulary: Vocabulary, duration: float
+    tokens: Sequence[int], vocabulary: Vocabulary, duration: float, start: float
 ) -> Iterator[tuple[float, float, tuple[int, ...]]]:
     """(start, end, tokens with their time marks) of each run of text between time marks."""
-    start, first, has_text = 0.0, 0, False
+    first, has_text = 0, False
     for i, token in enumerate(tokens):
         if token < vocabulary.timestamp_begin:
             has_text = has_text or token < vocabulary.end_of_text

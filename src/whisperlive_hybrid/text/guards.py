@@ -27,6 +27,13 @@ SPARE_TOKENS: Final = 20
 """On top, so that a word at the border of a very short window is no fault."""
 
 
+SPARSE_FROM_S: Final = 4.0
+"""Seconds of speech from which a few words are a sign of many that were passed over."""
+
+SPARSE_TOKENS_PER_S: Final = 2.0
+"""Text tokens per second of speech below which words were passed over."""
+
+
 def compression_ratio(text: str) -> float:
     """Bytes of `text` per byte of its zlib form: 2.4 and more means repetition."""
     encoded = text.encode()
@@ -50,6 +57,11 @@ def loop_ratio(text: str) -> float:
 def is_overfull(text: str, n_tokens: int, duration: float) -> bool:
     """Whether `text` of so many text tokens is more than `duration` seconds of audio can hold."""
     return min(n_tokens, len(text)) > SPARE_TOKENS + TOKENS_PER_S * duration
+
+
+def is_sparse(n_tokens: int, speech_s: float) -> bool:
+    """Whether so many text tokens tell too little for so many seconds of speech."""
+    return speech_s >= SPARSE_FROM_S and n_tokens < SPARSE_TOKENS_PER_S * speech_s
 
 
 def _longest_loop(words: Sequence[str], size: int) -> Sequence[str]:
