@@ -3,7 +3,7 @@
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import anyio
@@ -17,9 +17,12 @@ from hypothesis import strategies as st
 from whisperlive_hybrid import session as session_module
 from whisperlive_hybrid.backends.base import Backend, DetectLanguage, Generate
 from whisperlive_hybrid.backends.fake import (
+    PAUSE_S,
+    WORD_S,
     EnergyVad,
     FakeBackend,
     FakeEncoded,
+    FakeVocabulary,
     Trouble,
     pause,
     speak,
@@ -29,6 +32,7 @@ from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import Unsupported
 from whisperlive_hybrid.session import BACKLOG, LiveOptions, LiveSession
 from whisperlive_hybrid.speech.regions import VadOptions
+from whisperlive_hybrid.text.pieces import PieceOptions
 from whisperlive_hybrid.transcribe import FileRequest, Transcriber
 from whisperlive_hybrid.types import (
     SAMPLE_RATE,
@@ -48,6 +52,9 @@ ENGLISH = LiveOptions(DecodeOptions(language="en"), BRISK)
 ANY_LANGUAGE = LiveOptions(vad=BRISK)
 WITH_WORDS = LiveOptions(DecodeOptions(language="en", words=True))
 WITHOUT_VAD = LiveOptions(DecodeOptions(language="en"), VadOptions(enabled=False))
+
+PATIENT = LiveOptions(DecodeOptions(language="en"), BRISK, PieceOptions(patience_s=3.0))
+"""Words are completed when they have waited for 3 s."""
 
 FAILING = int(Trouble.ITEM_FAILS)
 DYING = int(Trouble.CALL_DIES)
@@ -137,6 +144,12 @@ def performed(
     return anyio.run(run)
 
 
+def blocks_of(samples: Samples, seconds: float) -> list[Samples]:
+    """Whole blocks of so many seconds; what is left behind them is dropped."""
+    n = round(seconds * SAMPLE_RATE)
+    return [samples[first : first + n] for first in range(0, len(samples) - n + 1, n)]
+
+
 def joined(*pieces: Samples) -> Samples:
     """One recording of these pieces."""
     samples: Samples = np.concatenate([np.zeros(0, np.float32), *pieces])
@@ -145,7 +158,7 @@ def joined(*pieces: Samples) -> Samples:
 
 def words_of(segments: Iterable[Segment]) -> list[int]:
     """The levels that were read."""
-    return [int(word.removeprefix("w")) for each in segments for word in each.text.split()]
+    return [int(word.strip("w.")) for each in segments for word in each.text.split()]
 
 
 def utterances(*groups: Sequence[int]) -> Samples:
@@ -163,6 +176,20 @@ def crackle(seconds: float) -> Samples:
 def split(samples: Samples, cuts: Iterable[int]) -> list[Samples]:
     """The recording cut at these places."""
     return np.split(samples, sorted(cut % (len(samples) + 1) for cut in cuts))
+
+
+class Sentences(FakeVocabulary):
+    """Every tenth word ends a sentence."""
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The words of the text tokens."""
+        return "".join(text for text, _ in self.split_words(tokens, "en"))
+
+    def split_words(self, tokens: Sequence[int], language: str) -> list[tuple[str, int]]:
+        """One word per token."""
+        del language
+        words = [token for token in tokens if token < self.end_of_text]
+        return [(f" w{token}" + ("" if token % 10 else "."), 1) for token in words]
 
 
 @dataclass(slots=True)
@@ -301,6 +328,77 @@ class TestWords:
             assert scene.said == words
 
         anyio.run(run)
+
+    async def test_a_monologue_is_completed_piece_by_piece(self) -> None:
+        """Somebody speaks for 18 s without a pause; no word waits for 5 s, or comes twice."""
+        words = list(range(1, 51))
+        async with stage(live=PATIENT) as (scene, session):
+            for heard_s, block in enumerate(blocks_of(speak(words), 1.0), 1):
+                n_news = len(scene.news)
+                await session.hear(block)
+                await scene.until(lambda n=n_news: len(scene.news) > n)  # type: ignore[misc]  # mypy#15459
+                old = [word for word in words if word * (WORD_S + PAUSE_S) < heard_s - 5]
+                assert scene.said[: len(old)] == old
+            n_pieces = len(scene.completed)
+            await session.finish()
+        assert n_pieces > 3
+        assert scene.said == words
+        for before, after in pairwise(scene.completed):
+            assert before.end <= after.start
+        assert all(segment.words is None for segment in scene.completed)
+
+    async def test_a_piece_that_is_completed_is_tentative_no_more(self) -> None:
+        """What is told besides it begins behind it."""
+        async with stage(live=PATIENT) as (scene, session):
+            for block in blocks_of(speak(range(1, 26)), 1.0):
+                n_news = len(scene.news)
+                await session.hear(block)
+                await scene.until(lambda n=n_news: len(scene.news) > n)  # type: ignore[misc]  # as above
+            await session.finish()
+        pieces = [each for each in scene.news if isinstance(each, Text) and each.completed]
+        first = next(each for each in pieces if each.tentative)
+        assert first.tentative
+        assert words_of([first.tentative])[0] == words_of(first.completed)[-1] + 1
+        assert first.tentative.start >= first.completed[-1].end
+
+    async def test_words_of_pieces_have_times_for_who_wants_them(self) -> None:
+        """The same as those of finals."""
+        live = replace(PATIENT, options=WITH_WORDS.options)
+        async with stage(live=live) as (scene, session):
+            for block in blocks_of(speak(range(1, 26)), 1.0):
+                n_news = len(scene.news)
+                await session.hear(block)
+                await scene.until(lambda n=n_news: len(scene.news) > n)  # type: ignore[misc]  # as above
+            await session.finish()
+        assert len(scene.completed) > 1
+        for number, word in enumerate([w for s in scene.completed for w in s.words or ()], 1):
+            assert word.text == f" w{number}"
+            assert word.end == pytest.approx(number * (WORD_S + PAUSE_S) - PAUSE_S, abs=0.1)
+
+    async def test_without_pieces_an_utterance_is_completed_at_its_end(self) -> None:
+        """For a model that measures no word times."""
+        live = replace(PATIENT, pieces=None)
+        async with stage(live=live) as (scene, session):
+            await session.hear(speak(range(1, 31)))
+            await scene.until(lambda: bool(scene.tentative))
+            await session.finish()
+        assert len(scene.completed) == 1
+
+    async def test_a_sentence_that_has_ended_ends_the_utterance(self) -> None:
+        """Its final reading needs no pause, and what follows is shown on while it is completed."""
+        words = list(range(1, 51))
+        async with stage(FakeBackend(vocabulary=Sentences())) as (scene, session):
+            for block in blocks_of(speak(words), 1.0):
+                n_news = len(scene.news)
+                await session.hear(block)
+                await scene.until(lambda n=n_news: len(scene.news) > n)  # type: ignore[misc]  # as above
+            await session.finish()
+        ends = [segment.text.split()[-1] for segment in scene.completed]
+        assert ends == ["w10.", "w20.", "w30.", "w40.", "w50."]
+        assert scene.said == words
+        completing = next(n for n in scene.news if isinstance(n, Text) and n.completed)
+        assert completing.tentative
+        assert words_of([completing.tentative])[0] == 11
 
     @given(speech)
     @settings(max_examples=20)

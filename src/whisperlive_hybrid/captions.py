@@ -6,8 +6,8 @@ from typing import Final
 
 from whisperlive_hybrid.language_lock import LanguageLock, Read
 from whisperlive_hybrid.speech.windows import on_recording_clock
-from whisperlive_hybrid.text.agreement import Agreement
-from whisperlive_hybrid.types import Language, Reading, Segment, Window, joined_text
+from whisperlive_hybrid.text.agreement import Agreement, leading
+from whisperlive_hybrid.types import Language, Reading, Segment, Window, Word, joined_text
 
 SURE_EARLY: Final = 0.9
 """A language this probable in an update is settled before the first final."""
@@ -44,12 +44,24 @@ Publish = Callable[[LanguageFound | Text | Gap], Awaitable[None]]
 class Captions:
     """Turns the readings of one stream into news for its client."""
 
-    def __init__(self, publish: Publish, lock: LanguageLock, *, language_is_told: bool) -> None:
-        """`language_is_told` says that the client named it and wants no message about it."""
+    def __init__(
+        self,
+        publish: Publish,
+        lock: LanguageLock,
+        *,
+        language_is_told: bool,
+        with_words: bool = False,
+    ) -> None:
+        """`language_is_told` says that the client named it and wants no message about it.
+
+        `with_words` says that it wants word times, which guesses may have anyway.
+        """
         self._publish = publish
+        self._with_words = with_words
         self._lock = lock
         self._is_language_known = language_is_told
         self._is_tentative_shown = False
+        self._rest: Segment | None = None  # of a guess whose beginning is being completed
         self._agreement = Agreement()  # of the utterance at `_agreed_start`
         self._agreed_start = -1
 
@@ -61,32 +73,62 @@ class Captions:
             for segment in on_recording_clock(window, reading.segments)
         ]
         if completed or self._is_tentative_shown:
-            self._is_tentative_shown = False
-            await self._show(Text(tuple(completed), None))
+            await self.show(Text(tuple(completed), self._rest))
+            self._rest = None
 
-    async def guess(self, window: Window, reading: Reading) -> None:
-        """Show a guess, once the language is sure enough for it to make sense."""
+    def guess(self, window: Window, reading: Reading) -> Text | None:
+        """What to show of a guess, once the language is sure enough for it to make sense."""
+        self._rest = None
         if not reading.segments:
-            return  # noise has no language
+            return None  # noise has no language
         if reading.language.probability >= SURE_EARLY:
             self._lock.settle(reading.language)
         if self._lock.language is None:
-            return
+            return None
         segments = on_recording_clock(window, reading.segments)
-        words = tuple(word for segment in segments for word in segment.words or ())
         agreement = self._agreement_of(window)
-        whole = replace(
-            segments[0],
-            end=segments[-1].end,
-            text=agreement.hear(joined_text(segments)),
-            words=words if segments[0].words is not None else None,
-        )
-        self._is_tentative_shown = True
-        await self._show(Text((), whole, agreement.stable))
+        text = agreement.hear(joined_text(segments))
+        return Text((), self._joined(segments, _words(segments), text), agreement.stable)
 
-    async def gap(self, window: Window) -> None:
-        """Tell that a stretch could not be read."""
-        await self._publish(Gap(window.start, window.end))
+    def stable_words(self, window: Window, reading: Reading) -> list[Word]:
+        """The words of the last guess that will stay, on the recording clock, if it has words."""
+        words = _words(on_recording_clock(window, reading.segments))
+        agreed = leading([word.text for word in words], self._agreement_of(window).agreed)
+        return words[: len(agreed)]
+
+    def piece(self, window: Window, reading: Reading, n_words: int) -> Text:
+        """The last guess with its first words completed: the next goes on behind them."""
+        segments, agreement = (
+            on_recording_clock(window, reading.segments),
+            self._agreement_of(window),
+        )
+        words = _words(segments)
+        done, rest = words[:n_words], words[n_words:]
+        completed = self._joined(segments, done, "".join(word.text for word in done))
+        agreement.complete(completed.text)
+        tentative = self._joined(segments, rest, agreement.text) if rest else None
+        return Text((completed,), tentative, agreement.stable)
+
+    def keep_rest(self, window: Window, reading: Reading, end: float) -> None:
+        """The utterance of the last guess ends at `end`: show what was behind until the next."""
+        segments = on_recording_clock(window, reading.segments)
+        rest = [word for word in _words(segments) if word.end > end]
+        if rest:
+            self._rest = self._joined(segments, rest, "".join(word.text for word in rest))
+
+    def _joined(self, segments: Sequence[Segment], words: Sequence[Word], text: str) -> Segment:
+        """One segment of a guess; its times are those of `words`, or of all segments without."""
+        return replace(
+            segments[0],
+            start=words[0].start if words else segments[0].start,
+            end=words[-1].end if words else segments[-1].end,
+            text=text,
+            words=tuple(words) if self._with_words else None,
+        )
+
+    async def gap(self, window: Window, done_to: float = 0.0) -> None:
+        """Tell that a window could not be read, of which `done_to` seconds are completed."""
+        await self._publish(Gap(window.start + done_to, window.end))
 
     def _agreement_of(self, window: Window) -> Agreement:
         """What the updates of this utterance have agreed on; a new one begins with nothing."""
@@ -95,8 +137,14 @@ class Captions:
             self._agreement, self._agreed_start = Agreement(), start
         return self._agreement
 
-    async def _show(self, text: Text) -> None:
+    async def show(self, text: Text) -> None:
+        """Publish a text, and before the first one its language."""
+        self._is_tentative_shown = text.tentative is not None
         if self._lock.language and not self._is_language_known:
             self._is_language_known = True
             await self._publish(LanguageFound(self._lock.language))
         await self._publish(text)
+
+
+def _words(segments: Sequence[Segment]) -> list[Word]:
+    return [word for segment in segments for word in segment.words or ()]

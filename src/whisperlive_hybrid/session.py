@@ -21,7 +21,7 @@ import anyio.lowlevel
 import numpy as np
 import structlog
 
-from whisperlive_hybrid.captions import Captions, Publish
+from whisperlive_hybrid.captions import Captions, Publish, Text
 from whisperlive_hybrid.delays import NOBODY, Delays, StreamObserver
 from whisperlive_hybrid.engine.capacity import FASTEST_UPDATES_S
 from whisperlive_hybrid.engine.decoder import Decoder
@@ -34,13 +34,16 @@ from whisperlive_hybrid.language_lock import (
 from whisperlive_hybrid.speech.regions import LIVE_VAD, VadOptions
 from whisperlive_hybrid.speech.windows import LONGEST_UTTERANCE_S, WindowCutter
 from whisperlive_hybrid.text.language import told_language
+from whisperlive_hybrid.text.pieces import PieceOptions, are_old, ready_words, sentence_end
 from whisperlive_hybrid.transcribe import VoiceDetector
 from whisperlive_hybrid.types import (
     SAMPLE_RATE,
     DecodeOptions,
     Language,
+    Prefix,
     Reading,
     Samples,
+    Segment,
     Urgency,
     Window,
 )
@@ -66,17 +69,25 @@ class LiveOptions:
 
     options: DecodeOptions = field(default_factory=DecodeOptions)
     vad: VadOptions = LIVE_VAD
+    pieces: PieceOptions | None = field(default_factory=PieceOptions)
+    """When words are completed before their utterance ends; None for never."""
 
 
 class _Final:
     """The final reading of one utterance; `reading` is None until the engine has answered."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: Window, prefix: Prefix | None) -> None:
         self.window = window
+        self.prefix = prefix
         self.scope = anyio.CancelScope()
         self.reading: Reading | None = None
         self.is_gap = False  # the reading is empty because the model failed
         self.is_shown = False  # as a guess, before it was confirmed
+
+    @property
+    def done_to(self) -> float:
+        """The window time up to which its text was completed before."""
+        return self.prefix.end if self.prefix else 0.0
 
     def is_of(self, window: Window | None) -> bool:
         """Whether `window` is the same stretch of the recording."""
@@ -96,20 +107,27 @@ class _Reader:
         self._decoder = decoder
         self._options = options
 
-    async def final(self, window: Window, language: Language | None) -> Reading | None:
+    async def final(
+        self, window: Window, language: Language | None, prefix: Prefix | None = None
+    ) -> Reading | None:
         """Read an utterance; try once more after a failure of the model; None if it fails again."""
-        options = replace(self._options, language=language.code if language else None)
+        code = language.code if language else None
+        options = replace(self._options, language=code, prefix=prefix)
         with suppress(BackendFailed):
             return await self._decoder.decode(window, options, Urgency.FINAL)
         with suppress(BackendFailed):
             return await self._decoder.decode(window, options, Urgency.FINAL)
         return None
 
-    async def update(self, window: Window, language: Language | None) -> Reading | None:
+    async def update(
+        self, window: Window, language: Language | None, prefix: Prefix | None, *, words: bool
+    ) -> Reading | None:
         """Guess at an open utterance; None if the model fails, which the final will tell."""
         code = language.code if language else None
         context_s = self._decoder.capabilities.context_for(window.duration, code)
-        told = replace(self._options, language=code)
+        told = replace(
+            self._options, language=code, prefix=prefix, words=words or self._options.words
+        )
         options = update_options(told, context_s)
         with suppress(BackendFailed):
             return await self._decoder.decode(window, options, Urgency.UPDATE)
@@ -146,7 +164,12 @@ class LiveSession:
         told = told_language(live.options.language, able.languages)
         self._lock = LanguageLock(self._read_again, told)
         is_told = live.options.language is not None
-        self._captions = Captions(publish, self._lock, language_is_told=is_told)
+        self._captions = Captions(
+            publish, self._lock, language_is_told=is_told, with_words=live.options.words
+        )
+        self._pieces = live.pieces if able.prefixes and able.word_times else None
+        self._prefix: Prefix | None = None  # what is completed of the utterance at `_prefix_start`
+        self._prefix_start = -1
         self._finals: deque[_Final] = deque()  # of utterances that have ended
         self._guess: _Final | None = None  # of an utterance that seems to have ended
         self._update = anyio.CancelScope()
@@ -204,7 +227,7 @@ class LiveSession:
             return self._guess
         if self._guess:
             self._guess.scope.cancel()
-        final = _Final(window)
+        final = _Final(window, self._prefix_of(window))
         self._tasks.start_soon(self._fill, final)
         self._update.cancel()  # it would tell less, and later
         return final
@@ -219,11 +242,13 @@ class LiveSession:
                 final = self._finals.popleft()
                 self._wake()
                 if final.is_gap:
-                    await self._captions.gap(final.window)
+                    await self._captions.gap(final.window, final.done_to)
                 await self._complete(await self._lock.admit(final.window, reading))
         elif self._guess and self._guess.reading and not self._guess.is_shown:
             self._guess.is_shown = True
-            await self._captions.guess(self._guess.window, self._guess.reading)
+            guess = self._captions.guess(self._guess.window, self._guess.reading)
+            if guess:
+                await self._captions.show(guess)
         elif not self._guess and (window := self._due_update()):
             await self._read_update(window)
         else:
@@ -255,7 +280,7 @@ class LiveSession:
 
     async def _fill(self, final: _Final) -> None:
         with final.scope, self._observer.reading(Urgency.FINAL):
-            reading = await self._reader.final(final.window, self._lock.language)
+            reading = await self._reader.final(final.window, self._lock.language, final.prefix)
             final.is_gap = reading is None
             for start, end in reading.unread if reading else ():
                 offset = final.window.start  # the windows of a stream are one stretch of it
@@ -279,10 +304,53 @@ class LiveSession:
         """Guess at an open utterance; given up as soon as a final is begun."""
         self._updated_to = self._cutter.heard
         reading: Reading | None = None
+        prefix, pieces = self._prefix_of(window), self._pieces
+        unread_s = window.duration - (prefix.end if prefix else 0.0)
+        may_complete = pieces is not None and unread_s >= pieces.soonest_s
         with anyio.CancelScope() as self._update, self._observer.reading(Urgency.UPDATE):
-            reading = await self._reader.update(window, self._lock.language)
-        if reading is not None:
-            await self._captions.guess(window, reading)
+            reading = await self._reader.update(
+                window, self._lock.language, prefix, words=may_complete
+            )
+        if reading is None or self._update.cancel_called:  # a final has begun: it tells more
+            return
+        text = self._captions.guess(window, reading)
+        if text and pieces and may_complete:
+            text = self._completed_early(window, reading, pieces) or text
+        if text:
+            await self._captions.show(text)
+
+    def _completed_early(
+        self, window: Window, reading: Reading, pieces: PieceOptions
+    ) -> Text | None:
+        """End the utterance behind a sentence, or return a piece of it, if it is time for either.
+
+        Nothing is awaited here: no sample can come in between the reading and the cut.
+        """
+        stable = self._captions.stable_words(window, reading)
+        ready = ready_words(stable, window.end, pieces)
+        end = sentence_end(ready, window.start, pieces)
+        if end is not None and (ended := self._cutter.end_near(round(end * SAMPLE_RATE))):
+            self._captions.keep_rest(window, reading, end)
+            self._notice(ended)
+            return None
+        if not are_old(ready, window.end, pieces):
+            return None
+        text = self._captions.piece(window, reading, len(ready))
+        self._go_on_behind(text.completed[0], window)
+        return text
+
+    def _go_on_behind(self, piece: Segment, window: Window) -> None:
+        """What is read of this utterance from now on begins behind a piece of it."""
+        before = self._prefix_of(window)
+        self._prefix = Prefix(
+            (before.text if before else "") + piece.text, piece.end - window.start
+        )
+        self._prefix_start = window.spans[0].recording_sample
+        self._cutter.keep_whole(round(piece.end * SAMPLE_RATE))
+
+    def _prefix_of(self, window: Window) -> Prefix | None:
+        """What is completed already of the utterance that begins as `window` does."""
+        return self._prefix if self._prefix_start == window.spans[0].recording_sample else None
 
     def _wake(self) -> None:
         self._changed.set()

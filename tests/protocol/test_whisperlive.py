@@ -20,7 +20,7 @@ from whisperlive_hybrid.protocol.whisperlive import (
     parse_handshake,
     receive,
 )
-from whisperlive_hybrid.speech.regions import LIVE_VAD
+from whisperlive_hybrid.speech.regions import LIVE_VAD, live_vad
 from whisperlive_hybrid.types import Language, Segment, Task, Word
 
 UID = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -168,6 +168,17 @@ class TestHandshake:
         """Every key may be absent or null, which mean the same default."""
         assert getattr(parsed(), attribute) == default
         assert getattr(parsed(**{key: None}), attribute) == default
+
+    def test_the_server_decides_when_utterances_end_where_the_client_does_not(self) -> None:
+        """And a client that names one thing leaves the others to the server."""
+        vad = live_vad(0.3)
+        assert (vad.min_silence_s, vad.eager_silence_s) == (0.3, 0.3)
+        assert live_vad(1.0) == LIVE_VAD
+        assert parse_handshake("{}", vad).vad == vad
+        wish = json.dumps({"vad_parameters": {"threshold": 0.3}})
+        assert parse_handshake(wish, vad).vad == replace(vad, threshold=0.3)
+        wish = json.dumps({"vad_parameters": {"min_silence_duration_ms": 700}})
+        assert parse_handshake(wish, vad).vad.min_silence_s == 0.7
 
     @pytest.mark.parametrize(
         ("keys", "attribute", "value"),

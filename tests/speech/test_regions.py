@@ -101,6 +101,24 @@ def test_long_speech_is_cut_in_a_pause_that_has_begun() -> None:
     assert found([HI] * 17 + [LO] * 3 + [HI] * 5 + [LO] * 9) == [(0, 18), (18, 26)]
 
 
+def test_long_speech_is_not_cut_where_its_text_is_known() -> None:
+    """The quietest frame lies in what must stay whole, so a later one takes the cut."""
+    finder = RegionFinder(LITERAL, LONGEST * FRAME)
+    assert finder.push([HI] * 13 + [0.6] + [HI] * 3 + [0.7]) == []
+    finder.keep_whole(15 * FRAME)
+    [region] = finder.push([HI] * 3)
+    assert region.end == 17 * FRAME
+
+
+def test_speech_whose_text_is_known_to_the_last_is_cut_all_the_same() -> None:
+    """No region grows beyond what the model reads."""
+    finder = RegionFinder(LITERAL, LONGEST * FRAME)
+    finder.push([HI] * 18)
+    finder.keep_whole(18 * FRAME)
+    [region] = finder.push([HI] * 2)
+    assert 16 * FRAME < region.end <= LONGEST * FRAME
+
+
 @given(probabilities=PROBABILITIES, missing=st.integers(0, FRAME - 1))
 def test_without_detection_regions_tile_the_recording(
     probabilities: list[float], missing: int

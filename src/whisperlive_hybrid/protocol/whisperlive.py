@@ -83,8 +83,11 @@ class EndOfAudio:
     """The client has said everything; it waits for the rest of its text."""
 
 
-def parse_handshake(frame: str | bytes) -> Handshake:
-    """Read the first frame. Raises `BadHandshake`, which carries the uid as far as it is known."""
+def parse_handshake(frame: str | bytes, vad: VadOptions = LIVE_VAD) -> Handshake:
+    """Read the first frame; `vad` holds where a client does not say.
+
+    Raises `BadHandshake`, which carries the uid as far as it is known.
+    """
     try:
         message = read_json(frame, longest=LONGEST_HANDSHAKE)
     except BadJson as error:
@@ -97,7 +100,7 @@ def parse_handshake(frame: str | bytes) -> Handshake:
     if isinstance(uid, str) and len(uid) > LONGEST_UID:
         raise BadHandshake(f"uid is longer than {LONGEST_UID} characters.", uid=None)
     try:
-        return _handshake(uid, message)
+        return _handshake(uid, message, vad)
     except BadRequest as error:
         raise BadHandshake(error.message, uid=uid) from error
 
@@ -256,14 +259,14 @@ def _word(word: Word) -> dict[str, Any]:
     }
 
 
-def _handshake(uid: object, message: Mapping[str, Any]) -> Handshake:
+def _handshake(uid: object, message: Mapping[str, Any], vad: VadOptions) -> Handshake:
     defaults = Handshake(uid)
     return Handshake(
         uid=uid,
         language=_language(message),
         task=_task(message),
         model=_text(message, "model") or _text(message, "model_size"),
-        vad=_vad(message),
+        vad=_vad(message, vad),
         audio_format=_audio_format(message),
         window=_window(message, defaults.window),
         no_speech_thresh=_number(message, "no_speech_thresh", defaults.no_speech_thresh, 0, 1),
@@ -313,7 +316,7 @@ def _window(message: Mapping[str, Any], default: int) -> int:
     return int(written)
 
 
-def _vad(message: Mapping[str, Any]) -> VadOptions:
+def _vad(message: Mapping[str, Any], defaults: VadOptions) -> VadOptions:
     """`use_vad` absent counts as true: without it, silence is only cost and hallucination."""
     wanted = message.get("vad_parameters")
     if wanted is None:
@@ -321,7 +324,7 @@ def _vad(message: Mapping[str, Any]) -> VadOptions:
     if not isinstance(wanted, dict):
         raise BadRequest("vad_parameters is not an object.")
     enabled = _flag(message, "use_vad", default=True)
-    return vad_options(partial(_number, wanted), LIVE_VAD, enabled=enabled)
+    return vad_options(partial(_number, wanted), defaults, enabled=enabled)
 
 
 def _text(message: Mapping[str, Any], key: str) -> str:

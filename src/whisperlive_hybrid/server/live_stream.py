@@ -24,6 +24,7 @@ from whisperlive_hybrid.session import LiveOptions, LiveSession
 from whisperlive_hybrid.telemetry.door_metrics import DoorMetrics
 from whisperlive_hybrid.telemetry.metrics import Metrics
 from whisperlive_hybrid.telemetry.tracing import NO_TRACER, Tracer
+from whisperlive_hybrid.text.pieces import PieceOptions
 from whisperlive_hybrid.transcribe import VoiceDetector
 from whisperlive_hybrid.types import SAMPLE_RATE, DecodeOptions, Samples, Thresholds
 
@@ -121,7 +122,7 @@ class LiveStream:
                     self._report.gap(news)
 
         means, decoder = self._means, self._decoder
-        options = _live_options(self._handshake)
+        options = _live_options(self._handshake, means.settings.live_patience_s)
         async with anyio.create_task_group() as tasks:
             session = LiveSession(
                 decoder,
@@ -177,7 +178,7 @@ class LiveStream:
         await send(self._socket, message, self._means.settings.ping_s)
 
 
-def _live_options(handshake: wire.Handshake) -> LiveOptions:
+def _live_options(handshake: wire.Handshake, patience_s: float) -> LiveOptions:
     return LiveOptions(
         DecodeOptions(
             language=handshake.language,
@@ -188,4 +189,5 @@ def _live_options(handshake: wire.Handshake) -> LiveOptions:
             thresholds=Thresholds(no_speech=handshake.no_speech_thresh),
         ),
         handshake.vad,
+        PieceOptions(patience_s=patience_s or None),
     )

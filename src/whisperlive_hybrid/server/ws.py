@@ -32,6 +32,7 @@ from whisperlive_hybrid.server.live_stream import (
 )
 from whisperlive_hybrid.server.stream_report import Ending
 from whisperlive_hybrid.server.tls import tls_of
+from whisperlive_hybrid.speech.regions import VadOptions, live_vad
 from whisperlive_hybrid.telemetry.door_metrics import Door
 
 MAX_FRAME: Final = 16 * 2**20
@@ -142,7 +143,8 @@ class LiveDoor:
     async def _admit(self, socket: ServerConnection) -> None:
         means = self._means
         try:
-            handshake = await _first_message(socket)
+            vad = live_vad(self._means.settings.live_endpoint_s)
+            handshake = await _first_message(socket, vad)
         except wire.BadHandshake as error:
             await self._refuse_handshake(socket, error, error.uid)
             return
@@ -236,12 +238,12 @@ class LiveDoor:
         await close(socket, code)
 
 
-async def _first_message(socket: ServerConnection) -> wire.Handshake:
+async def _first_message(socket: ServerConnection, vad: VadOptions) -> wire.Handshake:
     assert isinstance(socket, BoundedConnection)  # noqa: S101 (the door makes no others)
     with anyio.move_on_after(HANDSHAKE_S):
         frame = await socket.recv()
         socket.has_greeted = True
-        return wire.parse_handshake(frame)
+        return wire.parse_handshake(frame, vad)
     raise wire.BadHandshake(f"No handshake came in {HANDSHAKE_S:g} s.", uid=None)
 
 

@@ -7,7 +7,7 @@ live stream of the same audio are cut at the same samples, however the audio arr
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final
 
@@ -18,6 +18,10 @@ FRAME: Final = 512
 
 SHORTEST_PAUSE: Final = 3 * FRAME
 """A shorter one may lie inside of a word."""
+
+
+CUT_REACH: Final = SAMPLE_RATE // 4
+"""How far from the measured end of a word the pause behind it may lie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,12 @@ LIVE_VAD: Final = VadOptions(
 post-roll is short, since the final reading begins when it has been heard."""
 
 
+def live_vad(endpoint_s: float) -> VadOptions:
+    """`LIVE_VAD` with utterances that end after `endpoint_s` of silence; long ones never later."""
+    eager_s = min(LIVE_VAD.eager_silence_s, endpoint_s)
+    return replace(LIVE_VAD, min_silence_s=endpoint_s, eager_silence_s=eager_s)
+
+
 @dataclass(slots=True)
 class _OpenRegion:
     """A region that has begun; `quiet_since` is where its speech ended, if it has."""
@@ -67,6 +77,8 @@ class _OpenRegion:
     quiet_since: int | None = None
     speech: list[tuple[int, int]] = field(default_factory=list)
     """Where somebody spoke, in samples; the last stretch grows while it lasts."""
+    whole_to: int = 0
+    """It is not cut before this sample."""
 
     def speak(self, start: int, end: int) -> None:
         """Note that there is speech from `start` to `end`."""
@@ -119,6 +131,40 @@ class RegionFinder:
         if self._open is not None:
             return self._open.start
         return self._first_sample(self._position - self._onset * FRAME)
+
+    def keep_whole(self, end: int) -> None:
+        """Never cut the open region before sample `end`, which was heard already."""
+        if self._open is not None:
+            self._open.whole_to = end
+
+    def end_near(self, sample: int) -> list[Region]:
+        """End the open region near `sample`, which was heard, and begin the next there.
+
+        In the longest pause within 0.25 s of it, else in the quietest frame; not at all where
+        nothing was said behind it, or before.
+        """
+        region = self._open
+        if region is None or not any(end > sample + CUT_REACH for _, end in region.speech):
+            return []
+        low, high = sample - CUT_REACH, sample + CUT_REACH
+        pauses = [
+            (min(start, high) - max(end, low), (start + end) // 2)
+            for (_, end), (start, _) in pairwise(region.speech)
+            if start > low and end < high
+        ]
+        if pauses:
+            cut = max(pauses)[1] // FRAME * FRAME
+        else:
+            first = self._position - len(self._recent) * FRAME
+            frames = [
+                (probability, frame)
+                for i, probability in enumerate(self._recent)
+                if low <= (frame := first + i * FRAME) <= high
+            ]
+            cut = min(frames)[1] if frames else 0
+        if not max(region.start, region.whole_to) < cut < self._position:
+            return []
+        return [self._split(region, cut)]
 
     def push(self, probabilities: Iterable[float]) -> list[Region]:
         """Judge one probability per frame; return the regions that ended, in order."""
@@ -185,6 +231,8 @@ class RegionFinder:
         Where there is none, at the quietest of its last frames.
         """
         frames = list(self._recent)
+        n_kept = -(-max(0, region.whole_to - self._position + len(frames) * FRAME) // FRAME)
+        frames = frames[min(n_kept, len(frames) - 3) :]
         first = self._position - len(frames) * FRAME
         pauses = [
             (start - end, start)
@@ -200,8 +248,12 @@ class RegionFinder:
                 key=lambda i: (frames[i - 1] + 2 * frames[i] + frames[i + 1], -i),
             )
             cut = first + quietest * FRAME
+        return self._split(region, cut)
+
+    def _split(self, region: _OpenRegion, cut: int) -> Region:
+        """End a region at `cut`; what was heard behind it is the beginning of the next."""
         self._closed_end = cut
-        self._open = _OpenRegion(cut, region.has_speech)
+        self._open = _OpenRegion(cut, region.has_speech, region.quiet_since)
         self._open.speech = [(max(s, cut), e) for s, e in region.speech if e > cut]
         return Region(region.start, cut, _before(cut, region.speech))
 

@@ -7,7 +7,8 @@ they became stable with.
 """
 
 import unicodedata
-from itertools import takewhile
+from collections.abc import Sequence
+from itertools import accumulate, takewhile
 
 
 class Agreement:
@@ -16,11 +17,31 @@ class Agreement:
     def __init__(self) -> None:
         self._previous: list[str] = []
         self._stable: list[str] = []
+        self._n_agreed = 0
 
     @property
     def stable(self) -> str:
         """The stable text, with its leading space; empty at the beginning."""
         return "".join(self._stable)
+
+    @property
+    def agreed(self) -> str:
+        """The beginning of the last hypothesis in which the one before it agrees, as spelled there.
+
+        It is shorter than `stable` where the last hypothesis has forgotten stable words.
+        """
+        return "".join(self._previous[: self._n_agreed])
+
+    @property
+    def text(self) -> str:
+        """The last hypothesis, its beginning replaced by the stable words."""
+        return self.stable + "".join(self._previous[len(self._stable) :])
+
+    def complete(self, text: str) -> None:
+        """Forget `text`, the beginning of the last hypothesis: those to come begin behind it."""
+        n_completed = len(leading(self._previous, text))
+        del self._stable[:n_completed], self._previous[:n_completed]
+        self._n_agreed -= n_completed
 
     def hear(self, hypothesis: str) -> str:
         """Take the next hypothesis; return it with its beginning replaced by the stable words."""
@@ -29,10 +50,10 @@ class Agreement:
             lambda pair: plain(pair[0]) == plain(pair[1]),
             zip(self._previous, words[:-1], strict=False),
         )
-        n_agreed = sum(1 for _ in agreed)
-        self._stable += words[len(self._stable) : n_agreed]
+        self._n_agreed = sum(1 for _ in agreed)
+        self._stable += words[len(self._stable) : self._n_agreed]
         self._previous = words
-        return self.stable + "".join(words[len(self._stable) :])
+        return self.text
 
 
 def split_words(text: str) -> list[str]:
@@ -43,7 +64,18 @@ def split_words(text: str) -> list[str]:
     return [" " + word for word in words]
 
 
+def leading(words: Sequence[str], text: str) -> Sequence[str]:
+    """Those of `words` that `text` begins with, whatever the spaces."""
+    room = _n_letters(text)
+    lengths = accumulate(_n_letters(word) for word in words)
+    return words[: sum(1 for length in lengths if length <= room)]
+
+
 def plain(word: str) -> str:
     """A word for comparison: no case, no punctuation; bare punctuation stays itself."""
     bare = "".join(character for character in word.casefold() if character.isalnum())
     return bare or word.strip()
+
+
+def _n_letters(text: str) -> int:
+    return sum(not character.isspace() for character in text)
