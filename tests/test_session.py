@@ -31,7 +31,7 @@ from whisperlive_hybrid.captions import Gap, LanguageFound, Text
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import Unsupported
 from whisperlive_hybrid.session import BACKLOG, LiveOptions, LiveSession
-from whisperlive_hybrid.speech.regions import VadOptions
+from whisperlive_hybrid.speech.regions import LIVE_VAD, VadOptions
 from whisperlive_hybrid.text.pieces import PieceOptions
 from whisperlive_hybrid.transcribe import FileRequest, Transcriber
 from whisperlive_hybrid.types import (
@@ -387,8 +387,11 @@ class TestWords:
     async def test_a_sentence_that_has_ended_ends_the_utterance(self) -> None:
         """Its final reading needs no pause, and what follows is shown on while it is completed."""
         words = list(range(1, 51))
-        async with stage(FakeBackend(vocabulary=Sentences())) as (scene, session):
-            for block in blocks_of(speak(words), 1.0):
+        live = LiveOptions(ENGLISH.options, LIVE_VAD, PieceOptions(shortest_s=3.0))
+        sentences = [joined(speak(words[i : i + 10]), pause(0.1)) for i in range(0, 50, 10)]
+        samples = joined(*sentences, pause(0.5))
+        async with stage(FakeBackend(vocabulary=Sentences()), live) as (scene, session):
+            for block in blocks_of(samples, 1.0):
                 n_news = len(scene.news)
                 await session.hear(block)
                 await scene.until(lambda n=n_news: len(scene.news) > n)  # type: ignore[misc]  # as above

@@ -1,10 +1,11 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperlive_hybrid.speech.regions import FRAME, RegionFinder, VadOptions
+from whisperlive_hybrid.speech.regions import FRAME, LIVE_VAD, RegionFinder, VadOptions
 from whisperlive_hybrid.types import SAMPLE_RATE, Region
 
 FRAME_S = FRAME / SAMPLE_RATE
@@ -108,6 +109,38 @@ def test_long_speech_is_not_cut_where_its_text_is_known() -> None:
     finder.keep_whole(15 * FRAME)
     [region] = finder.push([HI] * 3)
     assert region.end == 17 * FRAME
+
+
+def test_a_region_seems_to_have_ended_half_a_second_before_it_does() -> None:
+    """Shorter pauses are mostly followed by more speech; a short endpoint needs its post-roll."""
+    patient = RegionFinder(replace(LIVE_VAD, eager_silence_s=1.0), 20 * SAMPLE_RATE)
+    patient.push([HI] * 20 + [LO] * 15)
+    assert patient.settled is None  # 0.48 s of 1.0 s
+    patient.push([LO])
+    assert patient.settled is not None
+    brisk = RegionFinder(replace(LIVE_VAD, min_silence_s=0.4), 20 * SAMPLE_RATE)
+    brisk.push([HI] * 20 + [LO] * 7)
+    assert brisk.settled is not None  # 0.22 s, of which 0.2 s are kept
+
+
+def test_a_region_ends_in_the_pause_at_a_sentence() -> None:
+    """What was heard behind it is the beginning of the next region."""
+    finder = RegionFinder(LITERAL, LONGEST * FRAME)
+    finder.push([HI] * 6 + [LO] * 3 + [HI] * 6)
+    [region] = finder.end_near(6 * FRAME)
+    assert (region.start, region.end, region.speech) == (0, 7 * FRAME, ((0, 6 * FRAME),))
+    assert finder.open_start == 7 * FRAME
+    assert finder.open_speech == ((9 * FRAME, 15 * FRAME),)
+
+
+def test_no_region_ends_inside_a_word() -> None:
+    """Where there is no pause near, or nothing was said behind it."""
+    finder = RegionFinder(LITERAL, LONGEST * FRAME)
+    assert finder.end_near(0) == []
+    finder.push([HI] * 15)
+    assert finder.end_near(7 * FRAME) == []
+    finder.push([LO] * 3)
+    assert finder.end_near(15 * FRAME) == []
 
 
 def test_speech_whose_text_is_known_to_the_last_is_cut_all_the_same() -> None:

@@ -41,6 +41,14 @@ def test_an_abbreviation_or_a_number_inside_is_no_end() -> None:
     assert sentence_end(words("about 3.5 metres of the U.S border"), 0.0, OPTIONS) is None
 
 
+@pytest.mark.parametrize(
+    "name", ["Mr. Thornton", "Dr. No", "J. Verne", "the U.S. Army", "St. John"]
+)
+def test_what_stands_before_a_name_is_no_end(name: str) -> None:
+    """Titles and initials end with a full stop too."""
+    assert sentence_end(words(f"it was then that {name} came"), 0.0, OPTIONS) is None
+
+
 def test_words_grow_old() -> None:
     """What counts is how long ago the first of them was said; by default they may be any age."""
     said = words("and so it went on")

@@ -20,6 +20,10 @@ SHORTEST_PAUSE: Final = 3 * FRAME
 """A shorter one may lie inside of a word."""
 
 
+SETTLED_S: Final = 0.5
+"""How long before its endpoint an utterance seems to have ended: long enough to read it meanwhile.
+Most shorter pauses are followed by more speech, and reading was in vain."""
+
 CUT_REACH: Final = SAMPLE_RATE // 4
 """How far from the measured end of a word the pause behind it may lie."""
 
@@ -120,8 +124,14 @@ class RegionFinder:
 
     @property
     def settled(self) -> Region | None:
-        """The open region as it will end, unless somebody speaks on before the endpoint."""
-        if self._open is None or not self.silence or self.silence < self._post_roll:
+        """The open region as it will end, unless somebody speaks on before the endpoint.
+
+        Told once its post-roll was heard, and `SETTLED_S` before the endpoint at the earliest.
+        """
+        if self._open is None or not self.silence:
+            return None
+        soonest = self._needed_silence(self._open) - SETTLED_S * SAMPLE_RATE
+        if self.silence < max(self._post_roll, soonest):
             return None
         return Region(self._open.start, self._natural_end(self._open), tuple(self._open.speech))
 
@@ -138,33 +148,21 @@ class RegionFinder:
             self._open.whole_to = end
 
     def end_near(self, sample: int) -> list[Region]:
-        """End the open region near `sample`, which was heard, and begin the next there.
+        """End the open region in the longest pause near `sample`; the next begins there.
 
-        In the longest pause within 0.25 s of it, else in the quietest frame; not at all where
-        nothing was said behind it, or before.
+        Where there is none within 0.25 s, or nothing was said behind it, nothing ends.
         """
         region = self._open
-        if region is None or not any(end > sample + CUT_REACH for _, end in region.speech):
+        if region is None:
             return []
         low, high = sample - CUT_REACH, sample + CUT_REACH
         pauses = [
-            (min(start, high) - max(end, low), (start + end) // 2)
+            (start - end, (start + end) // 2)
             for (_, end), (start, _) in pairwise(region.speech)
-            if start > low and end < high
+            if start > low and end < high and start - end >= SHORTEST_PAUSE
         ]
-        if pauses:
-            cut = max(pauses)[1] // FRAME * FRAME
-        else:
-            first = self._position - len(self._recent) * FRAME
-            frames = [
-                (probability, frame)
-                for i, probability in enumerate(self._recent)
-                if low <= (frame := first + i * FRAME) <= high
-            ]
-            cut = min(frames)[1] if frames else 0
-        if not max(region.start, region.whole_to) < cut < self._position:
-            return []
-        return [self._split(region, cut)]
+        cut = max(pauses)[1] // FRAME * FRAME if pauses else 0
+        return [self._split(region, cut)] if cut > max(region.start, region.whole_to) else []
 
     def push(self, probabilities: Iterable[float]) -> list[Region]:
         """Judge one probability per frame; return the regions that ended, in order."""

@@ -19,6 +19,13 @@ from whisperlive_hybrid.types import Word
 _SENTENCE_ENDS: Final = (".", "?", "!", "…", "。", "？", "！", "।", "؟", "۔")  # noqa: RUF001 (full-width marks are meant)
 _CLOSING: Final = "\"'”’»)]"  # noqa: RUF001 (as above)
 
+_ABBREVIATIONS: Final = {
+    *("mr.", "mrs.", "ms.", "dr.", "prof.", "st.", "jr.", "sr.", "vs.", "vol.", "fig."),  # English
+    *("hr.", "fr.", "nr."),  # German
+    *("mme.", "mlle.", "sra.", "dra."),  # French, Spanish, Portuguese
+}
+"""That are followed by a name or a number more often than by a sentence; so are initials."""
+
 
 @dataclass(frozen=True, slots=True)
 class PieceOptions:
@@ -26,7 +33,7 @@ class PieceOptions:
 
     guard_s: float = 1.0
     """Speech that must have been heard behind a word."""
-    shortest_s: float = 3.0
+    shortest_s: float = 5.0
     """Utterances that end with a sentence last so long; shorter ones go on with the next."""
     patience_s: float | None = None
     """So old may a word become that waits for the end of its sentence; None for any age."""
@@ -63,4 +70,8 @@ def are_old(ready: Sequence[Word], heard_s: float, options: PieceOptions) -> boo
 
 
 def _ends_sentence(word: Word) -> bool:
-    return word.text.rstrip().rstrip(_CLOSING).endswith(_SENTENCE_ENDS)
+    bare = word.text.strip().strip(_CLOSING)
+    is_abbreviation = (
+        bare.casefold() in _ABBREVIATIONS or "." in bare[:-1] or len(bare) == len("J.")
+    )
+    return bare.endswith(_SENTENCE_ENDS) and not (bare.endswith(".") and is_abbreviation)
