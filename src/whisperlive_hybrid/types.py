@@ -90,6 +90,13 @@ class Window:
         last = self.spans[-1]
         return (last.recording_sample + last.length) / SAMPLE_RATE
 
+    @property
+    def speech_s(self) -> float:
+        """Seconds of speech; the whole duration where nothing is known of it."""
+        if self.speech is None:
+            return self.duration
+        return sum(end - start for start, end in self.speech)
+
     def speech_after(self, time: float) -> tuple[tuple[float, float], ...]:
         """Return the stretches of speech behind a window time, the one across it cut there."""
         return tuple((max(start, time), end) for start, end in self.speech or () if end > time)
@@ -163,6 +170,8 @@ class Segment:
     words: tuple[Word, ...] | None = None
     scored: tuple[ScoredToken, ...] | None = None
     """The text tokens; their spellings put together are `text`."""
+    language: str | None = None
+    """Code of the language that is spoken in it; None where the recording has one language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +231,11 @@ class DecodeOptions:
     """Bound on the length of the answer, against run-away; None for the model's own."""
     candidates: tuple[str, ...] = ()
     """The languages among which to detect; empty for all that the model knows."""
+    switch_threshold: float | None = None
+    """For recordings in several languages: the probability from which a window is read in the
+    language that is detected in it, and not in `language`. None where one language holds."""
+    checks_language: bool = False
+    """Whether to detect the language also where `language` is given, and only to report it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +257,14 @@ class Reading:
     unread: tuple[tuple[float, float], ...] = ()
     """Stretches in which the detector found speech and the model wrote nothing, (start, end) in
     seconds on the window clock."""
+    detected: Language | None = None
+    """What the model took the language for; None where it was not asked."""
+
+    @property
+    def last_language(self) -> Language:
+        """That of its end, where it has several; `language` is the first one."""
+        code = self.segments[-1].language if self.segments else None
+        return self.language if code is None else Language(code, self.language.probability)
 
 
 @dataclass(frozen=True, slots=True)

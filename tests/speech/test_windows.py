@@ -122,6 +122,10 @@ def test_the_rest_of_a_window_is_a_window() -> None:
     assert rest.spans == (Span(0, 9_000, 8_000), Span(8_000, 40_000, 16_000))
     assert rest.speech == ((0.0, 0.25), (0.75, 1.25))
     assert window.rest_from(1.5).spans == (Span(0, 48_000, 8_000),)
+    middle = window.part(0.5, 1.5)
+    assert middle.samples.tolist() == samples[8_000:24_000].tolist()
+    assert middle.spans == (Span(0, 9_000, 8_000), Span(8_000, 40_000, 8_000))
+    assert middle.speech == ((0.0, 0.25), (0.75, 1.0))
     assert window.speech_after(1.0) == ((1.25, 1.75),)
 
 

@@ -1,5 +1,17 @@
-from whisperlive_hybrid.text.language import LanguageVote
-from whisperlive_hybrid.types import Language
+import numpy as np
+import pytest
+
+from whisperlive_hybrid.text.language import CHECK_EVERY_S, LanguageVote, LanguageWatch, is_switch
+from whisperlive_hybrid.types import Language, Span, Window
+
+EN, DE = Language("en", 1.0), Language("de", 0.9)
+
+
+def spoken(start: float, seconds: float) -> Window:
+    """A window full of speech."""
+    length = round(seconds * 16_000)
+    span = Span(0, round(start * 16_000), length)
+    return Window(np.zeros(length, np.float32), (span,), ((0.0, seconds),))
 
 
 def test_one_sure_window_decides() -> None:
@@ -34,3 +46,43 @@ def test_a_short_recording_decides_with_what_it_has() -> None:
     assert vote.decide() is None
     vote.hear(Language("es", 0.3))
     assert vote.decide() == Language("es", 0.3)
+
+
+@pytest.mark.parametrize(
+    ("probability", "seconds", "switches"),
+    [(0.7, 2.0, True), (0.69, 2.0, False), (1.0, 1.9, False)],
+)
+def test_the_language_changes_where_it_is_sure(
+    probability: float, seconds: float, *, switches: bool
+) -> None:
+    """Neither for a guess nor for a single word."""
+    assert is_switch(Language("de", probability), spoken(0, seconds), 0.7) == switches
+
+
+def test_a_recording_is_checked_at_its_begin_and_then_once_in_a_while() -> None:
+    """In windows that are long enough; so it costs next to nothing."""
+    watch = LanguageWatch()
+    asked = [watch.wants(spoken(start, 10.0)) for start in range(0, 300, 10)]
+    assert [10 * i for i, is_asked in enumerate(asked) if is_asked] == [0, 70, 140, 210, 280]
+    assert not watch.wants(spoken(400, 2.0))
+    assert watch.wants(spoken(402, 5.0))
+
+
+def test_an_utterance_that_goes_on_is_checked_again() -> None:
+    """Its first reading was given up, and told nothing."""
+    watch = LanguageWatch()
+    assert watch.wants(spoken(0, 4.0))
+    assert watch.wants(spoken(0, 8.0))
+    assert not watch.wants(spoken(8.5, 8.0))
+    assert watch.wants(spoken(8.0 + CHECK_EVERY_S, 8.0))
+
+
+def test_a_change_of_language_is_news_once() -> None:
+    """And only where it is sure; afterwards nothing is checked any more."""
+    watch = LanguageWatch()
+    assert not watch.is_news(EN, spoken(0, 5.0), Language("en", 0.9))
+    assert not watch.is_news(EN, spoken(0, 5.0), Language("de", 0.5))
+    assert not watch.is_news(EN, spoken(0, 2.0), DE)
+    assert watch.is_news(EN, spoken(0, 5.0), DE)
+    assert not watch.is_news(EN, spoken(9, 5.0), Language("es", 0.9))
+    assert not watch.wants(spoken(500, 20.0))
