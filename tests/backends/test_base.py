@@ -20,6 +20,7 @@ from whisperlive_hybrid.types import DecodeOptions, Task
             DecodeOptions(token_probabilities=True),
             "include",
         ),
+        ({"languages": frozenset({"en"})}, DecodeOptions(switch_threshold=0.7), "multilingual"),
         ({"prompts": False}, DecodeOptions(prompt="a"), "prompt"),
         ({"prompts": False}, DecodeOptions(hotwords="a"), "prompt"),
         ({"widest_beam": 2}, DecodeOptions(beam_size=3), "beam_size"),
@@ -39,6 +40,7 @@ def test_what_a_model_can_do_is_not_refused() -> None:
     """Every option that the model honours is let through, and none is needed."""
     able = FakeBackend().capabilities
     able.check(DecodeOptions("de", Task.TRANSLATE, prompt="a", hotwords="b", words=True))
+    able.check(DecodeOptions(switch_threshold=0.7))
     humble = replace(able, prompts=False, word_times=False, tasks=frozenset({Task.TRANSCRIBE}))
     humble.check(DecodeOptions())
 

@@ -439,3 +439,110 @@ def generate_of(work: object) -> Generate:
     """The generate that a job asks for."""
     assert isinstance(work, Generate)
     return work
+
+
+def talk(*speech: tuple[float, float]) -> Window:
+    """A window with speech in these places, and half a second behind it."""
+    samples = pause(speech[-1][1] + 0.5)
+    return Window(samples, (Span(0, 0, len(samples)),), speech)
+
+
+SEVERAL = replace(ENGLISH, switch_threshold=0.7)
+TWO_STRETCHES = talk((0.5, 4.0), (4.4, 8.0))
+
+
+def test_a_check_of_the_language_changes_nothing_else() -> None:
+    """The window is read in the language that was told; the reading says what was detected."""
+    job = ReadingJob(window(), replace(ENGLISH, checks_language=True), ABLE, VOCABULARY)
+    detect = job.encoded(Encode(window(), 5.0), ENCODED)
+    assert isinstance(detect, DetectLanguage)
+    work = job.detected(detect, Language("de", 0.99))
+    assert isinstance(work, Generate)
+    assert (work.language, work.encoded) == (Language("en", 1.0), ENCODED)
+    answer = job.generated(work, GOOD)
+    assert isinstance(answer, Reading)
+    assert (answer.language.code, answer.detected) == ("en", Language("de", 0.99))
+    assert answer.segments[0].language is None
+
+
+def test_a_short_window_is_read_in_its_language_if_that_is_sure() -> None:
+    """Else in the one that was expected."""
+    for probability, code in [(0.8, "de"), (0.6, "en")]:
+        job = ReadingJob(window(), SEVERAL, ABLE, VOCABULARY)
+        detect = job.encoded(Encode(window(), 5.0), ENCODED)
+        assert isinstance(detect, DetectLanguage)
+        work = job.detected(detect, Language("de", probability))
+        assert isinstance(work, Generate)
+        assert work.language.code == code
+        answer = job.generated(work, GOOD)
+        assert isinstance(answer, Reading)
+        assert [each.language for each in answer.segments] == [code]
+        assert answer.detected == Language("de", probability)
+
+
+def test_a_language_that_needs_the_full_context_gets_it() -> None:
+    """Although a shorter one was safe in the language that was expected."""
+    able = replace(ABLE, short_context_languages=frozenset({"en"}))
+    job = ReadingJob(window(), SEVERAL, able, VOCABULARY)
+    detect = job.encoded(Encode(window(), 5.0), ENCODED)
+    assert isinstance(detect, DetectLanguage)
+    again = job.detected(detect, Language("de", 0.9))
+    assert isinstance(again, Encode)
+    assert again.context_s == 30.0
+    work = job.encoded(again, FULL)
+    assert isinstance(work, Generate)
+    assert work.language == Language("de", 0.9)
+
+
+def surveyed(*found: Language) -> tuple[ReadingJob, Encode]:
+    """A job of two stretches in which these languages were detected, and what it encodes next."""
+    job = ReadingJob(TWO_STRETCHES, SEVERAL, ABLE, VOCABULARY)
+    work: object = job.first()
+    for language in found:
+        assert isinstance(work, Encode)
+        assert work.window.duration < 5.0
+        detect = job.encoded(work, ENCODED)
+        assert isinstance(detect, DetectLanguage)
+        work = job.detected(detect, language)
+    assert isinstance(work, Encode)
+    return job, work
+
+
+def test_a_window_in_two_languages_is_read_in_two_parts() -> None:
+    """The second one in its place; the window is named by its first language."""
+    job, first = surveyed(Language("en", 0.9), Language("de", 0.95))
+    generate = job.encoded(first, ENCODED)
+    assert isinstance(generate, Generate)
+    assert generate.language.code == "en"
+    second = job.generated(generate, hypothesis(MARK, 1, MARK + 200))
+    assert isinstance(second, Encode)
+    assert len(second.window.samples) + len(first.window.samples) == len(TWO_STRETCHES.samples)
+    generate = job.encoded(second, ENCODED)
+    assert isinstance(generate, Generate)
+    assert generate.language.code == "de"
+    answer = job.generated(generate, hypothesis(MARK, 2, MARK + 190))
+    assert isinstance(answer, Reading)
+    assert [(each.text, each.language) for each in answer.segments] == [
+        (" w1", "en"),
+        (" w2", "de"),
+    ]
+    assert answer.segments[1].start == 4.2
+    assert (answer.language.code, answer.last_language.code) == ("en", "de")
+    assert answer.detected == Language("de", 0.95)
+
+
+def test_a_window_in_one_language_is_read_whole() -> None:
+    """Just as without the wish for several."""
+    job, work = surveyed(Language("de", 0.9), Language("es", 0.5))
+    assert work.window.samples.tolist() == TWO_STRETCHES.samples.tolist()
+    generate = job.encoded(work, ENCODED)
+    assert isinstance(generate, Generate)
+    assert generate.language.code == "de"
+
+
+def test_an_update_is_not_parted() -> None:
+    """It must be there at once; the final reading tells better."""
+    job = ReadingJob(TWO_STRETCHES, replace(SEVERAL, is_guess=True), ABLE, VOCABULARY)
+    work = job.first()
+    assert isinstance(work, Encode)
+    assert work.window is TWO_STRETCHES

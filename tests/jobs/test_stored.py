@@ -33,9 +33,15 @@ segments = st.builds(
     compression_ratio=numbers,
     no_speech_prob=numbers,
     words=st.none() | st.lists(words).map(tuple),
+    language=st.none() | st.sampled_from(["en", "yue"]),
 )
+languages = st.builds(Language, st.text(), numbers)
 readings = st.builds(
-    Reading, st.lists(segments).map(tuple), st.builds(Language, st.text(), numbers), st.booleans()
+    Reading,
+    st.lists(segments).map(tuple),
+    languages,
+    st.booleans(),
+    detected=st.none() | languages,
 )
 
 
@@ -63,6 +69,7 @@ def test_a_request_comes_back_with_all_its_options() -> None:
             words=True,
             temperatures=(0.4, 1.0),
             candidates=("de",),
+            switch_threshold=0.7,
         ),
         VadOptions(threshold=0.7, pre_roll_s=0.1),
         granularities=frozenset(Granularity),

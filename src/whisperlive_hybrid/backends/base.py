@@ -84,6 +84,16 @@ class Capabilities:
         allowed = self.short_context_languages
         if allowed is not None and language not in allowed:
             return self.full_context_s
+        return self._shortest_for(duration)
+
+    def detection_context_for(self, duration: float) -> float:
+        """The encoder length in which the language of `duration` seconds of speech is detected.
+
+        A shortened context costs text in some languages, but not the knowledge of which it is.
+        """
+        return self._shortest_for(duration)
+
+    def _shortest_for(self, duration: float) -> float:
         wanted = duration + self.context_tail_s
         return next((length for length in self.contexts_s if length >= wanted), self.full_context_s)
 
@@ -93,6 +103,13 @@ class Capabilities:
             self._check_language(code, "languages")
         if options.language is not None:
             self._check_language(options.language, "language")
+        if options.switch_threshold is not None and len(self.languages) == 1:
+            raise Unsupported(
+                f"Model {self.model!r} knows one language, {min(self.languages)!r}; "
+                "leave multilingual out, or name a multilingual model.",
+                param="multilingual",
+                code="unsupported_value",
+            )
         if options.task not in self.tasks:
             raise Unsupported(f"Model {self.model!r} cannot {options.task.value}.", param="task")
         if options.words and not self.word_times:

@@ -5,7 +5,7 @@ such audio. So a test can say which words must come out, once each and in order,
 was lost. Levels 990 and above misbehave on purpose, see `Trouble`.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import groupby
@@ -110,6 +110,8 @@ class FakeBackend:
     longest_window_s: float = 30.0
     languages: frozenset[str] = frozenset({"en", "de"})
     language: Language = field(default_factory=lambda: Language("en", 0.9))
+    foreign: Mapping[int, Language] = field(default_factory=dict)
+    """The languages of words of these levels; all others are in `language`."""
     calls: list[tuple[type, int]] = field(default_factory=list)
     vocabulary: FakeVocabulary = field(default_factory=FakeVocabulary)
     is_closed: bool = False
@@ -157,15 +159,16 @@ class FakeBackend:
         return [FakeEncoded(_plateaus(work.window), work.context_s) for work in batch]
 
     def detect_language(self, batch: Sequence[DetectLanguage]) -> list[Language | Exception]:
-        """Always `language`; where that is no candidate, the first one, on what is left to it."""
+        """That of the first word; where that is no candidate, the first one, on what is left."""
         self._note(batch)
-        rest = 1 - self.language.probability
-        return [
-            self.language
-            if not work.candidates or self.language.code in work.candidates
-            else Language(work.candidates[0], rest)
-            for work in batch
-        ]
+        return [self._language_of(work) for work in batch]
+
+    def _language_of(self, work: DetectLanguage) -> Language:
+        levels = [level for level, _, _ in _words(work)]
+        language = self.foreign.get(levels[0], self.language) if levels else self.language
+        if not work.candidates or language.code in work.candidates:
+            return language
+        return Language(work.candidates[0], 1 - language.probability)
 
     def generate(self, batch: Sequence[Generate]) -> list[Hypothesis | Exception]:
         """One time mark before the first word and one after the last."""
@@ -231,7 +234,7 @@ def _plateaus(window: Window) -> tuple[tuple[int, float, float], ...]:
     return tuple(words)
 
 
-def _words(work: Generate | Align) -> tuple[tuple[int, float, float], ...]:
+def _words(work: DetectLanguage | Generate | Align) -> tuple[tuple[int, float, float], ...]:
     return work.encoded.words if isinstance(work.encoded, FakeEncoded) else ()
 
 

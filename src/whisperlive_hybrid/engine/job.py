@@ -13,8 +13,12 @@ without text is tried hotter once, and then reported as unread.
 A hypothesis may also pass over sentences in the middle, most often where the voice or the level
 changes. A segment that tells too little for the speech in it is read again, each stretch between
 its pauses as a window of its own, and the text that tells more is kept.
+
+Where a recording may have several languages, the language is detected in each stretch of the window
+first; then the parts that are in one language are read, each as a window of its own.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -38,7 +42,8 @@ from whisperlive_hybrid.text.decoding import (
     segments,
 )
 from whisperlive_hybrid.text.guards import is_sparse
-from whisperlive_hybrid.text.language import told_language
+from whisperlive_hybrid.text.language import is_switch, told_language
+from whisperlive_hybrid.text.stretches import LanguageSurvey, Part, Stretch
 from whisperlive_hybrid.text.words import text_tokens, with_probabilities, with_words
 from whisperlive_hybrid.types import (
     DecodeOptions,
@@ -95,6 +100,19 @@ class ReadingJob:
         self._capabilities = capabilities
         self._vocabulary = vocabulary
         self._language = told_language(options.language, capabilities.languages)
+        self._detected: Language | None = None
+        self._is_to_detect = (
+            self._language is None
+            or options.checks_language
+            or options.switch_threshold is not None
+        )
+        self._survey: LanguageSurvey | None = None  # where the window may have several languages
+        self._stretch: Stretch = (0.0, 0.0)  # whose language is asked for
+        if options.switch_threshold is not None and not options.is_guess:
+            survey = LanguageSurvey(window, options.switch_threshold)
+            self._survey = survey if len(survey.stretches) > 1 else None
+        self._parts: deque[Part] = deque()  # that are to be read after this one
+        self._first_language: Language | None = None
         self._is_doubted = False
         self._done: list[Segment] = []  # of the parts that are read, on the window clock
         self._unread: list[tuple[float, float]] = []
@@ -125,18 +143,49 @@ class ReadingJob:
 
     def first(self) -> Work:
         """The work to begin with."""
-        return Encode(self._part, self._context_s)
+        return self._surveyed(self._survey) if self._survey else Encode(self._part, self._context_s)
 
     def encoded(self, _work: Encode, encoded: Encoded) -> Work | Reading:
         """The encoder output is there."""
-        if self._language is None:
+        if self._language is None or self._is_to_detect:
             return DetectLanguage(encoded, self._options.candidates)
         return self._generate(encoded, self._language)
 
     def detected(self, work: DetectLanguage, language: Language) -> Work | Reading:
-        """The language is known."""
-        self._language = language
-        return self._generate(work.encoded, language)
+        """The language of a stretch, or of the whole window, is known."""
+        if self._survey:
+            self._survey.hear(self._stretch, language)
+            return self._surveyed(self._survey)
+        self._is_to_detect, self._detected = False, language
+        threshold = self._options.switch_threshold
+        if self._language is None or (
+            threshold is not None and is_switch(language, self._window, threshold)
+        ):
+            self._language = language
+        # The context was one of the language that was expected; this one may need more of it.
+        needed = self._capabilities.context_for(self._part.duration, self._language.code)
+        if work.encoded.context_s < needed:
+            self._context_s = needed
+            return Encode(self._part, needed)
+        return self._generate(work.encoded, self._language)
+
+    def _surveyed(self, survey: LanguageSurvey) -> Work:
+        """Ask for the language of the next stretch; when all are known, begin to read."""
+        if stretch := survey.next():
+            self._stretch = stretch
+            window = self._window.part(*stretch)
+            return Encode(window, self._capabilities.detection_context_for(window.duration))
+        self._survey, self._is_to_detect = None, False
+        self._parts.extend(survey.parts(self._language))
+        self._detected = survey.likeliest
+        return self._next_part()
+
+    def _next_part(self) -> Work:
+        """Begin to read the next stretches that are in one language."""
+        part = self._parts.popleft()
+        self._language = part.language
+        self._begin_part(self._window.part(part.start, part.end), part.start)
+        return Encode(self._part, self._context_s)
 
     def generated(self, work: Generate, hypothesis: Hypothesis) -> Work | Reading:
         """A hypothesis is there: believe it, try hotter, or leave the window silent."""
@@ -206,6 +255,9 @@ class ReadingJob:
     def _end_part(self, language: Language, read_to: float) -> Work | Reading:
         """Keep the segments of this part; read on behind `read_to`, a time of the part."""
         offset = self._part_start
+        self._first_language = self._first_language or language
+        if self._options.switch_threshold is not None:
+            self._segments = tuple(replace(each, language=language.code) for each in self._segments)
         found = [_moved(segment, offset) for segment in self._segments]
         if self._sparse_one:
             is_believed = len(self._candidates) == 1
@@ -223,6 +275,8 @@ class ReadingJob:
                 self._begin_part(self._part.rest_from(begin), offset + begin)
                 return Encode(self._part, self._context_s)
             self._unread += ((s + offset, e + offset) for s, e in self._part.speech_after(read_to))
+        if self._parts:
+            return self._next_part()
         if not self._options.is_guess:
             self._sparse = self._told_too_little()
         return self._read_again(language, [])
@@ -248,11 +302,14 @@ class ReadingJob:
             if sparse.parts:
                 self._sparse_one = sparse
                 start, end = sparse.parts.pop(0)
+                if sparse.segment.language:  # another part may have been read since, in another one
+                    self._language = Language(sparse.segment.language, 1.0)
                 self._begin_part(self._window.part(start, end), start)
                 return Encode(self._part, self._context_s)
         better = {id(sparse.segment): sparse.better() for sparse in self._sparse}
         told = [each for one in self._done for each in better.get(id(one), [one])]
-        return Reading(tuple(told), language, self._is_doubted, tuple(self._unread))
+        first = self._first_language or language
+        return Reading(tuple(told), first, self._is_doubted, tuple(self._unread), self._detected)
 
 
 def _between_pauses(

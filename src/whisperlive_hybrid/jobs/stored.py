@@ -35,6 +35,7 @@ def reading_to_text(reading: Reading) -> str:
             "language": asdict(reading.language),
             "was_doubted": reading.was_doubted,
             "unread": reading.unread,
+            "detected": reading.detected and asdict(reading.detected),
         }
     )
 
@@ -42,12 +43,14 @@ def reading_to_text(reading: Reading) -> str:
 def reading_of_text(text: str) -> Reading:
     """The inverse of `reading_to_text`."""
     written = json.loads(text)
+    detected = written.get("detected")  # readings that an earlier version has stored have none
     return Reading(
         _segments_of(written["segments"]),
         Language(**written["language"]),
         was_doubted=written["was_doubted"],
         # Readings that an earlier version has stored tell nothing of it.
         unread=tuple((start, end) for start, end in written.get("unread", ())),
+        detected=Language(**detected) if detected else None,
     )
 
 
