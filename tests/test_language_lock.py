@@ -1,14 +1,17 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import anyio
 import numpy as np
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from whisperlive_hybrid.backends.fake import FakeBackend
 from whisperlive_hybrid.language_lock import SILENT_LANGUAGE, LanguageLock
 from whisperlive_hybrid.text.language import told_language
-from whisperlive_hybrid.types import Language, Reading, Segment, Span, Window
+from whisperlive_hybrid.types import DecodeOptions, Language, Reading, Segment, Span, Window
 
 pytestmark = pytest.mark.anyio
 
@@ -16,8 +19,8 @@ UNSURE = 0.4
 
 
 def window(number: int) -> Window:
-    """Return the window that begins at this second."""
-    return Window(np.zeros(16_000, np.float32), (Span(0, number * 16_000, 16_000),))
+    """Return the window of two seconds that begins at this one."""
+    return Window(np.zeros(32_000, np.float32), (Span(0, number * 16_000, 32_000),))
 
 
 def reading(code: str, probability: float, text: str = " hi") -> Reading:
@@ -119,6 +122,82 @@ async def test_settled_from_elsewhere() -> None:
     await waiting.admit(window(0), reading("en", UNSURE))
     waiting.settle(Language("de", 0.95))
     assert waiting.language is None
+
+
+def detected(code: str, probability: float, *, read_in: str | None = None) -> Reading:
+    """Return a reading whose language was detected, and which was read in it or in another one."""
+    made = reading(read_in or code, probability)
+    return replace(made, detected=Language(code, probability))
+
+
+async def test_in_several_languages_each_sure_window_keeps_its_own() -> None:
+    """The next one is expected in the same; what the recording began with is remembered."""
+    decode = Decoder()
+    lock = LanguageLock(decode, None, 0.7)
+    await lock.admit(window(0), detected("en", 0.9))
+    [(_, shown)] = await lock.admit(window(1), detected("de", 0.9))
+    assert shown.language.code == "de"
+    assert (lock.language, lock.expected) == (Language("en", 0.9), Language("de", 0.9))
+    assert decode.asked == []
+
+
+async def test_an_unsure_window_is_in_the_language_of_the_one_before() -> None:
+    """It is read again if it was read in another one."""
+    decode = Decoder()
+    lock = LanguageLock(decode, Language("en", 1.0), 0.7)
+    await lock.admit(window(0), detected("de", 0.9))
+    assert starts(await lock.admit(window(1), detected("fr", 0.4, read_in="en"))) == [1]
+    assert starts(await lock.admit(window(2), detected("fr", 0.4, read_in="de"))) == [2]
+    assert decode.asked == [(1.0, "de")]
+
+
+async def test_the_end_of_a_window_in_two_languages_tells_the_next_one() -> None:
+    """And its begin is the language of the recording."""
+    lock = LanguageLock(Decoder(), None, 0.7)
+    first, second = (
+        replace(reading("en", 0.9).segments[0], language=each) for each in ("en", "de")
+    )
+    mixed = Reading((first, second), Language("en", 0.9), detected=Language("de", 0.95))
+    await lock.admit(window(0), mixed)
+    assert lock.language == Language("en", 0.9)
+    assert lock.expected is not None
+    assert lock.expected.code == "de"
+
+
+@pytest.mark.parametrize("read_in", ["en", "de"])
+async def test_another_language_in_a_recording_in_one_is_logged_once(read_in: str) -> None:
+    """With both languages and the time, also where the text was thrown away."""
+    lock = LanguageLock(Decoder(), Language("en", 1.0), is_watched=True)
+    long = Window(np.zeros(80_000, np.float32), (Span(0, 320_000, 80_000),))
+    with structlog.testing.capture_logs() as logs:
+        await lock.admit(window(0), detected("de", 0.9, read_in="en"))  # two seconds tell nothing
+        for _ in range(2):
+            await lock.admit(long, detected("de", 0.95, read_in=read_in))
+    assert logs == [
+        {
+            "event": "the language seems to change, but all is read in one unless multilingual "
+            "is set",
+            "log_level": "warning",
+            "language": "en",
+            "detected": "de",
+            "probability": 0.95,
+            "start": 20.0,
+            "end": 25.0,
+        }
+    ]
+
+
+async def test_nothing_is_checked_where_it_would_tell_nothing() -> None:
+    """With several languages each window is judged anyway; a model of one language cannot."""
+    long = Window(np.zeros(80_000, np.float32), (Span(0, 0, 80_000),))
+    several, one = FakeBackend(), FakeBackend(languages=frozenset({"en"}))
+    watched = LanguageLock.of(Decoder(), DecodeOptions(language="en"), several.capabilities)
+    assert watched.wants_check(long)
+    undecided = LanguageLock.of(Decoder(), DecodeOptions(), several.capabilities)
+    assert not undecided.wants_check(long)
+    mixed = DecodeOptions(language="en", switch_threshold=0.7)
+    assert not LanguageLock.of(Decoder(), mixed, several.capabilities).wants_check(long)
+    assert not LanguageLock.of(Decoder(), DecodeOptions(), one.capabilities).wants_check(long)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import anyio
 import anyio.to_thread
 import numpy as np
 import pytest
+import structlog
 from held_backend import PATIENCE_S, HeldBackend
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -554,6 +555,32 @@ class TestLanguage:
             await session.finish()
         assert scene.languages == ["en"]
         assert scene.said == [1, 2]
+
+    async def test_each_utterance_is_in_its_language(self) -> None:
+        """Where several are possible; an unsure one is in that of the one before."""
+        foreign = {level: Language("de", 0.9) for level in range(500, 600)}
+        faint = {600: Language("fr", 0.4)}
+        backend = FakeBackend(foreign=foreign | faint)
+        live = LiveOptions(DecodeOptions(switch_threshold=0.7), BRISK)
+        async with stage(backend, live) as (scene, session):
+            await session.hear(utterances([1, 2, 3, 4], [*range(501, 509)]))
+            await session.hear(utterances([*range(600, 608)], [*range(5, 13)]))
+            await session.finish()
+        assert scene.languages == ["en"]
+        assert [(words_of([each])[0], each.language) for each in scene.completed] == [
+            *((1, "en"), (501, "de"), (600, "de"), (5, "en")),
+        ]
+
+    async def test_a_second_language_leaves_a_warning(self) -> None:
+        """Where one language holds for the whole stream."""
+        foreign = {level: Language("de", 0.9) for level in range(500, 600)}
+        with structlog.testing.capture_logs() as logs:
+            async with stage(FakeBackend(foreign=foreign), ANY_LANGUAGE) as (scene, session):
+                await session.hear(utterances([1, 2, 3, 4]))
+                await scene.until(lambda: bool(scene.completed))
+                await session.hear(utterances([*range(501, 513)]))
+                await session.finish()
+        assert [each["detected"] for each in logs if each["log_level"] == "warning"] == ["de"]
 
     async def test_unknown_language_is_refused(self) -> None:
         """A language that the model does not know is refused before anything is heard."""

@@ -6,6 +6,7 @@ import anyio
 import anyio.to_thread
 import numpy as np
 import pytest
+import structlog
 from held_backend import PATIENCE_S, HeldBackend
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -158,11 +159,11 @@ async def test_an_unknown_language_is_reported_for_silence() -> None:
 
 
 async def test_a_sure_language_is_asked_once() -> None:
-    """The first window decides; all others are read in its language."""
+    """The first window decides; all others are read in its language, and one is checked for it."""
     backend = FakeBackend(language=Language("de", 0.9))
     transcript = await transcribed([recording(STORY)], FileRequest(), backend)
     assert transcript.language == Language("de", 0.9)
-    assert sum(kind is DetectLanguage for kind, _ in backend.calls) == 1
+    assert sum(kind is DetectLanguage for kind, _ in backend.calls) == 2
     assert joined_text(transcript.segments) == " ".join(f"w{n}" for n in range(1, 52))
 
 
@@ -213,6 +214,53 @@ async def test_a_short_unsure_recording_is_decided_at_its_end() -> None:
     transcript = await transcribed([recording([(1.0, [1]), (1.0, [2])])], FileRequest(), backend)
     assert transcript.language == Language("de", 0.3)
     assert joined_text(transcript.segments) == "w1 w2"
+
+
+GERMAN = {level: Language("de", 0.9) for level in range(500, 800)}
+FAINT = {level: Language("fr", 0.4) for level in range(800, 900)}
+TWO_LANGUAGES = [
+    *((0.5, [*range(1, 13)]), (0.3, [*range(501, 513)])),  # 4.3 s each, in one window
+    *((3.0, [13, 14]), (3.0, [*range(513, 521)])),
+    *((3.0, [*range(801, 809)]), (3.0, [*range(15, 23)])),
+]
+
+
+@pytest.mark.parametrize("told", [None, "en", "de"])
+@pytest.mark.parametrize("workers", [1, 3])
+async def test_each_stretch_is_read_in_its_language(told: str | None, workers: int) -> None:
+    """Also within a window; what is too short or unsure is in the language before it."""
+    backend = FakeBackend(foreign=GERMAN | FAINT, workers=workers)
+    request = FileRequest(DecodeOptions(language=told, words=True, switch_threshold=0.7))
+    transcript = await transcribed([recording(TWO_LANGUAGES)], request, backend)
+    said = [(segment.text.split()[0], segment.language) for segment in transcript.segments]
+    assert said == [
+        *(("w1", "en"), ("w501", "de"), ("w13", "de")),
+        *(("w513", "de"), ("w801", "de"), ("w15", "en")),
+    ]
+    assert transcript.language.code == (told or "en")
+    assert_tells(transcript, TWO_LANGUAGES)
+
+
+async def test_one_language_costs_no_word_where_several_are_possible() -> None:
+    """The transcript is the one without that wish."""
+    story, backend = recording(STORY), FakeBackend()
+    usual = await transcribed([story], FileRequest(), backend)
+    wish = FileRequest(DecodeOptions(switch_threshold=0.7))
+    several = await transcribed([story], wish, backend)
+    assert [each.text for each in several.segments] == [each.text for each in usual.segments]
+    assert {each.language for each in usual.segments} == {None}
+    assert {each.language for each in several.segments} == {"en"}
+
+
+async def test_a_second_language_leaves_a_warning() -> None:
+    """Once in a recording, however long it goes on."""
+    backend = FakeBackend(foreign=GERMAN)
+    story = [(1.0, [*range(1, 13)]), *((3.0, [*range(500 + n, 512 + n)]) for n in range(20))]
+    with structlog.testing.capture_logs() as logs:
+        await transcribed([recording(story)], FileRequest(), backend)
+    [warning] = [each for each in logs if each["log_level"] == "warning"]
+    assert (warning["language"], warning["detected"]) == ("en", "de")
+    assert 5 < warning["start"] < 9
 
 
 @pytest.mark.parametrize("request_", [ENGLISH, FileRequest()])

@@ -4,8 +4,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final
 
-from whisperlive_hybrid.text.language import LanguageVote
-from whisperlive_hybrid.types import Language, Reading, Window
+import structlog
+
+from whisperlive_hybrid.backends.base import Capabilities
+from whisperlive_hybrid.text.language import LanguageVote, LanguageWatch, is_switch, told_language
+from whisperlive_hybrid.types import DecodeOptions, Language, Reading, Window
 
 SILENT_LANGUAGE: Final = Language("en", 0.0)
 """What is reported where nobody speaks."""
@@ -15,25 +18,49 @@ Decode = Callable[[Window, Language | None], Awaitable[Reading]]
 
 Read = tuple[Window, Reading]
 
+log = structlog.get_logger(__name__)
+
 
 class LanguageLock:
     """The language of one recording: told, or decided by a vote of its first windows.
 
-    Files and live streams share it, so that both decide alike.
+    Files and live streams share it, so that both decide alike. With a `switch_threshold` the
+    recording may have several, of which this is the first; `expected` then follows the speech.
     """
 
-    def __init__(self, decode: Decode, told: Language | None) -> None:
+    def __init__(
+        self,
+        decode: Decode,
+        told: Language | None,
+        switch_threshold: float | None = None,
+        *,
+        is_watched: bool = False,
+    ) -> None:
+        """`is_watched` has some windows checked for another language, to be logged."""
         self.language = told
+        """The language of the recording, or its first one; None until it is decided."""
+        self.expected = told
+        """The language that the next window is probably in."""
         self._decode = decode
+        self._switch_threshold = switch_threshold
         self._vote = LanguageVote()
+        self._watch = LanguageWatch()
+        self._is_watched = is_watched and switch_threshold is None
         self._held: list[Read] = []
+
+    @staticmethod
+    def of(decode: Decode, options: DecodeOptions, able: Capabilities) -> "LanguageLock":
+        """Begin a recording that is read with these options."""
+        told = told_language(options.language, able.languages)
+        can_detect = len(able.languages) > 1
+        return LanguageLock(decode, told, options.switch_threshold, is_watched=can_detect)
 
     async def admit(self, window: Window, reading: Reading) -> list[Read]:
         """Take the next window in order; return what may be shown now, in order."""
         if reading.segments:
             self._held.append((window, reading))
             if self.language is None:
-                self.language = self._vote.hear(reading.language)
+                self._decide(self._vote.hear(reading.language))
         else:  # silence is in no language and never read again: its samples are not held
             self._held.append((replace(window, samples=window.samples[:0].copy()), reading))
         return await self._release() if self.language else []
@@ -41,12 +68,20 @@ class LanguageLock:
     def settle(self, language: Language) -> None:
         """Take a language from elsewhere, unless it is decided or windows wait for the vote."""
         if self.language is None and not self._held:
-            self.language = language
+            self._decide(language)
+
+    def wants_check(self, window: Window) -> bool:
+        """Return whether a window, which is read in `language`, shall be checked for it."""
+        return self._is_watched and self.language is not None and self._watch.wants(window)
 
     async def decide(self) -> list[Read]:
         """End of the recording: decide with what was heard, and return all that was held."""
-        self.language = self.language or self._vote.decide() or SILENT_LANGUAGE
+        if self.language is None:
+            self._decide(self._vote.decide() or SILENT_LANGUAGE)
         return await self._release()
+
+    def _decide(self, language: Language | None) -> None:
+        self.language = self.expected = language
 
     async def _release(self) -> list[Read]:
         held, self._held = self._held, []
@@ -54,7 +89,33 @@ class LanguageLock:
 
     async def _in_language(self, window: Window, reading: Reading) -> Reading:
         """Read a window again that was read in what proved to be the wrong language."""
-        language = self.language
-        if not reading.segments or language is None or reading.language.code == language.code:
+        language = self.expected
+        if not reading.segments or language is None:
             return reading
-        return await self._decode(window, language)
+        if self._is_sure(window, reading):
+            self.expected = reading.last_language
+            return reading
+        if self._is_watched and reading.detected is not None:
+            self._report(window, language, reading.detected)
+        if reading.language.code != language.code:
+            return await self._decode(window, language)
+        return reading
+
+    def _is_sure(self, window: Window, reading: Reading) -> bool:
+        """Return whether a window has surely decided its own language."""
+        threshold, detected = self._switch_threshold, reading.detected
+        if threshold is None or detected is None:
+            return False
+        return is_switch(detected, window, threshold)
+
+    def _report(self, window: Window, language: Language, detected: Language) -> None:
+        """Log the first window that is in another language than the recording is read in."""
+        if self._watch.is_news(language, window, detected):
+            log.warning(
+                "the language seems to change, but all is read in one unless multilingual is set",
+                language=language.code,
+                detected=detected.code,
+                probability=round(detected.probability, 3),
+                start=round(window.start, 2),
+                end=round(window.end, 2),
+            )

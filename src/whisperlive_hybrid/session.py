@@ -33,7 +33,6 @@ from whisperlive_hybrid.language_lock import (
 )
 from whisperlive_hybrid.speech.regions import LIVE_VAD, VadOptions
 from whisperlive_hybrid.speech.windows import LONGEST_UTTERANCE_S, WindowCutter
-from whisperlive_hybrid.text.language import told_language
 from whisperlive_hybrid.text.pieces import PieceOptions, are_old, ready_words, sentence_end
 from whisperlive_hybrid.transcribe import VoiceDetector
 from whisperlive_hybrid.types import (
@@ -108,11 +107,18 @@ class _Reader:
         self._options = options
 
     async def final(
-        self, window: Window, language: Language | None, prefix: Prefix | None = None
+        self,
+        window: Window,
+        language: Language | None,
+        prefix: Prefix | None = None,
+        *,
+        checks_language: bool = False,
     ) -> Reading | None:
         """Read an utterance; try once more after a failure of the model; None if it fails again."""
         code = language.code if language else None
-        options = replace(self._options, language=code, prefix=prefix)
+        options = replace(
+            self._options, language=code, prefix=prefix, checks_language=checks_language
+        )
         with suppress(BackendFailed):
             return await self._decoder.decode(window, options, Urgency.FINAL)
         with suppress(BackendFailed):
@@ -161,13 +167,13 @@ class LiveSession:
         self._delays = Delays(live.vad, observer)
         self._voice = detector.open()
         self._cutter = WindowCutter(live.vad, min(able.longest_window_s, LONGEST_UTTERANCE_S))
-        told = told_language(live.options.language, able.languages)
-        self._lock = LanguageLock(self._read_again, told)
+        self._lock = LanguageLock.of(self._read_again, live.options, able)
         is_told = live.options.language is not None
         self._captions = Captions(
             publish, self._lock, language_is_told=is_told, with_words=live.options.words
         )
-        self._pieces = live.pieces if able.prefixes and able.word_times else None
+        can_piece = able.prefixes and able.word_times and live.options.switch_threshold is None
+        self._pieces = live.pieces if can_piece else None  # a piece binds the rest to its language
         self._prefix: Prefix | None = None  # what is completed of the utterance at `_prefix_start`
         self._prefix_start = -1
         self._finals: deque[_Final] = deque()  # of utterances that have ended
@@ -280,7 +286,10 @@ class LiveSession:
 
     async def _fill(self, final: _Final) -> None:
         with final.scope, self._observer.reading(Urgency.FINAL):
-            reading = await self._reader.final(final.window, self._lock.language, final.prefix)
+            checks = self._lock.wants_check(final.window)
+            reading = await self._reader.final(
+                final.window, self._lock.expected, final.prefix, checks_language=checks
+            )
             final.is_gap = reading is None
             for start, end in reading.unread if reading else ():
                 offset = final.window.start  # the windows of a stream are one stretch of it
@@ -309,7 +318,7 @@ class LiveSession:
         may_complete = pieces is not None and unread_s >= pieces.soonest_s
         with anyio.CancelScope() as self._update, self._observer.reading(Urgency.UPDATE):
             reading = await self._reader.update(
-                window, self._lock.language, prefix, words=may_complete
+                window, self._lock.expected, prefix, words=may_complete
             )
         if reading is None or self._update.cancel_called:  # a final has begun: it tells more
             return

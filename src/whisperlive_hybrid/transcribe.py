@@ -29,7 +29,6 @@ from whisperlive_hybrid.speech.windows import (
     on_recording_clock,
     recording_time,
 )
-from whisperlive_hybrid.text.language import told_language
 from whisperlive_hybrid.types import (
     SAMPLE_RATE,
     DecodeOptions,
@@ -247,23 +246,28 @@ class _Run:
         self._ahead = _windows_ahead(decoder.capabilities)
 
     async def read(self, emit: OnAdvance) -> Language:
-        """Read all windows, emit their segments in order, and say which language it was."""
-        language = await self._find_language(emit)
+        """Read all windows, emit their segments in order, and say which language it was.
+
+        Of several languages, the first one.
+        """
+        lock = LanguageLock.of(self._decode, self._request.options, self._decoder.capabilities)
+        language = await self._find_language(lock, emit)
         pending: deque[_Pending] = deque()
         while True:
             while len(pending) < self._ahead and (window := await self._next_window()):
-                pending.append(_Pending(window))
+                pending.append(_Pending(window, checks_language=lock.wants_check(window)))
+                # The first language, and not that of the window before: how many windows are read
+                # side by side must not decide on any text. Where it matters, `admit` reads again.
                 self._tasks.start_soon(self._settle, pending[-1], language)
             if not pending:
                 return language
             first = pending.popleft()
             await first.settled.wait()
-            await emit(_advance(first.window, first.reading, language))
+            for window, reading in await lock.admit(first.window, first.reading):
+                await emit(_advance(window, reading, language))
 
-    async def _find_language(self, emit: OnAdvance) -> Language:
+    async def _find_language(self, lock: LanguageLock, emit: OnAdvance) -> Language:
         """Read windows one by one until the language is sure, then emit them in that language."""
-        options, able = self._request.options, self._decoder.capabilities
-        lock = LanguageLock(self._decode, told_language(options.language, able.languages))
         shown: list[Read] = []
         while lock.language is None and (window := await self._next_window()):
             shown = await lock.admit(window, await self._decode(window, None))
@@ -274,14 +278,18 @@ class _Run:
         return language
 
     async def _settle(self, pending: "_Pending", language: Language) -> None:
-        pending.reading = await self._decode(pending.window, language)
+        pending.reading = await self._decode(
+            pending.window, language, checks_language=pending.checks_language
+        )
         pending.settled.set()
 
-    async def _decode(self, window: Window, language: Language | None) -> Reading:
+    async def _decode(
+        self, window: Window, language: Language | None, *, checks_language: bool = False
+    ) -> Reading:
         code = language.code if language else None
         if known := await self._memory.recall(window, code):
             return known
-        options = replace(self._request.options, language=code)
+        options = replace(self._request.options, language=code, checks_language=checks_language)
         continues, self._has_begun = self._has_begun, True
         reading = await self._decoder.decode(
             window, options, self._request.urgency, continues=continues
@@ -304,8 +312,9 @@ def _windows_ahead(able: Capabilities) -> int:
 class _Pending:
     """A window in the engine, and its reading once that is settled."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: Window, *, checks_language: bool) -> None:
         self.window = window
+        self.checks_language = checks_language
         self.settled = anyio.Event()
         self.reading = Reading((), SILENT_LANGUAGE)
 
