@@ -170,6 +170,10 @@ def test_standard_input_is_a_recording() -> None:
         ),
         (["CLIP", "--words"], "--words needs --format json"),
         (["CLIP", "--language", "klingon"], "Unknown language 'klingon'"),
+        (
+            ["CLIP", "--language-detection-threshold", "0.5"],
+            "--language-detection-threshold needs --multilingual",
+        ),
         (["CLIP", "--overwrite"], "--overwrite needs --output-dir"),
         (["CLIP", "--keep-jobs"], "--keep-jobs needs --jobs-url"),
         (["CLIP", "--api-key", "k"], "--api-key needs --jobs-url"),

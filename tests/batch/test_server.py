@@ -36,6 +36,7 @@ def talks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         [],
         ["--words", "--language", "en", "--prompt", "Peter", "--hotwords", "soup"],
+        ["--multilingual", "--language-detection-threshold", "0.6"],
         ["--task", "translate", "--max-words-per-line", "2"],
         ["--max-line-width", "20", "--max-line-count", "1", "--highlight-words"],
     ],

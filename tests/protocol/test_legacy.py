@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from whisperlive_hybrid.errors import BadRequest, NotFound
@@ -16,6 +18,19 @@ def test_fields_become_options() -> None:
     assert wish.options == DecodeOptions(language="de", task=Task.TRANSLATE)
     assert wish.audio_track is None
     assert legacy.transcribe([("audio_track", "1")], MODELS).audio_track == 1
+
+
+def test_several_languages_are_an_option_and_are_told() -> None:
+    """By segment; the options in effect are named as they are asked for."""
+    fields = [("multilingual", "true"), ("language_detection_threshold", "0.6")]
+    wish = legacy.transcribe(fields, MODELS)
+    assert wish.options == DecodeOptions(switch_threshold=0.6)
+    segment = Segment(0.0, 2.5, " Hallo.", (), 0.0, -0.1, 1.0, 0.1, language="de")
+    recording = legacy.Recording([segment], Language("en", 0.95), 10.5, 9.25, "audio.wav")
+    made: Any = legacy.answer(recording, wish.options, "base")
+    assert made["segments"][0]["language"] == "de"
+    options = made["info"]["transcription_options"]
+    assert (options["multilingual"], options["language_detection_threshold"]) == (True, 0.6)
 
 
 def test_nonsense_is_refused() -> None:

@@ -21,6 +21,7 @@ from whisperlive_hybrid.protocol.whisperlive import (
     receive,
 )
 from whisperlive_hybrid.speech.regions import LIVE_VAD, live_vad
+from whisperlive_hybrid.text.language import SWITCH_THRESHOLD
 from whisperlive_hybrid.types import Language, Segment, Task, Word
 
 UID = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -69,6 +70,13 @@ PYTHON_0_0_11 = {
     "uid": UID,
     "model_size": "small",
 }
+FIREFOX_0_0_11 = {
+    "uid": UID,
+    "multilingual": True,
+    "language": None,
+    "task": "transcribe",
+    "model": "small",
+}
 CHROME = {"uid": UID, "language": None, "task": "", "model": "", "use_vad": True}
 FIREFOX = {"uid": UID, "language": "de", "task": "translate", "model": "small", "use_vad": False}
 IOS = {
@@ -116,7 +124,14 @@ class TestHandshake:
             (PYTHON_0_10, Handshake(UID, model="small")),
             (PYTHON_0_8, Handshake(UID, model="small")),
             (PYTHON_0_6, Handshake(UID, language="en", model="small")),
-            (PYTHON_0_0_11, Handshake(UID, language="en", model="small")),
+            (
+                PYTHON_0_0_11,
+                Handshake(UID, language="en", model="small", asks_for_multilingual_model=True),
+            ),
+            (
+                FIREFOX_0_0_11,
+                Handshake(UID, model="small", asks_for_multilingual_model=True),
+            ),
             (CHROME, Handshake(UID)),
             (
                 FIREFOX,
@@ -133,8 +148,8 @@ class TestHandshake:
             ({}, Handshake(None)),
         ],
         ids=[
-            *("python 0.10.0", "python 0.8", "python 0.6", "python 0.0.11", "chrome", "firefox"),
-            *("ios", "uid alone", "nothing"),
+            *("python 0.10.0", "python 0.8", "python 0.6", "python 0.0.11", "firefox of 2023"),
+            *("chrome", "firefox", "ios", "uid alone", "nothing"),
         ],
     )
     @pytest.mark.parametrize("as_bytes", [False, True], ids=["text", "binary"])
@@ -186,6 +201,14 @@ class TestHandshake:
             ({"language": "EN"}, "language", "en"),
             ({"language": "Auto"}, "language", None),
             ({"language": "pt-BR"}, "language", "pt"),
+            ({"multilingual": True, "use_vad": True}, "switch_threshold", SWITCH_THRESHOLD),
+            (
+                {"multilingual": True, "language_detection_threshold": 0.4},
+                "switch_threshold",
+                0.4,
+            ),
+            ({"multilingual": True}, "switch_threshold", None),
+            ({"multilingual": False, "use_vad": True}, "switch_threshold", None),
             ({"task": "translate"}, "task", Task.TRANSLATE),
             ({"model": "large-v3"}, "model", "large-v3"),
             ({"model_size": "tiny"}, "model", "tiny"),
@@ -219,7 +242,7 @@ class TestHandshake:
     @pytest.mark.parametrize(
         "keys",
         [
-            *({"max_clients": 4}, {"max_connection_time": 600}, {"multilingual": True}),
+            *({"max_clients": 4}, {"max_connection_time": 600}, {"multilingual": False}),
             *({"clip_audio": True}, {"same_output_threshold": 7}, {"target_language": "fr"}),
             *({"max_speakers": 2}, {"hf_token": "x"}, {"diarization_threshold": 0.5}),
             {"what comes": {"next": [1, 2]}},
@@ -236,6 +259,12 @@ class TestHandshake:
             ({"language": "klingon"}, "klingon"),
             ({"language": 7}, "language"),
             ({"language": ["en"]}, "language"),
+            ({"multilingual": "yes"}, "multilingual"),
+            ({"language_detection_threshold": 0.5}, "needs multilingual"),
+            (
+                {"multilingual": True, "language_detection_threshold": 7},
+                "language_detection_threshold",
+            ),
             ({"task": "sing"}, "transcribe, translate"),
             ({"task": True}, "task"),
             ({"use_vad": "no"}, "use_vad"),

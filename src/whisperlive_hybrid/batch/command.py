@@ -29,6 +29,7 @@ from whisperlive_hybrid.terminal import (
     known_language,
 )
 from whisperlive_hybrid.text.cues import CueStyle
+from whisperlive_hybrid.text.language import SWITCH_THRESHOLD
 from whisperlive_hybrid.types import DEFAULT_BEAM_SIZE, DecodeOptions, Task
 
 API_KEY = "WHISPERLIVE_API_KEY"
@@ -59,6 +60,19 @@ def transcribe(
     ] = False,
     language: Annotated[
         str | None, typer.Option(help="A code such as en; auto, the default, detects it.")
+    ] = None,
+    multilingual: Annotated[
+        bool,
+        typer.Option("--multilingual", help="Detect the language anew along the recording."),
+    ] = False,
+    language_detection_threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help=f"From which probability it changes; {SWITCH_THRESHOLD:g}. Needs --multilingual.",
+            show_default=False,
+        ),
     ] = None,
     task: Annotated[Task, typer.Option(help="translate is into English.")] = Task.TRANSCRIBE,
     words: Annotated[bool, typer.Option("--words", help="Measure word times (json).")] = False,
@@ -124,6 +138,7 @@ def transcribe(
     try:
         options = DecodeOptions(
             language=known_language(language),
+            switch_threshold=_threshold(language_detection_threshold, is_multilingual=multilingual),
             task=task,
             words=words,
             prompt=prompt if prompt.strip() else "",
@@ -156,6 +171,14 @@ def _formats(names: str) -> tuple[OutputFormat, ...]:
     except ValueError as error:
         known = ", ".join(each.value for each in OutputFormat)
         raise BadRequest(f"Unknown format in {names!r}; use one of: {known}.") from error
+
+
+def _threshold(threshold: float | None, *, is_multilingual: bool) -> float | None:
+    if is_multilingual:
+        return SWITCH_THRESHOLD if threshold is None else threshold
+    if threshold is not None:
+        raise BadRequest("--language-detection-threshold needs --multilingual.")
+    return None
 
 
 def _refuse(why: str, options: Mapping[str, object]) -> None:

@@ -20,6 +20,7 @@ from whisperlive_hybrid.errors import (
     WhisperLiveError,
 )
 from whisperlive_hybrid.protocol.form import AUDIO_TRACK
+from whisperlive_hybrid.protocol.multilingual import SWITCH, THRESHOLD
 
 UPLOADS_AT_ONCE: Final = 2
 """One is sent while the next is stored; more would only share the same line."""
@@ -193,6 +194,8 @@ def job_fields(wish: Wish, model: str | None) -> Fields:
     given = [
         ("model", model),
         ("language", options.language),
+        (SWITCH, None if options.switch_threshold is None else "true"),
+        (THRESHOLD, None if options.switch_threshold is None else str(options.switch_threshold)),
         ("prompt", options.prompt),
         ("hotwords", options.hotwords),
         ("task", options.task.value),

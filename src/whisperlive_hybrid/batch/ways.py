@@ -119,5 +119,10 @@ def made_by(way: Way, wish: Wish) -> Mapping[str, object]:
         "beam_size": options.beam_size,
         # Left out where none is chosen, so that what earlier versions wrote still counts as done.
         **({} if wish.audio_track is None else {"audio_track": wish.audio_track}),
+        **(
+            {}
+            if options.switch_threshold is None
+            else {"language_detection_threshold": options.switch_threshold}
+        ),
         **cue_params(wish.cue_style),  # absent where none is given, as in older manifests
     }

@@ -8,11 +8,17 @@ from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.protocol.faults import message_of
 from whisperlive_hybrid.protocol.form import AUDIO_TRACK, LAST_AUDIO_TRACK, FieldNames, Form
 from whisperlive_hybrid.protocol.model_names import ModelNames
+from whisperlive_hybrid.protocol.multilingual import (
+    MULTILINGUAL_FIELDS,
+    SWITCH,
+    THRESHOLD,
+    switch_threshold,
+)
 from whisperlive_hybrid.types import DecodeOptions, Language, Segment, Task
 
 Json = dict[str, object]
 
-_OPTIONS: Final = ("language", "task", "model", AUDIO_TRACK)
+_OPTIONS: Final = ("language", "task", "model", AUDIO_TRACK, *MULTILINGUAL_FIELDS)
 
 TRANSCRIBE_FIELDS: Final = FieldNames(_OPTIONS)
 
@@ -64,14 +70,18 @@ def transcribe_url(
 def _wish(form: Form, models: ModelNames) -> LegacyRequest:
     model = models.resolve(form.one("model"))
     task = form.choice("task", [each.value for each in Task], Task.TRANSCRIBE.value)
-    options = DecodeOptions(language=form.language(), task=Task(task))
+    options = DecodeOptions(
+        language=form.language(), task=Task(task), switch_threshold=switch_threshold(form)
+    )
     return LegacyRequest(model, options, form.whole(AUDIO_TRACK, 0, LAST_AUDIO_TRACK))
 
 
 def answer(recording: Recording, used: DecodeOptions, model: str) -> Json:
     """The documented body; `used` are the options in effect, and `model` is the one that ran."""
     options = asdict(used) | {"task": used.task.value}
-    del options["is_guess"]  # of live updates only
+    del options["is_guess"], options["checks_language"]  # of single windows only
+    threshold = options.pop("switch_threshold")
+    options |= {SWITCH: threshold is not None, THRESHOLD: threshold}
     return {
         "success": True,
         "segments": [_segment(segment) for segment in recording.segments],
@@ -98,4 +108,5 @@ def _segment(segment: Segment) -> Json:
         "end": round(segment.end, 3),
         "text": segment.text.strip(),
         "no_speech_prob": segment.no_speech_prob,
+        **({} if segment.language is None else {"language": segment.language}),
     }

@@ -26,8 +26,10 @@ from whisperlive_hybrid.audio.pcm import PcmFormat
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.languages import is_detection, language_code
 from whisperlive_hybrid.protocol.json_text import BadJson, has_half_characters, read_json
+from whisperlive_hybrid.protocol.multilingual import SWITCH, THRESHOLD
 from whisperlive_hybrid.protocol.vad_parameters import vad_options
 from whisperlive_hybrid.speech.regions import LIVE_VAD, VadOptions
+from whisperlive_hybrid.text.language import SWITCH_THRESHOLD
 from whisperlive_hybrid.types import Language, Segment, Task, Word
 
 END_OF_AUDIO: Final = b"END_OF_AUDIO"
@@ -55,6 +57,8 @@ class Handshake:
     uid: object
     """Opaque: any string, or an integer or null, echoed verbatim in every message."""
     language: str | None = None
+    switch_threshold: float | None = None
+    """As in `DecodeOptions`: for streams in several languages."""
     task: Task = Task.TRANSCRIBE
     model: str = ""
     """As clients spell it; empty where they name none."""
@@ -69,6 +73,8 @@ class Handshake:
     initial_prompt: str = ""
     not_yet: tuple[str, ...] = ()
     """Features that were asked for and do not exist yet."""
+    asks_for_multilingual_model: bool = False
+    """Whether its `multilingual` is that of 2023: a model that knows more than English."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +226,8 @@ class SegmentWriter:
             "text": _text_of(segment),
             "completed": is_completed,  # R7
         }
+        if segment.language is not None:
+            entry["language"] = segment.language
         if segment.words is not None:
             entry["words"] = [_word(word) for word in segment.words]
         return entry
@@ -264,6 +272,7 @@ def _handshake(uid: object, message: Mapping[str, Any], vad: VadOptions) -> Hand
     return Handshake(
         uid=uid,
         language=_language(message),
+        switch_threshold=_switch_threshold(message),
         task=_task(message),
         model=_text(message, "model") or _text(message, "model_size"),
         vad=_vad(message, vad),
@@ -274,7 +283,27 @@ def _handshake(uid: object, message: Mapping[str, Any], vad: VadOptions) -> Hand
         hotwords=_text(message, "hotwords"),
         initial_prompt=_text(message, "initial_prompt"),
         not_yet=tuple(key for key in _NOT_YET if message.get(key)),
+        asks_for_multilingual_model=_flag(message, SWITCH, default=False)
+        and not _means_languages(message),
     )
+
+
+def _means_languages(message: Mapping[str, Any]) -> bool:
+    """Return whether `multilingual` can mean that the language may change.
+
+    From 0.0.4 to 0.0.11 clients wrote it in every handshake, for a model that is not English-only.
+    None of them knew the keys that are looked for here; no later client of the project sends
+    `multilingual`.
+    """
+    return "use_vad" in message or THRESHOLD in message
+
+
+def _switch_threshold(message: Mapping[str, Any]) -> float | None:
+    wished = _flag(message, SWITCH, default=False)
+    threshold = _number(message, THRESHOLD, SWITCH_THRESHOLD, 0, 1)
+    if message.get(THRESHOLD) is not None and not wished:
+        raise BadRequest(f"{THRESHOLD} needs {SWITCH}: true.")
+    return threshold if wished and _means_languages(message) else None
 
 
 def _language(message: Mapping[str, Any]) -> str | None:

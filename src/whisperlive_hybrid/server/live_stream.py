@@ -84,12 +84,15 @@ class LiveStream:
         log.info(
             "client admitted",
             language=handshake.language,
+            is_multilingual=handshake.switch_threshold is not None,
             task=handshake.task.value,
             asked_model=handshake.model,
             model=self._decoder.capabilities.model,
         )
         if handshake.not_yet:
             log.warning("not supported yet and left out", keys=handshake.not_yet)
+        if handshake.asks_for_multilingual_model:
+            log.info("multilingual is ignored, since only clients of 2023 send it without use_vad")
         with self._report as report:
             try:
                 await self._converse()
@@ -182,6 +185,7 @@ def _live_options(handshake: wire.Handshake, patience_s: float) -> LiveOptions:
     return LiveOptions(
         DecodeOptions(
             language=handshake.language,
+            switch_threshold=handshake.switch_threshold,
             task=handshake.task,
             prompt=handshake.initial_prompt,
             hotwords=handshake.hotwords,

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -64,6 +65,21 @@ def test_languages_are_told_to_those_who_asked_among_which() -> None:
 def test_usage_counts_begun_seconds(duration: float, seconds: int) -> None:
     """Rounded to milliseconds first, so that one sample too many is not a second."""
     assert body(AudioRequest(), duration)["usage"] == {"type": "duration", "seconds": seconds}
+
+
+def test_several_languages_are_told_in_order_and_by_segment() -> None:
+    """Each once; a segment without one is in that of the recording."""
+    said = [replace(SEGMENT, language=each) for each in ("en", "es", "en", None)]
+    made = answer(AudioRequest(tells_languages=True), said, "de", 4.0)
+    assert isinstance(made, dict)
+    assert made["languages"] == [{"code": "en"}, {"code": "es"}, {"code": "de"}]
+    made = answer(verbose(Granularity.SEGMENT), said, "en", 4.0)
+    assert isinstance(made, dict)
+    assert made["language"] == "english"
+    segments = made["segments"]
+    assert isinstance(segments, list)
+    assert [each.get("language") for each in segments] == ["en", "es", "en", None]
+    assert "language" not in segments[3]
 
 
 def test_verbose_json_to_the_letter() -> None:

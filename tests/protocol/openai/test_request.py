@@ -15,6 +15,7 @@ from whisperlive_hybrid.protocol.openai.request import (
 )
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.text.cues import CueStyle
+from whisperlive_hybrid.text.language import SWITCH_THRESHOLD
 from whisperlive_hybrid.types import TEMPERATURES, DecodeOptions, Task
 
 MODELS = ModelNames("tiny", ("small",))
@@ -282,6 +283,51 @@ def test_a_language_outside_the_candidates_is_refused() -> None:
     with pytest.raises(BadRequest, match=r"'en' and languages\[\] de, es contradict") as e:
         ask(("language", "en"), ("languages[]", "de"), ("languages[]", "es"))
     assert (e.value.param, e.value.code) == ("languages", "invalid_value")
+
+
+@pytest.mark.parametrize(
+    ("fields", "threshold"),
+    [
+        ([("multilingual", "true")], SWITCH_THRESHOLD),
+        ([("multilingual", "True"), ("language_detection_threshold", "0.5")], 0.5),
+        ([("multilingual", "false")], None),
+    ],
+)
+def test_several_languages_may_be_asked_for(
+    fields: list[tuple[str, str]], threshold: float | None
+) -> None:
+    """Also of a translation; the answer then says which were heard."""
+    assert ask(*fields).options.switch_threshold == threshold
+    assert ask(*fields).tells_languages == (threshold is not None)
+    assert translation(fields, MODELS).options.switch_threshold == threshold
+    begun = ask(*fields, ("language", "de"))
+    assert (begun.options.language, begun.options.switch_threshold) == ("de", threshold)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "message"),
+    [
+        ([("multilingual", "yes")], "multilingual", "'yes'"),
+        (
+            [("language_detection_threshold", "0.5")],
+            "language_detection_threshold",
+            "needs multilingual=true",
+        ),
+        (
+            [("multilingual", "true"), ("language_detection_threshold", "50")],
+            "language_detection_threshold",
+            "from 0 to 1",
+        ),
+        ([("multilingual", "true"), ("languages[]", "de")], "multilingual", "'de' alone"),
+    ],
+)
+def test_several_languages_that_make_no_sense(
+    fields: list[tuple[str, str]], param: str, message: str
+) -> None:
+    """A threshold of nothing, and several languages of one."""
+    with pytest.raises(BadRequest, match=message) as e:
+        ask(*fields)
+    assert (e.value.param, e.value.code) == (param, "invalid_value")
 
 
 def test_a_translation_asks_for_english() -> None:

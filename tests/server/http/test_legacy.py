@@ -162,7 +162,8 @@ async def test_it_is_described(door: httpx.AsyncClient) -> None:
     described = (await door.get("/openapi.json")).json()["paths"][PATH]["post"]
     schema = described["requestBody"]["content"]["application/json"]["schema"]
     assert schema["required"] == ["url"]
-    assert set(schema["properties"]) == {"url", "language", "task", "model", "audio_track"}
+    options = {"language", "multilingual", "language_detection_threshold", "task", "model"}
+    assert set(schema["properties"]) == {"url", *options, "audio_track"}
 
 
 # Clients that hang up

@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import numpy as np
 import openai
 import pytest
+from speech_clips import read_clips
+from wav_files import write_wav
 
 from whisperlive_hybrid.backends.ct2 import Ct2Backend
+from whisperlive_hybrid.backends.fake import pause
 from whisperlive_hybrid.batch.formats import OutputFormat, Texts, Wish
 from whisperlive_hybrid.batch.local import transcribe_here
 from whisperlive_hybrid.batch.outcome import Outcome
@@ -100,3 +104,23 @@ def test_the_language_is_detected_among_candidates(client: openai.OpenAI) -> Non
     assert languages("en", "de") == ["de"]
     assert languages("es", "en") in (["es"], ["en"])
     assert languages("fr") == ["fr"]
+
+
+def test_a_recording_in_several_languages(client: openai.OpenAI, tmp_path: Path) -> None:
+    """Each part is in its own, and the answer says where which is spoken."""
+    by_name = {clip.file: clip for clip in read_clips(CLIPS)}
+    english, german = (by_name[name] for name in ("en-long-0.flac", "de-long-0.flac"))
+    talk = tmp_path / "talk.wav"
+    talk.write_bytes(write_wav(np.concatenate([english.samples, pause(2.5), german.samples])))
+    made = client.audio.transcriptions.create(
+        file=talk,
+        model="whisper-1",
+        response_format="verbose_json",
+        extra_body={"multilingual": True},
+    )
+    assert made.text.startswith(english.text)
+    assert made.text.endswith("Sofia möchte das Buch. Das Haus ist schön.")
+    assert made.language == "english"
+    spoken = [(each.model_extra or {})["language"] for each in made.segments or []]
+    assert spoken == sorted(spoken, reverse=True)
+    assert set(spoken) == {"en", "de"}

@@ -72,8 +72,10 @@ def logprobs(segments: Sequence[Segment]) -> list[Json]:
 
 
 def languages(segments: Sequence[Segment], language: str) -> list[Json]:
-    """Which languages were heard: one, or none where nobody spoke."""
-    return [{"code": language}] if segments else []
+    """Which languages were heard, each once, in order; none where nobody spoke."""
+    return [
+        {"code": code} for code in dict.fromkeys(each.language or language for each in segments)
+    ]
 
 
 def groq_mark(request_id: str) -> Json:
@@ -152,6 +154,8 @@ def _segment(number: int, segment: Segment) -> Json:
         "avg_logprob": segment.avg_logprob,
         "compression_ratio": segment.compression_ratio,
         "no_speech_prob": segment.no_speech_prob,
+        # Ours, and only where it was asked for: strict clients know the keys above.
+        **({} if segment.language is None else {"language": segment.language}),
     }
 
 

@@ -23,6 +23,7 @@ from whisperlive_hybrid.protocol.form import (
 )
 from whisperlive_hybrid.protocol.json_text import BadJson, read_json
 from whisperlive_hybrid.protocol.model_names import ModelNames
+from whisperlive_hybrid.protocol.multilingual import MULTILINGUAL_FIELDS, SWITCH, switch_threshold
 from whisperlive_hybrid.protocol.openai.cue_fields import (
     HIGHLIGHT_FIELD,
     LAYOUT_FIELDS,
@@ -37,6 +38,7 @@ _GRANULARITIES: Final = "timestamp_granularities"
 _COMMON: Final = (
     "model",
     "language",
+    *MULTILINGUAL_FIELDS,
     "prompt",
     "hotwords",
     "temperature",
@@ -168,14 +170,26 @@ def decoding(form: Form, models: ModelNames, task: Task) -> AudioRequest:
     model = models.resolve(form.one("model"))
     granularities = _granularities(form)
     language, candidates = _languages(form)
+    threshold = switch_threshold(form)
+    if threshold is not None and len(candidates) == 1:
+        raise BadRequest(
+            f"{SWITCH}=true needs several languages, but languages[] is {candidates[0]!r} alone.",
+            param=SWITCH,
+            code="invalid_value",
+        )
     words = Granularity.WORD in granularities
-    options = replace(_options(form, task, language), candidates=candidates, words=words)
+    options = replace(
+        _options(form, task, language),
+        candidates=candidates,
+        switch_threshold=threshold,
+        words=words,
+    )
     return AudioRequest(
         options,
         cutting(form),
         granularities=granularities,
         model=model,
-        tells_languages=bool(form.many("languages")),
+        tells_languages=bool(form.many("languages")) or threshold is not None,
         audio_track=form.whole(AUDIO_TRACK, 0, LAST_AUDIO_TRACK),
     )
 

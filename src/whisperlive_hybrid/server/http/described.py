@@ -6,6 +6,7 @@ from whisperlive_hybrid.languages import AUTO, LANGUAGES
 from whisperlive_hybrid.protocol.form import LAST_AUDIO_TRACK, FieldNames
 from whisperlive_hybrid.protocol.openai.cue_fields import LARGEST
 from whisperlive_hybrid.protocol.openai.request import Granularity, ResponseFormat
+from whisperlive_hybrid.text.language import SWITCH_THRESHOLD
 from whisperlive_hybrid.types import Task
 
 Schema = dict[str, object]
@@ -52,6 +53,12 @@ FORM_FIELDS: Final[dict[str, Schema]] = {
         "default": AUTO,
         "description": "Of the speech; auto detects it. English names do too.",
     },
+    "multilingual": _switch(
+        default=False, description="Detect the language anew along the recording."
+    ),
+    "language_detection_threshold": _number(
+        0, 1, SWITCH_THRESHOLD, "From which probability it changes; needs multilingual."
+    ),
     "url": {"type": "string", "format": "uri", "description": "Where the recording lies."},
     "prompt": _text("Text that the speech might continue; steers spelling and style."),
     "hotwords": _text("Words that are likely to occur."),

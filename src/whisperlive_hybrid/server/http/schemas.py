@@ -87,6 +87,8 @@ class SegmentBody(Exact):
     avg_logprob: float
     compression_ratio: float
     no_speech_prob: float
+    language: str | None = None
+    """The code of what is spoken, with multilingual=true."""
 
 
 class WordBody(Exact):
