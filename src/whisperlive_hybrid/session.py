@@ -69,7 +69,7 @@ class LiveOptions:
     options: DecodeOptions = field(default_factory=DecodeOptions)
     vad: VadOptions = LIVE_VAD
     pieces: PieceOptions | None = field(default_factory=PieceOptions)
-    """When words are completed before their utterance ends; None for never."""
+    """When words are completed while their speaker goes on; None for never."""
 
 
 class _Final:
@@ -172,8 +172,10 @@ class LiveSession:
         self._captions = Captions(
             publish, self._lock, language_is_told=is_told, with_words=live.options.words
         )
-        can_piece = able.prefixes and able.word_times and live.options.switch_threshold is None
-        self._pieces = live.pieces if can_piece else None  # a piece binds the rest to its language
+        self._pieces = live.pieces if able.word_times else None
+        if self._pieces and not (able.prefixes and live.options.switch_threshold is None):
+            # A piece inside an utterance would bind the rest to its language.
+            self._pieces = replace(self._pieces, patience_s=None)
         self._prefix: Prefix | None = None  # what is completed of the utterance at `_prefix_start`
         self._prefix_start = -1
         self._finals: deque[_Final] = deque()  # of utterances that have ended

@@ -111,16 +111,18 @@ def test_long_speech_is_not_cut_where_its_text_is_known() -> None:
     assert region.end == 17 * FRAME
 
 
-def test_a_region_seems_to_have_ended_half_a_second_before_it_does() -> None:
+@pytest.mark.parametrize(
+    ("endpoint_s", "silent_frames", "seems_over"),
+    [(1.0, 15, False), (1.0, 16, True), (0.4, 6, False), (0.4, 7, True)],
+)
+def test_a_region_seems_to_have_ended_half_a_second_before_it_does(
+    endpoint_s: float, silent_frames: int, *, seems_over: bool
+) -> None:
     """Shorter pauses are mostly followed by more speech; a short endpoint needs its post-roll."""
-    patient = RegionFinder(replace(LIVE_VAD, eager_silence_s=1.0), 20 * SAMPLE_RATE)
-    patient.push([HI] * 20 + [LO] * 15)
-    assert patient.settled is None  # 0.48 s of 1.0 s
-    patient.push([LO])
-    assert patient.settled is not None
-    brisk = RegionFinder(replace(LIVE_VAD, min_silence_s=0.4), 20 * SAMPLE_RATE)
-    brisk.push([HI] * 20 + [LO] * 7)
-    assert brisk.settled is not None  # 0.22 s, of which 0.2 s are kept
+    options = replace(LIVE_VAD, min_silence_s=endpoint_s, eager_silence_s=endpoint_s)
+    finder = RegionFinder(options, 20 * SAMPLE_RATE)
+    finder.push([HI] * 20 + [LO] * silent_frames)
+    assert (finder.settled is not None) == seems_over
 
 
 def test_a_region_ends_in_the_pause_at_a_sentence() -> None:
