@@ -1,5 +1,7 @@
 from dataclasses import replace
 
+import pytest
+
 from whisperlive_hybrid.backends.base import Align, DetectLanguage, Encode, Generate
 from whisperlive_hybrid.backends.fake import FakeBackend, FakeEncoded, FakeVocabulary, pause
 from whisperlive_hybrid.engine.job import ReadingJob
@@ -423,6 +425,19 @@ def test_what_a_prefix_tells_is_not_unread() -> None:
     reading = job.generated(work, Hypothesis((MARK + 200,), -0.1, 0.0, 0.0, prefix=(8, 9)))
     assert isinstance(reading, Reading)
     assert (reading.segments, reading.unread) == ((), ())
+
+
+def test_a_model_that_takes_a_prefix_for_the_whole_text_reads_the_rest_by_itself() -> None:
+    """Nothing is left unread because the text that is known seemed complete."""
+    job, work = spoken_job(replace(ENGLISH, prefix=Prefix(" w8 w9", 1.0)))
+    rest = job.generated(work, Hypothesis((MARK + 50,), -0.1, 0.0, 0.0, prefix=(8, 9)))
+    assert isinstance(rest, Encode)
+    assert rest.window.duration == pytest.approx(5.0 - 1.2)
+    work = generate_of(job.encoded(rest, ENCODED))
+    assert work.options.prefix is None
+    reading = job.generated(work, hypothesis(MARK, 1, 2, MARK + 140))
+    assert isinstance(reading, Reading)
+    assert [(round(s.start, 2), s.text) for s in reading.segments] == [(1.2, " w1 w2")]
 
 
 def test_the_rest_behind_a_prefix_is_read_on_without_it() -> None:

@@ -235,9 +235,12 @@ class ReadingJob:
         self._segments = segments(candidate, self._vocabulary, duration, self._told_to)
         self._prefix = hypothesis.prefix
         self._read_to = read_to(hypothesis.tokens, self._vocabulary, duration, self._told_to)
-        if not self._segments and self._is_unread(self._told_to) and not self._was_empty:
-            self._was_empty = True
-            return self._generate(work.encoded, work.language, work)
+        if not self._segments and self._is_unread(self._told_to):
+            if self._told_to and not self._options.is_guess:
+                return self._read_on(self._told_to)  # it took the prefix for the whole text
+            if not self._was_empty:
+                self._was_empty = True
+                return self._generate(work.encoded, work.language, work)
         tokens = tuple(
             token
             for segment in self._segments
@@ -251,6 +254,17 @@ class ReadingJob:
     def _is_unread(self, time: float) -> bool:
         """Whether the detector found more speech behind a time of the part than marks may miss."""
         return sum(end - start for start, end in self._part.speech_after(time)) >= UNREAD_S
+
+    def _next_start(self, time: float) -> float:
+        """Where to read on behind a time of the part: a little before there is speech again."""
+        [(next_speech, _), *_] = self._part.speech_after(time)
+        return max(time, next_speech - LEAD_IN_S)
+
+    def _read_on(self, time: float) -> Encode:
+        """Read what is behind a time of the part as a window of its own."""
+        begin = self._next_start(time)
+        self._begin_part(self._part.rest_from(begin), self._part_start + begin)
+        return Encode(self._part, self._context_s)
 
     def _end_part(self, language: Language, read_to: float) -> Work | Reading:
         """Keep the segments of this part; read on behind `read_to`, a time of the part."""
@@ -269,11 +283,8 @@ class ReadingJob:
                 silent = self._part.speech_after(told_to)
                 self._unread += ((s + offset, e + offset) for s, e in silent)
         elif self._is_unread(read_to) and not self._options.is_guess:
-            [(next_speech, _), *_] = self._part.speech_after(read_to)
-            begin = max(read_to, next_speech - LEAD_IN_S)
-            if begin >= SHORTEST_STEP_S:
-                self._begin_part(self._part.rest_from(begin), offset + begin)
-                return Encode(self._part, self._context_s)
+            if self._next_start(read_to) >= SHORTEST_STEP_S:
+                return self._read_on(read_to)
             self._unread += ((s + offset, e + offset) for s, e in self._part.speech_after(read_to))
         if self._parts:
             return self._next_part()
