@@ -154,10 +154,10 @@ class Settings(BaseSettings):
     """Seconds of silence that end a live utterance, at most 5, unless its client says
     `vad_parameters`. Voice agents want 0.3 to 0.5: [answers come sooner, more words are
     wrong](live.md#pieces-and-endpoints)."""
-    live_patience_s: float = Field(default=0, ge=0, le=60)
+    live_patience_s: float = Field(default=8, ge=0, le=60)
     """Seconds for which a word of a live utterance waits for the end of its sentence; then it is
-    [completed](live.md#pieces-and-endpoints) if it has proved stable. 0: for as long as it takes,
-    at most 20. With 3, nearly all words are completed within 4 s, and a few more are wrong."""
+    [completed](live.md#pieces-and-endpoints) if it has proved stable. With 3, nearly all words are
+    completed within 4 s, and a few more are wrong. 0: it waits to the end of the utterance."""
     max_connection_s: Amount = Field(default=3600, gt=0)
     """Longest live connection in seconds; then its text is completed and it gets DISCONNECT."""
     ping_s: Amount = Field(default=20, gt=0)

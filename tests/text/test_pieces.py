@@ -50,15 +50,15 @@ def test_what_stands_before_a_name_is_no_end(name: str) -> None:
 
 
 def test_words_grow_old() -> None:
-    """What counts is how long ago the first of them was said; by default they may be any age."""
+    """What counts is how long ago the first of them was said, unless they may be any age."""
     said = words("and so it went on")
     assert not are_old(said, 3.4, OPTIONS)
     assert are_old(said, 3.5, OPTIONS)
     assert not are_old([], 9.0, OPTIONS)
-    assert not are_old(said, 60.0, PieceOptions())
+    assert not are_old(said, 60.0, PieceOptions(patience_s=None))
 
 
 def test_nothing_is_completed_before_it_can_be() -> None:
     """So soon words must be measured, and no sooner."""
-    assert PieceOptions(guard_s=1.0, shortest_s=3.0).soonest_s == 3.0
-    assert PieceOptions(guard_s=1.0, shortest_s=5.0, patience_s=2.0).soonest_s == 2.0
+    assert PieceOptions(shortest_s=3.0, patience_s=None).soonest_s == 3.0
+    assert PieceOptions(shortest_s=5.0, patience_s=2.0).soonest_s == 2.0

@@ -35,7 +35,7 @@ class PieceOptions:
     """Speech that must have been heard behind a word."""
     shortest_s: float = 5.0
     """Utterances that end with a sentence last so long; shorter ones go on with the next."""
-    patience_s: float | None = None
+    patience_s: float | None = 8.0
     """So old may a word become that waits for the end of its sentence; None for any age."""
 
     @property
