@@ -25,7 +25,9 @@ SEGMENT = Segment(
     no_speech_prob=0.01,
     words=(Word(" Grüß", 0.5, 1.0, 0.9), Word(" dich.", 1.0, 2.25, 0.8)),
 )
-TRANSCRIPT = Transcript((SEGMENT,), Language("de", 1.0), duration=3.0, speech=2.0)
+TRANSCRIPT = Transcript(
+    (SEGMENT,), Language("de", 1.0), duration=3.0, speech=2.0, unread=((2.25, 2.9),)
+)
 
 
 def test_every_format_has_its_own_shape() -> None:
@@ -41,6 +43,7 @@ def test_every_format_has_its_own_shape() -> None:
     body = json.loads(written)
     assert body["language"] == "german"
     assert [word["word"] for word in body["words"]] == ["Grüß", "dich"]
+    assert body["unread"] == [{"start": 2.25, "end": 2.9}]
     assert pretty(body) == written  # as a client of the server writes the same answer
     without = texts_of(TRANSCRIPT, Wish(DecodeOptions(), (OutputFormat.JSON,)))
     assert "words" not in json.loads(without.by_format[OutputFormat.JSON])

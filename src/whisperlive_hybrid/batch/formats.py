@@ -89,7 +89,8 @@ def written(transcript: Transcript, wanted: OutputFormat, wish: Wish) -> str:
         granularities=frozenset(wish.granularities),
         cue_style=wish.cue_style,
     )
-    body = answer(request, transcript.segments, transcript.language.code, transcript.duration)
+    language, duration = transcript.language.code, transcript.duration
+    body = answer(request, transcript.segments, language, duration, transcript.unread)
     return body if isinstance(body, str) else pretty(body)
 
 

@@ -98,6 +98,8 @@ class Result:
     segments: tuple[Segment, ...]
     language: str
     duration: float
+    unread: tuple[tuple[float, float], ...] = ()
+    """Speech without text, as in `Transcript`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,7 +204,8 @@ class _SourceRun:
             windows_read=memory.kept,
             windows_recalled=memory.recalled,
         )
-        return Result(transcript.segments, transcript.language.code, transcript.duration)
+        language, duration = transcript.language.code, transcript.duration
+        return Result(transcript.segments, language, duration, transcript.unread)
 
     def _plan(self, able: Capabilities, claimed_s: float | None) -> FileRequest:
         self.show(replace(self._source, total=claimed_s))

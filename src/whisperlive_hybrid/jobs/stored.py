@@ -5,7 +5,7 @@ its digits (`json` uses the shortest text that reads back as the same number).
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -48,8 +48,8 @@ def reading_of_text(text: str) -> Reading:
         _segments_of(written["segments"]),
         Language(**written["language"]),
         was_doubted=written["was_doubted"],
-        # Readings that an earlier version has stored tell nothing of it.
-        unread=tuple((start, end) for start, end in written.get("unread", ())),
+        # Readings and results that an earlier version has stored tell nothing of it.
+        unread=_stretches_of(written.get("unread", ())),
         detected=Language(**detected) if detected else None,
     )
 
@@ -62,7 +62,12 @@ def result_to_text(result: Result) -> str:
 def result_of_text(text: str) -> Result:
     """The inverse of `result_to_text`."""
     written = json.loads(text)
-    return Result(_segments_of(written["segments"]), written["language"], written["duration"])
+    return Result(
+        _segments_of(written["segments"]),
+        written["language"],
+        written["duration"],
+        _stretches_of(written.get("unread", ())),
+    )
 
 
 def audio_to_text(audio: AudioRequest) -> str:
@@ -114,6 +119,10 @@ def _segments(segments: Iterable[Segment]) -> list[Written]:
 
 def _segments_of(written: Iterable[Written]) -> tuple[Segment, ...]:
     return tuple(_segment_of(each) for each in written)
+
+
+def _stretches_of(written: Iterable[Sequence[float]]) -> tuple[tuple[float, float], ...]:
+    return tuple((start, end) for start, end in written)
 
 
 def _segment_of(written: Written) -> Segment:

@@ -204,7 +204,8 @@ def result_body(
             param=HIGHLIGHT_FIELD,
         )
     request = replace(job.request.audio, response_format=wanted, cue_style=style or CueStyle())
-    return bodies.answer(request, result.segments, result.language, result.duration)
+    language, duration = result.language, result.duration
+    return bodies.answer(request, result.segments, language, duration, result.unread)
 
 
 def result_list(

@@ -85,7 +85,7 @@ def test_several_languages_are_told_in_order_and_by_segment() -> None:
 def test_verbose_json_to_the_letter() -> None:
     """Keys in OpenAI's order, the language by name, the segment's leading space kept."""
     made = body(verbose(Granularity.SEGMENT))
-    assert list(made) == ["task", "language", "duration", "text", "segments", "usage"]
+    assert list(made) == ["task", "language", "duration", "text", "segments", "unread", "usage"]
     assert (made["task"], made["language"], made["duration"]) == ("transcribe", "german", 8.47)
     assert made["segments"] == [
         {
@@ -110,13 +110,23 @@ def test_words_are_bare() -> None:
         {"word": "Don't", "start": 0.123, "end": 0.5},
         {"word": "stop", "start": 0.5, "end": 1.0},
     ]
-    assert list(made) == ["task", "language", "duration", "text", "words", "usage"]
+    assert list(made) == ["task", "language", "duration", "text", "words", "unread", "usage"]
 
 
 def test_both_granularities_give_segments_and_words() -> None:
     """In that order."""
     made = body(verbose(Granularity.WORD, Granularity.SEGMENT))
     assert list(made)[4:6] == ["segments", "words"]
+
+
+def test_speech_without_text_is_listed() -> None:
+    """In milliseconds; the list is there where there is none, and only in verbose_json."""
+    assert body(verbose(Granularity.SEGMENT))["unread"] == []
+    made = answer(verbose(), [SEGMENT], "de", 8.47, [(1.2, 3.00049), (6.0, 8.0)])
+    assert isinstance(made, dict)
+    assert made["unread"] == [{"start": 1.2, "end": 3.0}, {"start": 6.0, "end": 8.0}]
+    plain = answer(AudioRequest(), [SEGMENT], "de", 8.47, [(1.2, 3.0)])
+    assert plain == body(AudioRequest())
 
 
 def test_marks_that_are_spoken_stay_and_lone_ones_are_no_words() -> None:

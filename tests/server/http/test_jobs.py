@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import anyio
 import httpx
+import numpy as np
 import pytest
 from door_client import client
 from fastapi import FastAPI
@@ -17,9 +18,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin
 from workshop import SECRET, talk
 
-from whisperlive_hybrid.backends.fake import speak
+from whisperlive_hybrid.backends.fake import pause, speak
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.types import Samples
+from whisperlive_hybrid.types import SAMPLE_RATE, Samples
 
 pytestmark = pytest.mark.anyio
 
@@ -98,6 +99,20 @@ async def test_a_result_is_what_the_upload_would_have_got(
     result = await door.get(f"/v1/jobs/{job['id']}/result", params={"format": fmt, "file": 0})
     assert result.content == direct.content
     assert result.headers["content-type"] == direct.headers["content-type"]
+
+
+async def test_speech_without_text_is_told(door: httpx.AsyncClient, write_wav: WriteWav) -> None:
+    """By an upload and by a job: what is too quiet for the fake to read is speech all the same."""
+    murmur = np.full(2 * SAMPLE_RATE, 1e-4, np.float32)
+    audio = write_wav(np.concatenate([murmur, pause(3.0), speak([1, 2])]))
+    form = {"response_format": "verbose_json", "language": "en"}
+    direct = await door.post("/v1/audio/transcriptions", files={"file": audio}, data=form)
+    (unread,) = direct.json()["unread"]
+    assert (unread["start"], unread["end"]) == (0.0, pytest.approx(2.0, abs=0.1))
+    job = await submitted(door, audio, language="en")
+    await ended(door, job)
+    result = await door.get(f"/v1/jobs/{job['id']}/result?format=verbose_json")
+    assert result.json() == direct.json()
 
 
 async def test_a_result_is_cut_into_cues_as_asked_for(

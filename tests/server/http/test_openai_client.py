@@ -64,6 +64,7 @@ def test_verbose_json_with_words(client: openai.OpenAI, audio: bytes) -> None:
     assert [word.start for word in made.words] == pytest.approx([0.0, 0.36, 3.22], abs=0.021)
     assert made.segments is not None
     assert [segment.text for segment in made.segments] == [" w1 w2", " w3"]
+    assert made.model_extra == {"task": "transcribe", "unread": []}
 
 
 @pytest.mark.parametrize(

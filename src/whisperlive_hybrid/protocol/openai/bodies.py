@@ -29,11 +29,16 @@ _IMPOSSIBLE: Final = -9999.0
 
 
 def answer(
-    request: AudioRequest, segments: Sequence[Segment], language: str, duration: float
+    request: AudioRequest,
+    segments: Sequence[Segment],
+    language: str,
+    duration: float,
+    unread: Sequence[tuple[float, float]] = (),
 ) -> Json | str:
     """The body that was asked for: a JSON object, or text for text/plain.
 
     `language` is the code of the spoken language, `duration` the seconds of the recording.
+    `unread` are stretches of speech without text, on the recording clock.
     """
     segments = without_silences(segments)
     match request.response_format:
@@ -45,7 +50,7 @@ def answer(
                 body["languages"] = languages(segments, language)
             return body | {"usage": _usage(duration)}
         case ResponseFormat.VERBOSE_JSON:
-            return _verbose(request, segments, language, duration)
+            return _verbose(request, segments, language, duration, unread)
         case ResponseFormat.TEXT:
             return plain_text(segments)
         case ResponseFormat.SRT:
@@ -122,7 +127,11 @@ def model_card(name: str, created: int) -> Json:
 
 
 def _verbose(
-    request: AudioRequest, segments: Sequence[Segment], language: str, duration: float
+    request: AudioRequest,
+    segments: Sequence[Segment],
+    language: str,
+    duration: float,
+    unread: Sequence[tuple[float, float]],
 ) -> Json:
     task = request.options.task
     body: Json = {
@@ -136,6 +145,9 @@ def _verbose(
         body["segments"] = [_segment(i, segment) for i, segment in enumerate(segments)]
     if Granularity.WORD in request.granularities:
         body["words"] = [word for segment in segments for word in _words(segment)]
+    # OpenAI's answers have no such key. It is there where nothing is unread as well: a client can
+    # tell that from the answer of a server that does not look.
+    body["unread"] = [{"start": round(start, 3), "end": round(end, 3)} for start, end in unread]
     return body | {"usage": _usage(duration)}
 
 

@@ -115,7 +115,7 @@ class AudioRoutes:
         # In a thread: cutting the cues of a long recording takes some 100 ms an hour of speech.
         language, duration = transcript.language.code, transcript.duration
         body = await anyio.to_thread.run_sync(
-            bodies.answer, wish, transcript.segments, language, duration
+            bodies.answer, wish, transcript.segments, language, duration, transcript.unread
         )
         headers = model_headers(request, wish.model)
         if isinstance(body, str):

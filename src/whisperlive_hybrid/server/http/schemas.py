@@ -99,6 +99,13 @@ class WordBody(Exact):
     end: float
 
 
+class UnreadBody(Exact):
+    """Speech without text, in seconds of the recording."""
+
+    start: float
+    end: float
+
+
 class VerboseBody(Exact):
     """`verbose_json`."""
 
@@ -108,6 +115,8 @@ class VerboseBody(Exact):
     text: str
     segments: list[SegmentBody] | None = None
     words: list[WordBody] | None = None
+    unread: list[UnreadBody]
+    """Where the detector found speech and the model wrote nothing."""
     usage: DurationUsage
     x_groq: GroqMark | None = None
     """Where the path begins with /openai/v1."""
