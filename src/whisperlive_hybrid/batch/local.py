@@ -1,7 +1,6 @@
 """Transcribing recordings of this machine without a server."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -16,12 +15,12 @@ from whisperlive_hybrid.batch.plan import Item
 from whisperlive_hybrid.batch.sources import FileSource, UrlSource
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
-from whisperlive_hybrid.media import AudioReader, MediaLimits, open_audio
+from whisperlive_hybrid.errors import BadAudio, BadRequest, WhisperLiveError
+from whisperlive_hybrid.media import MediaLimits, open_audio
 from whisperlive_hybrid.protocol.openai.request import measure_words
 from whisperlive_hybrid.recording import Recordings
 from whisperlive_hybrid.transcribe import Advance, FileRequest, Transcriber
-from whisperlive_hybrid.types import Urgency
+from whisperlive_hybrid.types import Samples, Urgency
 
 
 async def transcribe_here(
@@ -43,12 +42,17 @@ async def transcribe_here(
             on_outcome(await reader.outcome(item))
 
 
-@contextmanager
-def opened(file: Path, limits: MediaLimits) -> Iterator[AudioReader]:
-    """The audio of a file; opened by us and not by name, as every upload. Raises `BadAudio`."""
+def read_blocks(file: Path, limits: MediaLimits) -> Iterator[Samples]:
+    """Yield the audio of a file; opened by us and not by name, as every upload.
+
+    Raises `BadAudio`, which names the file: it may be one of many.
+    """
     source = FileSource(file, below=PurePosixPath(file.name), parent="")
-    with source.open() as media, open_audio(media, limits) as audio:
-        yield audio
+    try:
+        with source.open() as media, open_audio(media, limits) as audio:
+            yield from audio.blocks()
+    except BadAudio as error:
+        raise BadAudio(f"{file}: {error.message}") from error
 
 
 class _Reader:

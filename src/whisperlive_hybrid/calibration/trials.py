@@ -1,7 +1,7 @@
 """Reads recordings again and again with one model, each time in other contexts."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,12 +9,12 @@ from whisperlive_hybrid.backends.base import Backend, Capabilities
 from whisperlive_hybrid.backends.recast import Recast
 from whisperlive_hybrid.backends.registry import first_model, load_backend
 from whisperlive_hybrid.backends.silero import SileroVad
-from whisperlive_hybrid.batch.local import opened
+from whisperlive_hybrid.batch.local import read_blocks
 from whisperlive_hybrid.calibration.verdict import Finding, Trial, findings, shortest_safe
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.decoder import Decoder
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.errors import BadAudio, BadRequest
+from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.media import MediaLimits
 from whisperlive_hybrid.media.suffixes import MEDIA_SUFFIXES
 from whisperlive_hybrid.models.files import (
@@ -26,7 +26,7 @@ from whisperlive_hybrid.models.files import (
 )
 from whisperlive_hybrid.models.store import OnProgress, ignore_progress
 from whisperlive_hybrid.transcribe import FileRequest, Transcriber, Transcript, VoiceDetector
-from whisperlive_hybrid.types import DecodeOptions, Reading, Samples, Urgency, Window, joined_text
+from whisperlive_hybrid.types import DecodeOptions, Reading, Urgency, Window, joined_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,18 +131,7 @@ async def _transcripts(
 ) -> list[Transcript]:
     """Read files one after another."""
     request = FileRequest(options, urgency=Urgency.BULK)
-    read: list[Transcript] = []
-    for file in files:
-        try:
-            read.append(await transcriber.transcript(_blocks(file, limits), request))
-        except BadAudio as error:
-            raise BadAudio(f"{file}: {error.message}") from error
-    return read
-
-
-def _blocks(file: Path, limits: MediaLimits) -> Iterator[Samples]:
-    with opened(file, limits) as audio:
-        yield from audio.blocks()
+    return [await transcriber.transcript(read_blocks(file, limits), request) for file in files]
 
 
 def _trial(

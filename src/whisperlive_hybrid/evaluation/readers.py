@@ -1,7 +1,7 @@
 """The readers that are evaluated: the way of files and the live way of this server, in process."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -10,10 +10,9 @@ import anyio
 import anyio.to_thread
 import numpy as np
 
-from whisperlive_hybrid.batch.local import opened
+from whisperlive_hybrid.batch.local import read_blocks
 from whisperlive_hybrid.captions import Gap, LanguageFound, Text
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.errors import BadAudio
 from whisperlive_hybrid.evaluation.recordings import LabelledRecording
 from whisperlive_hybrid.evaluation.scoring import Cue
 from whisperlive_hybrid.media import MediaLimits
@@ -65,7 +64,7 @@ class FileReader:
         """Read from the file's bytes on: decoding media is part of the work."""
         request = FileRequest(DecodeOptions(language=recording.language))
         began = time.process_time()
-        blocks = _blocks(recording.file, self._limits)
+        blocks = read_blocks(recording.file, self._limits)
         transcript = await self._transcriber.transcript(blocks, request)
         return _output(transcript.segments, transcript.duration, time.process_time() - began)
 
@@ -126,14 +125,6 @@ def _output(segments: Sequence[Segment], audio_s: float, cpu_s: float) -> Output
     return Output(cues, audio_s, cpu_s)
 
 
-def _blocks(file: Path, limits: MediaLimits) -> Iterator[Samples]:
-    try:
-        with opened(file, limits) as audio:
-            yield from audio.blocks()
-    except BadAudio as error:
-        raise BadAudio(f"{file.name}: {error.message}") from error
-
-
 def _samples(file: Path, limits: MediaLimits) -> Samples:
     silence: Samples = np.zeros(0, np.float32)
-    return np.concatenate([silence, *_blocks(file, limits)])
+    return np.concatenate([silence, *read_blocks(file, limits)])
