@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 from speech_clips import Clip, whole
+from structlog.testing import capture_logs
 from trt_double.installed import tensorrt_llm_installed
 
 from whisperlive_hybrid.backends.base import Align, Backend, DetectLanguage, Encode, Generate
 from whisperlive_hybrid.backends.ov import OpenVinoBackend
 from whisperlive_hybrid.backends.trt import TensorRtBackend
 from whisperlive_hybrid.errors import ModelUnavailable, Unsupported
-from whisperlive_hybrid.models.files import model_in
+from whisperlive_hybrid.models.files import CARD_FILE, CONTEXTS_S, model_in
 from whisperlive_hybrid.models.formats import TENSORRT
-from whisperlive_hybrid.types import DecodeOptions, Hypothesis, Language, Task
+from whisperlive_hybrid.types import CONTEXT_S, DecodeOptions, Hypothesis, Language, Task
 
 GREEDY = DecodeOptions(beam_size=1)
 
@@ -141,6 +142,19 @@ def test_engines_that_were_built_small_say_so(copied: Path) -> None:
     assert able.generate_batch == 4
     with pytest.raises(Unsupported, match="takes no prompt"):
         able.check(DecodeOptions(prompt="Anna"))
+
+
+def test_a_card_with_a_silent_tail_keeps_the_full_context(copied: Path) -> None:
+    """Its contexts were measured with the tail, which engines cannot have; the log says so."""
+    card = {"shortest_context_s": 5.0, "short_context_languages": ["de"]}
+    for silent_tail, contexts_s in ((False, CONTEXTS_S), (True, (CONTEXT_S,))):
+        (copied / CARD_FILE).write_text(json.dumps(card | {"silent_tail": silent_tail}))
+        with capture_logs() as logs:
+            able = loaded(copied).capabilities
+        assert able.contexts_s == contexts_s
+        assert able.short_context_languages == frozenset({"de"})
+        warnings = [line for line in logs if "no silent tail" in line["event"]]
+        assert [line["model"] for line in warnings] == ["mine"] * silent_tail
 
 
 def test_an_answer_never_exceeds_what_the_engine_has_room_for(

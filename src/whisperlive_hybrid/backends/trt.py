@@ -15,6 +15,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 
 from whisperlive_hybrid.backends.base import (
     Align,
@@ -27,13 +28,14 @@ from whisperlive_hybrid.backends.base import (
 )
 from whisperlive_hybrid.backends.batching import batch_key
 from whisperlive_hybrid.backends.mel import MelFeatures
+from whisperlive_hybrid.backends.silent_tail import short_context_languages
 from whisperlive_hybrid.backends.tokens import WhisperVocabulary
 from whisperlive_hybrid.backends.trt_files import EngineSettings
 from whisperlive_hybrid.backends.trt_row import Wish
 from whisperlive_hybrid.backends.trt_runner import TrtRunner
 from whisperlive_hybrid.errors import BackendFailed, ModelUnavailable, Unsupported
 from whisperlive_hybrid.models.files import ModelFiles
-from whisperlive_hybrid.types import Hypothesis, Language, Task, TokenTime
+from whisperlive_hybrid.types import CONTEXT_S, Hypothesis, Language, Task, TokenTime
 
 LARGEST_BATCH: Final = 16
 """Windows per call, if the engine takes as many; as CTranslate2 is given on a GPU."""
@@ -43,6 +45,8 @@ WORKERS: Final = 2
 
 N_TIME_MARKS: Final = 1501
 """From 0.00 to 30.00 s: the last tokens of every Whisper."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -217,7 +221,24 @@ def _describe(
         encode_batch=1,  # features alone, on the CPU
         generate_batch=min(LARGEST_BATCH, settings.max_batch),
         longest_window_s=min(files.card.longest_window_s, settings.longest_window_s),
-        contexts_s=files.card.contexts_s,
+        contexts_s=_contexts_s(files),
         context_tail_s=files.card.context_tail_s,
+        short_context_languages=short_context_languages(files.card),
         note=files.card.note,
     )
+
+
+def _contexts_s(files: ModelFiles) -> tuple[float, ...]:
+    """The contexts of the card, or the full one alone where the others need a silent tail.
+
+    The runtime encodes inside of `generate` and takes no encoder output, so none can be filled up.
+    """
+    card = files.card
+    if card.silent_tail and card.contexts_s != (CONTEXT_S,):
+        log.warning(
+            "backend tensorrt has no silent tail, which the model's card asks for: every window "
+            "is read in 30 s",
+            model=files.name,
+        )
+        return (CONTEXT_S,)
+    return card.contexts_s
