@@ -141,6 +141,13 @@ def calibrate(
     language: Annotated[
         str | None, typer.Option(help="A code such as en; auto, the default, detects it.")
     ] = None,
+    no_silent_tail: Annotated[
+        bool,
+        typer.Option(
+            "--no-silent-tail",
+            help="Do not fill shortened contexts up with the encoder's output of silence.",
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Write the card after little speech too.")
@@ -160,18 +167,28 @@ def calibrate(
     configure_logging(form=settings.log_format, level="error")
     files = trials.recordings_in(audio)
     with pull_screen() as on_progress:
-        subject = trials.subject(settings, card, will_write=not dry_run, on_progress=on_progress)
+        subject = trials.subject(
+            settings,
+            card,
+            silent_tail=not no_silent_tail,
+            will_write=not dry_run,
+            on_progress=on_progress,
+        )
     options = DecodeOptions(language=known_language(language))
     done = anyio.run(trials.calibrate, subject.backend, settings, files, options, note)
     out.print(report.as_table(done))
-    note(f"Shortest context that loses nothing: {done.shortest_safe_s:g} s.")
+    tail = "with" if subject.silent_tail else "without"
+    note(
+        f"Shortest context that loses nothing: {done.shortest_safe_s:g} s ({tail} a silent tail, "
+        f"in {', '.join(done.languages) or 'no language: nobody speaks'})."
+    )
     missing = report.what_is_missing(done)
     if missing and dry_run:
         note(missing)
     elif missing and not force:
         raise BadRequest(missing)
     elif not dry_run:
-        subject.write(done.shortest_safe_s)
+        subject.write(done)
         note(f"Written to {subject.file}.")
 
 

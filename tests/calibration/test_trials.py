@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from whisperlive_hybrid.backends.base import Backend, Encode, Encoded, Generate
+from whisperlive_hybrid.backends.ct2 import Ct2Encoded
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend, FakeEncoded, pause, speak
 from whisperlive_hybrid.calibration.report import as_table, what_is_missing
 from whisperlive_hybrid.calibration.trials import (
@@ -19,10 +20,19 @@ from whisperlive_hybrid.calibration.trials import (
     reference_of,
     subject,
 )
+from whisperlive_hybrid.calibration.verdict import Finding, Trial
 from whisperlive_hybrid.config import Settings
-from whisperlive_hybrid.errors import BadAudio, BadRequest
-from whisperlive_hybrid.models.files import ModelCard, demo_model
-from whisperlive_hybrid.types import SAMPLE_RATE, DecodeOptions, Hypothesis, Samples
+from whisperlive_hybrid.errors import BadAudio, BadRequest, Unsupported
+from whisperlive_hybrid.models.files import CONTEXTS_S, ModelCard, demo_model
+from whisperlive_hybrid.types import (
+    SAMPLE_RATE,
+    DecodeOptions,
+    Hypothesis,
+    Language,
+    Samples,
+    Span,
+    Window,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -85,7 +95,7 @@ async def tried(backend: Backend, *files: Path) -> Calibration:
 
 async def test_a_model_that_loses_nothing_may_use_the_shortest(spoken: Path) -> None:
     """Every context reads the same, so the cheapest is the one."""
-    done = await tried(FakeBackend(), spoken)
+    done = await tried(FakeBackend(contexts_s=CONTEXTS_S), spoken)
     assert done.shortest_safe_s == 5.0
     assert [finding.difference for finding in done.found] == [0.0] * 6
     assert [finding.trial.windows for finding in done.found] == [10] * 6
@@ -95,14 +105,14 @@ async def test_a_model_that_loses_nothing_may_use_the_shortest(spoken: Path) -> 
 
 async def test_a_context_that_loses_words_is_too_short(spoken: Path) -> None:
     """The shortest that loses none is found, and the others tell how much they lose."""
-    done = await tried(ShortSighted(needs_s=10.0), spoken)
+    done = await tried(ShortSighted(contexts_s=CONTEXTS_S, needs_s=10.0), spoken)
     assert done.shortest_safe_s == 10.0
     assert [finding.difference for finding in done.found] == [0.1, 0.1, 0.0, 0.0, 0.0, 0.0]
 
 
 async def test_a_context_that_is_read_again_is_too_short(spoken: Path) -> None:
     """Texts are equal then, since the full context mends them, at the price of both."""
-    done = await tried(ShortSighted(needs_s=15.0, doubts=True), spoken)
+    done = await tried(ShortSighted(contexts_s=CONTEXTS_S, needs_s=15.0, doubts=True), spoken)
     assert done.shortest_safe_s == 15.0
     assert [finding.trial.doubted for finding in done.found] == [10, 10, 10, 0, 0, 0]
     assert [finding.difference for finding in done.found] == [0.0] * 6
@@ -111,15 +121,42 @@ async def test_a_context_that_is_read_again_is_too_short(spoken: Path) -> None:
 async def test_references_decide_where_there_are_any(spoken: Path) -> None:
     """A short context that writes what was said is right, whatever the full one writes."""
     spoken.with_suffix(".txt").write_text(" ".join(["w1 w2 w3 w4 w5 w6 w7 w8 w9"] * 10))
-    done = await tried(ShortSighted(needs_s=10.0), spoken)
+    done = await tried(ShortSighted(contexts_s=CONTEXTS_S, needs_s=10.0), spoken)
     assert done.shortest_safe_s == 5.0
     rates = [finding.error_rate for finding in done.found]
     assert rates == pytest.approx([0.0, 0.0, 1 / 9, 1 / 9, 1 / 9, 1 / 9])
 
 
+async def test_short_contexts_are_tried_in_the_languages_that_are_spoken(spoken: Path) -> None:
+    """As the server does with the card: until a language is known, a window gets all the context.
+
+    The fake is sure of English after its first window.
+    """
+    contexts_s: list[float] = []
+
+    class Noting(FakeBackend):
+        """Note the context of every window."""
+
+        def encode(self, batch: Sequence[Encode]) -> list[Encoded | Exception]:
+            """Encode as the fake does."""
+            contexts_s.extend(work.context_s for work in batch)
+            return FakeBackend.encode(self, batch)
+
+    backend = Noting(contexts_s=(10.0, 30.0), language=Language("en", 1.0))
+    done = await calibrate(backend, Settings(), [spoken], DecodeOptions(), _ignore, EnergyVad())
+    assert done.languages == ("en",)
+    assert contexts_s == [30.0] * 10 + [30.0] + [10.0] * 9
+
+
+async def test_a_model_without_shorter_contexts_is_refused(spoken: Path) -> None:
+    """Such as one whose graph has a fixed length: there is nothing to try."""
+    with pytest.raises(Unsupported, match="in 30 s only"):
+        await tried(FakeBackend(contexts_s=(30.0,)), spoken)
+
+
 async def test_the_weights_are_freed_once_and_at_the_end(spoken: Path) -> None:
     """All trials share them."""
-    fake = FakeBackend()
+    fake = FakeBackend(contexts_s=CONTEXTS_S)
     await tried(fake, spoken)
     assert fake.is_closed
 
@@ -129,12 +166,19 @@ async def test_what_is_no_audio_is_named(spoken: Path) -> None:
     notes = spoken.with_name("notes.wav")
     notes.write_text("this is no audio")
     with pytest.raises(BadAudio, match=r"notes\.wav: "):
-        await calibrate(FakeBackend(), Settings(), [spoken, notes], ENGLISH, _ignore, EnergyVad())
+        await calibrate(
+            FakeBackend(contexts_s=CONTEXTS_S),
+            Settings(),
+            [spoken, notes],
+            ENGLISH,
+            _ignore,
+            EnergyVad(),
+        )
 
 
 async def test_little_speech_is_not_enough(spoken: Path) -> None:
     """Half a minute says so; more says nothing."""
-    done = await tried(FakeBackend(), spoken)
+    done = await tried(FakeBackend(contexts_s=CONTEXTS_S), spoken)
     assert "45 s of speech" in (what_is_missing(done) or "")
     assert what_is_missing(replace(done, speech_s=60.0)) is None
     assert as_table(done).row_count == 6
@@ -178,13 +222,76 @@ def test_the_card_belongs_where_the_operator_says(tmp_path: Path) -> None:
     assert subject(Settings(model_card=setting), None).file == setting
     new = subject(Settings(model_card=setting), option)
     assert (new.file, new.card) == (option, demo.card)
-    new.write(7.5)
+    new.write(found_safe(7.5, "de", "en"))
     written = json.loads(option.read_text(encoding="utf-8"))
-    assert written == demo.card.model_dump(exclude_unset=True) | {"shortest_context_s": 7.5}
+    assert written == demo.card.model_dump(exclude_unset=True) | {
+        "shortest_context_s": 7.5,
+        "silent_tail": True,
+        "short_context_languages": ["de", "en"],
+    }
     option.write_text(json.dumps({"longest_window_s": 9}), encoding="utf-8")
     known = subject(Settings(), option)
     assert known.card == ModelCard(longest_window_s=9)
     assert known.backend.capabilities.longest_window_s == 9
+
+
+@pytest.mark.parametrize(
+    ("shortest_s", "languages", "changed"),
+    [
+        (7.5, ("nl",), {"short_context_languages": ["de", "en", "nl"]}),
+        (
+            10.0,
+            ("nl",),
+            {"shortest_context_s": 10.0, "short_context_languages": ["de", "en", "nl"]},
+        ),
+        (5.0, ("nl",), {"shortest_context_s": 5.0, "short_context_languages": ["nl"]}),
+        (30.0, ("nl",), {}),
+        (30.0, ("de",), {"short_context_languages": ["en"]}),
+        (30.0, ("de", "en"), {"shortest_context_s": 30.0}),
+    ],
+)
+def test_other_languages_keep_what_was_measured_for_them(
+    tmp_path: Path, shortest_s: float, languages: tuple[str, ...], changed: dict[str, object]
+) -> None:
+    """A shorter context than theirs was not tried in them; a longer one is safe."""
+    file = tmp_path / "card.json"
+    card = {"shortest_context_s": 7.5, "silent_tail": True, "short_context_languages": ["de", "en"]}
+    file.write_text(json.dumps(card), encoding="utf-8")
+    subject(Settings(), file).write(found_safe(shortest_s, *languages))
+    assert json.loads(file.read_text(encoding="utf-8")) == card | changed
+
+
+def test_contexts_without_a_tail_say_nothing_of_those_with_one(tmp_path: Path) -> None:
+    """Languages that were measured with it are measured anew, or get 30 s."""
+    file = tmp_path / "card.json"
+    card = {"shortest_context_s": 7.5, "silent_tail": True, "short_context_languages": ["de"]}
+    file.write_text(json.dumps(card), encoding="utf-8")
+    subject(Settings(), file, silent_tail=False).write(found_safe(10.0, "nl"))
+    assert json.loads(file.read_text(encoding="utf-8")) == {
+        "shortest_context_s": 10.0,
+        "silent_tail": False,
+        "short_context_languages": ["nl"],
+    }
+
+
+def test_a_model_is_tried_with_a_silent_tail_where_it_can_have_one() -> None:
+    """In every context and language, whatever its card has allowed so far."""
+    with_tail, without = subject(Settings(), None), subject(Settings(), None, silent_tail=False)
+    for tried, is_filled in ((with_tail, True), (without, False)):
+        able = tried.backend.capabilities
+        assert (able.contexts_s, able.short_context_languages) == (CONTEXTS_S, None)
+        window = Window(speak([1]), (Span(0, 0, len(speak([1]))),))
+        (encoded,) = tried.backend.encode([Encode(window, 5.0)])
+        assert isinstance(encoded, Ct2Encoded)
+        assert (encoded.output.shape[1] == 1500) is is_filled
+        assert tried.silent_tail is is_filled
+
+
+def found_safe(shortest_s: float, *languages: str) -> Calibration:
+    """A calibration in which `shortest_s` is the shortest context that loses nothing."""
+    trial = Trial(shortest_s, (), windows=1, doubted=0, compute_s=1.0)
+    finding = Finding(trial, difference=0.0, error_rate=None, is_safe=True)
+    return Calibration((finding,), 100.0, 90.0, languages)
 
 
 def _empty(directory: Path) -> Path:

@@ -4,12 +4,15 @@ A decoder that was trained on 1,500 positions loses its footing where it finds f
 silence, which are computed once, cost it less than encoding them anew for every window.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from whisperlive_hybrid.models.files import ModelCard
+
+FILLED_BACKENDS: Final = frozenset({"faster_whisper", "openvino"})
+"""Those that hand out the encoder's output, and take it back filled up."""
 
 
 def with_silent_tail(

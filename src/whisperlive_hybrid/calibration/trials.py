@@ -1,4 +1,8 @@
-"""Reads recordings again and again with one model, each time in other contexts."""
+"""Reads recordings again and again with one model, each time in other contexts.
+
+A trial is what the server would do with the card that the trial stands for: the same windows, the
+silent tail where the backend has one, and short contexts in the languages of the recordings only.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,13 +12,14 @@ from pathlib import Path
 from whisperlive_hybrid.backends.base import Backend, Capabilities
 from whisperlive_hybrid.backends.recast import Recast
 from whisperlive_hybrid.backends.registry import first_model, load_backend
+from whisperlive_hybrid.backends.silent_tail import FILLED_BACKENDS
 from whisperlive_hybrid.backends.silero import SileroVad
 from whisperlive_hybrid.batch.local import read_blocks
 from whisperlive_hybrid.calibration.verdict import Finding, Trial, findings, shortest_safe
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.decoder import Decoder
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.errors import BadRequest, Unsupported
 from whisperlive_hybrid.media import MediaLimits
 from whisperlive_hybrid.media.suffixes import MEDIA_SUFFIXES
 from whisperlive_hybrid.models.files import (
@@ -26,7 +31,7 @@ from whisperlive_hybrid.models.files import (
 )
 from whisperlive_hybrid.models.store import OnProgress, ignore_progress
 from whisperlive_hybrid.transcribe import FileRequest, Transcriber, Transcript, VoiceDetector
-from whisperlive_hybrid.types import DecodeOptions, Reading, Urgency, Window, joined_text
+from whisperlive_hybrid.types import CONTEXT_S, DecodeOptions, Reading, Urgency, Window, joined_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,8 @@ class Calibration:
     """From the shortest context to the full one."""
     duration_s: float
     speech_s: float
+    languages: tuple[str, ...]
+    """Those that were heard: in others, a short context was not tried."""
 
     @property
     def shortest_safe_s(self) -> float:
@@ -49,23 +56,48 @@ class Subject:
     """A loaded model with its card, and where that belongs."""
 
     backend: Backend
+    """Loaded under a card that allows every context, in all languages."""
     card: ModelCard
+    """As it is so far."""
     file: Path
+    silent_tail: bool
+    """Whether its shortened contexts are filled up."""
 
-    def write(self, shortest_s: float) -> None:
-        """Write into the card which context is the shortest; the rest of it stays as it is."""
-        write_card(self.file, self.card.model_copy(update={"shortest_context_s": shortest_s}))
+    def write(self, done: Calibration) -> None:
+        """Write into the card what was found; the rest of it stays as it is."""
+        write_card(self.file, self.card.model_copy(update=self._found(done)))
+
+    def _found(self, done: Calibration) -> dict[str, object]:
+        """The keys of the card that change.
+
+        Languages that were not tried keep what the card allows them, where one card can say both.
+        """
+        card, shortest_s = self.card, done.shortest_safe_s
+        others = set(card.short_context_languages or ()).difference(done.languages)
+        if shortest_s == CONTEXT_S:  # in these languages nothing may be shortened
+            if others:
+                return {"short_context_languages": tuple(sorted(others))}
+            return {"shortest_context_s": shortest_s}
+        if shortest_s < card.shortest_context_s or self.silent_tail != card.silent_tail:
+            others = set()
+        return {
+            "shortest_context_s": shortest_s,
+            "silent_tail": self.silent_tail,
+            "short_context_languages": tuple(sorted(others.union(done.languages))),
+        }
 
 
 def subject(
     settings: Settings,
     card: Path | None,
     *,
+    silent_tail: bool = True,
     will_write: bool = True,
     on_progress: OnProgress = ignore_progress,
 ) -> Subject:
     """Load a model to be calibrated; `card` wins over the settings, and need not exist yet.
 
+    Shortened contexts get a silent tail if `silent_tail` and the backend can do it.
     `on_progress` is called while the model is downloaded.
     Raises `ModelUnavailable`, and `BadRequest` if the card is to be written and cannot be.
     """
@@ -75,7 +107,14 @@ def subject(
     file = wanted or files.directory / CARD_FILE
     if will_write:
         check_card_place(file)
-    return Subject(load_backend(settings, files), files.card, file)
+    fills = silent_tail and settings.backend in FILLED_BACKENDS
+    tried = {
+        "shortest_context_s": CONTEXTS_S[0],
+        "silent_tail": fills,
+        "short_context_languages": None,
+    }
+    allowing_all = replace(files, card=files.card.model_copy(update=tried))
+    return Subject(load_backend(settings, allowing_all), files.card, file, fills)
 
 
 def recordings_in(paths: Sequence[Path]) -> list[Path]:
@@ -102,27 +141,39 @@ async def calibrate(
 ) -> Calibration:
     """Read `files` in the full context and in each shorter one; the backend is closed at the end.
 
-    `tell` hears what comes next. Raises what a file's reading raises.
+    `tell` hears what comes next. Raises `Unsupported` for a model that has no shorter context, and
+    what a file's reading raises.
     """
-    backend.capabilities.check(options)
+    able = backend.capabilities
+    able.check(options)
+    if len(able.contexts_s) == 1:
+        raise Unsupported(
+            f"Backend {able.backend!r} reads model {able.model!r} in {able.full_context_s:g} s "
+            "only: there is nothing to calibrate."
+        )
     limits = MediaLimits(max_duration_s=settings.max_audio_hours * 3600)
     detector = detector or SileroVad()
     trials: list[Trial] = []
+    languages: tuple[str, ...] = ()
     async with Engine(backend) as engine:
-        for shortest_s in reversed(CONTEXTS_S):
+        for shortest_s in reversed(able.contexts_s):
             tell(f"reading in contexts of {shortest_s:g} s and more")
-            able = _limited(backend.capabilities, shortest_s)
-            async with engine.host(Recast(backend, able)) as decoder:
+            limited = _limited(able, shortest_s, languages)
+            async with engine.host(Recast(backend, limited)) as decoder:
                 started = _clock(able)
                 counting = _Counting(decoder)
                 read = await _transcripts(Transcriber(counting, detector), files, options, limits)
                 trials.append(_trial(shortest_s, counting, read, _clock(able) - started))
+            # Before the language of a recording is known, its windows get the full context where
+            # a card names languages: so it is with the card that comes of this, and in the trials.
+            languages = languages or _languages_in(read)
     full, *shorter = trials
     references = [reference_of(file) for file in files]
     return Calibration(
         tuple(findings(full, shorter, references)),
         sum(transcript.duration for transcript in read),
         sum(transcript.speech for transcript in read),
+        languages,
     )
 
 
@@ -174,10 +225,19 @@ class _Counting:
         return reading
 
 
-def _limited(able: Capabilities, shortest_s: float) -> Capabilities:
-    """The model as a card with this shortest context would describe it."""
-    contexts_s = tuple(length for length in CONTEXTS_S if length >= shortest_s)
-    return replace(able, model=f"{able.model} from {shortest_s:g} s", contexts_s=contexts_s)
+def _limited(able: Capabilities, shortest_s: float, languages: Sequence[str]) -> Capabilities:
+    """The model as a card with this shortest context, in these languages, would describe it."""
+    return replace(
+        able,
+        model=f"{able.model} from {shortest_s:g} s",
+        contexts_s=tuple(length for length in able.contexts_s if length >= shortest_s),
+        short_context_languages=frozenset(languages),
+    )
+
+
+def _languages_in(read: Sequence[Transcript]) -> tuple[str, ...]:
+    """The languages in which something was said, as a card lists them."""
+    return tuple(sorted({each.language.code for each in read if each.segments}))
 
 
 def _clock(able: Capabilities) -> float:
