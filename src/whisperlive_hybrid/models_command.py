@@ -1,10 +1,9 @@
 """The commands `whisperlive models`: what is here, what there is, pull and remove."""
 
-import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import suppress
+from concurrent.futures import Future, as_completed
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -12,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from whisperlive_hybrid.config import load_settings
+from whisperlive_hybrid.daemon_thread import in_daemon_thread
 from whisperlive_hybrid.errors import BadRequest, ModelUnavailable
 from whisperlive_hybrid.models.catalogue import CATALOGUE, DEFAULT, KnownModel, known_model
 from whisperlive_hybrid.models.files import DEMO, ModelFiles
@@ -60,7 +60,7 @@ def pull(names: Names, backend: BackendOption = None) -> None:
         def get(name: str) -> ModelFiles:
             return store.get(name, form, on_progress=on_progress)
 
-        for name, pulled in _in_daemon_threads(get, list(dict.fromkeys(names))):
+        for name, pulled in _pulled(get, list(dict.fromkeys(names))):
             try:
                 note(f"{name}: {pulled.result().directory}")
             except ModelUnavailable as error:
@@ -106,33 +106,22 @@ def where(
     typer.echo(found.directory)
 
 
-def _in_daemon_threads(
+def _pulled(
     get: Callable[[str], ModelFiles], names: Sequence[str]
 ) -> Iterator[tuple[str, Future[ModelFiles]]]:
     """Give each of `names` with what `get` returned or raised, as they are done.
 
     Ctrl-C would wait for the threads of `concurrent.futures`, and so for the downloads.
     """
-    waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
-    done: queue.SimpleQueue[tuple[str, Future[ModelFiles]]] = queue.SimpleQueue()
-    for name in names:
-        waiting.put(name)
+    places = threading.Semaphore(_PULLS_AT_ONCE)
 
-    def work() -> None:
-        with suppress(queue.Empty):
-            while True:
-                name = waiting.get_nowait()
-                pulled: Future[ModelFiles] = Future()
-                try:
-                    pulled.set_result(get(name))
-                except Exception as error:  # noqa: BLE001 (raised where the result is asked for)
-                    pulled.set_exception(error)
-                done.put((name, pulled))
+    def work(name: str) -> ModelFiles:
+        with places:
+            return get(name)
 
-    for _ in range(min(_PULLS_AT_ONCE, len(names))):
-        threading.Thread(target=work, name="models-pull", daemon=True).start()
-    for _ in names:
-        yield done.get()
+    futures = {in_daemon_thread(partial(work, name), "models-pull"): name for name in names}
+    for future in as_completed(futures):
+        yield futures[future], future
 
 
 def _known_row(known: KnownModel, here: LocalModel | None) -> tuple[str, ...]:
