@@ -67,12 +67,12 @@ class Window:
 
     `spans` tell where its samples lie in the recording, in order and without gaps in the window.
     `speech` are the stretches in which the detector found speech, (start, end) in seconds on the
-    window clock, in order; None where nothing is known of it.
+    window clock, in order; none where nothing is known of it: then nothing counts as unread.
     """
 
     samples: Samples
     spans: tuple[Span, ...]
-    speech: tuple[tuple[float, float], ...] | None = None
+    speech: tuple[tuple[float, float], ...] = ()
 
     @property
     def duration(self) -> float:
@@ -99,7 +99,7 @@ class Window:
 
     def speech_after(self, time: float) -> tuple[tuple[float, float], ...]:
         """Return the stretches of speech behind a window time, the one across it cut there."""
-        return tuple((max(start, time), end) for start, end in self.speech or () if end > time)
+        return tuple((max(start, time), end) for start, end in self.speech if end > time)
 
     def speech_in(self, start: float, end: float) -> tuple[tuple[float, float], ...]:
         """Return the stretches of speech in [start, end), window times, cut at both."""
