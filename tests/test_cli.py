@@ -76,18 +76,31 @@ def test_models_lists_demo_and_sizes() -> None:
     assert "the default is base" in done.stderr
 
 
-def test_calibration_is_shown_and_written_where_it_may_be(tmp_path: Path) -> None:
+@pytest.fixture
+def sentences(tmp_path: Path) -> Path:
+    """A directory with 16 recordings of a sentence each, half a minute of English."""
+    directory = tmp_path / "sentences"
+    directory.mkdir()
+    for clip in Path(__file__).with_name("clips").glob("en-[0-9].flac"):
+        for copy in ("a", "b"):
+            (directory / f"{copy}-{clip.name}").symlink_to(clip)
+    return directory
+
+
+def test_calibration_is_shown_and_written_where_it_may_be(sentences: Path, tmp_path: Path) -> None:
     """Little speech is refused in one line; with --force the card is written, and then used."""
     card = tmp_path / "card.json"
-    clip = str(sample_clip())
-    refused = whisperlive("calibrate", clip, "--language", "en", "--card", str(card))
+    spoken, clip = str(sentences), str(sample_clip())
+    refused = whisperlive("calibrate", spoken, "--language", "en", "--card", str(card))
     assert refused.returncode == 1
     assert "s of speech" in refused.stderr.splitlines()[-1]
     assert not card.exists()
-    done = whisperlive("calibrate", clip, "--language", "en", "--card", str(card), "--force")
+    done = whisperlive("calibrate", spoken, "--language", "en", "--card", str(card), "--force")
     assert done.returncode == 0, done.stderr
     assert "loses nothing" in done.stdout
-    assert json.loads(card.read_text())["shortest_context_s"] == 5.0
+    written = json.loads(card.read_text())
+    assert (written["shortest_context_s"], written["silent_tail"]) == (5.0, True)
+    assert written["short_context_languages"] == ["en"]
     used = whisperlive("transcribe", clip, WHISPERLIVE_MODEL_CARD=str(card))
     assert (used.returncode, used.stdout) == (0, ENGLISH + "\n")
     card.unlink()
@@ -96,13 +109,13 @@ def test_calibration_is_shown_and_written_where_it_may_be(tmp_path: Path) -> Non
     assert "no model card" in missing.stderr
 
 
-def test_a_calibration_can_be_looked_at_only(tmp_path: Path) -> None:
+def test_a_calibration_can_be_looked_at_only(sentences: Path, tmp_path: Path) -> None:
     """--dry-run says what it would write, and says when there was too little speech."""
     card = tmp_path / "card.json"
-    clip = str(sample_clip())
-    done = whisperlive("calibrate", clip, "--dry-run", "--card", str(card), "--language", "auto")
+    options = ("--dry-run", "--no-silent-tail", "--card", str(card), "--language", "en")
+    done = whisperlive("calibrate", str(sentences), *options)
     assert done.returncode == 0, done.stderr
-    assert "Shortest context that loses nothing: 5 s (with a silent tail, in en)." in done.stderr
+    assert "Shortest context that loses nothing: 5 s (without a silent tail, in en)." in done.stderr
     assert "s of speech" in done.stderr
     assert not card.exists()
 

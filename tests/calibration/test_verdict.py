@@ -1,13 +1,21 @@
 import pytest
 
-from whisperlive_hybrid.calibration.verdict import Finding, Trial, findings, shortest_safe
+from whisperlive_hybrid.calibration.verdict import (
+    FEWEST_WINDOWS,
+    Finding,
+    Trial,
+    findings,
+    shortest_safe,
+)
 
 SAID = " ".join(f"w{n}" for n in range(200))
 
 
-def trial(shortest_s: float, *texts: str, windows: int = 100, doubted: int = 0) -> Trial:
+def trial(
+    shortest_s: float, *texts: str, windows: int = 100, in_shortest: int = 100, doubted: int = 0
+) -> Trial:
     """A trial that cost nothing."""
-    return Trial(shortest_s, texts, windows, doubted, 0.0)
+    return Trial(shortest_s, texts, windows, in_shortest, doubted, 0.0)
 
 
 def with_errors(number: int) -> str:
@@ -82,3 +90,10 @@ def test_the_shortest_is_safe_with_all_that_are_longer(
         everything = findings(trial(30.0, SAID), given, [None])
         assert [each.trial.shortest_s for each in everything] == [*errors, 30.0]
         assert shortest_safe(everything) == shortest_s
+
+
+def test_a_context_in_which_nothing_was_read_is_not_the_shortest() -> None:
+    """Recordings without short windows say nothing of it; between others it does no harm."""
+    tried = {5.0: 0, 7.5: FEWEST_WINDOWS - 1, 10.0: FEWEST_WINDOWS, 15.0: 0}
+    shorter = [trial(context_s, SAID, in_shortest=number) for context_s, number in tried.items()]
+    assert shortest_safe(findings(trial(30.0, SAID), shorter, [None])) == 10.0

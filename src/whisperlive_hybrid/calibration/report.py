@@ -10,13 +10,14 @@ def as_table(done: Calibration) -> Table:
     """One line per context, the shortest first.
 
     "from" is the shortest context of the trial, "differs" is against the text of the full one, "s
-    per s" is computing for each second of audio.
+    per s" is computing for each second of audio, and "windows" were read in this very context.
     """
-    table = Table("from", "differs", "word errors", "read again", "s per s", "loses nothing")
+    table = Table("from", "windows", "differs", "errors", "read again", "s per s", "loses nothing")
     for finding in done.found:
         trial = finding.trial
         table.add_row(
             f"{trial.shortest_s:g} s",
+            str(trial.in_shortest),
             f"{finding.difference:.2%}",
             "" if finding.error_rate is None else f"{finding.error_rate:.2%}",
             f"{trial.doubted} of {trial.windows}",
@@ -37,6 +38,6 @@ def what_is_missing(done: Calibration) -> str | None:
 
 
 def _verdict(finding: Finding, full: Finding) -> str:
-    if finding is full:
-        return "(by definition)"
-    return "yes" if finding.is_safe else "no"
+    if not finding.is_safe:
+        return "no"
+    return "yes" if finding.is_tried or finding is full else "not tried"

@@ -161,7 +161,7 @@ async def calibrate(
             limited = _limited(able, shortest_s, languages)
             async with engine.host(Recast(backend, limited)) as decoder:
                 started = _clock(able)
-                counting = _Counting(decoder)
+                counting = _Counting(decoder, shortest_s)
                 read = await _transcripts(Transcriber(counting, detector), files, options, limits)
                 trials.append(_trial(shortest_s, counting, read, _clock(able) - started))
             # Before the language of a recording is known, its windows get the full context where
@@ -192,17 +192,20 @@ def _trial(
         shortest_s,
         tuple(joined_text(transcript.segments) for transcript in read),
         counted.windows,
+        counted.in_shortest,
         counted.doubted,
         compute_s,
     )
 
 
 class _Counting:
-    """A decoder that counts what it reads, and what was doubted of it."""
+    """A decoder that counts what it reads, in the shortest context or not, and what was doubted."""
 
-    def __init__(self, decoder: Decoder) -> None:
+    def __init__(self, decoder: Decoder, shortest_s: float) -> None:
         self._decoder = decoder
+        self._shortest_s = shortest_s
         self.windows = 0
+        self.in_shortest = 0
         self.doubted = 0
 
     @property
@@ -221,6 +224,8 @@ class _Counting:
         """Have the decoder read it."""
         reading = await self._decoder.decode(window, options, urgency, continues=continues)
         self.windows += 1
+        context_s = self.capabilities.context_for(window.duration, options.language)
+        self.in_shortest += context_s == self._shortest_s
         self.doubted += reading.was_doubted
         return reading
 

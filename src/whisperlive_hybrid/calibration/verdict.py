@@ -12,6 +12,9 @@ MOST_LOST: Final = 0.005
 MOST_DOUBTED: Final = 0.02
 """Share of windows that it may have to read again on top; the server warns above it too."""
 
+FEWEST_WINDOWS: Final = 10
+"""With fewer windows in a context, nothing is known of it: recordings may have none so short."""
+
 FEWEST_SPEECH_S: Final = 60.0
 """With less speech a word or two decide."""
 
@@ -23,6 +26,8 @@ class Trial:
     shortest_s: float
     texts: tuple[str, ...]
     windows: int
+    in_shortest: int
+    """Windows that fit into the shortest context; the others need a longer one."""
     doubted: int
     """Windows whose first text was not believed."""
     compute_s: float
@@ -38,6 +43,11 @@ class Finding:
     error_rate: float | None
     """Word error rate where there are reference texts."""
     is_safe: bool
+
+    @property
+    def is_tried(self) -> bool:
+        """Whether enough windows were read in this very context."""
+        return self.trial.in_shortest >= FEWEST_WINDOWS
 
 
 def findings(
@@ -70,12 +80,16 @@ def findings(
 
 
 def shortest_safe(found: Sequence[Finding]) -> float:
-    """The shortest context that is safe together with all longer ones; the last is the full one."""
+    """The shortest context that was tried and is safe, together with all longer ones.
+
+    The last is the full one.
+    """
     shortest_s = found[-1].trial.shortest_s
     for finding in reversed(found[:-1]):
         if not finding.is_safe:
             break
-        shortest_s = finding.trial.shortest_s
+        if finding.is_tried:
+            shortest_s = finding.trial.shortest_s
     return shortest_s
 
 
