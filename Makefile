@@ -18,7 +18,7 @@ PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-
 # What builds the image: podman works as well.
 ENGINE := docker
 
-.PHONY: real-models help install install-test install-browser format-page serve test test-crash soak image image-test check docs lint types clean
+.PHONY: real-models help install install-test install-browser format-page serve test test-crash test-parity soak image image-test check docs lint types clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -53,6 +53,9 @@ test: install-test ## run every test but the slow ones, a process for each core
 test-crash: install-test ## kill a server twenty times in the middle of a job
 	$(BIN)/pytest -m crash
 
+test-parity: install-test ## read real speech beside faster-whisper and compare (4 minutes)
+	$(BIN)/pytest -m parity -s
+
 install-browser: ## install Debian's Chromium, in which the web page is tested (wants root)
 	@test "$$(id -u)" = 0 || { echo "Run as root: apt-get install --yes chromium"; exit 1; }
 	apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends chromium
@@ -84,7 +87,7 @@ types: install-test ## mypy --strict
 soak: install-test ## visit a server for SOAK_S seconds, an hour by default; SOAK_SEED repeats one
 	SOAK_S=$(or $(SOAK_S),3600) $(BIN)/pytest -m soak -s
 
-check: lint types test test-crash ## everything that CI runs
+check: lint types test test-crash test-parity ## everything that CI runs
 	SOAK_S=120 $(MAKE) soak
 
 clean: ## remove the virtual environment and the caches
