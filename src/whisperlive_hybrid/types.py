@@ -93,7 +93,7 @@ class Window:
     @property
     def speech_s(self) -> float:
         """Seconds of speech; the whole duration where nothing is known of it."""
-        if self.speech is None:
+        if not self.speech:
             return self.duration
         return sum(end - start for start, end in self.speech)
 

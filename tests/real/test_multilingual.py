@@ -12,7 +12,7 @@ from real_weights import lacking
 from running_server import Server
 from websockets.asyncio.client import connect
 
-from whisperlive_hybrid.batch.local import opened
+from whisperlive_hybrid.batch.local import read_blocks
 from whisperlive_hybrid.media import MediaLimits
 
 PATIENCE_S = 180.0
@@ -79,8 +79,7 @@ def test_an_english_model_refuses_it(http: httpx.Client, talk: Path) -> None:
 @pytest.mark.anyio
 async def test_each_utterance_of_a_stream_is_in_its_language(server: Server, talk: Path) -> None:
     """Completed segments say which."""
-    with opened(talk, MediaLimits()) as audio:
-        samples = np.concatenate(list(audio.blocks()))
+    samples = np.concatenate(list(read_blocks(talk, MediaLimits())))
     async with connect(server.live_url, max_size=None) as socket:
         client = LiveClient(socket)
         await client.greet(language=None, model="base", use_vad=True, multilingual=True)

@@ -122,7 +122,7 @@ class LanguageSurvey:
 def _parted(window: Window, stretch: Stretch, shortest_s: float) -> list[Stretch]:
     """Part a stretch at its longest pause, and so on, while all have `shortest_s` of speech."""
     start, end = stretch
-    speech = window.part(start, end).speech or ()
+    speech = window.part(start, end).speech
     total = sum(stop - begin for begin, stop in speech)
     heard, pauses = 0.0, []
     for (begin, stop), (resumed, _) in pairwise(speech):
