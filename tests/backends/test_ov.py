@@ -71,8 +71,9 @@ def test_scores_are_those_of_the_other_backend(
 ) -> None:
     """Where both write the same, they are as sure of it: thresholds mean the same on both."""
     pairs = [(read(demo, clip, 5.0), read(demo_openvino, clip, 5.0)) for clip in sentences[:8]]
-    same = [(a, b) for a, b in pairs if a.tokens == b.tokens]
-    assert len(same) >= 4  # on some processors int8 sets a time mark one step beside float32
+    decode = demo.vocabulary.decode  # on some processors int8 sets a time mark one step beside
+    same = [(a, b) for a, b in pairs if decode(a.tokens) == decode(b.tokens)]
+    assert len(same) >= 6
     for a, b in same:
         assert a.avg_logprob == pytest.approx(b.avg_logprob, abs=0.02)
         assert a.no_speech_prob == pytest.approx(b.no_speech_prob, abs=0.01)
