@@ -81,6 +81,12 @@ class Stage:
             while not fact():
                 await self._more.wait()
 
+    async def after(self, session: LiveSession, samples: Samples) -> None:
+        """Let the session hear something, and wait for the next news."""
+        n_news = len(self.news)
+        await session.hear(samples)
+        await self.until(lambda: len(self.news) > n_news)
+
     @property
     def completed(self) -> list[Segment]:
         """All completed segments."""
@@ -335,9 +341,7 @@ class TestWords:
         words = list(range(1, 51))
         async with stage(live=PATIENT) as (scene, session):
             for heard_s, block in enumerate(blocks_of(speak(words), 1.0), 1):
-                n_news = len(scene.news)
-                await session.hear(block)
-                await scene.until(lambda n=n_news: len(scene.news) > n)  # type: ignore[misc]  # mypy#15459
+                await scene.after(session, block)
                 old = [word for word in words if word * (WORD_S + PAUSE_S) < heard_s - 5]
                 assert scene.said[: len(old)] == old
             n_pieces = len(scene.completed)
@@ -352,9 +356,7 @@ class TestWords:
         """What is told besides it begins behind it."""
         async with stage(live=PATIENT) as (scene, session):
             for block in blocks_of(speak(range(1, 26)), 1.0):
-                n_news = len(scene.news)
-                await session.hear(block)
-                await scene.until(lambda n=n_news: len(scene.news) > n)  # type: ignore[misc]  # as above
+                await scene.after(session, block)
             await session.finish()
         pieces = [each for each in scene.news if isinstance(each, Text) and each.completed]
         first = next(each for each in pieces if each.tentative)
@@ -367,9 +369,7 @@ class TestWords:
         live = replace(PATIENT, options=WITH_WORDS.options)
         async with stage(live=live) as (scene, session):
             for block in blocks_of(speak(range(1, 26)), 1.0):
-                n_news = len(scene.news)
-                await session.hear(block)
-                await scene.until(lambda n=n_news: len(scene.news) > n)  # type: ignore[misc]  # as above
+                await scene.after(session, block)
             await session.finish()
         assert len(scene.completed) > 1
         for number, word in enumerate([w for s in scene.completed for w in s.words or ()], 1):
@@ -393,9 +393,7 @@ class TestWords:
         samples = joined(*sentences, pause(0.5))
         async with stage(FakeBackend(vocabulary=Sentences()), live) as (scene, session):
             for block in blocks_of(samples, 1.0):
-                n_news = len(scene.news)
-                await session.hear(block)
-                await scene.until(lambda n=n_news: len(scene.news) > n)  # type: ignore[misc]  # as above
+                await scene.after(session, block)
             await session.finish()
         ends = [segment.text.split()[-1] for segment in scene.completed]
         assert ends == ["w10.", "w20.", "w30.", "w40.", "w50."]
