@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Final
 
+from whisperlive_hybrid.text.punctuation import CLOSING, ends_sentence
 from whisperlive_hybrid.types import Segment, Word
 
 LONGEST_CUE_S: Final = 7.0
@@ -30,9 +31,7 @@ SLOWEST_LETTER_S: Final = 0.5
 _UNSPACED: Final = (("\u0e00", "\u0eff"), ("\u1000", "\u109f"), ("\u3040", "\u9fff"))
 """Scripts without spaces, from first to last character: Thai and Lao, Burmese, kana and Han."""
 
-_SENTENCE_ENDS: Final = tuple(".?!…。？！؟۔।")  # noqa: RUF001 (full-width marks are meant)
-_CLAUSE_ENDS: Final = tuple(",;:–—，、；：،؛")  # noqa: RUF001 (as above)
-_CLOSING: Final = "\"'”’)]»"  # noqa: RUF001 (the apostrophe of typesetters is meant)
+_CLAUSE_ENDS: Final = tuple(",;:–—，、；：،؛")  # noqa: RUF001 (full-width marks are meant)
 _CLAUSE_PAUSE_S: Final = 0.3
 """A pause that a listener notices."""
 
@@ -91,12 +90,12 @@ class Unit:
     @property
     def ends_sentence(self) -> bool:
         """True if a sentence ends behind it, as far as punctuation tells."""
-        return self.text.rstrip(_CLOSING).endswith(_SENTENCE_ENDS)
+        return ends_sentence(self.text)
 
     @property
     def ends_clause(self) -> bool:
         """True if a comma or the like follows it."""
-        return self.text.rstrip(_CLOSING).endswith(_CLAUSE_ENDS)
+        return self.text.rstrip(CLOSING).endswith(_CLAUSE_ENDS)
 
 
 @dataclass(frozen=True, slots=True)

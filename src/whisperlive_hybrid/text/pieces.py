@@ -14,10 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from whisperlive_hybrid.text.punctuation import CLOSING, ends_sentence
 from whisperlive_hybrid.types import Word
-
-_SENTENCE_ENDS: Final = (".", "?", "!", "…", "。", "？", "！", "।", "؟", "۔")  # noqa: RUF001 (full-width marks are meant)
-_CLOSING: Final = "\"'”’»)]"  # noqa: RUF001 (as above)
 
 _ABBREVIATIONS: Final = {
     *("mr.", "mrs.", "ms.", "dr.", "prof.", "st.", "jr.", "sr.", "vs.", "vol.", "fig."),  # English
@@ -70,8 +68,8 @@ def are_old(ready: Sequence[Word], heard_s: float, options: PieceOptions) -> boo
 
 
 def _ends_sentence(word: Word) -> bool:
-    bare = word.text.strip().strip(_CLOSING)
+    bare = word.text.strip().strip(CLOSING)
     is_abbreviation = (
         bare.casefold() in _ABBREVIATIONS or "." in bare[:-1] or len(bare) == len("J.")
     )
-    return bare.endswith(_SENTENCE_ENDS) and not (bare.endswith(".") and is_abbreviation)
+    return ends_sentence(bare) and not (bare.endswith(".") and is_abbreviation)
