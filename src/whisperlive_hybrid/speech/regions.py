@@ -90,6 +90,11 @@ class _OpenRegion:
             start = self.speech.pop()[0]
         self.speech.append((start, end))
 
+    def pauses(self) -> list[tuple[int, int]]:
+        """The pauses in which it may be cut, [start, end) in samples."""
+        found = [(end, start) for (_, end), (start, _) in pairwise(self.speech)]
+        return [(end, start) for end, start in found if start - end >= SHORTEST_PAUSE]
+
 
 class RegionFinder:
     """Finds regions of at most `longest` samples; longer speech is cut where it is quietest."""
@@ -158,8 +163,8 @@ class RegionFinder:
         low, high = sample - CUT_REACH, sample + CUT_REACH
         pauses = [
             (start - end, (start + end) // 2)
-            for (_, end), (start, _) in pairwise(region.speech)
-            if start > low and end < high and start - end >= SHORTEST_PAUSE
+            for end, start in region.pauses()
+            if start > low and end < high
         ]
         cut = max(pauses)[1] // FRAME * FRAME if pauses else 0
         return [self._split(region, cut)] if cut > max(region.start, region.whole_to) else []
@@ -232,11 +237,7 @@ class RegionFinder:
         n_kept = -(-max(0, region.whole_to - self._position + len(frames) * FRAME) // FRAME)
         frames = frames[min(n_kept, len(frames) - 3) :]
         first = self._position - len(frames) * FRAME
-        pauses = [
-            (start - end, start)
-            for (_, end), (start, _) in pairwise(region.speech)
-            if end >= first and start - end >= SHORTEST_PAUSE
-        ]
+        pauses = [(start - end, start) for end, start in region.pauses() if end >= first]
         if pauses:
             length, start = max(pauses)
             cut = start - length // 2 // FRAME * FRAME
