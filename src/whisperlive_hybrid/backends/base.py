@@ -84,16 +84,13 @@ class Capabilities:
         allowed = self.short_context_languages
         if allowed is not None and language not in allowed:
             return self.full_context_s
-        return self._shortest_for(duration)
+        return self.detection_context_for(duration)
 
     def detection_context_for(self, duration: float) -> float:
         """The encoder length in which the language of `duration` seconds of speech is detected.
 
         A shortened context costs text in some languages, but not the knowledge of which it is.
         """
-        return self._shortest_for(duration)
-
-    def _shortest_for(self, duration: float) -> float:
         wanted = duration + self.context_tail_s
         return next((length for length in self.contexts_s if length >= wanted), self.full_context_s)
 

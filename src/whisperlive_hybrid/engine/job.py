@@ -120,8 +120,8 @@ class ReadingJob:
         self._sparse_one: _Sparse | None = None  # whose parts are being read
         self._begin_part(window, 0.0)
 
-    def _begin_part(self, part: Window, start: float) -> None:
-        """Read `part` next, which begins at a window time of `start`."""
+    def _begin_part(self, part: Window, start: float) -> Encode:
+        """Read `part` next, which begins at a window time of `start`; return its first work."""
         self._part = part
         self._part_start = start
         prefix = None if start else self._options.prefix
@@ -135,6 +135,7 @@ class ReadingJob:
         self._was_empty = False
         language = self._language.code if self._language else None
         self._context_s = self._capabilities.context_for(part.duration, language)
+        return Encode(part, self._context_s)
 
     @property
     def tries_short_context(self) -> bool:
@@ -184,8 +185,7 @@ class ReadingJob:
         """Begin to read the next stretches that are in one language."""
         part = self._parts.popleft()
         self._language = part.language
-        self._begin_part(self._window.part(part.start, part.end), part.start)
-        return Encode(self._part, self._context_s)
+        return self._begin_part(self._window.part(part.start, part.end), part.start)
 
     def generated(self, work: Generate, hypothesis: Hypothesis) -> Work | Reading:
         """A hypothesis is there: believe it, try hotter, or leave the window silent."""
@@ -263,29 +263,30 @@ class ReadingJob:
     def _read_on(self, time: float) -> Encode:
         """Read what is behind a time of the part as a window of its own."""
         begin = self._next_start(time)
-        self._begin_part(self._part.rest_from(begin), self._part_start + begin)
-        return Encode(self._part, self._context_s)
+        return self._begin_part(self._part.rest_from(begin), self._part_start + begin)
+
+    def _leave_unread(self, time: float) -> None:
+        """Report the speech behind a time of the part as unread."""
+        offset = self._part_start
+        self._unread += ((s + offset, e + offset) for s, e in self._part.speech_after(time))
 
     def _end_part(self, language: Language, read_to: float) -> Work | Reading:
         """Keep the segments of this part; read on behind `read_to`, a time of the part."""
-        offset = self._part_start
         self._first_language = self._first_language or language
         if self._options.switch_threshold is not None:
             self._segments = tuple(replace(each, language=language.code) for each in self._segments)
-        found = [_moved(segment, offset) for segment in self._segments]
+        found = [_moved(segment, self._part_start) for segment in self._segments]
         if self._sparse_one:
             is_believed = len(self._candidates) == 1
             return self._read_again(language, found if is_believed else [])
         self._done += found
         if not self._segments:
-            told_to = self._told_to
-            if self._is_unread(told_to):
-                silent = self._part.speech_after(told_to)
-                self._unread += ((s + offset, e + offset) for s, e in silent)
+            if self._is_unread(self._told_to):
+                self._leave_unread(self._told_to)
         elif self._is_unread(read_to) and not self._options.is_guess:
             if self._next_start(read_to) >= SHORTEST_STEP_S:
                 return self._read_on(read_to)
-            self._unread += ((s + offset, e + offset) for s, e in self._part.speech_after(read_to))
+            self._leave_unread(read_to)
         if self._parts:
             return self._next_part()
         if not self._options.is_guess:
@@ -315,8 +316,7 @@ class ReadingJob:
                 start, end = sparse.parts.pop(0)
                 if sparse.segment.language:  # another part may have been read since, in another one
                     self._language = Language(sparse.segment.language, 1.0)
-                self._begin_part(self._window.part(start, end), start)
-                return Encode(self._part, self._context_s)
+                return self._begin_part(self._window.part(start, end), start)
         better = {id(sparse.segment): sparse.better() for sparse in self._sparse}
         told = [each for one in self._done for each in better.get(id(one), [one])]
         first = self._first_language or language
