@@ -61,6 +61,7 @@ class Captions:
         self._lock = lock
         self._is_language_known = language_is_told
         self._is_tentative_shown = False
+        self._guessed: list[Segment] = []  # the last guess that made sense
         self._rest: Segment | None = None  # of a guess whose beginning is being completed
         self._agreement = Agreement()  # of the utterance at `_agreed_start`
         self._agreed_start = -1
@@ -85,43 +86,39 @@ class Captions:
             self._lock.settle(reading.language)
         if self._lock.language is None:
             return None
-        segments = on_recording_clock(window, reading.segments)
+        self._guessed = on_recording_clock(window, reading.segments)
         agreement = self._agreement_of(window)
-        text = agreement.hear(joined_text(segments))
-        return Text((), self._joined(segments, _words(segments), text), agreement.stable)
+        text = agreement.hear(joined_text(self._guessed))
+        return Text((), self._joined(_words(self._guessed), text), agreement.stable)
 
-    def stable_words(self, window: Window, reading: Reading) -> list[Word]:
+    def stable_words(self) -> list[Word]:
         """The words of the last guess that will stay, on the recording clock, if it has words."""
-        words = _words(on_recording_clock(window, reading.segments))
-        agreed = leading([word.text for word in words], self._agreement_of(window).agreed)
+        words = _words(self._guessed)
+        agreed = leading([word.text for word in words], self._agreement.agreed)
         return words[: len(agreed)]
 
-    def piece(self, window: Window, reading: Reading, n_words: int) -> Text:
+    def piece(self, n_words: int) -> Text:
         """The last guess with its first words completed: the next goes on behind them."""
-        segments, agreement = (
-            on_recording_clock(window, reading.segments),
-            self._agreement_of(window),
-        )
-        words = _words(segments)
+        words = _words(self._guessed)
         done, rest = words[:n_words], words[n_words:]
-        completed = self._joined(segments, done, "".join(word.text for word in done))
-        agreement.complete(completed.text)
-        tentative = self._joined(segments, rest, agreement.text) if rest else None
-        return Text((completed,), tentative, agreement.stable)
+        completed = self._joined(done, _text(done))
+        self._agreement.complete(completed.text)
+        tentative = self._joined(rest, self._agreement.text) if rest else None
+        return Text((completed,), tentative, self._agreement.stable)
 
-    def keep_rest(self, window: Window, reading: Reading, end: float) -> None:
+    def keep_rest(self, end: float) -> None:
         """The utterance of the last guess ends at `end`: show what was behind until the next."""
-        segments = on_recording_clock(window, reading.segments)
-        rest = [word for word in _words(segments) if word.end > end]
+        rest = [word for word in _words(self._guessed) if word.end > end]
         if rest:
-            self._rest = self._joined(segments, rest, "".join(word.text for word in rest))
+            self._rest = self._joined(rest, _text(rest))
 
-    def _joined(self, segments: Sequence[Segment], words: Sequence[Word], text: str) -> Segment:
-        """One segment of a guess; its times are those of `words`, or of all segments without."""
+    def _joined(self, words: Sequence[Word], text: str) -> Segment:
+        """One segment of the last guess; its times are those of `words`, or of all of it."""
+        first, last = self._guessed[0], self._guessed[-1]
         return replace(
-            segments[0],
-            start=words[0].start if words else segments[0].start,
-            end=words[-1].end if words else segments[-1].end,
+            first,
+            start=words[0].start if words else first.start,
+            end=words[-1].end if words else last.end,
             text=text,
             words=tuple(words) if self._with_words else None,
         )
@@ -148,3 +145,7 @@ class Captions:
 
 def _words(segments: Sequence[Segment]) -> list[Word]:
     return [word for segment in segments for word in segment.words or ()]
+
+
+def _text(words: Sequence[Word]) -> str:
+    return "".join(word.text for word in words)

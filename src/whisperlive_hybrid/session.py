@@ -326,27 +326,25 @@ class LiveSession:
             return
         text = self._captions.guess(window, reading)
         if text and pieces and may_complete:
-            text = self._completed_early(window, reading, pieces) or text
+            text = self._completed_early(window, pieces) or text
         if text:
             await self._captions.show(text)
 
-    def _completed_early(
-        self, window: Window, reading: Reading, pieces: PieceOptions
-    ) -> Text | None:
+    def _completed_early(self, window: Window, pieces: PieceOptions) -> Text | None:
         """End the utterance behind a sentence, or return a piece of it, if it is time for either.
 
         Nothing is awaited here: no sample can come in between the reading and the cut.
         """
-        stable = self._captions.stable_words(window, reading)
+        stable = self._captions.stable_words()
         ready = ready_words(stable, window.end, pieces)
         end = sentence_end(ready, window.start, pieces)
         if end is not None and (ended := self._cutter.end_near(round(end * SAMPLE_RATE))):
-            self._captions.keep_rest(window, reading, end)
+            self._captions.keep_rest(end)
             self._notice(ended)
             return None
         if not are_old(ready, window.end, pieces):
             return None
-        text = self._captions.piece(window, reading, len(ready))
+        text = self._captions.piece(len(ready))
         self._go_on_behind(text.completed[0], window)
         return text
 
