@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import whisperlive_hybrid
 from whisperlive_hybrid.protocol.openai import bodies
 from whisperlive_hybrid.protocol.openai.request import AudioRequest, ResponseFormat
+from whisperlive_hybrid.text.cues import SLOWEST_LETTER_S
 from whisperlive_hybrid.text.formats import plain_text, srt, vtt
 from whisperlive_hybrid.types import Segment
 
@@ -104,9 +105,15 @@ def test_texts_are_the_servers_to_the_byte(given: list[list[Segment]]) -> None:
     )
 )
 def test_subtitles_are_the_servers_to_the_byte(said: list[tuple[str, float]]) -> None:
-    """Of sentences that make a cue each; longer ones the server cuts, and the page does not."""
+    """Of sentences that make a cue each; longer ones the server cuts, and the page does not.
+
+    Nor does it end a cue where so short a text can only have been said before.
+    """
     segments = [
-        Segment(10.0 * n, 10.0 * n + length, text, (), 0.0, -0.1, 1.0, 0.0)
+        Segment(
+            *(10.0 * n, 10.0 * n + min(length, SLOWEST_LETTER_S * len(text)), text, ()),
+            *(0.0, -0.1, 1.0, 0.0),
+        )
         for n, (text, length) in enumerate(said)
     ]
     [made] = files_of_the_page([segments])
