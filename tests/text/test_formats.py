@@ -96,3 +96,9 @@ def test_rounding_keeps_the_order(times: list[float]) -> None:
     padded = [[clock.rjust(20, "0") for clock in cue] for cue in cues]
     assert all(start < end for start, end in padded)
     assert [start for start, _ in padded] == sorted(start for start, _ in padded)
+
+
+def test_a_cue_ends_where_its_segment_does() -> None:
+    """Half a millisecond is not rounded the other way for text that is laid over the segment."""
+    segment = Segment(0.0, 0.2265, " Good morning.", (), 0.0, -0.1, 1.0, 0.0)
+    assert srt([segment]).startswith("1\n00:00:00,000 --> 00:00:00,227\n")

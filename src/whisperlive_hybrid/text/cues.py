@@ -175,9 +175,10 @@ def _timed(segment: Segment) -> Sequence[Word]:
     if "".join(word.text for word in words).split() == segment.text.split():
         return words
     pieces = _pieces(segment.text)
-    letters = [0, *accumulate(map(len, pieces))]
-    rate = min((segment.end - segment.start) / max(1, letters[-1]), SLOWEST_LETTER_S)
-    edges = [segment.start + max(0.0, rate) * before for before in letters]
+    *before, total = [0, *accumulate(map(len, pieces))]
+    start = segment.start
+    end = max(start, min(segment.end, start + SLOWEST_LETTER_S * total))  # a sum would be beside it
+    edges = [*(start + (end - start) * letters / total for letters in before), end]
     return [
         Word(piece, start, end, 0.0)
         for piece, (start, end) in zip(pieces, pairwise(edges), strict=True)
