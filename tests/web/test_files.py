@@ -265,6 +265,22 @@ def test_a_link_is_fetched_by_the_server(site: Site, published: str) -> None:
     page.locator(".job.chosen").get_by_role("button", name="Delete").click()
 
 
+def test_options_of_the_form_reach_the_server(site: Site) -> None:
+    """Several languages, and another audio track, which this recording does not have."""
+    page = site.go()
+    page.get_by_label("Several languages").check()
+    page.get_by_label("Audio track").fill("3")
+    page.get_by_label("Choose files").set_input_files(CLIP)
+    row = page.locator(".job").first
+    expect(row.locator(".failed")).to_have_text(re.compile("has 1 audio track"))
+    page.get_by_role("tab", name="Server").click()
+    program = page.get_by_role("region", name="The same from your own program")
+    expect(program).to_contain_text("multilingual=true")
+    page.get_by_role("tab", name="Files").click()
+    row.get_by_role("button", name=f"Delete {CLIP.name}").click()
+    expect(page.locator(".job")).to_have_count(0)
+
+
 def test_a_link_that_fails_is_told_in_words(site: Site, published: str) -> None:
     """The server's own words, in the list and in the open recording."""
     page = site.go()

@@ -17,6 +17,8 @@ export class Submission {
   #task = part("task", HTMLSelectElement);
   #model = part("model-choice", HTMLSelectElement);
   #words = part("words", HTMLInputElement);
+  #multilingual = part("multilingual", HTMLInputElement);
+  #audioTrack = part("audio-track", HTMLInputElement);
 
   /**
    * @param {Config} config
@@ -84,6 +86,8 @@ export class Submission {
     if (this.#language.value) fields.push(["language", this.#language.value]);
     if (this.#words.checked && !this.#words.disabled)
       fields.push(["timestamp_granularities[]", "word"]);
+    if (this.#multilingual.checked) fields.push(["multilingual", "true"]);
+    if (this.#audioTrack.value) fields.push(["audio_track", this.#audioTrack.value]);
     return fields;
   }
 
@@ -97,6 +101,7 @@ export class Submission {
     );
     this.#words.disabled = !config.word_times;
     this.#words.checked = config.word_times;
+    show(part("multilingual-field", HTMLElement), Object.keys(config.languages).length > 1);
     show(part("url-field", HTMLElement), config.fetches_urls);
     write(
       part("limits", HTMLElement),
