@@ -149,6 +149,10 @@ class Encoded(Protocol):
     def context_s(self) -> float:
         """The encoder length that it was made with."""
 
+    @property
+    def seen_s(self) -> float:
+        """The length that the decoder sees: `context_s`, and the silent tail behind it."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encode:

@@ -9,6 +9,9 @@ from whisperlive_hybrid.backends.tokens import WhisperVocabulary
 def batch_key(work: Work, vocabulary: WhisperVocabulary) -> tuple[Hashable, ...]:
     """The kind of work, its encoder length, and for a hypothesis all that holds for a whole call.
 
+    Behind the encoder it is the length that the decoder sees: with a silent tail behind them,
+    windows of different contexts share a call.
+
     Equal lengths of what stands before the start of transcript are among that: rows of one call
     begin at the same place.
     """
@@ -16,14 +19,14 @@ def batch_key(work: Work, vocabulary: WhisperVocabulary) -> tuple[Hashable, ...]
         case Encode():
             return (Encode, work.context_s)
         case DetectLanguage():
-            return (DetectLanguage, work.encoded.context_s)
+            return (DetectLanguage, work.encoded.seen_s)
         case Align():
-            return (Align, work.encoded.context_s)
+            return (Align, work.encoded.seen_s)
         case Generate():
             options = work.options
             return (
                 Generate,
-                work.encoded.context_s,
+                work.encoded.seen_s,
                 len(vocabulary.previous_text(options)),
                 work.temperature,
                 options.beam_size,

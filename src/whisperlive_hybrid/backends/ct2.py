@@ -69,6 +69,11 @@ class Ct2Encoded:
     output: npt.NDArray[Any]
     context_s: float
 
+    @property
+    def seen_s(self) -> float:
+        """The length that the decoder sees."""
+        return float(self.output.shape[1] * TIME_MARK_S)
+
 
 class Ct2Backend:
     """One CTranslate2 model; `workers` threads may call it at once and share its weights."""

@@ -97,6 +97,11 @@ class FakeEncoded:
     words: tuple[tuple[int, float, float], ...]
     context_s: float
 
+    @property
+    def seen_s(self) -> float:
+        """As long as it was encoded."""
+        return self.context_s
+
 
 @dataclass(slots=True)
 class FakeBackend:

@@ -38,7 +38,7 @@ from whisperlive_hybrid.backends.search import BeamSearch, Sampling, Search, run
 from whisperlive_hybrid.backends.silent_tail import short_context_languages, with_silent_tail
 from whisperlive_hybrid.backends.tokens import WhisperVocabulary
 from whisperlive_hybrid.models.files import ModelFiles
-from whisperlive_hybrid.types import CONTEXT_S, Hypothesis, Language, Task, TokenTime
+from whisperlive_hybrid.types import CONTEXT_S, TIME_MARK_S, Hypothesis, Language, Task, TokenTime
 
 T = TypeVar("T")
 
@@ -49,6 +49,11 @@ class OvEncoded:
 
     output: Hidden
     context_s: float
+
+    @property
+    def seen_s(self) -> float:
+        """The length that the decoder sees."""
+        return float(self.output.shape[1] * TIME_MARK_S)
 
 
 class _Pool(Generic[T]):

@@ -91,8 +91,12 @@ class WhisperVocabulary:
         """
         if options.prefix is None:
             return []
-        text = self._tokenizer.encode(options.prefix.text, add_special_tokens=False).ids
-        return [self.timestamp_begin, *(token for token in text if token < self.end_of_text)]
+        return [self.timestamp_begin, *self.text_tokens(options.prefix.text)]
+
+    def text_tokens(self, text: str) -> list[int]:
+        """The tokens of `text` as it stands; control tokens that are spelled out are left out."""
+        tokens = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return [token for token in tokens if token < self.end_of_text]
 
     def suppressed(self) -> list[int]:
         """Tokens never to be written: music notes, brackets, speaker marks and control tokens."""
@@ -122,12 +126,9 @@ class WhisperVocabulary:
         )
 
     def _encode(self, text: str) -> list[int]:
-        """The text tokens of `text`; control tokens that are spelled out in it are left out."""
+        """The tokens of `text` with one leading space; [] for none."""
         stripped = text.strip()
-        if not stripped:
-            return []
-        tokens = self._tokenizer.encode(" " + stripped, add_special_tokens=False).ids
-        return [token for token in tokens if token < self.end_of_text]
+        return self.text_tokens(" " + stripped) if stripped else []
 
     def _whisper(self, language: str, task: Task) -> Tokenizer:
         return Tokenizer(self._tokenizer, self._is_multilingual, task=task.value, language=language)

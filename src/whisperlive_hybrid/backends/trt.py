@@ -56,6 +56,11 @@ class TrtEncoded:
     features: npt.NDArray[np.float32]
     context_s: float
 
+    @property
+    def seen_s(self) -> float:
+        """As long as it was encoded."""
+        return self.context_s
+
 
 class TensorRtBackend:
     """One engine directory; `Capabilities.workers` threads may call it at once."""
