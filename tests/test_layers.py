@@ -82,6 +82,7 @@ LAYERS = [
             "batch.command",
             "calibration",
             "evaluation",
+            "bench.aligned",
             "bench.profile",
             "bench.files_command",
             "bench.command",

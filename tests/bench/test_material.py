@@ -28,11 +28,11 @@ def test_word_ends_are_where_the_sound_ends() -> None:
 
 
 def test_a_word_before_a_long_enough_pause_ends_speech() -> None:
-    """Exactly the words that are followed by 0.8 s of silence end speech."""
+    """Exactly the words that are followed by 1.0 s of silence end speech."""
     words = compose(_beeps(40), random.Random(2), "en", 60).reference.words
     assert {word.ends_speech for word in words} == {True, False}
     for word, after in pairwise(words):
-        assert word.ends_speech == (after.end - 0.2 - word.end >= 0.8 and "two" in word.text)
+        assert word.ends_speech == (after.end - 0.2 - word.end >= 1.0 and "two" in word.text)
 
 
 def test_every_pause_is_as_long_as_asked() -> None:

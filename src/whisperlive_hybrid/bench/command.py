@@ -12,6 +12,8 @@ from rich.console import Console
 from whisperlive_hybrid.bench.files_command import files, profile
 from whisperlive_hybrid.bench.keys_command import keys
 from whisperlive_hybrid.bench.siege_command import siege
+from whisperlive_hybrid.config import load_settings
+from whisperlive_hybrid.models.catalogue import DEFAULT
 
 bench_app = typer.Typer(
     help="Measure a server: live delays and streams held, speed and memory with long files.",
@@ -92,6 +94,34 @@ def make_clips(
     from whisperlive_hybrid.bench.synthesis import make_clips as speak_clips  # noqa: PLC0415 (as above)
 
     made = speak_clips(folder, count, _listed(languages), seed)
+    _say(f"{len(made)} clips in {folder}")
+
+
+@bench_app.command()
+def align_clips(
+    directory: Annotated[Path, typer.Argument(help="Recordings, as `whisperlive evaluate` wants.")],
+    folder: Annotated[Path, typer.Option("--out", help="Folder to write to.")],
+    model: Annotated[str, typer.Option(help="Finds when each word is said.")] = DEFAULT,
+    kinds: Annotated[str, typer.Option(help="Only these, with commas.")] = "",
+    languages: Annotated[str, typer.Option(help="Only these, with commas.")] = "",
+    language: Annotated[
+        str | None, typer.Option(help="Of recordings with .txt beside them, such as en.")
+    ] = None,
+) -> None:
+    """Make clips of recordings of people with known texts, of at most 30 s each."""
+    from whisperlive_hybrid.backends.ct2 import Ct2Backend  # noqa: PLC0415 (as above)
+    from whisperlive_hybrid.backends.registry import first_model  # noqa: PLC0415 (as above)
+    from whisperlive_hybrid.bench.aligned import clips_of_recordings  # noqa: PLC0415 (as above)
+    from whisperlive_hybrid.evaluation.recordings import (  # noqa: PLC0415 (as above)
+        chosen,
+        labelled_recordings,
+    )
+
+    given = labelled_recordings(directory, language)
+    found = chosen(given, _listed(kinds), _listed(languages), None)
+    settings = load_settings(model=model, backend="faster_whisper")
+    backend = Ct2Backend(first_model(settings), device=settings.device)
+    made = clips_of_recordings(found, backend, folder, _say)
     _say(f"{len(made)} clips in {folder}")
 
 

@@ -21,14 +21,14 @@ LONG_PAUSE_S: Final = (2.5, 4.0)
 LONG_PAUSE_EVERY: Final = 8
 """One pause in so many is long: that is where servers invent words."""
 
-ENDS_SPEECH_S: Final = 0.8
-"""A pause from which on the word before it ends speech. Endpoints wait 0.5 s or more, so that of
-shorter pauses nobody can say whether the speaker had finished."""
+ENDS_SPEECH_S: Final = 1.0
+"""A pause from which on the word before it ends speech. Endpoints wait up to so long, so that a
+shorter pause does not show whether the speaker had finished."""
 
 SILENCE_S: Final = 2.0
 """A pause in which a word would be invented (the measure of the field)."""
 
-TAIL_S: Final = 1.0
+TAIL_S: Final = 1.5
 """Least silence after the last sentence: its final comes live, not at the end of audio."""
 
 NOISE: Final = 5e-4
