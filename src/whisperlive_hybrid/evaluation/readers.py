@@ -7,18 +7,29 @@ from pathlib import Path
 from typing import Final, Protocol
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import numpy as np
 
+from whisperlive_hybrid.backends.base import Capabilities
 from whisperlive_hybrid.batch.local import read_blocks
 from whisperlive_hybrid.captions import Gap, LanguageFound, Text
+from whisperlive_hybrid.engine.decoder import Decoder
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.evaluation.recordings import LabelledRecording
 from whisperlive_hybrid.evaluation.scoring import Cue
 from whisperlive_hybrid.media import MediaLimits
 from whisperlive_hybrid.session import LiveOptions, LiveSession
 from whisperlive_hybrid.transcribe import FileRequest, Transcriber, VoiceDetector
-from whisperlive_hybrid.types import SAMPLE_RATE, DecodeOptions, Samples, Segment
+from whisperlive_hybrid.types import (
+    SAMPLE_RATE,
+    DecodeOptions,
+    Reading,
+    Samples,
+    Segment,
+    Urgency,
+    Window,
+)
 
 FRAME: Final = 4096
 """Samples that a live client sends at once, as WhisperLive's own client does."""
@@ -77,9 +88,10 @@ class LiveReader:
     def __init__(
         self, engine: Engine, detector: VoiceDetector, limits: MediaLimits, *, is_real_time: bool
     ) -> None:
-        """`is_real_time` feeds a second of audio a second, else as fast as the session takes it.
+        """`is_real_time` feeds a second of audio a second.
 
-        Fed fast, the final text is the same, but fewer updates are made than a client would get.
+        Else each frame comes when all readings of those before it are done, as on a machine that
+        needs no time for them: the text is then the same on every machine.
         """
         self._engine = engine
         self._detector = detector
@@ -96,28 +108,69 @@ class LiveReader:
                 completed.extend(news.completed)
 
         began = time.process_time()
+        decoder = _WatchedDecoder(self._engine)
         async with anyio.create_task_group() as tasks:
-            session = LiveSession(
-                self._engine,
-                self._detector,
-                LiveOptions(DecodeOptions(language=recording.language)),
-                publish,
-                tasks,
-                update_interval=lambda: self._engine.update_interval_s,
-            )
-            tasks.start_soon(self._feed, session, samples)
+            options = LiveOptions(DecodeOptions(language=recording.language))
+            session = LiveSession(decoder, self._detector, options, publish, tasks)
+            tasks.start_soon(self._feed, session, samples, decoder)
             await session.run()
         duration = len(samples) / SAMPLE_RATE
         return _output(completed, duration, time.process_time() - began)
 
-    async def _feed(self, session: LiveSession, samples: Samples) -> None:
+    async def _feed(
+        self, session: LiveSession, samples: Samples, decoder: "_WatchedDecoder"
+    ) -> None:
         began = anyio.current_time()
         for first in range(0, len(samples), FRAME):
             frame = samples[first : first + FRAME]
             if self._is_real_time:
                 await anyio.sleep_until(began + (first + len(frame)) / SAMPLE_RATE)
             await session.hear(frame)
+            if not self._is_real_time:
+                await decoder.rest()
         await session.finish()
+
+
+class _WatchedDecoder:
+    """A decoder of which is known whether it has something to do."""
+
+    _SETTLING: Final = 20
+    """Turns of the event loop in which whoever got an answer asks for the next reading."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._n_running = 0
+        self._has_ended = anyio.Event()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._decoder.capabilities
+
+    async def decode(
+        self,
+        window: Window,
+        options: DecodeOptions,
+        urgency: Urgency = Urgency.SHORT_FILE,
+        *,
+        continues: bool = False,
+    ) -> Reading:
+        self._n_running += 1
+        try:
+            return await self._decoder.decode(window, options, urgency, continues=continues)
+        finally:
+            self._n_running -= 1
+            self._has_ended.set()
+            self._has_ended = anyio.Event()
+
+    async def rest(self) -> None:
+        """Wait until nothing is read any more, and nobody asks for more."""
+        turns = 0
+        while turns < self._SETTLING:
+            if self._n_running:
+                turns = 0
+                await self._has_ended.wait()
+            turns += 1
+            await anyio.lowlevel.checkpoint()
 
 
 def _output(segments: Sequence[Segment], audio_s: float, cpu_s: float) -> Output:
