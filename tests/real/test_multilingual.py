@@ -19,7 +19,7 @@ PATIENCE_S = 180.0
 ENGLISH = "to any person obtaining a copy of this software"
 GERMAN = "die Software zu verwenden"
 INVENTED = "the right to use the software"
-"""What base makes of the German where it takes it for English."""
+"""What base makes of the German where it takes it for English, on many processors."""
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_without_it_the_log_says_that_the_language_changes(
     http: httpx.Client, talk: Path, server: Server
 ) -> None:
     """One language holds for the whole recording."""
-    assert INVENTED in posted(http, talk).json()["text"]
+    assert posted(http, talk, response_format="verbose_json").json()["language"] == "english"
     log = (server.data_dir / "log").read_text(encoding="utf-8")
     [warning] = [line for line in log.splitlines() if "the language seems to change" in line]
     assert '"detected": "de"' in warning
