@@ -18,8 +18,6 @@ from hypothesis import strategies as st
 from whisperlive_hybrid import session as session_module
 from whisperlive_hybrid.backends.base import Backend, DetectLanguage, Generate
 from whisperlive_hybrid.backends.fake import (
-    PAUSE_S,
-    WORD_S,
     EnergyVad,
     FakeBackend,
     FakeEncoded,
@@ -33,29 +31,29 @@ from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import Unsupported
 from whisperlive_hybrid.session import BACKLOG, LiveOptions, LiveSession
 from whisperlive_hybrid.speech.regions import LIVE_VAD, VadOptions
-from whisperlive_hybrid.text.pieces import PieceOptions
+from whisperlive_hybrid.text.endings import LONGEST_UPDATE_S, EndingOptions
 from whisperlive_hybrid.transcribe import FileRequest, Transcriber
 from whisperlive_hybrid.types import (
     SAMPLE_RATE,
     DecodeOptions,
     Hypothesis,
     Language,
+    Reading,
     Samples,
     Segment,
+    Urgency,
+    Window,
 )
 
 pytestmark = pytest.mark.anyio
 
-BRISK = VadOptions(min_silence_s=0.4, eager_silence_s=0.2, eager_after_s=3.0, post_roll_s=0.2)
+BRISK = VadOptions(min_silence_s=0.4, post_roll_s=0.2)
 """Utterances that end soon, so that tests need little audio."""
 
 ENGLISH = LiveOptions(DecodeOptions(language="en"), BRISK)
 ANY_LANGUAGE = LiveOptions(vad=BRISK)
 WITH_WORDS = LiveOptions(DecodeOptions(language="en", words=True))
 WITHOUT_VAD = LiveOptions(DecodeOptions(language="en"), VadOptions(enabled=False))
-
-PATIENT = LiveOptions(DecodeOptions(language="en"), BRISK, PieceOptions(patience_s=3.0))
-"""Words are completed when they have waited for 3 s."""
 
 FAILING = int(Trouble.ITEM_FAILS)
 DYING = int(Trouble.CALL_DIES)
@@ -119,13 +117,14 @@ async def stage(
     backend: Backend | None = None,
     live: LiveOptions = ENGLISH,
     update_interval: Callable[[], float] = lambda: 1.0,
+    engine: type[Engine] = Engine,
 ) -> AsyncIterator[tuple[Stage, LiveSession]]:
     """A session that runs; leaving waits until it has published everything."""
-    async with Engine(backend or FakeBackend()) as engine:
-        scene = Stage(engine)
+    async with engine(backend or FakeBackend()) as running:
+        scene = Stage(running)
         async with anyio.create_task_group() as tasks:
             session = LiveSession(
-                engine,
+                running,
                 EnergyVad(),
                 live,
                 scene.publish,
@@ -336,59 +335,30 @@ class TestWords:
 
         anyio.run(run)
 
-    async def test_a_monologue_is_completed_piece_by_piece(self) -> None:
-        """Somebody speaks for 18 s without a pause; no word waits for 5 s, or comes twice."""
-        words = list(range(1, 51))
-        async with stage(live=PATIENT) as (scene, session):
-            for heard_s, block in enumerate(blocks_of(speak(words), 1.0), 1):
+    async def test_a_monologue_is_completed_in_its_pauses(self) -> None:
+        """Where an operator wants text soon: all but the last seconds, and no word twice."""
+        words = list(range(1, 49))
+        phrases = [joined(speak(words[i : i + 4]), pause(0.15)) for i in range(0, 48, 4)]
+        endings = EndingOptions(patience_s=3.0, shortest_s=1.0)
+        async with stage(live=replace(ENGLISH, endings=endings)) as (scene, session):
+            for block in blocks_of(joined(*phrases, pause(0.2)), 1.0):
                 await scene.after(session, block)
-                old = [word for word in words if word * (WORD_S + PAUSE_S) < heard_s - 5]
-                assert scene.said[: len(old)] == old
-            n_pieces = len(scene.completed)
+            await scene.until(lambda: len(scene.said) >= 28)
             await session.finish()
-        assert n_pieces > 3
+        assert len(scene.completed) > 3
         assert scene.said == words
         for before, after in pairwise(scene.completed):
             assert before.end <= after.start
-        assert all(segment.words is None for segment in scene.completed)
-
-    async def test_a_piece_that_is_completed_is_tentative_no_more(self) -> None:
-        """What is told besides it begins behind it."""
-        async with stage(live=PATIENT) as (scene, session):
-            for block in blocks_of(speak(range(1, 26)), 1.0):
-                await scene.after(session, block)
-            await session.finish()
-        pieces = [each for each in scene.news if isinstance(each, Text) and each.completed]
-        first = next(each for each in pieces if each.tentative)
-        assert first.tentative
-        assert words_of([first.tentative])[0] == words_of(first.completed)[-1] + 1
-        assert first.tentative.start >= first.completed[-1].end
-
-    async def test_words_of_pieces_have_times_for_who_wants_them(self) -> None:
-        """The same as those of finals."""
-        live = replace(PATIENT, options=WITH_WORDS.options)
-        async with stage(live=live) as (scene, session):
-            for block in blocks_of(speak(range(1, 26)), 1.0):
-                await scene.after(session, block)
-            await session.finish()
-        assert len(scene.completed) > 1
-        for number, word in enumerate([w for s in scene.completed for w in s.words or ()], 1):
-            assert word.text == f" w{number}"
-            assert word.end == pytest.approx(number * (WORD_S + PAUSE_S) - PAUSE_S, abs=0.1)
-
-    async def test_without_pieces_an_utterance_is_completed_at_its_end(self) -> None:
-        """For a model that measures no word times."""
-        live = replace(PATIENT, pieces=None)
-        async with stage(live=live) as (scene, session):
-            await session.hear(speak(range(1, 31)))
-            await scene.until(lambda: bool(scene.tentative))
-            await session.finish()
-        assert len(scene.completed) == 1
+        n_completed = 0
+        for news in (each for each in scene.news if isinstance(each, Text)):
+            n_completed += len(words_of(news.completed))
+            if news.tentative:  # it goes on where the completed text ends
+                assert words_of([news.tentative])[0] == n_completed + 1
 
     async def test_a_sentence_that_has_ended_ends_the_utterance(self) -> None:
         """Its final reading needs no pause, and what follows is shown on while it is completed."""
         words = list(range(1, 51))
-        live = LiveOptions(ENGLISH.options, LIVE_VAD, PieceOptions(shortest_s=3.0))
+        live = LiveOptions(ENGLISH.options, LIVE_VAD, EndingOptions(shortest_sentence_s=3.0))
         sentences = [joined(speak(words[i : i + 10]), pause(0.1)) for i in range(0, 50, 10)]
         samples = joined(*sentences, pause(0.5))
         async with stage(FakeBackend(vocabulary=Sentences()), live) as (scene, session):
@@ -445,6 +415,38 @@ class TestTentative:
             await session.finish()
         assert scene.said == list(range(1, 14))
 
+    async def test_updates_read_the_newest_audio_of_a_monologue(self) -> None:
+        """However long it lasts, an update reads some seconds, and shows all that is open."""
+        words = list(range(1, 45))
+        phrases = [joined(speak(words[i : i + 4]), pause(0.15)) for i in range(0, 44, 4)]
+        read_s: list[float] = []
+
+        class Watching(Engine):
+            async def decode(
+                self,
+                window: Window,
+                options: DecodeOptions,
+                urgency: Urgency = Urgency.SHORT_FILE,
+                *,
+                continues: bool = False,
+            ) -> Reading:
+                if urgency is Urgency.UPDATE:
+                    read_s.append(window.duration)
+                return await super().decode(window, options, urgency, continues=continues)
+
+        live = LiveOptions(ENGLISH.options, LIVE_VAD, EndingOptions(shortest_sentence_s=60.0))
+        async with stage(live=live, engine=Watching) as (scene, session):
+            for block in blocks_of(joined(*phrases, pause(0.9)), 1.0):
+                await scene.after(session, block)
+            await session.hear(pause(2.0))
+            await session.finish()
+        assert scene.said == words
+        assert max(read_s) < LONGEST_UPDATE_S + 2.0
+        assert all(text.split()[0] == "w1" for text in scene.tentative)
+        assert [len(text.split()) for text in scene.tentative] == sorted(
+            len(text.split()) for text in scene.tentative
+        )
+
     async def test_stalled_audio_is_shown(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """When no more frames come, the words heard last are shown, however few they are."""
         monkeypatch.setattr(session_module, "STALL_S", 0.01)
@@ -473,9 +475,11 @@ class TestTentative:
         async with stage() as (scene, session):
             await session.hear(joined(speak([1, 2]), pause(0.3)))
             await scene.until(lambda: " w1 w2" in scene.tentative)
-            await session.hear(joined(speak([3]), pause(0.8)))
+            await scene.after(session, speak([3, 4, 5, 6]))
+            assert scene.tentative[-1].split()[:3] == ["w1", "w2", "w3"]
+            await session.hear(pause(0.8))
             await session.finish()
-        assert [segment.text.strip() for segment in scene.completed] == ["w1 w2 w3"]
+        assert [segment.text.strip() for segment in scene.completed] == ["w1 w2 w3 w4 w5 w6"]
 
     async def test_a_guess_in_flight_is_withdrawn(self) -> None:
         """A guess that is still being read when the speaker goes on leaves no trace."""

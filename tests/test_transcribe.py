@@ -38,7 +38,7 @@ from whisperlive_hybrid.types import (
 
 pytestmark = pytest.mark.anyio
 
-BRISK = VadOptions(min_silence_s=0.4, eager_silence_s=0.2, eager_after_s=3.0, post_roll_s=0.2)
+BRISK = VadOptions(min_silence_s=0.4, post_roll_s=0.2)
 """Many short windows, for tests of what happens between windows."""
 
 ENGLISH = FileRequest(DecodeOptions(language="en", words=True), BRISK)

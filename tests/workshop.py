@@ -158,7 +158,7 @@ def wish(
     """What is asked for."""
     options = DecodeOptions(language=language, words=words)
     # Pauses of a second end a window, so that each word has one of its own.
-    vad = VadOptions(min_silence_s=0.4, eager_silence_s=0.2, post_roll_s=0.2)
+    vad = VadOptions(min_silence_s=0.4, post_roll_s=0.2)
     return JobRequest(AudioRequest(options, vad, model="fake"), urls, webhook)
 
 

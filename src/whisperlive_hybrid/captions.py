@@ -61,10 +61,12 @@ class Captions:
         self._lock = lock
         self._is_language_known = language_is_told
         self._is_tentative_shown = False
-        self._guessed: list[Segment] = []  # the last guess that made sense
+        self._guessed: Segment  # the first one of the last guess that made sense
+        self._words: list[Word] = []  # those of that guess that are not kept
+        self._kept: list[Word] = []  # of the utterance, before what updates read
         self._rest: Segment | None = None  # of a guess whose beginning is being completed
-        self._agreement = Agreement()  # of the utterance at `_agreed_start`
-        self._agreed_start = -1
+        self._agreement = Agreement()  # of the utterance at `_utterance`, behind the kept words
+        self._utterance = -1
 
     async def complete(self, reads: Sequence[Read]) -> None:
         """Show what was read finally; silence is no news."""
@@ -77,8 +79,12 @@ class Captions:
             await self.show(Text(tuple(completed), self._rest))
             self._rest = None
 
-    def guess(self, window: Window, reading: Reading) -> Text | None:
-        """What to show of a guess, once the language is sure enough for it to make sense."""
+    def guess(self, window: Window, reading: Reading, utterance: int) -> Text | None:
+        """Return what to show of a guess, once the language is sure enough for it to make sense.
+
+        `utterance` is the sample of the recording at which the utterance begins; `window` is all of
+        it, or what comes behind the words that are kept.
+        """
         self._rest = None
         if not reading.segments:
             return None  # noise has no language
@@ -86,53 +92,59 @@ class Captions:
             self._lock.settle(reading.language)
         if self._lock.language is None:
             return None
-        self._guessed = on_recording_clock(window, reading.segments)
-        agreement = self._agreement_of(window)
-        text = agreement.hear(joined_text(self._guessed))
-        return Text((), self._joined(_words(self._guessed), text), agreement.stable)
+        guessed = on_recording_clock(window, reading.segments)
+        self._guessed, self._words = guessed[0], _words(guessed)
+        if utterance != self._utterance:
+            self._agreement, self._utterance, self._kept = Agreement(), utterance, []
+        elif self._kept and window.spans[0].recording_sample == utterance:
+            self._agreement.recall(_text(self._kept))
+            self._kept = []
+        self._agreement.hear(joined_text(guessed))
+        return self._open_text()
 
     def stable_words(self) -> list[Word]:
-        """The words of the last guess that will stay, on the recording clock, if it has words."""
-        words = _words(self._guessed)
-        agreed = leading([word.text for word in words], self._agreement.agreed)
-        return words[: len(agreed)]
+        """Return the words of the open utterance that will stay, on the recording clock."""
+        agreed = leading([word.text for word in self._words], self._agreement.agreed)
+        return [*self._kept, *self._words[: len(agreed)]]
 
-    def piece(self, n_words: int) -> Text:
-        """The last guess with its first words completed: the next goes on behind them."""
-        words = _words(self._guessed)
-        done, rest = words[:n_words], words[n_words:]
-        completed = self._joined(done, _text(done))
-        self._agreement.complete(completed.text)
-        tentative = self._joined(rest, self._agreement.text) if rest else None
-        return Text((completed,), tentative, self._agreement.stable)
+    def keep_before(self, time: float) -> None:
+        """Updates begin to read at `time`: keep the words of the last guess before it."""
+        kept = [word for word in self._words if word.middle < time]
+        self._kept += kept
+        self._words = self._words[len(kept) :]
+        self._agreement.complete(_text(kept))
+
+    def keep_all(self) -> None:
+        """Updates begin to read behind the last guess, which was read as a final is."""
+        self._kept += self._words
+        self._words = []
+        self._agreement = Agreement()
 
     def keep_rest(self, end: float) -> None:
         """The utterance of the last guess ends at `end`: show what was behind until the next."""
-        rest = [word for word in _words(self._guessed) if word.end > end]
+        rest = [word for word in [*self._kept, *self._words] if word.middle > end]
         if rest:
             self._rest = self._joined(rest, _text(rest))
 
+    def _open_text(self) -> Text:
+        """What is kept and guessed of the utterance that is being spoken."""
+        kept, words = _text(self._kept), [*self._kept, *self._words]
+        segment = self._joined(words, kept + self._agreement.text) if words else None
+        return Text((), segment, kept + self._agreement.stable)
+
     def _joined(self, words: Sequence[Word], text: str) -> Segment:
-        """One segment of the last guess; its times are those of `words`, or of all of it."""
-        first, last = self._guessed[0], self._guessed[-1]
+        """One segment of `words`, which are kept or guessed, that reads as `text`."""
         return replace(
-            first,
-            start=words[0].start if words else first.start,
-            end=words[-1].end if words else last.end,
+            self._guessed,
+            start=words[0].start,
+            end=words[-1].end,
             text=text,
             words=tuple(words) if self._with_words else None,
         )
 
-    async def gap(self, window: Window, done_to: float = 0.0) -> None:
-        """Tell that a window could not be read, of which `done_to` seconds are completed."""
-        await self._publish(Gap(window.start + done_to, window.end))
-
-    def _agreement_of(self, window: Window) -> Agreement:
-        """What the updates of this utterance have agreed on; a new one begins with nothing."""
-        start = window.spans[0].recording_sample
-        if start != self._agreed_start:
-            self._agreement, self._agreed_start = Agreement(), start
-        return self._agreement
+    async def gap(self, window: Window) -> None:
+        """Tell that a window could not be read."""
+        await self._publish(Gap(window.start, window.end))
 
     async def show(self, text: Text) -> None:
         """Publish a text, and before the first one its language."""
@@ -144,7 +156,12 @@ class Captions:
 
 
 def _words(segments: Sequence[Segment]) -> list[Word]:
-    return [word for segment in segments for word in segment.words or ()]
+    """The words of segments; of one whose words were not measured, its text as if it were one."""
+    return [
+        word
+        for each in segments
+        for word in each.words or (Word(each.text, each.start, each.end, probability=1.0),)
+    ]
 
 
 def _text(words: Sequence[Word]) -> str:

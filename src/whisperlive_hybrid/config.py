@@ -153,11 +153,11 @@ class Settings(BaseSettings):
     live_endpoint_s: float = Field(default=1.0, ge=0.1, le=5)
     """Seconds of silence that end a live utterance, at most 5, unless its client says
     `vad_parameters`. Voice agents want 0.3 to 0.5: [answers come sooner, more words are
-    wrong](live.md#pieces-and-endpoints)."""
-    live_patience_s: float = Field(default=8, ge=0, le=60)
-    """Seconds for which a word of a live utterance waits for the end of its sentence; then it is
-    [completed](live.md#pieces-and-endpoints) if it has proved stable. With 3, nearly all words are
-    completed within 4 s, and a few more are wrong. 0: it waits to the end of the utterance."""
+    wrong](live.md#where-utterances-end)."""
+    live_patience_s: float = Field(default=0, ge=0, le=60)
+    """Seconds after which a word of a live utterance has waited long enough: then the utterance
+    [ends in its longest pause](live.md#where-utterances-end), however short that is. With 8, text
+    is completed sooner, and a few more words are wrong. 0: it waits."""
     max_connection_s: Amount = Field(default=3600, gt=0)
     """Longest live connection in seconds; then its text is completed and it gets DISCONNECT."""
     ping_s: Amount = Field(default=20, gt=0)

@@ -1,10 +1,12 @@
 """The use case of a live stream: samples in as they come, text out as soon as it is known.
 
-An utterance is read in two layers. While somebody speaks, *updates* guess at it: greedy, the
-newest audio only, one at a time, thrown away when something better is there. When it ends, the
-*final* reading is made by the very options and windows that a file gets, so that both doors write
-the same text. The final is begun as soon as the post-roll of silence was heard, and shown at the
-endpoint; if the speaker goes on before that, it was one more update.
+An utterance is read in two layers. While it is spoken, *updates* guess at it: greedy, one at a
+time, dropped when something better is there. An update of a long utterance reads its newest audio,
+behind words that are *kept* as they were read. When the utterance ends, the *final* reading of all
+of it is made with the options that a file gets. It is begun half a second before the endpoint and
+shown at the endpoint; if the speaker goes on before that, it was one more update.
+
+A long utterance may end before its speaker pauses for long (`text.endings`).
 
 Nothing is dropped: a client that sends faster than the model reads is slowed down by `hear`.
 """
@@ -13,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Final
 
 import anyio
@@ -21,7 +24,7 @@ import anyio.lowlevel
 import numpy as np
 import structlog
 
-from whisperlive_hybrid.captions import Captions, Publish, Text
+from whisperlive_hybrid.captions import Captions, Publish
 from whisperlive_hybrid.delays import NOBODY, Delays, StreamObserver
 from whisperlive_hybrid.engine.capacity import FASTEST_UPDATES_S
 from whisperlive_hybrid.engine.decoder import Decoder
@@ -31,18 +34,21 @@ from whisperlive_hybrid.language_lock import (
     LanguageLock,
     Read,
 )
-from whisperlive_hybrid.speech.regions import LIVE_VAD, VadOptions
+from whisperlive_hybrid.speech.regions import LIVE_VAD, SHORTEST_PAUSE, VadOptions
 from whisperlive_hybrid.speech.windows import LONGEST_UTTERANCE_S, WindowCutter
-from whisperlive_hybrid.text.pieces import PieceOptions, are_old, ready_words, sentence_end
+from whisperlive_hybrid.text.endings import (
+    LONGEST_UPDATE_S,
+    EndingOptions,
+    early_end,
+    update_start,
+)
 from whisperlive_hybrid.transcribe import VoiceDetector
 from whisperlive_hybrid.types import (
     SAMPLE_RATE,
     DecodeOptions,
     Language,
-    Prefix,
     Reading,
     Samples,
-    Segment,
     Urgency,
     Window,
 )
@@ -58,6 +64,10 @@ BACKLOG: Final = 4
 BLOCK: Final = SAMPLE_RATE
 """Samples judged at a time, however large the client's frames are."""
 
+_USUAL_CONTEXT_S: Final = 10.0
+"""The contexts of most updates are at most so long; one bound for all of them lets them share
+calls."""
+
 _TOKENS_PER_S: Final = 8
 _SPARE_TOKENS: Final = 8
 
@@ -68,25 +78,20 @@ class LiveOptions:
 
     options: DecodeOptions = field(default_factory=DecodeOptions)
     vad: VadOptions = LIVE_VAD
-    pieces: PieceOptions | None = field(default_factory=PieceOptions)
-    """When words are completed while their speaker goes on; None for never."""
+    endings: EndingOptions = field(default_factory=EndingOptions)
+    """When an utterance ends although its speaker goes on; never, where words have no times."""
 
 
 class _Final:
     """The final reading of one utterance; `reading` is None until the engine has answered."""
 
-    def __init__(self, window: Window, prefix: Prefix | None) -> None:
+    def __init__(self, window: Window) -> None:
         self.window = window
-        self.prefix = prefix
         self.scope = anyio.CancelScope()
         self.reading: Reading | None = None
         self.is_gap = False  # the reading is empty because the model failed
-        self.is_shown = False  # as a guess, before it was confirmed
-
-    @property
-    def done_to(self) -> float:
-        """The window time up to which its text was completed before."""
-        return self.prefix.end if self.prefix else 0.0
+        self.was_tried = False  # as a guess, before it was confirmed
+        self.is_shown = False  # as such a guess
 
     def is_of(self, window: Window | None) -> bool:
         """Whether `window` is the same stretch of the recording."""
@@ -110,15 +115,12 @@ class _Reader:
         self,
         window: Window,
         language: Language | None,
-        prefix: Prefix | None = None,
         *,
         checks_language: bool = False,
     ) -> Reading | None:
         """Read an utterance; try once more after a failure of the model; None if it fails again."""
         code = language.code if language else None
-        options = replace(
-            self._options, language=code, prefix=prefix, checks_language=checks_language
-        )
+        options = replace(self._options, language=code, checks_language=checks_language)
         with suppress(BackendFailed):
             return await self._decoder.decode(window, options, Urgency.FINAL)
         with suppress(BackendFailed):
@@ -126,15 +128,13 @@ class _Reader:
         return None
 
     async def update(
-        self, window: Window, language: Language | None, prefix: Prefix | None, *, words: bool
+        self, window: Window, language: Language | None, *, words: bool
     ) -> Reading | None:
         """Guess at an open utterance; None if the model fails, which the final will tell."""
         code = language.code if language else None
         context_s = self._decoder.capabilities.context_for(window.duration, code)
-        told = replace(
-            self._options, language=code, prefix=prefix, words=words or self._options.words
-        )
-        options = update_options(told, context_s)
+        told = replace(self._options, language=code, words=words or self._options.words)
+        options = update_options(told, max(context_s, _USUAL_CONTEXT_S))
         with suppress(BackendFailed):
             return await self._decoder.decode(window, options, Urgency.UPDATE)
         return None
@@ -172,12 +172,8 @@ class LiveSession:
         self._captions = Captions(
             publish, self._lock, language_is_told=is_told, with_words=live.options.words
         )
-        self._pieces = live.pieces if able.word_times else None
-        if self._pieces and not (able.prefixes and live.options.switch_threshold is None):
-            # A piece inside an utterance would bind the rest to its language.
-            self._pieces = replace(self._pieces, patience_s=None)
-        self._prefix: Prefix | None = None  # what is completed of the utterance at `_prefix_start`
-        self._prefix_start = -1
+        self._endings = live.endings if able.word_times else None
+        self._updates_from = (-1, 0.0)  # first sample of an utterance, recording time in it
         self._finals: deque[_Final] = deque()  # of utterances that have ended
         self._guess: _Final | None = None  # of an utterance that seems to have ended
         self._update = anyio.CancelScope()
@@ -223,6 +219,8 @@ class LiveSession:
         settled = self._cutter.settled_window()
         if self._guess and not self._guess.is_of(settled):
             self._guess.scope.cancel()  # the speaker went on
+            if self._guess.is_shown:
+                self._keep_guess(self._guess.window)
             self._guess = None
         if settled and not self._guess:
             self._guess = self._begin(settled)
@@ -235,7 +233,7 @@ class LiveSession:
             return self._guess
         if self._guess:
             self._guess.scope.cancel()
-        final = _Final(window, self._prefix_of(window))
+        final = _Final(window)
         self._tasks.start_soon(self._fill, final)
         self._update.cancel()  # it would tell less, and later
         return final
@@ -250,13 +248,14 @@ class LiveSession:
                 final = self._finals.popleft()
                 self._wake()
                 if final.is_gap:
-                    await self._captions.gap(final.window, final.done_to)
+                    await self._captions.gap(final.window)
                 await self._complete(await self._lock.admit(final.window, reading))
-        elif self._guess and self._guess.reading and not self._guess.is_shown:
-            self._guess.is_shown = True
-            guess = self._captions.guess(self._guess.window, self._guess.reading)
-            if guess:
-                await self._captions.show(guess)
+        elif (guess := self._guess) and guess.reading and not guess.was_tried:
+            guess.was_tried = True
+            text = self._captions.guess(guess.window, guess.reading, _first_sample(guess.window))
+            guess.is_shown = text is not None
+            if text:
+                await self._captions.show(text)
         elif not self._guess and (window := self._due_update()):
             await self._read_update(window)
         else:
@@ -278,19 +277,25 @@ class LiveSession:
         self._has_stalled = patience.cancelled_caught
 
     def _due_update(self) -> Window | None:
-        """The open utterance, if there is enough in it that no update has seen."""
+        """The open utterance, if there is enough speech in it that no update has seen."""
         start = self._cutter.open_start
-        if start is None or (self._cutter.silence and not self._has_stalled):
+        if start is None:
             return None
         unseen = self._cutter.heard - max(self._updated_to, start)
-        enough = 1 if self._has_stalled else self._update_interval() * SAMPLE_RATE
+        enough = self._update_interval() * SAMPLE_RATE
+        if self._has_stalled:
+            enough = 1
+        elif silence := self._cutter.silence:
+            if silence < SHORTEST_PAUSE:
+                return None
+            unseen -= silence
         return self._cutter.open_window() if unseen >= enough else None
 
     async def _fill(self, final: _Final) -> None:
         with final.scope, self._observer.reading(Urgency.FINAL):
             checks = self._lock.wants_check(final.window)
             reading = await self._reader.final(
-                final.window, self._lock.expected, final.prefix, checks_language=checks
+                final.window, self._lock.expected, checks_language=checks
             )
             final.is_gap = reading is None
             for start, end in reading.unread if reading else ():
@@ -314,53 +319,75 @@ class LiveSession:
     async def _read_update(self, window: Window) -> None:
         """Guess at an open utterance; given up as soon as a final is begun."""
         self._updated_to = self._cutter.heard
+        utterance, begin = self._updates_from
+        is_shorter = utterance == _first_sample(window)
+        newest = window.rest_from(begin - window.start) if is_shorter else window
+        endings, has_words = self._endings, False
+        if endings:
+            is_long = newest.duration >= LONGEST_UPDATE_S
+            has_words = is_long or window.duration >= endings.soonest_s
         reading: Reading | None = None
-        prefix, pieces = self._prefix_of(window), self._pieces
-        unread_s = window.duration - (prefix.end if prefix else 0.0)
-        may_complete = pieces is not None and unread_s >= pieces.soonest_s
         with anyio.CancelScope() as self._update, self._observer.reading(Urgency.UPDATE):
-            reading = await self._reader.update(
-                window, self._lock.expected, prefix, words=may_complete
-            )
+            reading = await self._reader.update(newest, self._lock.expected, words=has_words)
         if reading is None or self._update.cancel_called:  # a final has begun: it tells more
             return
-        text = self._captions.guess(window, reading)
-        if text and pieces and may_complete:
-            text = self._completed_early(window, pieces) or text
-        if text:
-            await self._captions.show(text)
+        text = self._captions.guess(newest, reading, _first_sample(window))
+        if text is None:
+            return
+        if endings and has_words and self._is_open(window):
+            if self._ends_early(window, endings):
+                return
+            self._shorten_updates(window, newest)
+        await self._captions.show(text)
 
-    def _completed_early(self, window: Window, pieces: PieceOptions) -> Text | None:
-        """End the utterance behind a sentence, or return a piece of it, if it is time for either.
+    def _ends_early(self, window: Window, endings: EndingOptions) -> bool:
+        """End the open utterance in a pause of it, if it is time for that; return whether it did.
 
         Nothing is awaited here: no sample can come in between the reading and the cut.
         """
         stable = self._captions.stable_words()
-        ready = ready_words(stable, window.end, pieces)
-        end = sentence_end(ready, window.start, pieces)
-        if end is not None and (ended := self._cutter.end_near(round(end * SAMPLE_RATE))):
+        end = early_end(stable, _pauses(window), (window.start, window.end), endings)
+        ended = self._cutter.end_at(round(end * SAMPLE_RATE)) if end is not None else []
+        if end is not None and ended:
             self._captions.keep_rest(end)
             self._notice(ended)
-            return None
-        if not are_old(ready, window.end, pieces):
-            return None
-        text = self._captions.piece(len(ready))
-        self._go_on_behind(text.completed[0], window)
-        return text
+        return bool(ended)
 
-    def _go_on_behind(self, piece: Segment, window: Window) -> None:
-        """What is read of this utterance from now on begins behind a piece of it."""
-        before = self._prefix_of(window)
-        self._prefix = Prefix(
-            (before.text if before else "") + piece.text, piece.end - window.start
-        )
-        self._prefix_start = window.spans[0].recording_sample
-        self._cutter.keep_whole(round(piece.end * SAMPLE_RATE))
+    def _shorten_updates(self, window: Window, newest: Window) -> None:
+        """Let the next update read on in a pause of this one, if it is long and has a good one.
 
-    def _prefix_of(self, window: Window) -> Prefix | None:
-        """What is completed already of the utterance that begins as `window` does."""
-        return self._prefix if self._prefix_start == window.spans[0].recording_sample else None
+        `newest` is what it read of `window`.
+        """
+        if newest.duration < LONGEST_UPDATE_S:
+            return
+        start = update_start(self._captions.stable_words(), _pauses(newest), newest.end)
+        if start is not None:
+            self._captions.keep_before(start)
+            self._updates_from = _first_sample(window), start
+
+    def _keep_guess(self, window: Window) -> None:
+        """The speaker goes on behind what was read as if it were all: updates read what follows."""
+        if self._is_open(window):
+            self._captions.keep_all()
+            self._updates_from = _first_sample(window), window.end
+
+    def _is_open(self, window: Window) -> bool:
+        """Whether the utterance that begins as `window` does is still being spoken."""
+        return self._cutter.open_start == _first_sample(window)
 
     def _wake(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
+
+
+def _first_sample(window: Window) -> int:
+    return window.spans[0].recording_sample
+
+
+def _pauses(window: Window) -> list[tuple[float, float]]:
+    """The pauses in which a window may be cut, on the recording clock."""
+    return [
+        (end + window.start, start + window.start)
+        for (_, end), (start, _) in pairwise(window.speech)
+        if (start - end) * SAMPLE_RATE >= SHORTEST_PAUSE
+    ]

@@ -141,6 +141,11 @@ class Word:
     end: float
     probability: float
 
+    @property
+    def middle(self) -> float:
+        """Where a cut decides on which side of it the word is."""
+        return (self.start + self.end) / 2
+
 
 @dataclass(frozen=True, slots=True)
 class ScoredToken:
@@ -195,16 +200,6 @@ DEFAULT_BEAM_SIZE: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Prefix:
-    """What the speech at the beginning of a window is known to say."""
-
-    text: str
-    """With the spaces between words, and a leading one where the language writes it."""
-    end: float
-    """Where its last word ends, in seconds on the window clock."""
-
-
-@dataclass(frozen=True, slots=True)
 class DecodeOptions:
     """How to read one window. Plain values only, so that it can travel to another machine."""
 
@@ -215,8 +210,6 @@ class DecodeOptions:
     """Text that the speech might continue; steers spelling and style."""
     hotwords: str = ""
     """Words that are likely to occur."""
-    prefix: Prefix | None = None
-    """The beginning of the text, if it is known; the reading tells what follows it."""
     words: bool = False
     """Whether to measure word times."""
     token_probabilities: bool = False
@@ -289,16 +282,13 @@ class Hypothesis:
     """What a model wrote for one window at one temperature, before anybody believes it.
 
     `tokens` are text tokens and time marks, without start and end marks. `avg_logprob` is the
-    mean log probability per token, end mark included, as openai/whisper counts it; tokens of a
-    prefix count as certain.
+    mean log probability per token, end mark included, as openai/whisper counts it.
     """
 
     tokens: tuple[int, ...]
     avg_logprob: float
     no_speech_prob: float
     temperature: float
-    prefix: tuple[int, ...] = ()
-    """The text tokens of the prefix that was asked for, which `tokens` continue."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 For `tensorrt` that is a stand-in for the runtime, until WHISPERLIVE_TEST_TRT_ENGINE names engines.
 """
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ import pytest
 from speech_clips import Clip, whole
 
 from whisperlive_hybrid.backends.base import Align, DetectLanguage, Encode, Encoded, Generate, Work
-from whisperlive_hybrid.backends.ct2 import PREFIX_STEP, Ct2Backend, Ct2Encoded
+from whisperlive_hybrid.backends.ct2 import Ct2Backend, Ct2Encoded
 from whisperlive_hybrid.backends.fake import FakeEncoded
 from whisperlive_hybrid.backends.ov import OpenVinoBackend, OvEncoded
 from whisperlive_hybrid.backends.trt import TensorRtBackend, TrtEncoded
@@ -28,7 +28,6 @@ from whisperlive_hybrid.text.words import with_words
 from whisperlive_hybrid.types import (
     DecodeOptions,
     Language,
-    Prefix,
     Reading,
     Segment,
     Task,
@@ -334,50 +333,6 @@ def test_a_prompt_steers(backend: WhisperBackend, sentences: list[Clip]) -> None
         )
     }
     assert len(scores) == 3
-
-
-def test_a_prefix_is_gone_on_from(aligning: AligningBackend, sentences: list[Clip]) -> None:
-    """What follows a known beginning is what would have followed it anyway, at any beam."""
-    clip = sentences[0]
-    first, second, *others = clip.text.split()
-    prefix = Prefix(f" {first} {second}", clip.words[1][1])
-    for options in (DecodeOptions(beam_size=1), DecodeOptions()):
-        work = generate(encoded(aligning, clip), clip, replace(options, prefix=prefix))
-        (hypothesis,) = good(aligning.generate([work]))
-        assert aligning.vocabulary.decode(hypothesis.prefix).split() == [first, second]
-        assert aligning.vocabulary.decode(hypothesis.tokens).split() == others
-
-
-def test_prefixes_alone_or_in_a_batch_give_the_same_tokens(
-    aligning: AligningBackend, sentences: list[Clip]
-) -> None:
-    """The law of batches holds for prefixes of as many lengths as may share a call."""
-    clip, encoding = sentences[0], encoded(aligning, sentences[0])
-    words = clip.text.split()
-    works = [
-        generate(encoding, clip, DecodeOptions(beam_size=1, prefix=Prefix(f" {start}", 0.5)))
-        for start in (words[0], " ".join(words[:2]), " ".join(words[:3]))
-    ]
-    groups: dict[Hashable, list[Generate]] = {}
-    for work in works:
-        groups.setdefault(aligning.batch_key(work), []).append(work)
-    for group in groups.values():
-        together = good(aligning.generate(group))
-        alone = [good(aligning.generate([work]))[0] for work in group]
-        assert [each.tokens for each in together] == [each.tokens for each in alone]
-
-
-@pytest.mark.parametrize("bound", [1, 5])
-def test_a_bounded_answer_has_its_length_behind_a_prefix(
-    aligning: AligningBackend, clips: list[Clip], bound: int
-) -> None:
-    """The bound is on what is new."""
-    long = next(clip for clip in clips if "long" in clip.file)
-    (encoding,) = good(aligning.encode([Encode(whole(long.samples), 15.0)]))
-    prefix = Prefix(" " + " ".join(long.text.split()[:6]), 2.0)
-    options = DecodeOptions(beam_size=1, max_new_tokens=bound, prefix=prefix)
-    (hypothesis,) = good(aligning.generate([generate(encoding, long, options)]))
-    assert bound <= len(hypothesis.tokens) <= bound + PREFIX_STEP
 
 
 @pytest.mark.parametrize("prompt", ["", "one two three four five six seven eight " * 8])

@@ -1,7 +1,5 @@
 from dataclasses import replace
 
-import pytest
-
 from whisperlive_hybrid.backends.base import Align, DetectLanguage, Encode, Generate
 from whisperlive_hybrid.backends.fake import FakeBackend, FakeEncoded, FakeVocabulary, pause
 from whisperlive_hybrid.engine.job import ReadingJob
@@ -9,7 +7,6 @@ from whisperlive_hybrid.types import (
     DecodeOptions,
     Hypothesis,
     Language,
-    Prefix,
     Reading,
     Span,
     Task,
@@ -401,53 +398,6 @@ def test_enough_words_are_not_read_again() -> None:
     job = ReadingJob(Window(samples, (Span(0, 0, len(samples)),), LONG), guess, ABLE, VOCABULARY)
     work = generate_of(job.encoded(Encode(window(), 30.0), FULL))
     assert read(job.generated(work, told(1, 2, 3, end=13.0))) == [" w1 w2 w3"]
-
-
-def test_a_reading_goes_on_behind_a_prefix() -> None:
-    """It tells what follows, from where the prefix ends."""
-    options = replace(ENGLISH, prefix=Prefix(" w8 w9", 1.2), words=True)
-    job, work = spoken_job(options)
-    assert work.options.prefix == options.prefix
-    align = job.generated(work, Hypothesis((1, 2, MARK + 200), -0.1, 0.0, 0.0, prefix=(8, 9)))
-    assert isinstance(align, Align)
-    assert align.tokens == (8, 9, 1, 2)
-    times = [TokenTime(i, i + 0.9, 0.5) for i in range(4)]
-    reading = job.aligned(align, times)
-    assert isinstance(reading, Reading)
-    assert [word.text for word in reading.segments[0].words or ()] == [" w1", " w2"]
-    assert reading.segments[0].start >= 1.2
-    assert reading.unread == ()
-
-
-def test_what_a_prefix_tells_is_not_unread() -> None:
-    """Where nothing follows it, only speech behind its end is tried again."""
-    job, work = spoken_job(replace(ENGLISH, prefix=Prefix(" w8 w9", 3.9)))
-    reading = job.generated(work, Hypothesis((MARK + 200,), -0.1, 0.0, 0.0, prefix=(8, 9)))
-    assert isinstance(reading, Reading)
-    assert (reading.segments, reading.unread) == ((), ())
-
-
-def test_a_model_that_takes_a_prefix_for_the_whole_text_reads_the_rest_by_itself() -> None:
-    """Nothing is left unread because the text that is known seemed complete."""
-    job, work = spoken_job(replace(ENGLISH, prefix=Prefix(" w8 w9", 1.0)))
-    rest = job.generated(work, Hypothesis((MARK + 50,), -0.1, 0.0, 0.0, prefix=(8, 9)))
-    assert isinstance(rest, Encode)
-    assert rest.window.duration == pytest.approx(5.0 - 1.2)
-    work = generate_of(job.encoded(rest, ENCODED))
-    assert work.options.prefix is None
-    reading = job.generated(work, hypothesis(MARK, 1, 2, MARK + 140))
-    assert isinstance(reading, Reading)
-    assert [(round(s.start, 2), s.text) for s in reading.segments] == [(1.2, " w1 w2")]
-
-
-def test_the_rest_behind_a_prefix_is_read_on_without_it() -> None:
-    """A prefix belongs to the beginning of the window."""
-    job, work = spoken_job(replace(ENGLISH, prefix=Prefix(" w8", 0.5)))
-    rest = job.generated(work, Hypothesis((1, MARK + 50, MARK + 50), -0.1, 0.0, 0.0, prefix=(8,)))
-    assert isinstance(rest, Encode)
-    work = generate_of(job.encoded(rest, ENCODED))
-    assert work.options.prefix is None
-    assert read(job.generated(work, hypothesis(MARK, 2, MARK + 140))) == [" w1", " w2"]
 
 
 def generate_of(work: object) -> Generate:

@@ -14,6 +14,7 @@ from whisperlive_hybrid.errors import BadAudio
 from whisperlive_hybrid.evaluation.readers import FileReader, LiveReader, Reader
 from whisperlive_hybrid.evaluation.recordings import LabelledRecording
 from whisperlive_hybrid.media import MediaLimits
+from whisperlive_hybrid.session import LiveOptions
 from whisperlive_hybrid.types import SAMPLE_RATE
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +31,7 @@ async def engine() -> AsyncIterator[Engine]:
 
 def readers(engine: Engine) -> list[Reader]:
     """Both ways."""
-    live = LiveReader(engine, EnergyVad(), LIMITS, is_real_time=False)
+    live = LiveReader(engine, EnergyVad(), LIMITS, LiveOptions(), is_real_time=False)
     return [FileReader(engine, EnergyVad(), LIMITS), live]
 
 
@@ -70,6 +71,7 @@ async def test_real_time_takes_as_long_as_the_recording(engine: Engine, tmp_path
     """So that a live stream gets the updates that a client would get."""
     given = recording(tmp_path / "r.wav")
     began = anyio.current_time()
-    output = await LiveReader(engine, EnergyVad(), LIMITS, is_real_time=True).read(given)
+    reader = LiveReader(engine, EnergyVad(), LIMITS, LiveOptions(), is_real_time=True)
+    output = await reader.read(given)
     assert anyio.current_time() - began >= output.audio_s
     assert output.text == given.reference

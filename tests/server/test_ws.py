@@ -474,7 +474,7 @@ class TestAudio:
             assert other.text == TEXT
 
     async def test_the_operator_decides_when_utterances_are_completed(self) -> None:
-        """By the pause that ends one, and by how long words wait inside one; two streams say it."""
+        """By the silence that ends one, and by how long words wait inside one; two streams say it."""
         async with open_door(live_endpoint_s=0.3, live_patience_s=2) as door:
             async with door.admitted() as client:
                 await client.say(speak([1, 2]), pause(0.5), speak([3]))
@@ -483,7 +483,7 @@ class TestAudio:
                 assert client.text == "w1 w2"
             async with door.admitted() as client:
                 for word in range(1, 31, 3):
-                    await client.say(speak(range(word, word + 3)))
+                    await client.say(speak(range(word, word + 3)), pause(0.15))
                     if word > 2:
                         await client.next()
                 assert len(client.completed) > 1

@@ -63,3 +63,15 @@ def test_bare_punctuation_is_a_word_of_its_own() -> None:
     """Two different marks are not the same word."""
     assert plain(" ¿") != plain(" !")
     assert plain(" ¿Dónde") == "dónde"
+
+
+def test_what_was_completed_can_be_recalled() -> None:
+    """Then hypotheses begin with it again, and it stays stable."""
+    agreement = Agreement()
+    agreement.hear(" and so we went")
+    agreement.hear(" and so we went home")
+    agreement.complete(" and so")
+    assert agreement.hear(" we went home again") == " we went home again"
+    agreement.recall(" and so")
+    assert agreement.stable == " and so we went home"
+    assert agreement.hear(" And so we went home again now") == " and so we went home again now"

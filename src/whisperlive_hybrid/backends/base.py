@@ -57,8 +57,6 @@ class Capabilities:
     """Hypotheses that it can follow side by side; None for any number."""
     token_probabilities: bool = False
     """Whether it can say how probable each token of a text is."""
-    prefixes: bool = False
-    """Whether it can go on from a text that is known (`DecodeOptions.prefix`)."""
     note: str = ""
     """What people must know about it, from its card."""
     file_batch: int | None = None

@@ -8,8 +8,6 @@ What CTranslate2 4.8 needs to be told, or must never meet (all measured):
 - Items of one `generate` call share the number of tokens before the start of transcript, the
   encoder length, and every option: the batch key.
 - An encoder output whose length equals the number of mel bands is silently encoded again.
-- Rows of one call may have prefixes of different lengths. Their tokens are forced step by step,
-  come back with the answer, and count as log probabilities of 0 in its score.
 - Its worker queue knows neither priority nor cancellation. At most `Capabilities.workers` calls run
   at once here, so that it stays empty.
 - With int8 on the CPU the answer for an item is bit for bit the same alone or in a batch.
@@ -54,9 +52,6 @@ who comes while such a call runs. Measured for base, per worker, with a context 
 
 Of a whole file, encoding and all, 4 cost 5 % more than 8 with a context of 5 s, and 3 cost 3 % more
 than 4. A quarter of an hour needs 131 MB above the idle process with 4, and 117 MB with 3."""
-
-PREFIX_STEP: Final = 32
-"""Prefixes that are as long, but for less than so many tokens, share a call."""
 
 _FRAMES_PER_S: Final = 100
 _LANGUAGE_TOKEN: Final = slice(2, -2)  # <|en|>
@@ -127,14 +122,10 @@ class Ct2Backend:
     def batch_key(self, work: Work) -> Hashable:
         """What items of one call must have in common."""
         shared = batch_key(work, self._vocabulary)
-        match work:
-            case Align():
-                start = self._vocabulary.start_sequence(work.language.code, work.task)
-                return (*shared, tuple(start))
-            case Generate():
-                return (*shared, _room_for(self._vocabulary.prefix_tokens(work.options)))
-            case _:
-                return shared
+        if isinstance(work, Align):
+            start = self._vocabulary.start_sequence(work.language.code, work.task)
+            return (*shared, tuple(start))
+        return shared
 
     def encode(self, batch: Sequence[Encode]) -> list[Encoded | Exception]:
         """Log-mel features and the encoder, each window padded with silence to its context."""
@@ -151,8 +142,7 @@ class Ct2Backend:
     def generate(self, batch: Sequence[Generate]) -> list[Hypothesis | Exception]:
         """Beam search at temperature 0, else the best of five samples, as openai/whisper does."""
         options, temperature = batch[0].options, batch[0].temperature
-        starts = [self._start(work) for work in batch]
-        prefixes = [self._vocabulary.prefix_tokens(work.options) for work in batch]
+        prompts = [self._prompt(work) for work in batch]
         search: dict[str, Any] = (
             {"beam_size": options.beam_size}
             if temperature == 0
@@ -165,17 +155,14 @@ class Ct2Backend:
         )
         results = self._model.generate(
             _stacked([work.encoded for work in batch]),
-            [start + prefix for start, prefix in zip(starts, prefixes, strict=True)],
+            prompts,
             return_scores=True,
             return_no_speech_prob=True,
-            max_length=_max_length(options.max_new_tokens, len(starts[0]), _room_for(prefixes[0])),
+            max_length=_max_length(options.max_new_tokens, len(prompts[0])),
             suppress_tokens=self._suppressed,
             **search,
         )
-        return [
-            _hypothesis(result, temperature, prefix)
-            for result, prefix in zip(results, prefixes, strict=True)
-        ]
+        return [_hypothesis(result, temperature) for result in results]
 
     def align(self, batch: Sequence[Align]) -> list[list[TokenTime] | Exception]:
         """Token times by dynamic time warping over the cross-attention (openai/whisper, 2023)."""
@@ -195,7 +182,7 @@ class Ct2Backend:
         output = self._model.encode(ctranslate2.StorageView.from_array(features), to_cpu=True)
         return np.asarray(output)
 
-    def _start(self, work: Generate) -> list[int]:
+    def _prompt(self, work: Generate) -> list[int]:
         start = self._vocabulary.start_sequence(work.language.code, work.options.task)
         return self._vocabulary.previous_text(work.options) + start
 
@@ -213,7 +200,6 @@ class Ct2Backend:
             word_times=True,
             token_probabilities=True,
             prompts=True,
-            prefixes=True,
             workers=workers,
             encode_batch=8 if on_gpu else 1,  # on the CPU a batched encode gains nothing (measured)
             generate_batch=16 if on_gpu else 8,
@@ -267,30 +253,21 @@ def _likeliest(ranking: Sequence[tuple[str, float]], work: DetectLanguage) -> La
     return next(Language(code, p) for code, p in heard if not allowed or code in allowed)
 
 
-def _room_for(prefix: Sequence[int]) -> int:
-    """The tokens that a call provides for prefixes: alike for all that may share it."""
-    return -(-len(prefix) // PREFIX_STEP) * PREFIX_STEP
+def _max_length(max_new_tokens: int | None, prompt_length: int) -> int:
+    """CTranslate2's `max_length` for at least `max_new_tokens` new tokens.
 
-
-def _max_length(max_new_tokens: int | None, start_length: int, prefix_room: int) -> int:
-    """CTranslate2's `max_length` for at least `max_new_tokens` new tokens behind a prefix.
-
-    It returns at most min(max_length / 2, max_length - start + 1) tokens, a prefix among them
-    (measured).
+    It returns at most min(max_length / 2, max_length - prompt + 1) tokens (measured).
     """
     if max_new_tokens is None:
         return TEXT_POSITIONS
-    returned = prefix_room + max_new_tokens
-    return min(TEXT_POSITIONS, max(2 * returned, start_length + returned))
+    return min(TEXT_POSITIONS, max(2 * max_new_tokens, prompt_length + max_new_tokens))
 
 
-def _hypothesis(result: Any, temperature: float, prefix: Sequence[int]) -> Hypothesis:  # noqa: ANN401 (CTranslate2 is untyped)
+def _hypothesis(result: Any, temperature: float) -> Hypothesis:  # noqa: ANN401 (CTranslate2 is untyped)
     tokens = tuple(result.sequences_ids[0])
     # The score is the mean over the tokens without the end mark; Whisper's mean counts that too.
-    avg_logprob = float(result.scores[0]) * len(tokens) / (len(tokens) + 1)
-    silence = float(result.no_speech_prob)
-    new = tokens[len(prefix) :]
-    return Hypothesis(new, avg_logprob, silence, temperature, tuple(prefix[1:]))
+    avg_logprob = result.scores[0] * len(tokens) / (len(tokens) + 1)
+    return Hypothesis(tokens, float(avg_logprob), float(result.no_speech_prob), temperature)
 
 
 def _heard_frames(work: Align) -> int:

@@ -134,7 +134,6 @@ class FakeBackend:
             word_times=True,
             token_probabilities=True,
             prompts=True,
-            prefixes=True,
             workers=self.workers,
             encode_batch=1,
             generate_batch=self.generate_batch,
@@ -251,19 +250,12 @@ def _hypothesis(work: Generate) -> Hypothesis | Exception:
     if _has(work, Trouble.ITEM_FAILS):
         return RuntimeError("the fake item failed")
     words = _words(work)
-    prefix = _levels(work.options.prefix.text) if work.options.prefix else ()
-    words = words[len(prefix) :]
     if not words:
-        return Hypothesis((), -2.0, 0.99, work.temperature, prefix)
+        return Hypothesis((), -2.0, 0.99, work.temperature)
     is_guess = work.temperature == 0 and _has(work, Trouble.GUESSES_WHILE_COLD)
     tokens = (
         _TIMESTAMP_BEGIN + round(words[0][1] / TIME_MARK_S),
         *(level for level, _, _ in words),
         _TIMESTAMP_BEGIN + round(words[-1][2] / TIME_MARK_S),
     )
-    return Hypothesis(tokens, -2.0 if is_guess else -0.1, 0.0, work.temperature, prefix)
-
-
-def _levels(text: str) -> tuple[int, ...]:
-    """The levels of words that the fake wrote."""
-    return tuple(int(word.removeprefix("w")) for word in text.split())
+    return Hypothesis(tokens, -2.0 if is_guess else -0.1, 0.0, work.temperature)

@@ -117,10 +117,7 @@ class OpenVinoBackend:
 
     def batch_key(self, work: Work) -> Hashable:
         """What items of one call must have in common."""
-        shared = batch_key(work, self._vocabulary)
-        if isinstance(work, Generate):
-            return (*shared, len(self._vocabulary.prefix_tokens(work.options)))
-        return shared
+        return batch_key(work, self._vocabulary)
 
     def encode(self, batch: Sequence[Encode]) -> list[Encoded | Exception]:
         """Log-mel features and the encoder, each window padded with silence to its context."""
@@ -150,14 +147,9 @@ class OpenVinoBackend:
     def generate(self, batch: Sequence[Generate]) -> list[Hypothesis | Exception]:
         """Beam search at temperature 0, else the best of five samples, as openai/whisper does."""
         options, temperature = batch[0].options, batch[0].temperature
-        prefixes = [tuple(self._vocabulary.prefix_tokens(work.options)) for work in batch]
-        prompts = np.array(
-            [[*self._start(work), *prefix] for work, prefix in zip(batch, prefixes, strict=True)]
-        )
+        prompts = np.array([self._prompt(work) for work in batch])
         n_before, n_prompt = len(self._vocabulary.previous_text(options)), prompts.shape[1]
-        searches: list[Search] = [
-            self._search(options.beam_size, temperature, prefix) for prefix in prefixes
-        ]
+        searches: list[Search] = [self._search(options.beam_size, temperature) for _ in batch]
         longest = min(
             options.max_new_tokens or self._text_positions // 2, self._text_positions - n_prompt
         )
@@ -168,14 +160,8 @@ class OpenVinoBackend:
             run(searches, decoder, logits[:, 1], self._rules, longest)
         paths = [search.best() for search in searches]
         return [
-            Hypothesis(
-                path.tokens[len(prefix) :],
-                path.avg_logprob,
-                float(silence),
-                temperature,
-                prefix[1:],
-            )
-            for path, silence, prefix in zip(paths, no_speech, prefixes, strict=True)
+            Hypothesis(path.tokens, path.avg_logprob, float(silence), temperature)
+            for path, silence in zip(paths, no_speech, strict=True)
         ]
 
     def align(self, batch: Sequence[Align]) -> list[list[TokenTime] | Exception]:
@@ -197,7 +183,7 @@ class OpenVinoBackend:
         """Free the weights: the requests hold them."""
         self._encoders = self._decoders = self._aligners = _Pool[Any]([])
 
-    def _start(self, work: Generate) -> list[int]:
+    def _prompt(self, work: Generate) -> list[int]:
         start = self._vocabulary.start_sequence(work.language.code, work.options.task)
         return self._vocabulary.previous_text(work.options) + start
 
@@ -205,11 +191,9 @@ class OpenVinoBackend:
         start = self._vocabulary.start_sequence(work.language.code, work.task)
         return [*start, self._vocabulary.no_timestamps, *work.tokens, self._rules.end]
 
-    def _search(self, beam_size: int, temperature: float, prefix: tuple[int, ...]) -> Search:
+    def _search(self, beam_size: int, temperature: float) -> Search:
         end = self._rules.end
-        if temperature == 0:
-            return BeamSearch(beam_size, end, prefix)
-        return Sampling(temperature, end, prefix)
+        return BeamSearch(beam_size, end) if temperature == 0 else Sampling(temperature, end)
 
 
 def _describe(
@@ -230,7 +214,6 @@ def _describe(
         word_times=models.aligner is not None,
         token_probabilities=models.aligner is not None,
         prompts=True,
-        prefixes=True,
         workers=workers,
         encode_batch=1 if models.device == "cpu" else 8,
         generate_batch=4,  # on the CPU more gain nothing at 5 s, and lose at 30 s (measured)

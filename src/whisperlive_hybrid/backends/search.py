@@ -122,12 +122,11 @@ class Search(Protocol):
 class BeamSearch:
     """Keeps the `size` likeliest paths until as many have ended; greedy with a size of 1."""
 
-    def __init__(self, size: int, end: int, prefix: tuple[int, ...] = ()) -> None:
-        """`prefix` are tokens that are already written, and count as certain."""
+    def __init__(self, size: int, end: int) -> None:
         self._size = size
         self._end = end
         self._ended: list[Path] = []
-        self.paths = [Path(prefix)]
+        self.paths = [Path()]
 
     def advance(self, logprobs: Logits) -> list[int]:
         """Extend by the likeliest tokens of all paths."""
@@ -167,19 +166,17 @@ class BeamSearch:
 class Sampling:
     """Draws `N_SAMPLES` answers at a temperature; the same audio always draws the same."""
 
-    def __init__(self, temperature: float, end: int, prefix: tuple[int, ...] = ()) -> None:
-        """`prefix` are tokens that are already written, and count as certain."""
+    def __init__(self, temperature: float, end: int) -> None:
         self._temperature = temperature
         self._end = end
         # One generator per answer: neighbours in a batch cannot change what is drawn.
         self._dice = np.random.default_rng(0)
         self._ended: list[Path] = []
-        self._start = self.paths = [Path(prefix)]
+        self.paths = [Path()]
 
     def advance(self, logprobs: Logits) -> list[int]:
         """Draw a token for each path; at the start, for each sample."""
-        is_start = self.paths is self._start
-        drawn = [0] * N_SAMPLES if is_start else range(len(self.paths))
+        drawn = range(len(self.paths)) if self.paths[0].tokens else [0] * N_SAMPLES
         going_on: list[Path] = []
         parents: list[int] = []
         for parent in drawn:

@@ -84,15 +84,6 @@ class WhisperVocabulary:
         prompt = self._encode(options.prompt[-_LONGEST_TEXT:])[-room:]
         return [self._sot_prev, *hotwords, *prompt] if hotwords or prompt else []
 
-    def prefix_tokens(self, options: DecodeOptions) -> list[int]:
-        """The text that is known, as the model would have written it; [] where none is known.
-
-        It begins with the time mark of 0.00 s.
-        """
-        if options.prefix is None:
-            return []
-        return [self.timestamp_begin, *self.text_tokens(options.prefix.text)]
-
     def text_tokens(self, text: str) -> list[int]:
         """The tokens of `text` as it stands; control tokens that are spelled out are left out."""
         tokens = self._tokenizer.encode(text, add_special_tokens=False).ids

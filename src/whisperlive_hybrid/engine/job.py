@@ -124,14 +124,10 @@ class ReadingJob:
         """Read `part` next, which begins at a window time of `start`; return its first work."""
         self._part = part
         self._part_start = start
-        prefix = None if start else self._options.prefix
-        self._part_options = replace(self._options, prefix=prefix)
-        self._told_to = prefix.end if prefix else 0.0
         self._temperatures = iter(self._options.temperatures)
         self._candidates: list[Candidate] = []
         self._segments: tuple[Segment, ...] = ()
-        self._prefix: tuple[int, ...] = ()
-        self._read_to = self._told_to
+        self._read_to = 0.0
         self._was_empty = False
         language = self._language.code if self._language else None
         self._context_s = self._capabilities.context_for(part.duration, language)
@@ -202,7 +198,6 @@ class ReadingJob:
     def aligned(self, work: Align, times: list[TokenTime]) -> Work | Reading:
         """The tokens have their times and probabilities."""
         found, vocabulary = self._segments, self._vocabulary
-        times = times[len(self._prefix) :]
         if self._options.token_probabilities:
             found = with_probabilities(found, times, vocabulary)
         if self._options.words:
@@ -225,22 +220,18 @@ class ReadingJob:
     ) -> Work | Reading:
         temperature = next(self._temperatures, None)
         if temperature is not None:
-            return Generate(encoded, language, self._part_options, temperature)
+            return Generate(encoded, language, self._options, temperature)
         if failed is None:
-            return self._end_part(language, self._told_to)  # no temperature was allowed at all
+            return self._end_part(language, 0.0)  # no temperature was allowed at all
         return self._accept(failed, least_bad(self._candidates, self._options.thresholds))
 
     def _accept(self, work: Generate, candidate: Candidate) -> Work | Reading:
         hypothesis, duration = candidate.hypothesis, self._part.duration
-        self._segments = segments(candidate, self._vocabulary, duration, self._told_to)
-        self._prefix = hypothesis.prefix
-        self._read_to = read_to(hypothesis.tokens, self._vocabulary, duration, self._told_to)
-        if not self._segments and self._is_unread(self._told_to):
-            if self._told_to and not self._options.is_guess:
-                return self._read_on(self._told_to)  # it took the prefix for the whole text
-            if not self._was_empty:
-                self._was_empty = True
-                return self._generate(work.encoded, work.language, work)
+        self._segments = segments(candidate, self._vocabulary, duration)
+        self._read_to = read_to(hypothesis.tokens, self._vocabulary, duration)
+        if not self._segments and self._is_unread(0.0) and not self._was_empty:
+            self._was_empty = True
+            return self._generate(work.encoded, work.language, work)
         tokens = tuple(
             token
             for segment in self._segments
@@ -248,8 +239,7 @@ class ReadingJob:
         )
         if not (tokens and (self._options.words or self._options.token_probabilities)):
             return self._end_part(work.language, self._read_to)
-        task = self._options.task
-        return Align(work.encoded, work.language, task, self._prefix + tokens, duration)
+        return Align(work.encoded, work.language, self._options.task, tokens, duration)
 
     def _is_unread(self, time: float) -> bool:
         """Whether the detector found more speech behind a time of the part than marks may miss."""
@@ -281,8 +271,8 @@ class ReadingJob:
             return self._read_again(language, found if is_believed else [])
         self._done += found
         if not self._segments:
-            if self._is_unread(self._told_to):
-                self._leave_unread(self._told_to)
+            if self._is_unread(0.0):
+                self._leave_unread(0.0)
         elif self._is_unread(read_to) and not self._options.is_guess:
             if self._next_start(read_to) >= SHORTEST_STEP_S:
                 return self._read_on(read_to)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -86,9 +86,17 @@ class LiveReader:
     name = "live"
 
     def __init__(
-        self, engine: Engine, detector: VoiceDetector, limits: MediaLimits, *, is_real_time: bool
+        self,
+        engine: Engine,
+        detector: VoiceDetector,
+        limits: MediaLimits,
+        live: LiveOptions,
+        *,
+        is_real_time: bool,
     ) -> None:
-        """`is_real_time` feeds a second of audio a second.
+        """`live` is how a stream is read, but for its language.
+
+        `is_real_time` feeds a second of audio a second.
 
         Else each frame comes when all readings of those before it are done, as on a machine that
         needs no time for them: the text is then the same on every machine.
@@ -96,6 +104,7 @@ class LiveReader:
         self._engine = engine
         self._detector = detector
         self._limits = limits
+        self._live = live
         self._is_real_time = is_real_time
 
     async def read(self, recording: LabelledRecording) -> Output:
@@ -110,8 +119,9 @@ class LiveReader:
         began = time.process_time()
         decoder = _WatchedDecoder(self._engine)
         async with anyio.create_task_group() as tasks:
-            options = LiveOptions(DecodeOptions(language=recording.language))
-            session = LiveSession(decoder, self._detector, options, publish, tasks)
+            options = replace(self._live.options, language=recording.language)
+            live = replace(self._live, options=options)
+            session = LiveSession(decoder, self._detector, live, publish, tasks)
             tasks.start_soon(self._feed, session, samples, decoder)
             await session.run()
         duration = len(samples) / SAMPLE_RATE

@@ -17,6 +17,9 @@ from whisperlive_hybrid.evaluation.recordings import LabelledRecording
 from whisperlive_hybrid.evaluation.report import Evaluated, evaluated
 from whisperlive_hybrid.media import MediaLimits
 from whisperlive_hybrid.models.store import OnProgress
+from whisperlive_hybrid.session import LiveOptions
+from whisperlive_hybrid.speech.regions import live_vad
+from whisperlive_hybrid.text.endings import EndingOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,13 @@ async def evaluate_all(
             if "file" in plan.ways:
                 readers.append(FileReader(engine, detector, limits))
             if "live" in plan.ways:
+                live = LiveOptions(
+                    vad=live_vad(settings.live_endpoint_s),
+                    endings=EndingOptions(patience_s=settings.live_patience_s or None),
+                )
                 is_real_time = plan.is_real_time
-                readers.append(LiveReader(engine, detector, limits, is_real_time=is_real_time))
+                reader = LiveReader(engine, detector, limits, live, is_real_time=is_real_time)
+                readers.append(reader)
             if plan.peers:
                 weights, threads = first_model(settings).directory, settings.worker_threads
                 started = peer_readers(plan.peers, weights, able.device, able.compute_type, threads)

@@ -24,9 +24,6 @@ SETTLED_S: Final = 0.5
 """How long before its endpoint an utterance seems to have ended: long enough to read it meanwhile.
 Most shorter pauses are followed by more speech, and reading was in vain."""
 
-CUT_REACH: Final = SAMPLE_RATE // 4
-"""How far from the measured end of a word the pause behind it may lie."""
-
 
 @dataclass(frozen=True, slots=True)
 class VadOptions:
@@ -41,11 +38,7 @@ class VadOptions:
     threshold: float = 0.5
     """A frame at or above it is speech."""
     min_silence_s: float = 2.0
-    """Silence that ends an utterance, however short."""
-    eager_silence_s: float = 2.0
-    """Silence that ends an utterance of `eager_after_s`; in between it shrinks evenly."""
-    eager_after_s: float = 10.0
-    """Length of an utterance from which the next short pause ends it."""
+    """Silence that ends an utterance."""
     pre_roll_s: float = 0.4
     """Audio kept before the first frame of speech, so that no onset is clipped."""
     post_roll_s: float = 0.6
@@ -59,17 +52,14 @@ class VadOptions:
         return max(self.threshold - 0.15, 0.01)
 
 
-LIVE_VAD: Final = VadOptions(
-    min_silence_s=1.0, eager_silence_s=0.5, eager_after_s=10.0, post_roll_s=0.2
-)
-"""For live streams: a balance of text and delay, the best seen of those that were tried. The
-post-roll is short, since the final reading begins when it has been heard."""
+LIVE_VAD: Final = VadOptions(min_silence_s=1.0, post_roll_s=0.2)
+"""For live streams: a balance of text and delay (docs/decisions/0025). The post-roll is short,
+since a client may ask for an endpoint that is hardly longer."""
 
 
 def live_vad(endpoint_s: float) -> VadOptions:
-    """`LIVE_VAD` with utterances that end after `endpoint_s` of silence; long ones never later."""
-    eager_s = min(LIVE_VAD.eager_silence_s, endpoint_s)
-    return replace(LIVE_VAD, min_silence_s=endpoint_s, eager_silence_s=eager_s)
+    """`LIVE_VAD` with utterances that end after `endpoint_s` of silence."""
+    return replace(LIVE_VAD, min_silence_s=endpoint_s)
 
 
 @dataclass(slots=True)
@@ -81,8 +71,6 @@ class _OpenRegion:
     quiet_since: int | None = None
     speech: list[tuple[int, int]] = field(default_factory=list)
     """Where somebody spoke, in samples; the last stretch grows while it lasts."""
-    whole_to: int = 0
-    """It is not cut before this sample."""
 
     def speak(self, start: int, end: int) -> None:
         """Note that there is speech from `start` to `end`."""
@@ -104,6 +92,7 @@ class RegionFinder:
         self._longest = longest
         self._pre_roll = round(options.pre_roll_s * SAMPLE_RATE)
         self._post_roll = round(options.post_roll_s * SAMPLE_RATE)
+        self._endpoint = options.min_silence_s * SAMPLE_RATE
         self._position = 0  # samples judged so far
         self._onset = 0  # frames of speech in a row while no region is open
         self._closed_end = 0  # where the last region ended; regions never overlap
@@ -135,7 +124,7 @@ class RegionFinder:
         """
         if self._open is None or not self.silence:
             return None
-        soonest = self._needed_silence(self._open) - SETTLED_S * SAMPLE_RATE
+        soonest = self._endpoint - SETTLED_S * SAMPLE_RATE
         if self.silence < max(self._post_roll, soonest):
             return None
         return Region(self._open.start, self._natural_end(self._open), tuple(self._open.speech))
@@ -147,27 +136,12 @@ class RegionFinder:
             return self._open.start
         return self._first_sample(self._position - self._onset * FRAME)
 
-    def keep_whole(self, end: int) -> None:
-        """Never cut the open region before sample `end`, which was heard already."""
-        if self._open is not None:
-            self._open.whole_to = end
-
-    def end_near(self, sample: int) -> list[Region]:
-        """End the open region in the longest pause near `sample`; the next begins there.
-
-        Where there is none within 0.25 s, or nothing was said behind it, nothing ends.
-        """
-        region = self._open
-        if region is None:
+    def end_at(self, sample: int) -> list[Region]:
+        """End the open region at `sample`, which lies in a pause of it; the next begins there."""
+        cut = sample // FRAME * FRAME
+        if self._open is None or cut <= self._open.start:
             return []
-        low, high = sample - CUT_REACH, sample + CUT_REACH
-        pauses = [
-            (start - end, (start + end) // 2)
-            for end, start in region.pauses()
-            if start > low and end < high
-        ]
-        cut = max(pauses)[1] // FRAME * FRAME if pauses else 0
-        return [self._split(region, cut)] if cut > max(region.start, region.whole_to) else []
+        return [self._split(self._open, cut)]
 
     def push(self, probabilities: Iterable[float]) -> list[Region]:
         """Judge one probability per frame; return the regions that ended, in order."""
@@ -213,7 +187,7 @@ class RegionFinder:
         self._onset = 0
 
     def _end_if_due(self, region: _OpenRegion) -> Region | None:
-        if region.quiet_since is not None and self.silence >= self._needed_silence(region):
+        if region.quiet_since is not None and self.silence >= self._endpoint:
             return self._close(region, self._natural_end(region))
         if self._position + FRAME - region.start <= self._longest:
             return None
@@ -221,21 +195,12 @@ class RegionFinder:
             return self._close(region, self._natural_end(region))
         return self._cut(region)
 
-    def _needed_silence(self, region: _OpenRegion) -> float:
-        """Samples of silence that end a region: the longer it is, the shorter the pause."""
-        length_s = ((region.quiet_since or 0) - region.start) / SAMPLE_RATE
-        share = min(1.0, length_s / self._options.eager_after_s)
-        longest, shortest = self._options.min_silence_s, self._options.eager_silence_s
-        return SAMPLE_RATE * (longest + share * min(0.0, shortest - longest))
-
     def _cut(self, region: _OpenRegion) -> Region:
         """End a region in the middle of speech, in the longest of its last pauses.
 
         Where there is none, at the quietest of its last frames.
         """
         frames = list(self._recent)
-        n_kept = -(-max(0, region.whole_to - self._position + len(frames) * FRAME) // FRAME)
-        frames = frames[min(n_kept, len(frames) - 3) :]
         first = self._position - len(frames) * FRAME
         pauses = [(start - end, start) for end, start in region.pauses() if end >= first]
         if pauses:

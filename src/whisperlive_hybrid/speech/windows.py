@@ -46,16 +46,12 @@ class WindowCutter:
         """End of the recording: what is open becomes a window."""
         return self._windows(self._regions.flush(self._buffer.end))
 
-    def end_near(self, sample: int) -> list[Window]:
-        """End the open utterance near `sample`, in a pause if there is one; the next begins there.
+    def end_at(self, sample: int) -> list[Window]:
+        """End the open utterance at `sample`, which lies in a pause of it; the next begins there.
 
         Returns its window, or nothing where there is nothing to end.
         """
-        return self._windows(self._regions.end_near(sample))
-
-    def keep_whole(self, end: int) -> None:
-        """Never cut the open utterance before sample `end`: its text is known so far."""
-        self._regions.keep_whole(end)
+        return self._windows(self._regions.end_at(sample))
 
     def open_window(self) -> Window | None:
         """The utterance that is being spoken, as far as it was heard; None in silence."""

@@ -43,6 +43,13 @@ class Agreement:
         del self._stable[:n_completed], self._previous[:n_completed]
         self._n_agreed -= n_completed
 
+    def recall(self, text: str) -> None:
+        """Undo `complete`: hypotheses to come begin with `text` again, which stays stable."""
+        words = split_words(text)
+        self._stable[:0] = words
+        self._previous[:0] = words
+        self._n_agreed += len(words)
+
     def hear(self, hypothesis: str) -> str:
         """Take the next hypothesis; return it with its beginning replaced by the stable words."""
         words = split_words(hypothesis)

@@ -74,10 +74,8 @@ def least_bad(candidates: Sequence[Candidate], thresholds: Thresholds) -> Candid
     return max(sober or candidates, key=lambda c: c.hypothesis.avg_logprob)
 
 
-def segments(
-    candidate: Candidate, vocabulary: Vocabulary, duration: float, start: float = 0.0
-) -> tuple[Segment, ...]:
-    """Cut a candidate at its time marks; times are on the window clock, within [start, duration].
+def segments(candidate: Candidate, vocabulary: Vocabulary, duration: float) -> tuple[Segment, ...]:
+    """Cut a candidate at its time marks; times are on the window clock, within [0, duration].
 
     Unlike openai/whisper, which seeks back to the last complete segment, text behind the last time
     mark is kept: it ends where the window ends, since a window is cut in silence.
@@ -93,17 +91,13 @@ def segments(
             compression_ratio=candidate.compression_ratio,
             no_speech_prob=candidate.hypothesis.no_speech_prob,
         )
-        for start, end, tokens in _timed_runs(
-            candidate.hypothesis.tokens, vocabulary, duration, start
-        )
+        for start, end, tokens in _timed_runs(candidate.hypothesis.tokens, vocabulary, duration)
         if (text := vocabulary.decode(tokens)).strip()
     )
 
 
-def read_to(
-    tokens: Sequence[int], vocabulary: Vocabulary, duration: float, start: float = 0.0
-) -> float:
-    """Return the window time up to which a hypothesis tells what is said, within [start, duration].
+def read_to(tokens: Sequence[int], vocabulary: Vocabulary, duration: float) -> float:
+    """Return the window time up to which a hypothesis tells what is said, within [0, duration].
 
     A text behind the last time mark reaches to the end of the window. A last mark is believed to be
     where the text before it ends, or where a next segment would begin: Whisper stops there when it
@@ -114,16 +108,15 @@ def read_to(
     if text and (not marks or marks[-1] < text[-1]):
         return duration
     if not text:
-        return start
-    last = (tokens[marks[-1]] - vocabulary.timestamp_begin) * TIME_MARK_S
-    return min(max(last, start), duration)
+        return 0.0
+    return min((tokens[marks[-1]] - vocabulary.timestamp_begin) * TIME_MARK_S, duration)
 
 
 def _timed_runs(
-    tokens: Sequence[int], vocabulary: Vocabulary, duration: float, start: float
+    tokens: Sequence[int], vocabulary: Vocabulary, duration: float
 ) -> Iterator[tuple[float, float, tuple[int, ...]]]:
     """(start, end, tokens with their time marks) of each run of text between time marks."""
-    first, has_text = 0, False
+    start, first, has_text = 0.0, 0, False
     for i, token in enumerate(tokens):
         if token < vocabulary.timestamp_begin:
             has_text = has_text or token < vocabulary.end_of_text

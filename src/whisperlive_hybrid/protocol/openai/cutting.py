@@ -6,7 +6,6 @@ OpenAI's field is `chunking_strategy`; Whisper servers have `vad_filter` (or `va
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -50,8 +49,7 @@ def cutting(form: Form) -> VadOptions:
     )
     if strategy is not None:
         return strategy
-    options = vad_options(partial(_part, _PARAMETERS, parameters), VadOptions(), enabled=enabled)
-    return _literal(options) if parameters else options
+    return vad_options(partial(_part, _PARAMETERS, parameters), VadOptions(), enabled=enabled)
 
 
 def _switch(form: Form) -> bool:
@@ -84,12 +82,10 @@ def _strategy(form: Form) -> VadOptions | None:
         _refuse_settings([name for name in parts if name != "type"])
         return None
     part = partial(_part, _STRATEGY, parts)
-    return _literal(
-        VadOptions(
-            threshold=part("threshold", 0.5, 0, 1),
-            pre_roll_s=part("prefix_padding_ms", 300, 0, _LONGEST_PADDING_MS) / 1000,
-            min_silence_s=part("silence_duration_ms", 200, 0, _LONGEST_PADDING_MS) / 1000,
-        )
+    return VadOptions(
+        threshold=part("threshold", 0.5, 0, 1),
+        pre_roll_s=part("prefix_padding_ms", 300, 0, _LONGEST_PADDING_MS) / 1000,
+        min_silence_s=part("silence_duration_ms", 200, 0, _LONGEST_PADDING_MS) / 1000,
     )
 
 
@@ -102,11 +98,6 @@ def _refuse_settings(names: Sequence[str]) -> None:
             param=_STRATEGY,
             code="invalid_value",
         )
-
-
-def _literal(options: VadOptions) -> VadOptions:
-    """Let no pause end a long utterance that is shorter than the client has said."""
-    return replace(options, eager_silence_s=options.min_silence_s)
 
 
 def _part(
