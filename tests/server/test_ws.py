@@ -474,7 +474,7 @@ class TestAudio:
             assert other.text == TEXT
 
     async def test_the_operator_decides_when_utterances_are_completed(self) -> None:
-        """By the silence that ends one, and by how long words wait inside one; two streams say it."""
+        """By the silence that ends one, and by how long words wait; two streams say it."""
         async with open_door(live_endpoint_s=0.3, live_patience_s=2) as door:
             async with door.admitted() as client:
                 await client.say(speak([1, 2]), pause(0.5), speak([3]))
