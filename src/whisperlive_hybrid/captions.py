@@ -112,7 +112,7 @@ class Captions:
         kept = [word for word in self._words if word.middle < time]
         self._kept += kept
         self._words = self._words[len(kept) :]
-        self._agreement.complete(_text(kept))
+        self._agreement.forget(_text(kept))
 
     def keep_all(self) -> None:
         """Updates begin to read behind the last guess, which was read as a final is."""

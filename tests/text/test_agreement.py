@@ -65,12 +65,12 @@ def test_bare_punctuation_is_a_word_of_its_own() -> None:
     assert plain(" ¿Dónde") == "dónde"
 
 
-def test_what_was_completed_can_be_recalled() -> None:
+def test_what_was_forgotten_can_be_recalled() -> None:
     """Then hypotheses begin with it again, and it stays stable."""
     agreement = Agreement()
     agreement.hear(" and so we went")
     agreement.hear(" and so we went home")
-    agreement.complete(" and so")
+    agreement.forget(" and so")
     assert agreement.hear(" we went home again") == " we went home again"
     agreement.recall(" and so")
     assert agreement.stable == " and so we went home"

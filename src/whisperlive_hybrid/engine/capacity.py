@@ -22,7 +22,7 @@ from whisperlive_hybrid.types import Urgency
 DEFAULT_LIVE_LOAD: Final = 0.8
 """Share of the workers' time that live streams may need; the rest keeps finals from queueing."""
 
-FASTEST_UPDATES_S: Final = 1.0
+FASTEST_UPDATES_S: Final = 0.7
 """More updates than one in so many seconds of speech are not worth their cost."""
 
 SLOWEST_UPDATES_S: Final = 3.0

@@ -37,14 +37,14 @@ class Agreement:
         """The last hypothesis, its beginning replaced by the stable words."""
         return self.stable + "".join(self._previous[len(self._stable) :])
 
-    def complete(self, text: str) -> None:
+    def forget(self, text: str) -> None:
         """Forget `text`, the beginning of the last hypothesis: those to come begin behind it."""
         n_completed = len(leading(self._previous, text))
         del self._stable[:n_completed], self._previous[:n_completed]
         self._n_agreed -= n_completed
 
     def recall(self, text: str) -> None:
-        """Undo `complete`: hypotheses to come begin with `text` again, which stays stable."""
+        """Undo `forget`: hypotheses to come begin with `text` again, which stays stable."""
         words = split_words(text)
         self._stable[:0] = words
         self._previous[:0] = words
