@@ -11,12 +11,13 @@ import anyio.to_thread
 import numpy as np
 import pytest
 import structlog
+from engine_notes import Notes
 from held_backend import PATIENCE_S, HeldBackend
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whisperlive_hybrid import session as session_module
-from whisperlive_hybrid.backends.base import Backend, DetectLanguage, Generate
+from whisperlive_hybrid.backends.base import Backend, Capabilities, DetectLanguage, Generate
 from whisperlive_hybrid.backends.fake import (
     EnergyVad,
     FakeBackend,
@@ -28,6 +29,7 @@ from whisperlive_hybrid.backends.fake import (
 )
 from whisperlive_hybrid.captions import Gap, LanguageFound, Text
 from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.engine.observer import NOBODY, Observer
 from whisperlive_hybrid.errors import Unsupported
 from whisperlive_hybrid.session import BACKLOG, LiveOptions, LiveSession
 from whisperlive_hybrid.speech.regions import LIVE_VAD, VadOptions
@@ -38,11 +40,9 @@ from whisperlive_hybrid.types import (
     DecodeOptions,
     Hypothesis,
     Language,
-    Reading,
     Samples,
     Segment,
     Urgency,
-    Window,
 )
 
 pytestmark = pytest.mark.anyio
@@ -117,14 +117,14 @@ async def stage(
     backend: Backend | None = None,
     live: LiveOptions = ENGLISH,
     update_interval: Callable[[], float] = lambda: 1.0,
-    engine: type[Engine] = Engine,
+    observer: Observer = NOBODY,
 ) -> AsyncIterator[tuple[Stage, LiveSession]]:
     """A session that runs; leaving waits until it has published everything."""
-    async with engine(backend or FakeBackend()) as running:
-        scene = Stage(running)
+    async with Engine(backend or FakeBackend(), observer=observer) as engine:
+        scene = Stage(engine)
         async with anyio.create_task_group() as tasks:
             session = LiveSession(
-                running,
+                engine,
                 EnergyVad(),
                 live,
                 scene.publish,
@@ -215,6 +215,16 @@ class Polyglot(FakeBackend):
         """Remember in which language."""
         self.read += [(levels(work), work.language.code) for work in batch]
         return FakeBackend.generate(self, batch)
+
+
+@dataclass(slots=True)
+class Wordless(FakeBackend):
+    """Measures no word times."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Those of the fake but for that."""
+        return replace(super(Wordless, self).capabilities, word_times=False)
 
 
 @dataclass(slots=True)
@@ -349,11 +359,22 @@ class TestWords:
         assert scene.said == words
         for before, after in pairwise(scene.completed):
             assert before.end <= after.start
+        assert all(segment.words is None for segment in scene.completed)
         n_completed = 0
         for news in (each for each in scene.news if isinstance(each, Text)):
             n_completed += len(words_of(news.completed))
             if news.tentative:  # it goes on where the completed text ends
                 assert words_of([news.tentative])[0] == n_completed + 1
+
+    async def test_without_word_times_an_utterance_is_completed_at_its_end(self) -> None:
+        """However impatient the operator is."""
+        phrases = [joined(speak(range(n, n + 4)), pause(0.15)) for n in range(1, 30, 4)]
+        live = replace(ENGLISH, endings=EndingOptions(patience_s=3.0, shortest_s=1.0))
+        async with stage(Wordless(), live) as (scene, session):
+            for block in blocks_of(joined(*phrases), 1.0):
+                await scene.after(session, block)
+            await session.finish()
+        assert len(scene.completed) == 1
 
     async def test_a_sentence_that_has_ended_ends_the_utterance(self) -> None:
         """Its final reading needs no pause, and what follows is shown on while it is completed."""
@@ -419,28 +440,15 @@ class TestTentative:
         """However long it lasts, an update reads some seconds, and shows all that is open."""
         words = list(range(1, 45))
         phrases = [joined(speak(words[i : i + 4]), pause(0.15)) for i in range(0, 44, 4)]
-        read_s: list[float] = []
-
-        class Watching(Engine):
-            async def decode(
-                self,
-                window: Window,
-                options: DecodeOptions,
-                urgency: Urgency = Urgency.SHORT_FILE,
-                *,
-                continues: bool = False,
-            ) -> Reading:
-                if urgency is Urgency.UPDATE:
-                    read_s.append(window.duration)
-                return await super().decode(window, options, urgency, continues=continues)
-
+        notes = Notes()
         live = LiveOptions(ENGLISH.options, LIVE_VAD, EndingOptions(shortest_sentence_s=60.0))
-        async with stage(live=live, engine=Watching) as (scene, session):
+        async with stage(live=live, observer=notes) as (scene, session):
             for block in blocks_of(joined(*phrases, pause(0.9)), 1.0):
                 await scene.after(session, block)
             await session.hear(pause(2.0))
             await session.finish()
         assert scene.said == words
+        read_s = [each.audio_s for each in notes.asked_ if each.urgency is Urgency.UPDATE]
         assert max(read_s) < LONGEST_UPDATE_S + 2.0
         assert all(text.split()[0] == "w1" for text in scene.tentative)
         assert [len(text.split()) for text in scene.tentative] == sorted(

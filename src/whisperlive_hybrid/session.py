@@ -347,8 +347,10 @@ class LiveSession:
         """
         stable = self._captions.stable_words()
         end = early_end(stable, _pauses(window), (window.start, window.end), endings)
-        ended = self._cutter.end_at(round(end * SAMPLE_RATE)) if end is not None else []
-        if end is not None and ended:
+        if end is None:
+            return False
+        ended = self._cutter.end_at(round(end * SAMPLE_RATE))
+        if ended:
             self._captions.keep_rest(end)
             self._notice(ended)
         return bool(ended)

@@ -1,16 +1,15 @@
 """What an engine tells of its work."""
 
-from dataclasses import dataclass, field
-
 import anyio
 import anyio.to_thread
 import pytest
+from engine_notes import Notes
 from held_backend import PATIENCE_S, HeldBackend
 from structlog.testing import capture_logs
 
 from whisperlive_hybrid.backends.fake import FakeBackend, Trouble, speak
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.engine.observer import Asked, Mark, ModelCall, Observers
+from whisperlive_hybrid.engine.observer import Asked, Observers
 from whisperlive_hybrid.errors import BackendFailed, Overloaded
 from whisperlive_hybrid.types import DecodeOptions, Reading, Span, Urgency, Window
 
@@ -23,30 +22,6 @@ def window(*words: int) -> Window:
     """A window in which these words are spoken."""
     samples = speak(words)
     return Window(samples, (Span(0, 0, len(samples)),))
-
-
-@dataclass
-class Notes:
-    """An observer that writes down what it hears; its marks are numbers."""
-
-    first: int = 0
-    asked_: list[Asked] = field(default_factory=list)
-    calls: list[ModelCall] = field(default_factory=list)
-    answers: list[tuple[Mark, Reading | BaseException]] = field(default_factory=list)
-
-    def asked(self, asked: Asked) -> Mark:
-        """Number it."""
-        self.asked_.append(asked)
-        return self.first + len(self.asked_) - 1
-
-    def called(self, call: ModelCall) -> None:
-        """Keep it."""
-        self.calls.append(call)
-
-    def answered(self, asked: Asked, mark: Mark, answer: Reading | BaseException) -> None:
-        """Keep it."""
-        assert asked in self.asked_
-        self.answers.append((mark, answer))
 
 
 async def test_a_window_is_told_from_its_beginning_to_its_end() -> None:

@@ -13,8 +13,7 @@ from running_server import Server
 from wav_files import write_wav
 from websockets.asyncio.client import connect
 
-from whisperlive_hybrid.batch.local import read_blocks
-from whisperlive_hybrid.media import MediaLimits, open_audio
+from whisperlive_hybrid.bench.clips import read_samples
 from whisperlive_hybrid.types import SAMPLE_RATE, Samples
 
 PATIENCE_S = 180.0
@@ -66,8 +65,7 @@ def test_without_it_the_log_says_that_the_language_changes(
     http: httpx.Client, talk: Path, server: Server, tmp_path: Path
 ) -> None:
     """One language holds for the whole recording, that of its first window."""
-    with talk.open("rb") as file, open_audio(file) as audio:
-        samples = np.concatenate(list(audio.blocks()))
+    samples = read_samples(talk)
     english, german = np.split(samples, [15 * SAMPLE_RATE])
     parted = tmp_path / "parted.wav"
     silence: Samples = np.zeros(3 * SAMPLE_RATE, np.float32)
@@ -88,7 +86,7 @@ def test_an_english_model_refuses_it(http: httpx.Client, talk: Path) -> None:
 @pytest.mark.anyio
 async def test_each_utterance_of_a_stream_is_in_its_language(server: Server, talk: Path) -> None:
     """Completed segments say which."""
-    samples = np.concatenate(list(read_blocks(talk, MediaLimits())))
+    samples = read_samples(talk)
     async with connect(server.live_url, max_size=None) as socket:
         client = LiveClient(socket)
         await client.greet(language=None, model="base", use_vad=True, multilingual=True)

@@ -10,7 +10,7 @@ from real_helpers import Recording
 from running_server import Server
 from wav_files import write_wav
 
-from whisperlive_hybrid.media import MediaLimits, open_audio
+from whisperlive_hybrid.bench.clips import read_samples
 from whisperlive_hybrid.types import SAMPLE_RATE, Samples
 
 CLIPS = ("ls-1688-142285-0000", "ls-1998-15444-0000")
@@ -24,7 +24,7 @@ CLOCK = re.compile(r"(\d\d):(\d\d):(\d\d)[,.](\d{3})")
 @pytest.fixture(scope="module")
 def voices(recordings: dict[str, Recording]) -> list[Samples]:
     """Two readers."""
-    return [samples_of(recordings[name]) for name in CLIPS]
+    return [read_samples(recordings[name].file) for name in CLIPS]
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +32,6 @@ def http(server: Server) -> Iterator[httpx.Client]:
     """A client of the HTTP server."""
     with httpx.Client(base_url=server.http_url, timeout=120.0) as client:
         yield client
-
-
-def samples_of(recording: Recording) -> Samples:
-    """All samples of a recording."""
-    with recording.file.open("rb") as file, open_audio(file, MediaLimits()) as audio:
-        return np.concatenate(list(audio.blocks()))
 
 
 def answer(http: httpx.Client, samples: Samples, **form: str) -> httpx.Response:

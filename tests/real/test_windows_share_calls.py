@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from real_helpers import Recording
 
 from whisperlive_hybrid.backends.base import Encode, Encoded, Generate
 from whisperlive_hybrid.backends.ct2 import Ct2Backend
-from whisperlive_hybrid.media import open_audio
+from whisperlive_hybrid.bench.clips import read_samples
 from whisperlive_hybrid.models.store import ModelStore
 from whisperlive_hybrid.types import SAMPLE_RATE, DecodeOptions, Language, Samples, Span, Window
 
@@ -38,8 +37,7 @@ def test_contexts_share_a_call_and_keep_their_text(
     backend: Ct2Backend, recordings: dict[str, Recording]
 ) -> None:
     """A window writes the same text alone and beside windows of other contexts."""
-    with recordings["ls-1998-15444-0000"].file.open("rb") as file, open_audio(file) as audio:
-        samples = np.concatenate(list(audio.blocks()))
+    samples = read_samples(recordings["ls-1998-15444-0000"].file)
     works = [
         Generate(encoded(backend, samples, seconds), Language("en", 1.0), DecodeOptions(), 0.0)
         for seconds in CONTEXTS_S

@@ -7,6 +7,7 @@ one ends is what the voice detector hears, since alignment ends it too early (me
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import numpy as np
 
@@ -85,7 +86,7 @@ def _clip(
     end = min((end for _, end in heard if last <= end <= last + LATEST_END_S), default=last)
     ends = [*(word.end for word in words[:-1]), end]
     return Clip(
-        file=f"{len(samples)}-{recording.id}.flac".replace("/", "-"),
+        file=f"{quote(recording.id, safe='')}.flac",
         language=recording.language,
         text=recording.reference,
         words=tuple((w.text.strip(), round(t, 3)) for w, t in zip(words, ends, strict=True)),

@@ -19,7 +19,7 @@ from whisperlive_hybrid.media import MediaLimits
 from whisperlive_hybrid.models.store import OnProgress
 from whisperlive_hybrid.session import LiveOptions
 from whisperlive_hybrid.speech.regions import live_vad
-from whisperlive_hybrid.text.endings import EndingOptions
+from whisperlive_hybrid.text.endings import live_endings
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ async def evaluate_all(
             if "live" in plan.ways:
                 live = LiveOptions(
                     vad=live_vad(settings.live_endpoint_s),
-                    endings=EndingOptions(patience_s=settings.live_patience_s or None),
+                    endings=live_endings(settings.live_patience_s),
                 )
                 is_real_time = plan.is_real_time
                 reader = LiveReader(engine, detector, limits, live, is_real_time=is_real_time)

@@ -24,7 +24,7 @@ from whisperlive_hybrid.session import LiveOptions, LiveSession
 from whisperlive_hybrid.telemetry.door_metrics import DoorMetrics
 from whisperlive_hybrid.telemetry.metrics import Metrics
 from whisperlive_hybrid.telemetry.tracing import NO_TRACER, Tracer
-from whisperlive_hybrid.text.endings import EndingOptions
+from whisperlive_hybrid.text.endings import live_endings
 from whisperlive_hybrid.transcribe import VoiceDetector
 from whisperlive_hybrid.types import SAMPLE_RATE, DecodeOptions, Samples, Thresholds
 
@@ -193,5 +193,5 @@ def _live_options(handshake: wire.Handshake, patience_s: float) -> LiveOptions:
             thresholds=Thresholds(no_speech=handshake.no_speech_thresh),
         ),
         handshake.vad,
-        EndingOptions(patience_s=patience_s or None),
+        live_endings(patience_s),
     )

@@ -53,6 +53,11 @@ class EndingOptions:
         return min(self.shortest_sentence_s, self.patience_s)
 
 
+def live_endings(patience_s: float) -> EndingOptions:
+    """Return the endings for a patience as operators set it, in seconds; 0 for none."""
+    return EndingOptions(patience_s=patience_s or None)
+
+
 LONGEST_UPDATE_S: Final = 6.0
 """Audio from which on an update reads only the newest part of an utterance."""
 
