@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisperlive_hybrid.text.words import (
+    beside_pauses,
     text_tokens,
     with_probabilities,
     with_words,
@@ -221,6 +222,36 @@ def test_lengths_are_plausible(positions: list[int], texts: list[str]) -> None:
     assert all(word.end - word.start <= 0.7 * (1 + 14) for word in words)
     if edges[0] < edges[-1]:
         assert all(word.start < word.end for word in words)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "fitted"),
+    [
+        pytest.param(0.5, 0.8, (0.5, 1.0), id="ends-too-early"),
+        pytest.param(0.5, 1.6, (0.5, 1.0), id="reaches-into-the-pause"),
+        pytest.param(0.5, 2.2, (0.5, 1.0), id="lasts-through-it-and-was-said-before"),
+        pytest.param(0.9, 2.6, (2.0, 2.6), id="lasts-through-it-and-was-said-behind"),
+        pytest.param(1.5, 2.6, (2.0, 2.6), id="begins-in-the-pause"),
+        pytest.param(1.2, 1.8, (1.2, 1.8), id="nobody-was-found-to-say-it"),
+        pytest.param(0.2, 0.5, (0.2, 0.5), id="ends-long-before"),
+        pytest.param(3.2, 3.5, (3.2, 3.5), id="a-short-pause-may-lie-in-a-word"),
+        pytest.param(4.5, 6.0, (4.5, 5.0), id="reaches-behind-the-last-speech"),
+    ],
+)
+def test_words_end_and_begin_with_the_speech_beside_a_pause(
+    start: float, end: float, fitted: tuple[float, float]
+) -> None:
+    """The voice detector knows the edges of silence better than alignment does."""
+    speech = [(0.0, 1.0), (2.0, 3.3), (3.4, 5.0)]
+    [word] = beside_pauses([Word(" one", start, end, 1.0)], speech)
+    assert (word.start, word.end) == fitted
+
+
+def test_a_word_is_not_stretched_over_the_next_one() -> None:
+    """Only the last word before a pause ends with it."""
+    words = [Word(" one", 0.5, 0.8, 1.0), Word(" two", 0.8, 0.9, 1.0)]
+    first, second = beside_pauses(words, [(0.0, 1.0)])
+    assert (first.end, second.end) == (0.8, 1.0)
 
 
 def test_the_words_are_the_text() -> None:

@@ -201,7 +201,7 @@ class ReadingJob:
         if self._options.token_probabilities:
             found = with_probabilities(found, times, vocabulary)
         if self._options.words:
-            found = with_words(found, times, vocabulary, work.language.code)
+            found = with_words(found, times, vocabulary, work.language.code, self._part.speech)
         self._segments = found
         return self._end_part(work.language, self._read_to)
 

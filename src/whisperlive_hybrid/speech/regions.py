@@ -30,7 +30,8 @@ class VadOptions:
     """When speech begins and ends; seconds are on the recording clock.
 
     The defaults are those of files, where nobody waits for the end of an utterance: the model reads
-    best what it sees with its pauses (docs/decisions/0020).
+    best what it sees with its pauses, and with a second of silence on both sides of speech
+    (docs/decisions/0020).
     """
 
     enabled: bool = True
@@ -39,9 +40,9 @@ class VadOptions:
     """A frame at or above it is speech."""
     min_silence_s: float = 2.0
     """Silence that ends an utterance."""
-    pre_roll_s: float = 0.4
+    pre_roll_s: float = 1.0
     """Audio kept before the first frame of speech, so that no onset is clipped."""
-    post_roll_s: float = 0.6
+    post_roll_s: float = 1.0
     """Audio kept after the last frame of speech."""
     onset_frames: int = 2
     """Frames of speech in a row that begin an utterance; one alone is a click."""
@@ -52,7 +53,7 @@ class VadOptions:
         return max(self.threshold - 0.15, 0.01)
 
 
-LIVE_VAD: Final = VadOptions(min_silence_s=1.0, post_roll_s=0.2)
+LIVE_VAD: Final = VadOptions(min_silence_s=1.0, pre_roll_s=0.4, post_roll_s=0.2)
 """For live streams: a balance of text and delay (docs/decisions/0025). The post-roll is short,
 since a client may ask for an endpoint that is hardly longer."""
 

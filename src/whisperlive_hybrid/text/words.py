@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
+from math import inf
 from statistics import fmean, median
 from typing import Final
 
@@ -23,6 +24,12 @@ read speech, alignment ended the last word 0.22 s (median) before the voice dete
 LONGEST_WORD_S: Final = 2.0
 """In nine recordings no word was longer without a pause in it."""
 
+PAUSE_S: Final = 0.3
+"""Silence between two stretches of speech that a word cannot reach into."""
+
+REACH_S: Final = 0.3
+"""How much earlier than the speech before a pause its last word may seem to end."""
+
 _LETTERS_OF_A_DIGIT: Final = 4
 """A number is written shorter than it is said: the mean of "one" to "nine"."""
 
@@ -32,12 +39,14 @@ def with_words(
     times: Sequence[TokenTime],
     vocabulary: Vocabulary,
     language: str,
+    speech: Sequence[tuple[float, float]] = (),
 ) -> tuple[Segment, ...]:
     """Give each segment its words.
 
     `times` belong to the text tokens of all the segments in order, on the same clock. A segment
     with words starts and ends with them: they are measured, its time marks were guessed. Only where
-    the first word of all begins is not measured, so its time mark is believed there.
+    the first word of all begins is not measured, so its time mark is believed there. `speech` are
+    the stretches that `beside_pauses` fits the words to.
     """
     dealt = [
         (segment, _words(vocabulary.split_words(tokens, language), own))
@@ -47,7 +56,8 @@ def with_words(
     if first is not None:
         segment, words = dealt[first]
         dealt[first] = segment, _begun(words, segment.start)
-    plausible = iter(_plausible([word for _, words in dealt for word in words]))
+    every = _plausible([word for _, words in dealt for word in words])
+    plausible = iter(beside_pauses(every, speech))
     timed: list[Segment] = []
     for segment, measured in dealt:
         words = tuple(next(plausible) for _ in measured)
@@ -157,6 +167,39 @@ def _plausible(words: Sequence[Word]) -> list[Word]:
         for word, bound in zip(words, longest, strict=True)
     ]
     return _spread(bounded, usual)
+
+
+def beside_pauses(words: Sequence[Word], speech: Sequence[tuple[float, float]]) -> list[Word]:
+    """Return `words` with those beside a pause ending, or beginning, where the speech does.
+
+    `speech` are the stretches in which the voice detector found speech, (start, end) on the clock
+    of the words; none where nothing is known of it. The detector hears the end of a voice better
+    than alignment does: of 63 last words of read speech the end was 0.09 s off (median; 0.20 s at
+    the 90th percentile) by the energy of the sound, and 0.02 s (0.07 s) with the detector's end.
+    """
+    gaps = [(end, start) for (_, end), (start, _) in pairwise([*speech, (inf, inf)])]
+    fitted = list(words)
+    for begin, end in gaps:
+        if end - begin < PAUSE_S:
+            continue
+        for index, word in enumerate(fitted):
+            next_start = fitted[index + 1].start if index + 1 < len(fitted) else inf
+            fitted[index] = _beside_pause(word, (begin, end), next_start)
+    return fitted
+
+
+def _beside_pause(word: Word, pause: tuple[float, float], next_start: float) -> Word:
+    begin, end = pause
+    if word.start < begin and end < word.end:
+        # The whole pause lies in it: it was said on the side where it has more time.
+        is_behind = word.end - end > begin - word.start
+        return replace(word, start=end) if is_behind else replace(word, end=begin)
+    if begin <= word.start < end < word.end:
+        return replace(word, start=end)
+    is_last = word.end < begin <= next_start and begin - word.end <= REACH_S
+    if is_last or word.start < begin < word.end:
+        return replace(word, end=begin)
+    return word
 
 
 def _bounds(words: Sequence[Word]) -> tuple[float, list[float]] | None:

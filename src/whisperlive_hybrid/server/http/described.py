@@ -88,7 +88,7 @@ FORM_FIELDS: Final[dict[str, Schema]] = {
         "How silence is cut out.",
         threshold=_number(0.01, 0.99, 0.5, "Probability from which a frame is speech."),
         min_silence_duration_ms=_number(100, 5000, 400, "Silence that ends an utterance."),
-        speech_pad_ms=_number(0, 2000, 400, "Audio kept before speech."),
+        speech_pad_ms=_number(0, 2000, 1000, "Audio kept before speech."),
     ),
     "webhook_url": _text("Is told of the end of the job."),
     "chunking_strategy": {
