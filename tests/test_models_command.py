@@ -72,7 +72,7 @@ def test_ctrl_c_ends_a_pull_at_once(hub: Hub, tmp_path: Path) -> None:
     assert hub.has_stopped.wait(60)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert not hub.go_on.is_set()
 

@@ -80,8 +80,8 @@ def recording(file: Path, *pieces: Samples) -> Path:
 
 @pytest.fixture
 def spoken(tmp_path: Path) -> Path:
-    """Ten utterances of 3.2 s with pauses between them, whose windows fit into 5 s."""
-    utterances = [piece for _ in range(10) for piece in (speak(range(1, 10)), pause(2.86))]
+    """Ten utterances of 2.5 s with pauses between them, whose windows fit into 5 s."""
+    utterances = [piece for _ in range(10) for piece in (speak(range(1, 8)), pause(3.57))]
     return recording(tmp_path / "spoken.wav", *utterances)
 
 
@@ -100,7 +100,7 @@ async def test_a_model_that_loses_nothing_may_use_the_shortest(spoken: Path) -> 
     assert [finding.difference for finding in done.found] == [0.0] * 6
     assert [finding.trial.windows for finding in done.found] == [10] * 6
     assert [finding.trial.in_shortest for finding in done.found] == [10] * 6
-    assert done.duration_s == pytest.approx(61.0, abs=0.1)
+    assert done.duration_s == pytest.approx(61.0, abs=0.2)
     assert 36 < done.speech_s < 50
 
 
@@ -119,7 +119,7 @@ async def test_a_context_that_loses_words_is_too_short(spoken: Path) -> None:
     """The shortest that loses none is found, and the others tell how much they lose."""
     done = await tried(ShortSighted(contexts_s=CONTEXTS_S, needs_s=10.0), spoken)
     assert done.shortest_safe_s == 10.0
-    lost = pytest.approx([1 / 9, 1 / 9, 0, 0, 0, 0])
+    lost = pytest.approx([1 / 7, 1 / 7, 0, 0, 0, 0])
     assert [finding.difference for finding in done.found] == lost
 
 
@@ -133,11 +133,11 @@ async def test_a_context_that_is_read_again_is_too_short(spoken: Path) -> None:
 
 async def test_references_decide_where_there_are_any(spoken: Path) -> None:
     """A short context that writes what was said is right, whatever the full one writes."""
-    spoken.with_suffix(".txt").write_text(" ".join(["w1 w2 w3 w4 w5 w6 w7 w8"] * 10))
+    spoken.with_suffix(".txt").write_text(" ".join(["w1 w2 w3 w4 w5 w6"] * 10))
     done = await tried(ShortSighted(contexts_s=CONTEXTS_S, needs_s=10.0), spoken)
     assert done.shortest_safe_s == 5.0
     rates = [finding.error_rate for finding in done.found]
-    assert rates == pytest.approx([0.0, 0.0, 1 / 8, 1 / 8, 1 / 8, 1 / 8])
+    assert rates == pytest.approx([0.0, 0.0, 1 / 6, 1 / 6, 1 / 6, 1 / 6])
 
 
 async def test_short_contexts_are_tried_in_the_languages_that_are_spoken(spoken: Path) -> None:
@@ -192,7 +192,7 @@ async def test_what_is_no_audio_is_named(spoken: Path) -> None:
 async def test_little_speech_is_not_enough(spoken: Path) -> None:
     """Half a minute says so; more says nothing."""
     done = await tried(FakeBackend(contexts_s=CONTEXTS_S), spoken)
-    assert "42 s of speech" in (what_is_missing(done) or "")
+    assert "44 s of speech" in (what_is_missing(done) or "")
     assert what_is_missing(replace(done, speech_s=60.0)) is None
     assert as_table(done).row_count == 6
 

@@ -314,7 +314,7 @@ def test_words_of_the_rest_are_timed_on_the_clock_of_the_window() -> None:
     reading = job.aligned(align, [TokenTime(0.3, 0.8, 0.5)])
     assert isinstance(reading, Reading)
     [first, second] = [word for segment in reading.segments for word in segment.words or ()]
-    assert (first.start, first.end) == (0.2, 0.9)
+    assert (first.start, first.end) == (0.2, 1.0)  # where the speech before the pause ends
     assert (round(second.start, 3), round(second.end, 3)) == (1.5, 2.0)
 
 

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from whisperlive_hybrid.backends.fake import EnergyVad, pause, speak
-from whisperlive_hybrid.speech.regions import FRAME, VadOptions
+from whisperlive_hybrid.speech.regions import FRAME, LIVE_VAD, VadOptions
 from whisperlive_hybrid.speech.windows import (
     WindowCutter,
     on_recording_clock,
@@ -79,18 +79,18 @@ def test_without_detection_windows_are_the_recording(length: int) -> None:
 
 
 def test_hours_of_silence_take_no_memory() -> None:
-    """Silence is forgotten but for the pre-roll: an hour of it holds less than a second."""
+    """Silence is forgotten but for the pre-roll: an hour of it holds two seconds at most."""
     cutter, silence = WindowCutter(VadOptions(), longest_s=20.0), pause(1.024)
     for _ in range(3516):
         cutter.push(silence, [0.0] * (len(silence) // FRAME))
-        assert cutter._buffer.end - cutter._buffer.start < SAMPLE_RATE
+        assert cutter._buffer.end - cutter._buffer.start < 2 * SAMPLE_RATE
         assert len(cutter._buffer._samples) < 8 * SAMPLE_RATE
     assert cutter.heard > 3600 * SAMPLE_RATE
 
 
 def test_shows_the_utterance_that_is_being_spoken() -> None:
     """A live stream sees the open utterance with its pre-roll, and nothing in silence."""
-    cutter, speech = WindowCutter(VadOptions(), longest_s=20.0), pause(1.024)
+    cutter, speech = WindowCutter(LIVE_VAD, longest_s=20.0), pause(1.024)
     cutter.push(speech, [0.0] * 32)
     assert cutter.open_window() is None
     cutter.push(speech, [1.0] * 32)
@@ -107,9 +107,9 @@ def test_a_window_knows_where_there_is_speech_in_it() -> None:
     cutter = WindowCutter(VadOptions(), longest_s=20.0)
     probabilities = [0.0] * 32 + [1.0] * 32 + [0.0] * 16 + [1.0] * 16 + [0.0] * 64
     [window] = cutter.push(pause(160 * 512 / SAMPLE_RATE), probabilities)
-    assert window.start == 1.024 - 0.4
+    assert window.start == 384 / SAMPLE_RATE  # a second before
     assert window.speech is not None
-    assert [(round(s, 3), round(e, 3)) for s, e in window.speech] == [(0.4, 1.424), (1.936, 2.448)]
+    assert [(round(s, 3), round(e, 3)) for s, e in window.speech] == [(1.0, 2.024), (2.536, 3.048)]
 
 
 def test_the_rest_of_a_window_is_a_window() -> None:

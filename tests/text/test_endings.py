@@ -72,6 +72,14 @@ def test_what_stands_before_a_name_is_no_end(name: str) -> None:
     assert ended(f"it was then that {name} came") is None
 
 
+def test_a_word_may_be_a_space() -> None:
+    """As in Thai, which has spaces between phrases only; it ends nothing."""
+    said = [
+        Word(text, i / 2, (i + 1) / 2, 1.0) for i, text in enumerate(["สวัสดี", " ", "ครับ", "ผม"])
+    ]
+    assert early_end(said, PAUSES, (0.0, 9.0), SENTENCES) is None
+
+
 def test_old_words_end_an_utterance_in_its_longest_pause() -> None:
     """Among the pauses behind which enough was heard, and not right behind its beginning."""
     said = words("and so it went on and on and on")

@@ -110,7 +110,7 @@ def _middle_of_longest(pauses: Sequence[Pause]) -> float:
 
 def _ends_sentence(word: Word) -> bool:
     """Whether a word, or a text that stands for one, ends a sentence."""
-    *_, last = word.text.split()
+    *_, last = word.text.split() or [""]  # Thai, for one, has words of a space alone
     bare = last.strip(CLOSING)
     is_abbreviation = (
         bare.casefold() in _ABBREVIATIONS or "." in bare[:-1] or len(bare) == len("J.")
