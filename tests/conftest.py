@@ -5,6 +5,8 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+from places import CLIPS, TESTS
+
 from whisperlive_hybrid.tuning import tune_process
 
 # As an entry point does, before numpy, CTranslate2 and OpenVINO are loaded: so the tests run in the
@@ -40,7 +42,7 @@ FIRST = ("web", "server", "batch", "docs")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the slow files, so that several processes come to their ends together."""
-    root = Path(__file__).parent
+    root = TESTS
 
     def order(item: pytest.Item) -> int:
         folder = item.path.relative_to(root).parts[0]
@@ -58,7 +60,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def clips() -> list[Clip]:
     """The synthetic recordings of tests/clips, with what is said in them."""
-    return read_clips(Path(__file__).with_name("clips"))
+    return read_clips(CLIPS)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).parent.parent
+from places import ROOT
 
 IMAGE: Final = "localhost/whisperlive:image-test"
 

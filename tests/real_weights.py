@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from places import ROOT
 
 from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.models.store import ModelStore
-
-ROOT = Path(__file__).parents[1]
 
 
 def installed_model(name: str) -> Path | None:

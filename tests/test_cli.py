@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from command_line import ENGLISH, ENVIRONMENT, command, started, whisperlive
+from places import CLIPS
 
 from whisperlive_hybrid.cli import sample_clip
 
@@ -81,7 +82,7 @@ def sentences(tmp_path: Path) -> Path:
     """A directory with 16 recordings of a sentence each, half a minute of English."""
     directory = tmp_path / "sentences"
     directory.mkdir()
-    for clip in Path(__file__).with_name("clips").glob("en-[0-9].flac"):
+    for clip in CLIPS.glob("en-[0-9].flac"):
         for copy in ("a", "b"):
             (directory / f"{copy}-{clip.name}").symlink_to(clip)
     return directory

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
+from places import ROOT
 
 from whisperlive_hybrid import settings_reference
 from whisperlive_hybrid.config import IMAGE_DEFAULTS, Settings
 from whisperlive_hybrid.models.store import BAKED, MOUNTED
 
-ROOT = Path(__file__).parent.parent
 DEPLOYMENT = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]

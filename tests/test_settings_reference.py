@@ -1,13 +1,12 @@
-from pathlib import Path
-
 import pytest
 from command_line import whisperlive
+from places import ROOT
 
 from whisperlive_hybrid import settings_reference as reference
 from whisperlive_hybrid.config import Settings, load_settings
 from whisperlive_hybrid.errors import BadRequest
 
-PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
+PAGE = ROOT / "docs" / "settings.md"
 
 ROWS = [row for _, rows in reference.sections() for row in rows]
 

@@ -12,11 +12,10 @@ import pytest
 import typer
 from command_line import ENGLISH, started, whisperlive
 from jobs_stand_in import PATIENCE_S, StandIn, refusal, stand_in
+from places import CLIPS
 
 from whisperlive_hybrid.batch.command import transcribe
 from whisperlive_hybrid.cli import sample_clip
-
-CLIPS = Path(__file__).parents[1] / "clips"
 
 
 @pytest.fixture(autouse=True)

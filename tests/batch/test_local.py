@@ -6,6 +6,7 @@ from pathlib import Path
 import anyio
 import numpy as np
 import pytest
+from places import CLIPS
 from wav_files import write_wav
 
 from whisperlive_hybrid.backends.base import Backend
@@ -20,7 +21,6 @@ from whisperlive_hybrid.errors import Unsupported, WhisperLiveError
 from whisperlive_hybrid.models.files import demo_model
 from whisperlive_hybrid.types import DecodeOptions
 
-CLIPS = Path(__file__).parents[1] / "clips"
 Heard = tuple[list[Progress], list[Outcome]]
 
 

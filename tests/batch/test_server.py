@@ -7,9 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 from command_line import whisperlive
+from places import CLIPS
 from running_server import Server, ended, start_server
-
-CLIPS = Path(__file__).parents[1] / "clips"
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from places import CLIPS
 
 
 @pytest.fixture
@@ -14,4 +15,4 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def clip_folder() -> Path:
     """The committed clips."""
-    return Path(__file__).parents[1] / "clips"
+    return CLIPS

@@ -3,14 +3,14 @@
 import json
 import random
 import re
-from pathlib import Path
 
 import pytest
+from places import CLIPS
 
 from whisperlive_hybrid.bench import grammar, lexicon
 from whisperlive_hybrid.bench.grammar import LANGUAGES, Sentence
 
-MANIFEST = Path(__file__).parents[1] / "clips" / "manifest.json"
+MANIFEST = CLIPS / "manifest.json"
 
 # Drawn when the model was trained.
 FIRST_OF_SEED_999 = [

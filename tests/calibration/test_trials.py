@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from places import CLIPS
 
 from whisperlive_hybrid.backends.base import Backend, Encode, Encoded, Generate
 from whisperlive_hybrid.backends.ct2 import Ct2Encoded
@@ -199,7 +200,7 @@ async def test_little_speech_is_not_enough(spoken: Path) -> None:
 
 async def test_the_demo_model_loses_nothing_in_five_seconds() -> None:
     """What its card says is what calibration finds, on the clips that the tests use."""
-    clips = Path(__file__).parents[1] / "clips"
+    clips = CLIPS
     files = 2 * sorted(clips.glob("en-[0-9].flac"))  # for as many windows as a verdict wants
     found = subject(Settings(device="cpu"), None)
     done = await calibrate(found.backend, Settings(), files, ENGLISH, _ignore)

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from places import ROOT
 from running_server import Server, ended, start_server
 from speech_clips import Clip
 from wav_files import write_wav
 
-ROOT = Path(__file__).parents[2]
 NODE_MODULES = ROOT / "tests" / "node" / "node_modules"
 NO_SOUND_CARD = """
 paInt16 = 8

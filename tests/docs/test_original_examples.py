@@ -13,11 +13,12 @@ from typing import Any
 
 import httpx
 import pytest
+from places import TESTS
 from running_server import PROGRAM, Server, ended, start_server
 from speech_clips import Clip
 from wav_files import write_wav
 
-NODE_MODULES = Path(__file__).parents[1] / "node" / "node_modules"
+NODE_MODULES = TESTS / "node" / "node_modules"
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
 needs_node = pytest.mark.skipif(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from places import ROOT
 from typer.core import TyperCommand, TyperGroup
 
 from whisperlive_hybrid import settings_reference
@@ -15,8 +16,6 @@ from whisperlive_hybrid.cli import whole
 from whisperlive_hybrid.protocol.form import FieldNames
 from whisperlive_hybrid.protocol.jobs import JOB_FIELDS
 from whisperlive_hybrid.protocol.openai.request import TRANSCRIPTION_FIELDS
-
-ROOT = Path(__file__).parents[2]
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 from command_line import whisperlive
+from places import CLIPS
 from speech_clips import Clip
 from typer.testing import CliRunner
 
 from whisperlive_hybrid.cli import whole
 from whisperlive_hybrid.errors import BadRequest, ModelUnavailable
-
-CLIPS = Path(__file__).parents[1] / "clips"
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from places import CLIPS
 
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.evaluation.peer import PEERS, check_peers, peer_readers
@@ -9,7 +10,6 @@ from whisperlive_hybrid.models.files import demo_model
 
 pytestmark = pytest.mark.anyio
 
-CLIPS = Path(__file__).parents[1] / "clips"
 SENTENCE = LabelledRecording("en-0", CLIPS / "en-0.flac", "en", "read", "Oscar buys the picture.")
 
 

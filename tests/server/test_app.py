@@ -20,6 +20,7 @@ from typing import NoReturn
 import httpx
 import pytest
 from fastapi import FastAPI
+from places import CLIPS
 from running_server import Server, ended, start_server
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -31,7 +32,6 @@ from whisperlive_hybrid.models.files import demo_model
 from whisperlive_hybrid.server.app import HttpDoor, models_on_demand
 from whisperlive_hybrid.server.listening import Census
 
-CLIPS = Path(__file__).parent.parent / "clips"
 SPOKEN = [clip for clip in json.loads((CLIPS / "manifest.json").read_text()) if clip["text"]]
 FRAME = 4096 * 4
 """Bytes of a frame of the Python client."""

@@ -13,12 +13,13 @@ import httpx
 import openai
 import pytest
 from command_line import whisperlive
+from places import CLIPS
 from running_server import Server, ended, start_server
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-CLIP = Path(__file__).parent.parent / "clips" / "en-0.flac"
+CLIP = CLIPS / "en-0.flac"
 FAILING = """
 import logging, sys
 from whisperlive_hybrid.telemetry.logs import configure_logging

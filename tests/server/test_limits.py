@@ -7,10 +7,11 @@ from typing import Any
 
 import httpx
 from command_line import whisperlive
+from places import CLIPS
 from running_server import Server, ended, start_server
 from websockets.sync.client import connect
 
-CLIP = Path(__file__).parent.parent / "clips" / "en-0.flac"
+CLIP = CLIPS / "en-0.flac"
 
 
 def status_of_a_file(server: Server, said_to_be_from: str) -> int:

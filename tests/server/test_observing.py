@@ -14,6 +14,7 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from places import CLIPS
 from running_server import Server, ended, start_server
 from scraped import Scrape
 from websockets.exceptions import ConnectionClosed
@@ -22,7 +23,6 @@ from websockets.sync.client import connect
 from whisperlive_hybrid.media import open_audio
 from whisperlive_hybrid.types import SAMPLE_RATE
 
-CLIPS = Path(__file__).parent.parent / "clips"
 EN, DE = CLIPS / "en-0.flac", CLIPS / "de-0.flac"
 SECRET = "tok_5ecret"  # noqa: S105 (opens nothing)
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"

@@ -23,6 +23,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from places import TESTS
 from running_server import Server, ended, start_server
 from soak_crowd import GONE, ToldToWait, Visitor
 from speech_clips import Clip
@@ -127,7 +128,7 @@ def _is_like(now: Holdings, then: Holdings) -> bool:
 def patient(tmp_path: Path) -> Iterator[Patient]:
     """A server of its own."""
     (tmp_path / "tmp").mkdir()
-    program = [sys.executable, str(Path(__file__).parents[1] / "soaked_server.py")]
+    program = [sys.executable, str(TESTS / "soaked_server.py")]
     server = start_server(
         tmp_path / "data",
         tmp_path / "log",

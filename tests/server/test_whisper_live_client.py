@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from known_keys import Keys
 from live_clients import open_door
+from places import CLIPS
 from speech_clips import Clip, read_clips
 
 from whisperlive_hybrid.backends.ct2 import Ct2Backend
@@ -39,7 +40,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def spoken() -> dict[str, Clip]:
     """The clips by name."""
-    directory = Path(__file__).parents[1] / "clips"
+    directory = CLIPS
     return {Path(clip.file).stem: clip for clip in read_clips(directory)}
 
 

@@ -12,6 +12,7 @@ import anyio
 import numpy as np
 import pytest
 from live_clients import PATIENCE_S, LiveClient, OpenDoor, open_door
+from places import CLIPS
 from speech_clips import Clip, read_clips
 
 from whisperlive_hybrid.backends.base import DetectLanguage, Encode, Encoded, Generate
@@ -31,7 +32,7 @@ FRAME = 4096
 @pytest.fixture(scope="module")
 def spoken() -> dict[str, Clip]:
     """The clips by name."""
-    directory = Path(__file__).parents[1] / "clips"
+    directory = CLIPS
     return {Path(clip.file).stem: clip for clip in read_clips(directory)}
 
 

@@ -1,11 +1,11 @@
 """Samples that are no audio, over a real socket, with real speech around them."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 from live_clients import LiveClient, open_door
+from places import CLIPS
 from speech_clips import Clip, read_clips
 
 from whisperlive_hybrid.audio.pcm import LOUDEST_FLOAT
@@ -46,7 +46,7 @@ class WatchingVad(SileroVad):
 @pytest.fixture(scope="module")
 def clip() -> Clip:
     """One sentence."""
-    clips = read_clips(Path(__file__).parents[1] / "clips")
+    clips = read_clips(CLIPS)
     return next(clip for clip in clips if clip.language == "en")
 
 

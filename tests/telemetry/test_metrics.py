@@ -1,8 +1,8 @@
 import math
 import re
-from pathlib import Path
 
 import pytest
+from places import ROOT
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as openmetrics_families,
 )
@@ -12,7 +12,7 @@ from whisperlive_hybrid.backends.fake import FakeBackend
 from whisperlive_hybrid.telemetry.metrics import Metrics
 from whisperlive_hybrid.telemetry.state import State
 
-PAGE = Path(__file__).parents[2] / "docs" / "observing.md"
+PAGE = ROOT / "docs" / "observing.md"
 
 
 def test_two_servers_in_one_process_share_nothing() -> None:

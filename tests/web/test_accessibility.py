@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import pytest
+from places import CLIPS
 from playwright.sync_api import Page, expect
 
 from .conftest import Open, Site
 
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
-CLIP = Path(__file__).parents[1] / "clips" / "en-0.flac"
+CLIP = CLIPS / "en-0.flac"
 
 FINDINGS = """
 async () => {

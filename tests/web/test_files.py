@@ -11,12 +11,12 @@ from threading import Thread
 
 import httpx
 import pytest
+from places import CLIPS
 from playwright.sync_api import Page, expect
 from running_server import Server
 
 from .conftest import Site
 
-CLIPS = Path(__file__).parents[1] / "clips"
 CLIP = CLIPS / "en-long-0.flac"
 
 SERVER_NAMES = {"txt": "text", "srt": "srt", "vtt": "vtt", "json": "verbose_json"}

@@ -5,16 +5,17 @@ import socket
 from pathlib import Path
 
 import pytest
+from places import CLIPS, ROOT
 from playwright.sync_api import expect
 from running_server import Server
 
 from .conftest import Open, Site
 
-FORM = (Path(__file__).parents[2] / "test_form.html").as_uri()
+FORM = (ROOT / "test_form.html").as_uri()
 PATIENCE_MS = 60_000
 """Several browsers and servers may be starting on the same two cores."""
 
-CLIP = Path(__file__).parents[1] / "clips" / "en-0.flac"
+CLIP = CLIPS / "en-0.flac"
 
 
 def form_of(server: Server) -> re.Pattern[str]:

@@ -1,15 +1,15 @@
 """The page before a server that asks for keys."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from places import CLIPS
 from playwright.sync_api import Page, expect
 from running_server import Server, ended, start_server
 
 from .conftest import Open
 
-CLIP = Path(__file__).parents[1] / "clips" / "en-0.flac"
+CLIP = CLIPS / "en-0.flac"
 KEY = "a-key-for-this-test-alone-0123456789"
 
 

@@ -8,13 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import CLIPS
 from playwright.sync_api import Page, expect
 from speech_clips import Clip
 from wav_files import write_wav
 
 from .conftest import Site
 
-CLIP = Path(__file__).parents[1] / "clips" / "en-0.flac"
+CLIP = CLIPS / "en-0.flac"
 SENTENCE = "Oscar buys the picture."
 PROGRAMS = {"curl": "bash", "Python": sys.executable, "JavaScript": "node"}
 FLAGS = {"curl": [], "Python": [], "JavaScript": ["--experimental-websocket"]}

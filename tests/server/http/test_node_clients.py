@@ -3,14 +3,14 @@
 import json
 import shutil
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from places import CLIPS, TESTS
 
-NODE = Path(__file__).parents[2] / "node"
-CLIP = Path(__file__).parents[2] / "clips" / "en-long-0.flac"
+NODE = TESTS / "node"
+CLIP = CLIPS / "en-long-0.flac"
 NODE_COMMAND = shutil.which("node")
 
 pytestmark = pytest.mark.skipif(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
-ROOT = Path(__file__).parents[3]
 NODE_MODULES = ROOT / "tests" / "node" / "node_modules"
 PAGE = ROOT / "docs" / "openai.md"
 

@@ -9,6 +9,7 @@ import anyio
 import numpy as np
 import openai
 import pytest
+from places import CLIPS
 from speech_clips import read_clips
 from wav_files import write_wav
 
@@ -22,7 +23,6 @@ from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.models.files import demo_model
 from whisperlive_hybrid.types import DecodeOptions, Task
 
-CLIPS = Path(__file__).parents[2] / "clips"
 NAMES = ["en-0.flac", "de-long-0.flac", "es-1.flac", "silence.flac"]
 
 
