@@ -7,7 +7,7 @@ from pathlib import Path
 
 from places import CLIPS, TESTS
 
-from whisperlive_hybrid.tuning import tune_process
+from whisperlive_hybrid.system import tune_process
 
 # As an entry point does, before numpy, CTranslate2 and OpenVINO are loaded: so the tests run in the
 # process that users run, numpy spins on no second core, and OpenVINO reports nothing.
@@ -21,9 +21,9 @@ from speech_clips import Clip, read_clips
 from trt_double.directory import write_engines
 from trt_double.installed import tensorrt_llm_installed
 
-from whisperlive_hybrid.backends.ct2 import Ct2Backend
-from whisperlive_hybrid.backends.ov import OpenVinoBackend
-from whisperlive_hybrid.backends.trt import TensorRtBackend
+from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend
+from whisperlive_hybrid.backends.openvino.backend import OpenVinoBackend
+from whisperlive_hybrid.backends.tensorrt.backend import TensorRtBackend
 from whisperlive_hybrid.models.files import DEMO, demo_model, model_in
 from whisperlive_hybrid.models.formats import OPENVINO, TENSORRT
 
@@ -36,7 +36,7 @@ settings.register_profile("project", deadline=None, derandomize="CI" in os.envir
 settings.load_profile("project")
 
 
-FIRST = ("web", "server", "batch", "docs")
+FIRST = ("web", "server", "cli", "docs")
 """Folders whose tests start servers and browsers."""
 
 
@@ -55,6 +55,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def anyio_backend() -> str:
     """The event loop that the server runs on."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def clip_folder() -> Path:
+    """The committed clips."""
+    return CLIPS
 
 
 @pytest.fixture(scope="session")

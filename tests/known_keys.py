@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from whisperlive_hybrid.access import tokens
-from whisperlive_hybrid.access.caller import KeyCard
-from whisperlive_hybrid.access.keyring import KnownKey
+from whisperlive_hybrid.auth import keys as tokens
+from whisperlive_hybrid.auth.caller import KeyCard
+from whisperlive_hybrid.auth.keys import KnownKey
 
 
 @dataclass

@@ -16,21 +16,20 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import Server
 from websockets.exceptions import ConnectionClosed
 
-from whisperlive_hybrid.access.keyring import KeySource
-from whisperlive_hybrid.access.meter import Meter, limits_for_all
-from whisperlive_hybrid.access.pages import Pages
+from whisperlive_hybrid.auth.keys import KeySource
+from whisperlive_hybrid.auth.origins import Pages
+from whisperlive_hybrid.auth.quotas import Meter, limits_for_all
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend, speak
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.live_probe import LiveProbe
+from whisperlive_hybrid.live.probe import LiveProbe
 from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
-from whisperlive_hybrid.server.admission import doorkeeper_for
-from whisperlive_hybrid.server.app import model_names
-from whisperlive_hybrid.server.listening import Census, listen
-from whisperlive_hybrid.server.live_entry import LiveEntry
-from whisperlive_hybrid.server.live_stream import LiveMeans, believe_costs
-from whisperlive_hybrid.server.ws import LiveDoor
+from whisperlive_hybrid.server.app import doorkeeper_for, model_names
+from whisperlive_hybrid.server.live.server import LiveDoor
+from whisperlive_hybrid.server.live.stream import LiveMeans, believe_costs
+from whisperlive_hybrid.server.live.websocket import LiveEntry
+from whisperlive_hybrid.server.net.listener import Census, listen
 from whisperlive_hybrid.telemetry.metrics import Metrics
 from whisperlive_hybrid.transcribe import VoiceDetector
 from whisperlive_hybrid.types import Samples

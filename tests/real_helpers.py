@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from whisperlive_hybrid.text.comparison import edits, words_in
+from whisperlive_hybrid.text.wer import edits, words_in
 
 
 @dataclass(frozen=True, slots=True)

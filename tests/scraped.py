@@ -2,8 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from whisperlive_hybrid.telemetry.metrics import Metrics
-from whisperlive_hybrid.telemetry.state import State
+from whisperlive_hybrid.telemetry.metrics import Metrics, State
 
 NOTHING = State({}, 0.0, 0, 1, 1, 0.0, 0, {}, {})
 """A server in which nothing happens."""

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from whisperlive_hybrid.cli.settings import sections
 from whisperlive_hybrid.config import Settings, load_settings
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.settings_reference import sections
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from places import ROOT
 
-from whisperlive_hybrid import settings_reference
+from whisperlive_hybrid.cli import settings as settings_reference
 from whisperlive_hybrid.config import IMAGE_DEFAULTS, Settings
 from whisperlive_hybrid.models.store import BAKED, MOUNTED
 

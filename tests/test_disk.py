@@ -3,8 +3,8 @@ import os
 
 import pytest
 
-from whisperlive_hybrid.disk import full_disk_told
 from whisperlive_hybrid.errors import OutOfSpace
+from whisperlive_hybrid.system import full_disk_told
 
 
 def test_a_full_disk_has_an_error_of_its_own() -> None:

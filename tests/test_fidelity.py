@@ -10,7 +10,7 @@ import pytest
 from faster_whisper import WhisperModel
 from speech_clips import Clip
 
-from whisperlive_hybrid.backends.ct2 import Ct2Backend
+from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend
 from whisperlive_hybrid.backends.fake import pause
 from whisperlive_hybrid.backends.silero import SileroVad
 from whisperlive_hybrid.engine.engine import Engine

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.formparsers import MultiPartParser
 
-from whisperlive_hybrid.server.http.upload import _WholeForm
+from whisperlive_hybrid.server.http.forms import _WholeForm
 
 
 class WatchedFile(SpooledTemporaryFile[bytes]):

@@ -11,23 +11,23 @@ import anyio
 import numpy as np
 from wav_files import open_wav, write_wav
 
-from whisperlive_hybrid.access.caller import Caller
-from whisperlive_hybrid.access.meter import Meter, limits_for_all
+from whisperlive_hybrid.auth.caller import Caller
+from whisperlive_hybrid.auth.quotas import Meter, limits_for_all
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend, pause, speak
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
-from whisperlive_hybrid.jobs.board import JobBoard
-from whisperlive_hybrid.jobs.desk import JobDesk, UploadedFile
-from whisperlive_hybrid.jobs.job import Job, JobRequest
-from whisperlive_hybrid.jobs.jobs import open_jobs
-from whisperlive_hybrid.jobs.run import Means
+from whisperlive_hybrid.jobs.app import open_jobs
+from whisperlive_hybrid.jobs.model import Job, JobRequest
+from whisperlive_hybrid.jobs.progress import JobBoard
+from whisperlive_hybrid.jobs.service import JobDesk, UploadedFile
+from whisperlive_hybrid.jobs.store.store import JobStore, open_store
+from whisperlive_hybrid.jobs.worker import Means
 from whisperlive_hybrid.model_pool import ModelPool, Room
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
-from whisperlive_hybrid.recording import OpenMedia, Recordings
 from whisperlive_hybrid.speech.regions import VadOptions
-from whisperlive_hybrid.store.store import JobStore, open_store
+from whisperlive_hybrid.transcribe import OpenMedia, Recordings
 from whisperlive_hybrid.types import DecodeOptions
 
 SOMEBODY = Caller("192.0.2.1")

@@ -11,8 +11,8 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from whisperlive_hybrid.cores import usable_cores
 from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.system import usable_cores
 
 MEBIBYTE = 1024 * 1024
 

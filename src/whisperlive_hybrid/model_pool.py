@@ -21,6 +21,7 @@ import structlog
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest, LimitReached, Overloaded
+from whisperlive_hybrid.notifier import Notifier
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.transcribe import Transcriber, VoiceDetector
 
@@ -97,7 +98,7 @@ class ModelPool:
         self._room = room
         self._loaded: dict[str, _Loaded] = {}
         self._moving = anyio.Lock()  # one model is loaded or unloaded at a time
-        self._changed = anyio.Event()
+        self._changed = Notifier()
         self._loads: dict[str, deque[float]] = {}  # when each caller caused one, oldest first
 
     async def __aenter__(self) -> Self:
@@ -129,16 +130,16 @@ class ModelPool:
         finally:
             loaded.leases -= 1
             loaded.idle_since = anyio.current_time()
-            self._changed.set()
+            self._changed.notify()
 
     async def run(self) -> None:
         """Unload what nobody has used for a while; to be run as a task, and cancelled."""
         while True:
-            self._changed = anyio.Event()
+            changed = self._changed.next()
             idle = [loaded for loaded in self._loaded.values() if not loaded.leases]
             due = min((loaded.idle_since for loaded in idle), default=math.inf) + self._room.idle_s
             with anyio.CancelScope(deadline=due):
-                await self._changed.wait()
+                await changed.wait()
                 continue
             async with self._moving:
                 for loaded in self._idle_longest_first():

@@ -16,12 +16,11 @@ import pytest
 from speech_clips import Clip, whole
 
 from whisperlive_hybrid.backends.base import Align, DetectLanguage, Encode, Encoded, Generate, Work
-from whisperlive_hybrid.backends.ct2 import Ct2Backend, Ct2Encoded
+from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend, Ct2Encoded
 from whisperlive_hybrid.backends.fake import FakeEncoded
-from whisperlive_hybrid.backends.ov import OpenVinoBackend, OvEncoded
-from whisperlive_hybrid.backends.trt import TensorRtBackend, TrtEncoded
-from whisperlive_hybrid.engine.job import ReadingJob
-from whisperlive_hybrid.engine.step import BatchDied, outcomes, step
+from whisperlive_hybrid.backends.openvino.backend import OpenVinoBackend, OvEncoded
+from whisperlive_hybrid.backends.tensorrt.backend import TensorRtBackend, TrtEncoded
+from whisperlive_hybrid.engine.job import BatchDied, ReadingJob, outcomes, step
 from whisperlive_hybrid.models.files import demo_model, model_in
 from whisperlive_hybrid.models.formats import OPENVINO
 from whisperlive_hybrid.text.words import with_words

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperlive_hybrid.bench.capacity import capacity, next_load, shortfalls, wer_loss
-from whisperlive_hybrid.bench.load import LoadResult
-from whisperlive_hybrid.bench.metrics import Quality, Spread
+from whisperlive_hybrid.bench.load import LoadResult, capacity, next_load, shortfalls, wer_loss
+from whisperlive_hybrid.bench.scoring import Quality, Spread
 
 GOOD = Spread(100, 1.0, 1.0, 1.2, 1.4, 1.5)
 SLOW = Spread(100, 2.0, 2.0, 2.5, 3.5, 4.0)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from whisperlive_hybrid.bench.command import bench_app
-from whisperlive_hybrid.errors import BadRequest, Unsupported
+from whisperlive_hybrid.errors import BadRequest
 
 
 def test_a_server_must_be_named(clip_folder: Path) -> None:
@@ -15,14 +15,6 @@ def test_a_server_must_be_named(clip_folder: Path) -> None:
     result = CliRunner().invoke(bench_app, ["live", "--clips", str(clip_folder)])
     assert isinstance(result.exception, BadRequest)
     assert "or use --serve" in result.exception.message
-
-
-def test_make_clips_says_what_it_made(tmp_path: Path) -> None:
-    """One line with the count, or the one that espeak-ng is missing."""
-    options = ["make-clips", "--out", str(tmp_path), "--count", "1", "--languages", "en, es"]
-    result = CliRunner().invoke(bench_app, options)
-    if not isinstance(result.exception, Unsupported):
-        assert result.output.startswith("2 clips in ")
 
 
 def test_the_command_loads_nothing_heavy() -> None:

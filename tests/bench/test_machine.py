@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from whisperlive_hybrid.bench.machine import cores, cpu_model, usage
+from whisperlive_hybrid.bench.server import cores, cpu_model, usage
 from whisperlive_hybrid.errors import BadRequest
 
 

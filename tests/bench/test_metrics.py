@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from whisperlive_hybrid.bench.delays import StreamScore, WordDelay
-from whisperlive_hybrid.bench.metrics import Spread, quality, spread
+from whisperlive_hybrid.bench.scoring import Spread, StreamScore, WordDelay, quality, spread
 
 
 def _score(commits: dict[float, float], *, edits: int = 0, words: int = 0) -> StreamScore:

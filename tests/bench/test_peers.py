@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 import whisperlive_hybrid
-from whisperlive_hybrid.bench.material import Library
+from whisperlive_hybrid.bench.corpus import Library, Recording, record
 from whisperlive_hybrid.bench.peers import PEERS, peers_named, read_by_peer
-from whisperlive_hybrid.bench.recording import Recording, record
 from whisperlive_hybrid.errors import BadRequest
 
 pytestmark = pytest.mark.anyio

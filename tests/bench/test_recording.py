@@ -5,11 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from whisperlive_hybrid.bench import recording
-from whisperlive_hybrid.bench.clips import read_samples
-from whisperlive_hybrid.bench.material import Library
-from whisperlive_hybrid.bench.recording import record, record_clip
-from whisperlive_hybrid.bench.words import words_in
+from whisperlive_hybrid.bench import corpus as recording
+from whisperlive_hybrid.bench.corpus import Library, read_samples, record, record_clip
+from whisperlive_hybrid.bench.scoring import words_in
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.types import SAMPLE_RATE
 

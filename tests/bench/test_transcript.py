@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from whisperlive_hybrid.bench.transcript import Transcript
+from whisperlive_hybrid.bench.scoring import Transcript
 
 
 def _segment(start: float, text: str, *, completed: bool = True) -> dict[str, Any]:

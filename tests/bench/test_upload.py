@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from whisperlive_hybrid.bench.recording import Recording
-from whisperlive_hybrid.bench.upload import transcribed
+from whisperlive_hybrid.bench.corpus import Recording
+from whisperlive_hybrid.bench.http_client import transcribed
 from whisperlive_hybrid.errors import BadRequest
 
 

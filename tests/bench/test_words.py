@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperlive_hybrid.bench.words import align, edits, words_in
+from whisperlive_hybrid.bench.scoring import align, edits, words_in
 
 WORDS = st.lists(st.sampled_from(["the", "cat", "sat", "on"]), max_size=9)
 

@@ -11,10 +11,10 @@ import typer.main
 from places import ROOT
 from typer.core import TyperCommand, TyperGroup
 
-from whisperlive_hybrid import settings_reference
-from whisperlive_hybrid.cli import whole
-from whisperlive_hybrid.protocol.form import FieldNames
-from whisperlive_hybrid.protocol.jobs import JOB_FIELDS
+from whisperlive_hybrid.cli import settings as settings_reference
+from whisperlive_hybrid.cli.main import whole
+from whisperlive_hybrid.jobs.api import JOB_FIELDS
+from whisperlive_hybrid.protocol.forms import FieldNames
 from whisperlive_hybrid.protocol.openai.request import TRANSCRIPTION_FIELDS
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])

@@ -9,18 +9,10 @@ import pytest
 from held_backend import PATIENCE_S, HeldBackend
 from structlog.testing import capture_logs
 
-from whisperlive_hybrid.backends.base import (
-    Align,
-    Backend,
-    DetectLanguage,
-    Encode,
-    Generate,
-    Work,
-)
+from whisperlive_hybrid.backends.base import Align, Backend, DetectLanguage, Encode, Generate, Work
 from whisperlive_hybrid.backends.fake import FakeBackend, Trouble, pause, speak
 from whisperlive_hybrid.engine import engine as engine_module
-from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.engine.tally import FEWEST_WINDOWS
+from whisperlive_hybrid.engine.engine import FEWEST_WINDOWS, Engine
 from whisperlive_hybrid.errors import (
     BackendFailed,
     Draining,

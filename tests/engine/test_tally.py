@@ -1,4 +1,4 @@
-from whisperlive_hybrid.engine.tally import FEWEST_WINDOWS, ContextTally
+from whisperlive_hybrid.engine.engine import FEWEST_WINDOWS, ContextTally
 
 
 def told(tally: ContextTally, model: str, windows: int, doubted: int) -> list[int]:

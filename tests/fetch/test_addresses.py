@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from whisperlive_hybrid.auth.network import plain
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.fetch.addresses import AllowList, is_public
-from whisperlive_hybrid.ip import plain
 
 INTERNAL_V4 = [
     "0.0.0.0",  # noqa: S104 (nothing listens here)

@@ -20,8 +20,8 @@ from wav_files import write_wav
 from websockets.asyncio.client import connect
 
 from whisperlive_hybrid import __version__
-from whisperlive_hybrid.cli import sample_clip
-from whisperlive_hybrid.media import open_audio
+from whisperlive_hybrid.cli.main import sample_clip
+from whisperlive_hybrid.media.reader import open_audio
 from whisperlive_hybrid.types import Samples
 
 pytestmark = [pytest.mark.image, pytest.mark.anyio, pytest.mark.timeout(900)]

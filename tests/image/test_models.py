@@ -6,7 +6,7 @@ import pytest
 from container_engine import IMAGE, Containers
 from running_container import file_text, serving
 
-from whisperlive_hybrid.cli import sample_clip
+from whisperlive_hybrid.cli.main import sample_clip
 from whisperlive_hybrid.models.store import BAKED
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(900)]

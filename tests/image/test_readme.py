@@ -14,7 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from container_engine import BARE, ROOT, Containers, base_name
+from container_engine import BARE, Containers, base_name
+from places import ROOT
 from running_container import free_ports
 from running_server import Server, ended, opened
 

@@ -8,9 +8,9 @@ import pytest
 from held_backend import PATIENCE_S, HeldBackend
 from workshop import SOMEBODY, Clock, talk, uploads, wish, workshop
 
-from whisperlive_hybrid.access.usage import Usage
+from whisperlive_hybrid.auth.usage import Usage
 from whisperlive_hybrid.backends.fake import FakeBackend
-from whisperlive_hybrid.jobs.job import Status
+from whisperlive_hybrid.jobs.model import Status
 from whisperlive_hybrid.types import Language
 
 pytestmark = pytest.mark.anyio

@@ -7,13 +7,12 @@ import pytest
 from workshop import SECRET, Clock, Network
 
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.jobs.job import Job, JobRequest, NewJob, NewSource, Origin, Status
-from whisperlive_hybrid.jobs.webhooks import Webhooks, webhook_of
-from whisperlive_hybrid.progress import Bell
+from whisperlive_hybrid.jobs.model import Job, JobRequest, NewJob, NewSource, Origin, Status
+from whisperlive_hybrid.jobs.store.queries import Delivery
+from whisperlive_hybrid.jobs.store.store import JobStore, open_store
+from whisperlive_hybrid.jobs.webhooks import RETRY_AFTER_S, Webhooks, key_of, webhook_of
+from whisperlive_hybrid.notifier import Notifier
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
-from whisperlive_hybrid.protocol.webhook import RETRY_AFTER_S, key_of
-from whisperlive_hybrid.store.deliveries import Delivery
-from whisperlive_hybrid.store.store import JobStore, open_store
 
 pytestmark = pytest.mark.anyio
 
@@ -43,7 +42,7 @@ async def test_a_receiver_that_fails_is_tried_again(store: JobStore) -> None:
     """After growing waits, with the same id and body, and a signature of the hour."""
     clock = Clock()
     network = Network(statuses=[500, BadRequest("silent"), 429, 302])
-    webhooks = Webhooks(store, network, key_of(SECRET), Bell(), clock)
+    webhooks = Webhooks(store, network, key_of(SECRET), Notifier(), clock)
     await cancelled_job(store, clock)
     for wait_s in RETRY_AFTER_S[:4]:
         due_at = await webhooks.send_due()
@@ -61,7 +60,7 @@ async def test_a_receiver_that_fails_is_tried_again(store: JobStore) -> None:
 async def test_it_gives_up_in_the_end(store: JobStore) -> None:
     """After the last of its tries, nothing of it is kept."""
     clock, network = Clock(), Network(statuses=[503] * 9)
-    webhooks = Webhooks(store, network, key_of(SECRET), Bell(), clock)
+    webhooks = Webhooks(store, network, key_of(SECRET), Notifier(), clock)
     await cancelled_job(store, clock)
     while (due_at := await webhooks.send_due()) is not None:
         clock.now = due_at
@@ -72,7 +71,7 @@ async def test_it_gives_up_in_the_end(store: JobStore) -> None:
 async def test_some_answers_are_final(store: JobStore, status: int, tries: int) -> None:
     """What was taken is not sent again, nor what was refused for good."""
     clock, network = Clock(), Network(statuses=[status])
-    webhooks = Webhooks(store, network, key_of(SECRET), Bell(), clock)
+    webhooks = Webhooks(store, network, key_of(SECRET), Notifier(), clock)
     await cancelled_job(store, clock)
     while (due_at := await webhooks.send_due()) is not None:
         clock.now = due_at
@@ -85,10 +84,10 @@ async def test_a_restart_loses_none(tmp_path: Path) -> None:
     with open_store(tmp_path) as store:
         await cancelled_job(store, clock)
         failing = Network(statuses=[503])
-        await Webhooks(store, failing, key_of(SECRET), Bell(), clock).send_due()
+        await Webhooks(store, failing, key_of(SECRET), Notifier(), clock).send_due()
     network = Network()
     with open_store(tmp_path) as store:
-        webhooks = Webhooks(store, network, key_of(SECRET), Bell(), clock)
+        webhooks = Webhooks(store, network, key_of(SECRET), Notifier(), clock)
         assert await webhooks.send_due() == clock.now + 1
         clock.now += 1
         assert await webhooks.send_due() is None
@@ -97,7 +96,7 @@ async def test_a_restart_loses_none(tmp_path: Path) -> None:
 
 async def test_it_wakes_when_a_job_ends(store: JobStore) -> None:
     """Nobody waits for the next round: there is none."""
-    clock, ended = Clock(), Bell()
+    clock, ended = Clock(), Notifier()
     told = anyio.Event()
 
     class Listening(Network):
@@ -111,7 +110,7 @@ async def test_it_wakes_when_a_job_ends(store: JobStore) -> None:
         tasks.start_soon(webhooks.run)
         await anyio.wait_all_tasks_blocked()
         await cancelled_job(store, clock)
-        ended.ring()
+        ended.notify()
         with anyio.fail_after(30):
             await told.wait()
         tasks.cancel_scope.cancel()

@@ -8,8 +8,8 @@ import pytest
 from av.audio.frame import AudioFrame
 from media_samples import Samples, dominant_hz, pcm16, tone, wav, wav_extensible
 
-from whisperlive_hybrid.media import open_audio
 from whisperlive_hybrid.media.channels import MIXER_OPTIONS
+from whisperlive_hybrid.media.reader import open_audio
 
 RATE = 16_000
 TONE = tone(RATE, 4.0)

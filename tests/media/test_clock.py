@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from media_samples import Samples, encoded, stamped, tone
 
 from whisperlive_hybrid.errors import BadAudio
-from whisperlive_hybrid.media import MediaLimits, open_audio
-from whisperlive_hybrid.media.clock import placed
+from whisperlive_hybrid.media.limits import MediaLimits
+from whisperlive_hybrid.media.reader import open_audio
+from whisperlive_hybrid.media.samples import placed
 
 RATE = 48_000
 BEEP = tone(RATE, 1.0)

@@ -5,8 +5,8 @@ import pytest
 from media_samples import box, encoded, mov, pcm16, tone
 
 from whisperlive_hybrid.errors import BadAudio
-from whisperlive_hybrid.media import open_audio
 from whisperlive_hybrid.media.diagnosis import diagnose
+from whisperlive_hybrid.media.reader import open_audio
 
 UNDECODABLE = "The audio file could not be decoded or its format is not supported."
 FTYP = box(b"ftyp", b"isom\0\0\2\0isom")

@@ -7,7 +7,7 @@ import pytest
 from media_samples import PITCHES, dominant_hz, film, mov, pcm16, tone
 
 from whisperlive_hybrid.errors import BadAudio
-from whisperlive_hybrid.media import open_audio
+from whisperlive_hybrid.media.reader import open_audio
 
 
 def pitch(media: bytes, audio_track: int | None = None) -> float:

@@ -11,8 +11,8 @@ import pytest
 from model_sources import PackageIndex, Wheel, listening, only_index, some_files
 
 from whisperlive_hybrid.models import carriers
+from whisperlive_hybrid.models.carriers import SourceFailed
 from whisperlive_hybrid.models.catalogue import CATALOGUE, Carrier
-from whisperlive_hybrid.models.source import SourceFailed
 
 FILES = some_files()
 HALF = len(FILES["model.bin"]) // 2

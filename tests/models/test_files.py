@@ -3,15 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from whisperlive_hybrid.backends.ct2 import Ct2Backend
+from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend
 from whisperlive_hybrid.errors import BadRequest, ModelUnavailable
-from whisperlive_hybrid.models.files import (
-    CARD_FILE,
-    ModelCard,
-    demo_model,
-    model_in,
-    write_card,
-)
+from whisperlive_hybrid.models.files import CARD_FILE, ModelCard, demo_model, model_in, write_card
 from whisperlive_hybrid.models.formats import (
     CTRANSLATE2,
     OPENVINO,

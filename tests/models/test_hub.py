@@ -10,9 +10,9 @@ import pytest
 from model_sources import COMMIT, HUB_ID, Hub, listening, some_files
 
 from whisperlive_hybrid.models import hub
+from whisperlive_hybrid.models.carriers import SourceFailed
 from whisperlive_hybrid.models.files import demo_model
 from whisperlive_hybrid.models.formats import CTRANSLATE2, OPENVINO
-from whisperlive_hybrid.models.source import SourceFailed
 
 FILES = some_files()
 SIZE = len(FILES["model.bin"])

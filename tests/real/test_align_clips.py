@@ -7,9 +7,8 @@ import pytest
 from real_helpers import Recording
 from typer.testing import CliRunner
 
-from whisperlive_hybrid.bench.clips import read_manifest
 from whisperlive_hybrid.bench.command import bench_app
-from whisperlive_hybrid.bench.material import Library
+from whisperlive_hybrid.bench.corpus import Library, read_manifest
 
 NAME = "ls-1998-15444-0000"
 

@@ -13,7 +13,7 @@ from running_server import Server
 from wav_files import write_wav
 from websockets.asyncio.client import connect
 
-from whisperlive_hybrid.bench.clips import read_samples
+from whisperlive_hybrid.bench.corpus import read_samples
 from whisperlive_hybrid.types import SAMPLE_RATE, Samples
 
 PATIENCE_S = 180.0

@@ -15,7 +15,7 @@ from running_server import Server
 from websockets.asyncio.client import connect
 
 from whisperlive_hybrid.backends.silero import SileroVad
-from whisperlive_hybrid.media import open_audio
+from whisperlive_hybrid.media.reader import open_audio
 from whisperlive_hybrid.speech.regions import FRAME, RegionFinder, VadOptions
 from whisperlive_hybrid.types import SAMPLE_RATE, Samples
 

@@ -10,7 +10,7 @@ from real_helpers import Recording
 from running_server import Server
 from wav_files import write_wav
 
-from whisperlive_hybrid.bench.clips import read_samples
+from whisperlive_hybrid.bench.corpus import read_samples
 from whisperlive_hybrid.types import SAMPLE_RATE, Samples
 
 CLIPS = ("ls-1688-142285-0000", "ls-1998-15444-0000")

@@ -7,8 +7,8 @@ import pytest
 from real_helpers import Recording
 
 from whisperlive_hybrid.backends.base import Encode, Encoded, Generate
-from whisperlive_hybrid.backends.ct2 import Ct2Backend
-from whisperlive_hybrid.bench.clips import read_samples
+from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend
+from whisperlive_hybrid.bench.corpus import read_samples
 from whisperlive_hybrid.models.store import ModelStore
 from whisperlive_hybrid.types import SAMPLE_RATE, DecodeOptions, Language, Samples, Span, Window
 

@@ -24,29 +24,28 @@ from known_keys import NO_KEYS
 from wav_files import open_wav, write_wav
 from workshop import Network
 
-from whisperlive_hybrid.access.accounts import open_accounts
-from whisperlive_hybrid.access.keyring import KeySource
+from whisperlive_hybrid.auth.keys import KeySource
 from whisperlive_hybrid.backends.base import Backend
-from whisperlive_hybrid.backends.ct2 import Ct2Backend
+from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend
 from whisperlive_hybrid.backends.silero import SileroVad
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.fetch.fetcher import open_fetcher
-from whisperlive_hybrid.jobs.board import JobBoard
-from whisperlive_hybrid.jobs.jobs import open_jobs
-from whisperlive_hybrid.jobs.run import Means
-from whisperlive_hybrid.media import open_audio
+from whisperlive_hybrid.jobs.app import open_jobs
+from whisperlive_hybrid.jobs.progress import JobBoard
+from whisperlive_hybrid.jobs.store.store import open_store
+from whisperlive_hybrid.jobs.worker import Means
+from whisperlive_hybrid.media.reader import open_audio
 from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
 from whisperlive_hybrid.models.files import demo_model
-from whisperlive_hybrid.recording import OpenMedia, Recordings
-from whisperlive_hybrid.server.admission import doorkeeper_for
-from whisperlive_hybrid.server.app import model_names
+from whisperlive_hybrid.server.app import doorkeeper_for, model_names
 from whisperlive_hybrid.server.http.app import HttpMeans, build_http_app
-from whisperlive_hybrid.server.http.sockets import HttpConfig, Patience
 from whisperlive_hybrid.server.http.status import Operation
-from whisperlive_hybrid.store.store import open_store
+from whisperlive_hybrid.server.net.uvicorn import HttpConfig, Patience
+from whisperlive_hybrid.storage.usage_recorder import open_accounts
 from whisperlive_hybrid.telemetry.metrics import Metrics
+from whisperlive_hybrid.transcribe import OpenMedia, Recordings
 from whisperlive_hybrid.types import Samples
 
 

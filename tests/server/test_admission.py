@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.server.admission import doorkeeper_for, tell_risks
+from whisperlive_hybrid.server.app import doorkeeper_for, tell_risks
 
 
 def warnings(settings: Settings, keys: Keys = NO_KEYS) -> list[str]:

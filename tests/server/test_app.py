@@ -25,12 +25,12 @@ from running_server import Server, ended, start_server
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from whisperlive_hybrid.cli import sample_clip
+from whisperlive_hybrid.cli.main import sample_clip
 from whisperlive_hybrid.config import Settings
-from whisperlive_hybrid.media import open_audio
+from whisperlive_hybrid.media.reader import open_audio
 from whisperlive_hybrid.models.files import demo_model
 from whisperlive_hybrid.server.app import HttpDoor, models_on_demand
-from whisperlive_hybrid.server.listening import Census
+from whisperlive_hybrid.server.net.listener import Census
 
 SPOKEN = [clip for clip in json.loads((CLIPS / "manifest.json").read_text()) if clip["text"]]
 FRAME = 4096 * 4

@@ -20,7 +20,7 @@ from scraped import Scrape
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from whisperlive_hybrid.media import open_audio
+from whisperlive_hybrid.media.reader import open_audio
 from whisperlive_hybrid.types import SAMPLE_RATE
 
 EN, DE = CLIPS / "en-0.flac", CLIPS / "de-0.flac"

@@ -18,8 +18,8 @@ from trt_double.directory import SITE
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from whisperlive_hybrid.cli import sample_clip
-from whisperlive_hybrid.media import open_audio
+from whisperlive_hybrid.cli.main import sample_clip
+from whisperlive_hybrid.media.reader import open_audio
 
 ENGLISH = (
     "Bring me the house. Please wait one hundred days. "

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.server.scratch import hold_to_tmpdir
+from whisperlive_hybrid.server.process import hold_to_tmpdir
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from whisperlive_hybrid.server import upkeep
+from whisperlive_hybrid.server import process as upkeep
 
 pytestmark = pytest.mark.anyio
 

@@ -1,6 +1,6 @@
 import pytest
 
-from whisperlive_hybrid.telemetry.last_minute import LastMinute
+from whisperlive_hybrid.telemetry.engine_metrics import LastMinute
 
 
 def test_the_factor_is_model_time_per_second_of_audio() -> None:

@@ -9,8 +9,7 @@ from prometheus_client.openmetrics.parser import (
 from scraped import NOTHING, Scrape, scrape
 
 from whisperlive_hybrid.backends.fake import FakeBackend
-from whisperlive_hybrid.telemetry.metrics import Metrics
-from whisperlive_hybrid.telemetry.state import State
+from whisperlive_hybrid.telemetry.metrics import Metrics, State
 
 PAGE = ROOT / "docs" / "observing.md"
 

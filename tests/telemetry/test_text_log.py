@@ -3,7 +3,7 @@ from structlog.testing import capture_logs
 
 from whisperlive_hybrid.backends.fake import FakeBackend, speak
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.telemetry.text_log import TextLog
+from whisperlive_hybrid.telemetry.logging import TextLog
 from whisperlive_hybrid.types import DecodeOptions, Span, Urgency, Window
 
 pytestmark = pytest.mark.anyio

@@ -5,12 +5,18 @@ import pytest
 from speech_clips import Clip
 
 from whisperlive_hybrid.backends.base import Encode, Generate
-from whisperlive_hybrid.backends.ct2 import Ct2Backend
+from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend
 from whisperlive_hybrid.backends.silero import SileroVad
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.speech.windows import WindowCutter
-from whisperlive_hybrid.text.decoding import Candidate, Verdict, judge
-from whisperlive_hybrid.text.guards import compression_ratio, is_overfull, loop_ratio
+from whisperlive_hybrid.text.hypotheses import (
+    Candidate,
+    Verdict,
+    compression_ratio,
+    is_overfull,
+    judge,
+    loop_ratio,
+)
 from whisperlive_hybrid.types import (
     SAMPLE_RATE,
     DecodeOptions,

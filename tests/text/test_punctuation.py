@@ -2,7 +2,7 @@
 
 import pytest
 
-from whisperlive_hybrid.text.punctuation import ends_sentence
+from whisperlive_hybrid.text.words import ends_sentence
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,9 @@ from demo_model.pool import SAMPLE_RATE, Pool, Utterance, read, write
 from demo_model.targets import NO_TARGET, ScriptWriter
 from demo_model.tokenizer import DEFAULT_PATH
 from demo_model.track import Layout, Track, TrackMaker, no_pause, uniform_pause
+from demo_speech import grammar
+from demo_speech.grammar import LANGUAGES
 from tokenizers import Tokenizer
-
-from whisperlive_hybrid.bench import grammar
-from whisperlive_hybrid.bench.grammar import LANGUAGES
 
 SEEDS = range(60)
 

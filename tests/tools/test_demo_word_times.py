@@ -2,8 +2,7 @@
 
 from demo_model.flite import Phone
 from demo_model.word_times import guessed_spans, spans_from_phones
-
-from whisperlive_hybrid.bench.word_times import Span
+from demo_speech.word_times import Span
 
 
 def _times(spans: list[Span]) -> list[tuple[float, float]]:

@@ -32,9 +32,8 @@ import numpy as np
 import numpy.typing as npt
 from trt_double.tensors import Tensor
 
-from whisperlive_hybrid.backends.ov_decoder import OvDecoder
-from whisperlive_hybrid.backends.ov_files import ExportedSettings
-from whisperlive_hybrid.backends.ov_loading import OvModels, load_models
+from whisperlive_hybrid.backends.openvino.decoder import OvDecoder
+from whisperlive_hybrid.backends.openvino.loading import ExportedSettings, OvModels, load_models
 from whisperlive_hybrid.models.files import model_in
 from whisperlive_hybrid.models.formats import OPENVINO
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 from speech_clips import Clip
 
-from whisperlive_hybrid.text.comparison import words_in
+from whisperlive_hybrid.text.wer import words_in
 
 from .conftest import Site
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import whisperlive_hybrid
-from whisperlive_hybrid.protocol.openai import bodies
+from whisperlive_hybrid.protocol.openai import response as bodies
 from whisperlive_hybrid.protocol.openai.request import AudioRequest, ResponseFormat
 from whisperlive_hybrid.text.cues import SLOWEST_LETTER_S
 from whisperlive_hybrid.text.formats import plain_text, srt, vtt

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from demo_speech.grammar import LANGUAGES
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
@@ -13,7 +14,6 @@ from demo_model.pool import SAMPLE_RATE, Pool
 from demo_model.spectrogram import N_MELS, LogMel, NoiseSource
 from demo_model.targets import NO_TARGET, Script, ScriptWriter
 from demo_model.track import Layout, Track, TrackMaker, mixed_pause, uniform_pause
-from whisperlive_hybrid.bench.grammar import LANGUAGES
 
 ENCODER_FRAMES_PER_S = 50
 FULL_FRAMES = 3000  # mel frames in 30 s

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from demo_speech.grammar import LANGUAGES
 from tokenizers import Tokenizer
 
 from demo_model import evaluate_clips, flite
 from demo_model.clips import ClipMaker
 from demo_model.listener import MARGIN, Listener, joined, padded, show, wrong
 from demo_model.pool import FIRST_FLITE_VOICE, SAMPLE_RATE, Pool, Utterance
-from whisperlive_hybrid.bench.grammar import LANGUAGES
 
 # Sentences straight from the espeak-ng command: voice and text.
 ESPEAK_COMMANDS = (

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from demo_speech.grammar import Language
 
 from demo_model.clips import ClipMaker
 from demo_model.listener import Listener, Sound, show, wrong
 from demo_model.metrics import normalise
 from demo_model.pool import SAMPLE_RATE
 from demo_model.track import Layout, Placed, uniform_pause
-from whisperlive_hybrid.bench.grammar import Language
 
 Hearing = Callable[[Sound, Language], list[Any]]
 """Returns faster-whisper's segments of a sound in a known language."""

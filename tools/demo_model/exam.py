@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from demo_speech.grammar import LANGUAGES
 from tokenizers import Tokenizer
 
 from demo_model.clips import FULL_FRAMES
@@ -12,7 +13,6 @@ from demo_model.network import Whisper
 from demo_model.pool import Pool, Utterance
 from demo_model.spectrogram import N_MELS, LogMel
 from demo_model.tokenizer import Vocabulary
-from whisperlive_hybrid.bench.grammar import LANGUAGES
 
 
 class Examiner:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from demo_speech.grammar import Language
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 from faster_whisper.audio import pad_or_trim
 from numpy.typing import NDArray
 
 from demo_model.metrics import word_error_rate
-from whisperlive_hybrid.bench.grammar import Language
 
 MARGIN = 3200  # samples of silence set around a sentence, 0.2 s
 WINDOW_FRAMES = 3000

@@ -4,7 +4,7 @@
 
 Every sentence is one that training never used (grammar.is_held_out). manifest.json names for each
 clip: file, language, text, English text, words with their end times in s, spans of the sentences
-in s. Clips are 16 kHz mono FLAC. `whisperlive bench make-clips` speaks more single sentences.
+in s. Clips are 16 kHz mono FLAC. `python -m demo_speech` speaks more single sentences.
 """
 
 import argparse
@@ -12,11 +12,11 @@ import random
 from pathlib import Path
 
 import numpy as np
+from demo_speech.espeak import Espeak
+from demo_speech.grammar import LANGUAGES
+from demo_speech.synthesis import ClipSpeaker
 
-from whisperlive_hybrid.bench.clips import Clip, write_manifest, write_samples
-from whisperlive_hybrid.bench.espeak import Espeak
-from whisperlive_hybrid.bench.grammar import LANGUAGES
-from whisperlive_hybrid.bench.synthesis import ClipSpeaker
+from whisperlive_hybrid.bench.corpus import Clip, write_manifest, write_samples
 from whisperlive_hybrid.types import SAMPLE_RATE, Samples
 
 SEED = 7

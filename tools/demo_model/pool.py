@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from demo_speech.grammar import LANGUAGES, Language, Sentence
 from numpy.typing import NDArray
-
-from whisperlive_hybrid.bench.grammar import LANGUAGES, Language, Sentence
 
 SAMPLE_RATE = 16000
 FIRST_FLITE_VOICE = 10  # voice numbers below are espeak-ng's

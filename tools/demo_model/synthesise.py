@@ -13,16 +13,16 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from demo_speech import grammar
+from demo_speech.espeak import SAMPLE_RATE as ESPEAK_RATE
+from demo_speech.espeak import Espeak, Speech, to_16_khz
+from demo_speech.grammar import LANGUAGES, Language, Sentence
+from demo_speech.word_times import spans_from_marks
 
 from demo_model import flite, pool
 from demo_model.flite import Flite
 from demo_model.pool import SAMPLE_RATE, Utterance
 from demo_model.word_times import guessed_spans, spans_from_phones
-from whisperlive_hybrid.bench import grammar
-from whisperlive_hybrid.bench.espeak import SAMPLE_RATE as ESPEAK_RATE
-from whisperlive_hybrid.bench.espeak import Espeak, Speech, to_16_khz
-from whisperlive_hybrid.bench.grammar import LANGUAGES, Language, Sentence
-from whisperlive_hybrid.bench.word_times import spans_from_marks
 
 # A voice that stands twice is drawn twice as often.
 ESPEAK_VOICES: dict[Language, tuple[str, ...]] = {

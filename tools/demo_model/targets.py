@@ -4,13 +4,13 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from demo_speech.grammar import LANGUAGES, Language
+from demo_speech.word_times import Span
 from tokenizers import Tokenizer
 
 from demo_model.pool import Pool
 from demo_model.tokenizer import Vocabulary
 from demo_model.track import Placed, Track
-from whisperlive_hybrid.bench.grammar import LANGUAGES, Language
-from whisperlive_hybrid.bench.word_times import Span
 
 NO_TARGET = -1
 PUNCTUATION = -1  # stands for the word index of a sentence's last mark

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from whisperlive_hybrid.tuning import disable_telemetry
+from whisperlive_hybrid.system import disable_telemetry
 
 disable_telemetry()  # OpenVINO reports its own import
 

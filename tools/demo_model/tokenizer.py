@@ -10,9 +10,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from demo_speech import grammar
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-
-from whisperlive_hybrid.bench import grammar
 
 DEFAULT_PATH = Path(__file__).parent / "hf" / "tokenizer.json"
 

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from demo_speech.grammar import LANGUAGES, Language, Sentence
 from numpy.typing import NDArray
 
 from demo_model.pool import SAMPLE_RATE, Pool, Utterance
-from whisperlive_hybrid.bench.grammar import LANGUAGES, Language, Sentence
 
 Pause = Callable[[], float]
 """Draws the length of a pause in s."""

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from demo_speech.word_times import Span, share_by_letters
+
 from demo_model.flite import Phone
-from whisperlive_hybrid.bench.word_times import Span, share_by_letters
 
 GUESS_SLACK = 0.15  # s added on both sides of an interval that was guessed from word lengths
 

@@ -39,7 +39,7 @@ def load_backend(
     files = files or first_model(settings, on_progress)
     match settings.backend:
         case "faster_whisper":
-            from whisperlive_hybrid.backends.ct2 import Ct2Backend  # noqa: PLC0415
+            from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend  # noqa: PLC0415
 
             return Ct2Backend(
                 files,
@@ -48,7 +48,7 @@ def load_backend(
                 workers=settings.worker_threads,
             )
         case "openvino":
-            from whisperlive_hybrid.backends.ov import OpenVinoBackend  # noqa: PLC0415
+            from whisperlive_hybrid.backends.openvino.backend import OpenVinoBackend  # noqa: PLC0415
 
             return OpenVinoBackend(
                 files,
@@ -57,7 +57,7 @@ def load_backend(
                 workers=settings.worker_threads,
             )
         case "tensorrt":
-            from whisperlive_hybrid.backends.trt import TensorRtBackend  # noqa: PLC0415
+            from whisperlive_hybrid.backends.tensorrt.backend import TensorRtBackend  # noqa: PLC0415
 
             return TensorRtBackend(
                 files,
@@ -72,7 +72,7 @@ def check_runtime(settings: Settings) -> None:
     if settings.backend == "openvino":
         check_installed("openvino", extra="openvino")
     elif settings.backend == "tensorrt":
-        from whisperlive_hybrid.backends.trt_runner import check_tensorrt  # noqa: PLC0415
+        from whisperlive_hybrid.backends.tensorrt.runner import check_tensorrt  # noqa: PLC0415
 
         check_tensorrt()
 

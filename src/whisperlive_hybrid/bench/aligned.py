@@ -12,11 +12,11 @@ from urllib.parse import quote
 import numpy as np
 
 from whisperlive_hybrid.backends.base import Align, Encode
-from whisperlive_hybrid.backends.ct2 import Ct2Backend
+from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend
 from whisperlive_hybrid.backends.silero import SileroVad
-from whisperlive_hybrid.bench.clips import Clip, read_samples, write_manifest, write_samples
+from whisperlive_hybrid.bench.corpus import Clip, read_samples, write_manifest, write_samples
+from whisperlive_hybrid.bench.recordings import LabelledRecording
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.evaluation.recordings import LabelledRecording
 from whisperlive_hybrid.speech.regions import RegionFinder, VadOptions
 from whisperlive_hybrid.text.words import with_words
 from whisperlive_hybrid.types import (

@@ -9,9 +9,7 @@ import anyio
 import typer
 from rich.console import Console
 
-from whisperlive_hybrid.bench.files_command import files, profile
-from whisperlive_hybrid.bench.keys_command import keys
-from whisperlive_hybrid.bench.siege_command import siege
+from whisperlive_hybrid.bench.files_command import files
 from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.models.catalogue import DEFAULT
 
@@ -20,13 +18,10 @@ bench_app = typer.Typer(
     no_args_is_help=True,
 )
 files_command = bench_app.command()(files)
-profile_command = bench_app.command()(profile)
-siege_command = bench_app.command()(siege)
-keys_command = bench_app.command()(keys)
 out = Console()
 
 ClipsOption = Annotated[
-    Path, typer.Option(help="Folder of clips with manifest.json; see make-clips.")
+    Path, typer.Option(help="Folder of clips with manifest.json; see align-clips.")
 ]
 
 
@@ -63,9 +58,14 @@ def live(
 ) -> None:
     """Speak N paced streams to a server, and say how right and how late its text was."""
     # Not above: `whisperlive --help` is to load neither PyAV nor websockets.
-    from whisperlive_hybrid.bench.benchmark import Benchmark, run_benchmark  # noqa: PLC0415
+    from whisperlive_hybrid.bench.live import (  # noqa: PLC0415
+        Benchmark,
+        as_json,
+        as_table,
+        capacity_line,
+        run_benchmark,
+    )
     from whisperlive_hybrid.bench.load import Plan  # noqa: PLC0415
-    from whisperlive_hybrid.bench.report import as_json, as_table, capacity_line  # noqa: PLC0415
 
     benchmark = Benchmark(
         plan=Plan(url, seconds, files, http_url, server_pid, detect_language, seed, shortest_pause),
@@ -84,20 +84,6 @@ def live(
 
 
 @bench_app.command()
-def make_clips(
-    folder: Annotated[Path, typer.Option("--out", help="Folder to write to.")],
-    count: Annotated[int, typer.Option(min=1, help="Clips in each language.")] = 20,
-    languages: Annotated[str, typer.Option(help="Some of en, de, es.")] = "en,de,es",
-    seed: Annotated[int, typer.Option(help="Draws sentences and voices.")] = 0,
-) -> None:
-    """Speak sentences that the demo model can read, with espeak-ng, into FLAC and a manifest."""
-    from whisperlive_hybrid.bench.synthesis import make_clips as speak_clips  # noqa: PLC0415 (as above)
-
-    made = speak_clips(folder, count, _listed(languages), seed)
-    _say(f"{len(made)} clips in {folder}")
-
-
-@bench_app.command()
 def align_clips(
     directory: Annotated[Path, typer.Argument(help="Recordings, as `whisperlive evaluate` wants.")],
     folder: Annotated[Path, typer.Option("--out", help="Folder to write to.")],
@@ -109,10 +95,10 @@ def align_clips(
     ] = None,
 ) -> None:
     """Make clips of recordings of people with known texts, of at most 30 s each."""
-    from whisperlive_hybrid.backends.ct2 import Ct2Backend  # noqa: PLC0415 (as above)
+    from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend  # noqa: PLC0415 (as above)
     from whisperlive_hybrid.backends.registry import first_model  # noqa: PLC0415 (as above)
     from whisperlive_hybrid.bench.aligned import clips_of_recordings  # noqa: PLC0415 (as above)
-    from whisperlive_hybrid.evaluation.recordings import (  # noqa: PLC0415 (as above)
+    from whisperlive_hybrid.bench.recordings import (  # noqa: PLC0415 (as above)
         chosen,
         labelled_recordings,
     )

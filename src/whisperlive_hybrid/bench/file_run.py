@@ -9,10 +9,10 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from whisperlive_hybrid.bench.machine import usage
-from whisperlive_hybrid.bench.recording import Recording
-from whisperlive_hybrid.bench.upload import Answer, transcribed
-from whisperlive_hybrid.bench.words import edits, words_in
+from whisperlive_hybrid.bench.corpus import Recording
+from whisperlive_hybrid.bench.http_client import Answer, transcribed
+from whisperlive_hybrid.bench.scoring import edits, words_in
+from whisperlive_hybrid.bench.server import usage
 
 SAMPLED_EVERY_S: Final = 0.25
 """How often the memory of the server is looked at."""

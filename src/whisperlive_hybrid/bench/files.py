@@ -1,119 +1,115 @@
-"""Files kept in flight against the HTTP door, beside the live streams."""
+"""The benchmark of the file door: compose, start, read in turn with the peers, report."""
 
-import io
-import wave
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
-from urllib.parse import urlsplit
+from datetime import datetime
+from pathlib import Path
 
 import anyio
-import numpy as np
+import anyio.to_thread
 
-from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.types import SAMPLE_RATE, Samples
-
-PATH: Final = "/v1/audio/transcriptions"
-
-OK: Final = 200
-
-BACK_OFF_S: Final = 1.0
-"""Before the next try where a file was not taken."""
-
-_BOUNDARY: Final = "whisperlive-bench-7d1f"
-
-
-@dataclass(slots=True)
-class FileTally:
-    """What the file door did while the streams ran."""
-
-    completed: int = 0
-    refused: int = 0
-    """Requests that got another answer than 200, or none."""
-    audio_s: float = 0.0
-    """Of completed files."""
-    busy_s: float = 0.0
-    """Time that the completed files took, summed over the lanes."""
-
-    @property
-    def audio_s_per_s(self) -> float | None:
-        """Audio seconds per second of one file in flight, over completed files."""
-        return self.audio_s / self.busy_s if self.busy_s else None
+from whisperlive_hybrid.bench.corpus import Library, Recording, record, record_clip
+from whisperlive_hybrid.bench.file_run import (
+    ClipWait,
+    FileRun,
+    clip_wait,
+    clips_meanwhile,
+    idle_waits,
+    read_by_server,
+)
+from whisperlive_hybrid.bench.files_report import FilesReport, run_line
+from whisperlive_hybrid.bench.http_client import address
+from whisperlive_hybrid.bench.live import Say
+from whisperlive_hybrid.bench.peers import Peer, read_by_peer
+from whisperlive_hybrid.bench.server import serving, usage
+from whisperlive_hybrid.config import load_settings
+from whisperlive_hybrid.models.store import ModelStore
 
 
-def address(url: str) -> tuple[str, int]:
-    """Host and port of the file door. Raises `BadRequest` for anything but http://host:port."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port or 80
-    except ValueError:
-        parts, port = urlsplit(""), 0
-    if parts.scheme != "http" or not parts.hostname:
-        raise BadRequest(f"--http-url is {url!r}; it must be http://host:port.")
-    return parts.hostname, port
+@dataclass(frozen=True, slots=True)
+class FilesBenchmark:
+    """What is to be measured."""
+
+    clips: Path
+    language: str
+    minutes: float
+    """Length of the recording."""
+    seed: int = 0
+    model: str | None = None
+    """Of a server of our own, and of the peers."""
+    http_url: str = ""
+    """Of a server that runs already; empty to start our own."""
+    server_pid: int | None = None
+    """Of the server that runs already; None if it is out of sight."""
+    peers: Sequence[Peer] = ()
+    rounds: int = 1
+    """How often each reads the recording, in turn."""
+    with_clip: bool = False
+    """Whether a short clip is timed, on the idle server and while the recording is read."""
 
 
-async def keep_in_flight(url: str, samples: Samples, tally: FileTally) -> None:
-    """Send the same file again and again, one at a time, until cancelled.
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """The server under test."""
 
-    One connection each, so that a cancelled one leaves nothing behind.
-    """
-    host, port = address(url)
-    request = _request(f"{host}:{port}", _wav(samples))
-    while True:
-        began = anyio.current_time()
-        status = await _post(host, port, request)
-        if status == OK:
-            tally.completed += 1
-            tally.audio_s += len(samples) / SAMPLE_RATE
-            tally.busy_s += anyio.current_time() - began
-        else:
-            tally.refused += 1
-            await anyio.sleep(BACK_OFF_S)
+    url: str
+    pid: int | None
+    idle_rss_mb: float | None
+    """Before it was asked anything."""
 
 
-async def _post(host: str, port: int, request: bytes) -> int:
-    """Send a request and read its answer to the end; 0 where there was none."""
-    answer = bytearray()
-    try:
-        async with await anyio.connect_tcp(host, port) as socket:
-            await socket.send(request)
-            async for piece in socket:
-                answer += piece
-    except (OSError, anyio.BrokenResourceError):
-        return 0
-    status = answer.split(b" ", 2)[1:2]
-    return int(status[0]) if status and status[0].isdigit() else 0
+async def run_files_benchmark(benchmark: FilesBenchmark, command: str, say: Say) -> FilesReport:
+    """Measure. `command` is how it was called, for the report."""
+    date = datetime.now().astimezone().isoformat(timespec="seconds")
+    with tempfile.TemporaryDirectory(prefix="whisperlive-bench-") as folder:
+        long, clip = await anyio.to_thread.run_sync(_composed, benchmark, Path(folder))
+        say(f"{long.duration / 60:g} minutes, {len(long.words)} words, language {long.language}")
+        async with _server(benchmark) as door:
+            wait, runs = await _measured(benchmark, door, long, clip, say)
+    return FilesReport(command=command, date=date, runs=tuple(runs), clip=wait)
 
 
-def _request(host: str, wav: bytes) -> bytes:
-    """An upload as a browser would send it, with the answer closing the connection."""
-    body = b"".join(
-        (
-            f"--{_BOUNDARY}\r\n".encode(),
-            b'Content-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n',
-            f"--{_BOUNDARY}\r\n".encode(),
-            b'Content-Disposition: form-data; name="file"; filename="bench.wav"\r\n',
-            b"Content-Type: audio/wav\r\n\r\n",
-            wav,
-            f"\r\n--{_BOUNDARY}--\r\n".encode(),
-        )
-    )
-    head = (
-        f"POST {PATH} HTTP/1.1",
-        f"Host: {host}",
-        f"Content-Type: multipart/form-data; boundary={_BOUNDARY}",
-        f"Content-Length: {len(body)}",
-        "Connection: close",
-        "\r\n",
-    )
-    return "\r\n".join(head).encode() + body
+async def _measured(
+    benchmark: FilesBenchmark, door: _Door, long: Recording, clip: Recording | None, say: Say
+) -> tuple[ClipWait | None, list[FileRun]]:
+    idle = await idle_waits(door.url, clip) if clip else []
+    busy: list[float] = []
+    runs: list[FileRun] = []
+
+    def note(run: FileRun) -> None:
+        runs.append(run)
+        say(run_line(run))
+
+    for _ in range(benchmark.rounds):
+        async with clips_meanwhile(door.url, clip) as waits:
+            note(await read_by_server(door.url, door.pid, long, door.idle_rss_mb))
+        busy += waits
+        for peer in benchmark.peers:
+            settings = load_settings(model=benchmark.model)
+            files = ModelStore(settings.models_dir).get(settings.model)
+            note(await read_by_peer(peer, files.directory, long))
+    return clip_wait(idle, busy) if clip else None, runs
 
 
-def _wav(samples: Samples) -> bytes:
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(2)
-        writer.setframerate(SAMPLE_RATE)
-        writer.writeframes(np.rint(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
-    return file.getvalue()
+def _composed(benchmark: FilesBenchmark, folder: Path) -> tuple[Recording, Recording | None]:
+    library = Library.read(benchmark.clips, [benchmark.language])
+    long = record(library, benchmark.minutes * 60, benchmark.seed, folder / "long")
+    clip = record_clip(library, benchmark.seed, folder / "clip") if benchmark.with_clip else None
+    return long, clip
+
+
+@asynccontextmanager
+async def _server(benchmark: FilesBenchmark) -> AsyncIterator[_Door]:
+    """The server that is named, or one of our own."""
+    if benchmark.http_url:
+        address(benchmark.http_url)
+        yield _door(benchmark.http_url, benchmark.server_pid)
+        return
+    async with serving(benchmark.model or "") as server:
+        yield _door(server.http_url, server.pid)
+
+
+def _door(url: str, pid: int | None) -> _Door:
+    return _Door(url, pid, usage(pid).rss_mb if pid is not None else None)

@@ -1,4 +1,4 @@
-"""The command line of the file door's benchmark: `whisperlive bench files | profile`."""
+"""The command line of the file door's benchmark: `whisperlive bench files`."""
 
 import shlex
 import sys
@@ -9,9 +9,7 @@ import anyio
 import typer
 from rich.console import Console
 
-from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.types import DecodeOptions
 
 out = Console()
 
@@ -47,7 +45,7 @@ def files(
 ) -> None:
     """Upload a long recording to the file door, and compare with faster-whisper by itself."""
     # Not above: `whisperlive --help` is to load no PyAV.
-    from whisperlive_hybrid.bench.files_benchmark import (  # noqa: PLC0415
+    from whisperlive_hybrid.bench.files import (  # noqa: PLC0415
         FilesBenchmark,
         run_files_benchmark,
     )
@@ -79,27 +77,6 @@ def files(
         _say(clip_line(report))
     if json_file is not None:
         json_file.write_text(as_json(report), encoding="utf-8")
-
-
-def profile(
-    clips: Annotated[Path, typer.Option(help="Folder of clips with manifest.json.")],
-    model: Annotated[str, typer.Option(help="As for serve.")] = "demo",
-    minutes: Annotated[float, typer.Option(min=0.1, help="Length of the recording.")] = 5,
-    no_retry: Annotated[
-        bool,
-        typer.Option("--no-retry", help="Keep what is not believed, as batched peers do."),
-    ] = False,
-    language: Annotated[str, typer.Option(help="Of the clips.")] = "en",
-    seed: Annotated[int, typer.Option(help="Draws sentences and pauses.")] = 0,
-) -> None:
-    """Read a long recording in this process, and say where the CPU time goes."""
-    from whisperlive_hybrid.bench.profile import profile_file, profile_lines  # noqa: PLC0415
-
-    settings = load_settings(model=model)
-    options = DecodeOptions(temperatures=(0.0,)) if no_retry else DecodeOptions()
-    found = anyio.run(profile_file, settings, clips, options, language, minutes * 60, seed)
-    for line in profile_lines(found):
-        _say(line)
 
 
 def _say(line: str) -> None:

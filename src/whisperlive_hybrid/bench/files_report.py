@@ -10,7 +10,7 @@ from rich.table import Table
 
 from whisperlive_hybrid import __version__
 from whisperlive_hybrid.bench.file_run import ClipWait, FileRun
-from whisperlive_hybrid.bench.machine import cores, cpu_model
+from whisperlive_hybrid.bench.server import cores, cpu_model
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import anyio
 
+from whisperlive_hybrid.bench.corpus import Recording
 from whisperlive_hybrid.bench.file_run import FileRun, word_error_rate
-from whisperlive_hybrid.bench.recording import Recording
 from whisperlive_hybrid.errors import BadRequest
 
 _PROGRAM: Final = (
@@ -22,7 +22,7 @@ _PROGRAM: Final = (
 )
 
 _OUR_TUNING: Final = ("OPENBLAS_NUM_THREADS",)
-"""What our own command puts into its environment (tuning.py): not for others."""
+"""What our own command puts into its environment (system.py): not for others."""
 
 
 @dataclass(frozen=True, slots=True)

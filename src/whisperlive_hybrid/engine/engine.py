@@ -25,20 +25,57 @@ import anyio.to_thread
 import structlog
 
 from whisperlive_hybrid.backends.base import Backend, Capabilities
-from whisperlive_hybrid.engine.capacity import (
-    DEFAULT_LIVE_LOAD,
-    LiveCapacity,
-    LiveEstimate,
-    Room,
+from whisperlive_hybrid.engine.capacity import DEFAULT_LIVE_LOAD, LiveCapacity, LiveEstimate, Room
+from whisperlive_hybrid.engine.client import Decoder
+from whisperlive_hybrid.engine.job import (
+    BatchDied,
+    Outcome,
+    ReadingJob,
+    Step,
+    kind_of,
+    outcomes,
+    step,
 )
-from whisperlive_hybrid.engine.decoder import Decoder
-from whisperlive_hybrid.engine.job import ReadingJob
 from whisperlive_hybrid.engine.observer import NOBODY, Asked, Mark, ModelCall, Observer, Part
 from whisperlive_hybrid.engine.scheduler import Scheduler
-from whisperlive_hybrid.engine.step import BatchDied, Outcome, Step, kind_of, outcomes, step
-from whisperlive_hybrid.engine.tally import ContextTally
 from whisperlive_hybrid.errors import BackendFailed, Draining, WhisperLiveError
 from whisperlive_hybrid.types import DecodeOptions, Reading, Urgency, Window
+
+FEWEST_WINDOWS: Final = 100
+"""Before so many windows were read a share says little."""
+
+MOST_DOUBTED: Final = 0.02
+"""Share of windows that may be read again in the full context; above it a context is too short."""
+
+
+class ContextTally:
+    """Counts the windows that were read in less than the full context."""
+
+    def __init__(self) -> None:
+        self._windows: Counter[str] = Counter()
+        self._doubted: Counter[str] = Counter()
+        self._told: set[str] = set()
+
+    def windows(self, model: str) -> int:
+        """Windows that a model has read."""
+        return self._windows[model]
+
+    def doubted(self, model: str) -> int:
+        """Those of them that were read again."""
+        return self._doubted[model]
+
+    def count(self, model: str, *, was_doubted: bool) -> bool:
+        """Count a window; True the first time that a model has too many read again."""
+        self._windows[model] += 1
+        self._doubted[model] += was_doubted
+        n_windows = self._windows[model]
+        if model in self._told or n_windows < FEWEST_WINDOWS:
+            return False
+        if self._doubted[model] <= MOST_DOUBTED * n_windows:
+            return False
+        self._told.add(model)
+        return True
+
 
 PATIENCE_S: Final = {
     Urgency.FINAL: 0.3,

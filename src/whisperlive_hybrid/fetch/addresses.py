@@ -11,9 +11,9 @@ from typing import Final
 
 import httpx
 
+from whisperlive_hybrid.auth.network import Address, Network, plain
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.fetch.urls import host_name
-from whisperlive_hybrid.ip import Address, Network, plain
 
 # The IANA special-purpose address registries (RFC 6890), written out: what the standard library
 # calls private or global has changed between patch releases of Python.

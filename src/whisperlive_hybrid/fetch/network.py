@@ -14,9 +14,9 @@ from typing import Final
 import anyio
 import httpcore
 
+from whisperlive_hybrid.auth.network import Address, plain
 from whisperlive_hybrid.errors import BadRequest, RemoteFailed
 from whisperlive_hybrid.fetch.addresses import AllowList
-from whisperlive_hybrid.ip import Address, plain
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Host and port to addresses in the order to try them; raises OSError."""

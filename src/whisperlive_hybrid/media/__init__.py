@@ -6,8 +6,3 @@ libav sees a binary file object and never a path or a name, it may use a short l
 and decoders and no protocol, and everything that comes out is counted before it grows. What was
 measured, and what one process cannot prevent: docs/decisions/0003-hostile-media.md.
 """
-
-from whisperlive_hybrid.media.limits import MediaLimits
-from whisperlive_hybrid.media.reader import AudioReader, open_audio
-
-__all__ = ["AudioReader", "MediaLimits", "open_audio"]

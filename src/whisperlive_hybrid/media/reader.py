@@ -16,7 +16,6 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Discard, Disposition
 
-from whisperlive_hybrid.media.clock import placed
 from whisperlive_hybrid.media.limits import (
     MediaLimits,
     check_shape,
@@ -24,7 +23,7 @@ from whisperlive_hybrid.media.limits import (
     too_long,
     undecodable,
 )
-from whisperlive_hybrid.media.samples import frames, resampled
+from whisperlive_hybrid.media.samples import frames, placed, resampled
 from whisperlive_hybrid.media.source import Source
 from whisperlive_hybrid.types import SAMPLE_RATE
 

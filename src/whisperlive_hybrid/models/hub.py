@@ -13,9 +13,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
-from whisperlive_hybrid.daemon_thread import in_daemon_thread
+from whisperlive_hybrid.models.carriers import SourceFailed, sha256_of
 from whisperlive_hybrid.models.formats import ModelFormat
-from whisperlive_hybrid.models.source import SourceFailed, sha256_of
+from whisperlive_hybrid.system import in_daemon_thread
 
 REACH_S: Final = 5.0
 """How long the hub may take to list a model's files, name resolution included, in seconds."""

@@ -23,10 +23,10 @@ from filelock import FileLock, Timeout
 
 from whisperlive_hybrid.errors import BadRequest, ModelUnavailable
 from whisperlive_hybrid.models import carriers, hub
+from whisperlive_hybrid.models.carriers import SourceFailed, sha256_of
 from whisperlive_hybrid.models.catalogue import CATALOGUE, KnownModel, known_model
 from whisperlive_hybrid.models.files import DEMO, SAFE_CARD, ModelFiles, demo_model, model_in
 from whisperlive_hybrid.models.formats import CTRANSLATE2, FORMATS, ModelFormat
-from whisperlive_hybrid.models.source import SourceFailed, sha256_of
 
 MOUNTED: Final = Path("/app/models")
 """Where deployments mount their models."""

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.protocol.faults import message_of
-from whisperlive_hybrid.protocol.form import AUDIO_TRACK, LAST_AUDIO_TRACK, FieldNames, Form
+from whisperlive_hybrid.protocol.errors import message_of
+from whisperlive_hybrid.protocol.forms import AUDIO_TRACK, LAST_AUDIO_TRACK, FieldNames, Form
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.multilingual import (
     MULTILINGUAL_FIELDS,

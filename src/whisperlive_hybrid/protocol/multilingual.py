@@ -3,7 +3,7 @@
 from typing import Final
 
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.protocol.form import Form
+from whisperlive_hybrid.protocol.forms import Form
 from whisperlive_hybrid.text.language import SWITCH_THRESHOLD
 
 SWITCH: Final = "multilingual"

@@ -25,7 +25,7 @@ from typing import Any, Final
 from whisperlive_hybrid.audio.pcm import PcmFormat
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.languages import is_detection, language_code
-from whisperlive_hybrid.protocol.json_text import BadJson, has_half_characters, read_json
+from whisperlive_hybrid.protocol.json_limits import BadJson, has_half_characters, read_json
 from whisperlive_hybrid.protocol.multilingual import SWITCH, THRESHOLD
 from whisperlive_hybrid.protocol.vad_parameters import vad_options
 from whisperlive_hybrid.speech.regions import LIVE_VAD, VadOptions

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -19,8 +20,10 @@ import uvicorn
 from anyio.abc import TaskStatus
 from starlette.types import ASGIApp
 
-from whisperlive_hybrid.access.accounts import open_accounts
-from whisperlive_hybrid.access.pages import Pages
+from whisperlive_hybrid.auth.authenticator import Doorkeeper
+from whisperlive_hybrid.auth.keys import KeyRing, KeySource, WrongKeys
+from whisperlive_hybrid.auth.network import Proxies, is_loopback
+from whisperlive_hybrid.auth.origins import Pages
 from whisperlive_hybrid.backends.base import Backend, Capabilities
 from whisperlive_hybrid.backends.registry import load_backend
 from whisperlive_hybrid.backends.silero import SileroVad
@@ -29,40 +32,73 @@ from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.engine.observer import Observer, Observers
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.fetch.fetcher import open_fetcher
-from whisperlive_hybrid.jobs.board import JobBoard
-from whisperlive_hybrid.jobs.jobs import open_jobs
-from whisperlive_hybrid.jobs.run import Means
-from whisperlive_hybrid.live_probe import LiveProbe
-from whisperlive_hybrid.media import MediaLimits, open_audio
+from whisperlive_hybrid.jobs.app import open_jobs
+from whisperlive_hybrid.jobs.progress import JobBoard
+from whisperlive_hybrid.jobs.store.store import open_store
+from whisperlive_hybrid.jobs.worker import Means
+from whisperlive_hybrid.live.probe import LiveProbe
+from whisperlive_hybrid.media.limits import MediaLimits
+from whisperlive_hybrid.media.reader import open_audio
 from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
 from whisperlive_hybrid.models.catalogue import SPELLINGS
 from whisperlive_hybrid.models.formats import format_for
 from whisperlive_hybrid.models.store import ModelStore, OnProgress, ignore_progress
 from whisperlive_hybrid.protocol.model_names import ModelNames
-from whisperlive_hybrid.recording import Recordings
-from whisperlive_hybrid.server.admission import doorkeeper_for, tell_risks
-from whisperlive_hybrid.server.descriptors import most_connections, raise_limit
 from whisperlive_hybrid.server.http.app import HttpMeans, build_http_app
-from whisperlive_hybrid.server.http.sockets import HttpConfig, Patience
+from whisperlive_hybrid.server.http.body_limits import Work
 from whisperlive_hybrid.server.http.status import Operation
-from whisperlive_hybrid.server.http.work import Work
-from whisperlive_hybrid.server.listening import Census, Listener, listen
-from whisperlive_hybrid.server.live_entry import LiveEntry
-from whisperlive_hybrid.server.live_stream import LiveMeans
-from whisperlive_hybrid.server.scratch import hold_to_tmpdir
-from whisperlive_hybrid.server.upkeep import keep_small
-from whisperlive_hybrid.server.ws import LiveDoor
-from whisperlive_hybrid.store.access import open_access_store
-from whisperlive_hybrid.store.store import open_store
-from whisperlive_hybrid.telemetry.door_metrics import Door
-from whisperlive_hybrid.telemetry.file_report import FileReport
+from whisperlive_hybrid.server.live.server import LiveDoor
+from whisperlive_hybrid.server.live.stream import LiveMeans
+from whisperlive_hybrid.server.live.websocket import LiveEntry
+from whisperlive_hybrid.server.net.listener import Census, Listener, listen
+from whisperlive_hybrid.server.net.uvicorn import HttpConfig, Patience
+from whisperlive_hybrid.server.process import (
+    hold_to_tmpdir,
+    keep_small,
+    most_connections,
+    raise_limit,
+)
+from whisperlive_hybrid.storage.keys import open_access_store
+from whisperlive_hybrid.storage.usage_recorder import open_accounts
+from whisperlive_hybrid.telemetry.logging import TextLog
 from whisperlive_hybrid.telemetry.metrics import Metrics
 from whisperlive_hybrid.telemetry.opening import open_tracing
-from whisperlive_hybrid.telemetry.text_log import TextLog
+from whisperlive_hybrid.telemetry.server_metrics import Door, FileReport
 from whisperlive_hybrid.telemetry.tracing import Tracing
+from whisperlive_hybrid.transcribe import Recordings
 from whisperlive_hybrid.types import Samples
 
 log = structlog.get_logger(__name__)
+
+
+def doorkeeper_for(settings: Settings, keys: KeySource) -> Doorkeeper:
+    """Who stands at both doors.
+
+    Raises `BadRequest` for an `api_key` that is none, or a list of proxies that makes no sense.
+    """
+    proxies = Proxies.of(settings.trusted_proxies)
+    if not settings.auth:
+        return Doorkeeper(proxies=proxies)
+    given = settings.api_key
+    ring = KeyRing(keys, given.get_secret_value() if given else None)
+    at_once = settings.wrong_keys_per_minute
+    return Doorkeeper(ring, proxies, WrongKeys(at_once, time.monotonic) if at_once else None)
+
+
+def tell_risks(settings: Settings, doorkeeper: Doorkeeper) -> None:
+    """Warn where everybody comes in, or nobody."""
+    if doorkeeper.ring is None:
+        if not is_loopback(settings.host):
+            log.warning(
+                "everybody who can reach this address may use the server; "
+                "WHISPERLIVE_AUTH=true asks for keys",
+                host=settings.host,
+            )
+    elif doorkeeper.ring.is_empty:
+        log.warning(
+            "WHISPERLIVE_AUTH is on and there is no key yet, so nobody can use the server; "
+            "make one: whisperlive keys make NAME"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,12 @@ import structlog
 
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.config import Settings
-from whisperlive_hybrid.daemon_thread import in_daemon_thread
 from whisperlive_hybrid.model_pool import OnDemand
 from whisperlive_hybrid.models.store import OnProgress, PullProgress
 from whisperlive_hybrid.server.app import HttpDoor, OpenDoors, serve
 from whisperlive_hybrid.server.http.starting import StartingApp
-from whisperlive_hybrid.server.listening import Census
+from whisperlive_hybrid.server.net.listener import Census
+from whisperlive_hybrid.system import in_daemon_thread
 
 Load = Callable[[OnProgress], tuple[Backend, Sequence[OnDemand]]]
 """Blocks, maybe for minutes; raises `ModelUnavailable`."""

@@ -2,16 +2,55 @@
 
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from whisperlive_hybrid.engine.observer import Asked, Mark, ModelCall
 from whisperlive_hybrid.errors import Overloaded
-from whisperlive_hybrid.telemetry.last_minute import LastMinute
 from whisperlive_hybrid.types import Reading, Urgency
+
+PERIOD_S: Final = 60
+"""What "the last minute" means, in seconds."""
+
+
+@dataclass(slots=True)
+class _Second:
+    """What happened in one second of the clock."""
+
+    number: int
+    busy_s: float = 0.0
+    audio_s: float = 0.0
+
+
+class LastMinute:
+    """Adds up what happened lately, second by second. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._seconds: deque[_Second] = deque()
+
+    def add(self, now: float, *, busy_s: float = 0.0, audio_s: float = 0.0) -> None:
+        """Book model time, or audio that was read, at `now` (any clock that goes forward)."""
+        number = int(now)
+        if not self._seconds or self._seconds[-1].number < number:
+            self._seconds.append(_Second(number))
+        self._seconds[-1].busy_s += busy_s
+        self._seconds[-1].audio_s += audio_s
+        self._forget(number)
+
+    def factor(self, now: float) -> float | None:
+        """Seconds of model time per second of audio read; None if none was read."""
+        self._forget(int(now))
+        audio_s = sum(each.audio_s for each in self._seconds)
+        return sum(each.busy_s for each in self._seconds) / audio_s if audio_s else None
+
+    def _forget(self, number: int) -> None:
+        while self._seconds and self._seconds[0].number <= number - PERIOD_S:
+            self._seconds.popleft()
+
 
 WAIT_BUCKETS: Final = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
 CALL_BUCKETS: Final = (0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Final
 
-from whisperlive_hybrid.text.punctuation import CLOSING, ends_sentence
+from whisperlive_hybrid.text.words import CLOSING, ends_sentence
 from whisperlive_hybrid.types import Segment, Word
 
 LONGEST_CUE_S: Final = 7.0

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from whisperlive_hybrid.text.punctuation import CLOSING, ends_sentence
+from whisperlive_hybrid.text.words import CLOSING, ends_sentence
 from whisperlive_hybrid.types import Word
 
 _ABBREVIATIONS: Final = {

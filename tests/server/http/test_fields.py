@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.protocol.form import FieldNames
-from whisperlive_hybrid.server.http.fields import json_fields
+from whisperlive_hybrid.protocol.forms import FieldNames
+from whisperlive_hybrid.server.http.forms import json_fields
 
 NAMES = FieldNames(("url", "language", "task"), brings_file=False)
 

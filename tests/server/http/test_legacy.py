@@ -17,7 +17,7 @@ from starlette.types import Message, Scope
 
 from whisperlive_hybrid.backends.fake import speak
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.server.http.fields import MAX_JSON_BYTES
+from whisperlive_hybrid.server.http.forms import MAX_JSON_BYTES
 from whisperlive_hybrid.types import Samples
 
 pytestmark = pytest.mark.anyio

@@ -10,13 +10,12 @@ import pytest
 from door_client import client
 from starlette.types import Message, Receive, Scope, Send
 
-from whisperlive_hybrid.access.caller import Limits
-from whisperlive_hybrid.access.doorkeeper import Doorkeeper
-from whisperlive_hybrid.access.meter import Meter
-from whisperlive_hybrid.access.usage import Usage
+from whisperlive_hybrid.auth.authenticator import Doorkeeper
+from whisperlive_hybrid.auth.caller import Limits
+from whisperlive_hybrid.auth.quotas import Meter
+from whisperlive_hybrid.auth.usage import Usage
 from whisperlive_hybrid.backends.fake import pause, speak
-from whisperlive_hybrid.server.http.identity import Identify
-from whisperlive_hybrid.server.http.metered import Metered
+from whisperlive_hybrid.server.http.auth import Identify, Metered
 from whisperlive_hybrid.types import Samples
 
 pytestmark = pytest.mark.anyio

@@ -13,12 +13,12 @@ from places import CLIPS
 from speech_clips import read_clips
 from wav_files import write_wav
 
-from whisperlive_hybrid.backends.ct2 import Ct2Backend
+from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend
 from whisperlive_hybrid.backends.fake import pause
-from whisperlive_hybrid.batch.formats import OutputFormat, Texts, Wish
-from whisperlive_hybrid.batch.local import transcribe_here
-from whisperlive_hybrid.batch.outcome import Outcome
-from whisperlive_hybrid.batch.plan import planned
+from whisperlive_hybrid.cli.batch.formats import OutputFormat, Texts, Wish
+from whisperlive_hybrid.cli.batch.inputs import planned
+from whisperlive_hybrid.cli.batch.local import transcribe_here
+from whisperlive_hybrid.cli.batch.report import Outcome
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.models.files import demo_model
 from whisperlive_hybrid.types import DecodeOptions, Task

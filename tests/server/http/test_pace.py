@@ -3,8 +3,8 @@ import pytest
 from starlette.types import Message
 
 from whisperlive_hybrid.errors import Stalled
-from whisperlive_hybrid.server.http import pace
-from whisperlive_hybrid.server.http.pace import GRACE_S, SILENT_S, Pace
+from whisperlive_hybrid.server.http import body_limits as pace
+from whisperlive_hybrid.server.http.body_limits import GRACE_S, SILENT_S, Pace
 
 pytestmark = pytest.mark.anyio
 

@@ -5,7 +5,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from whisperlive_hybrid.errors import Draining
-from whisperlive_hybrid.server.http.work import CountWork, Work
+from whisperlive_hybrid.server.http.body_limits import CountWork, Work
 
 pytestmark = pytest.mark.anyio
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from whisperlive_hybrid.errors import BadRequest, Unsupported
-from whisperlive_hybrid.protocol.form import Form
+from whisperlive_hybrid.protocol.forms import Form
 from whisperlive_hybrid.text.cues import CueStyle
 from whisperlive_hybrid.types import Task
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from whisperlive_hybrid.errors import BadRequest, Unsupported
 from whisperlive_hybrid.languages import is_detection
-from whisperlive_hybrid.protocol.form import (
+from whisperlive_hybrid.protocol.forms import (
     AUDIO_TRACK,
     LAST_AUDIO_TRACK,
     FieldNames,
@@ -21,15 +21,11 @@ from whisperlive_hybrid.protocol.form import (
     known_language,
     not_among,
 )
-from whisperlive_hybrid.protocol.json_text import BadJson, read_json
+from whisperlive_hybrid.protocol.json_limits import BadJson, read_json
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.multilingual import MULTILINGUAL_FIELDS, SWITCH, switch_threshold
-from whisperlive_hybrid.protocol.openai.cue_fields import (
-    HIGHLIGHT_FIELD,
-    LAYOUT_FIELDS,
-    cue_style,
-)
-from whisperlive_hybrid.protocol.openai.cutting import STRATEGY_FIELDS, VAD_FIELDS, cutting
+from whisperlive_hybrid.protocol.openai.cue_fields import HIGHLIGHT_FIELD, LAYOUT_FIELDS, cue_style
+from whisperlive_hybrid.protocol.openai.vad import STRATEGY_FIELDS, VAD_FIELDS, cutting
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.text.cues import CueStyle
 from whisperlive_hybrid.types import TEMPERATURES, DecodeOptions, Task

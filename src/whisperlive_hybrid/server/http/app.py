@@ -4,45 +4,81 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+import anyio
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whisperlive_hybrid import __version__
-from whisperlive_hybrid.access.accounts import Accounts
-from whisperlive_hybrid.access.doorkeeper import Doorkeeper
-from whisperlive_hybrid.access.pages import Pages
+from whisperlive_hybrid.auth.authenticator import Doorkeeper
+from whisperlive_hybrid.auth.origins import Pages
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import WhisperLiveError
 from whisperlive_hybrid.fetch.fetcher import Fetcher
 from whisperlive_hybrid.model_pool import ModelPool
-from whisperlive_hybrid.progress import UploadBoard
-from whisperlive_hybrid.recording import Recordings
-from whisperlive_hybrid.server.http.access import Access
-from whisperlive_hybrid.server.http.audio import AudioRoutes
-from whisperlive_hybrid.server.http.feeds import DeskFor, Feeds
-from whisperlive_hybrid.server.http.guard import BodyLimit, Stamp, UploadSlots
-from whisperlive_hybrid.server.http.head import HeadAsGet
-from whisperlive_hybrid.server.http.identity import Identify
+from whisperlive_hybrid.server.http.access_log import Access
+from whisperlive_hybrid.server.http.auth import Identify, Metered, PageGuard, cross_origin
+from whisperlive_hybrid.server.http.body_limits import (
+    BodyLimit,
+    CountWork,
+    Pace,
+    Stamp,
+    UploadSlots,
+)
+from whisperlive_hybrid.server.http.error_handlers import hung_up, invalid, refused, unroutable
+from whisperlive_hybrid.server.http.info import SERVICE, OverviewRoutes
 from whisperlive_hybrid.server.http.jobs import JobRoutes
 from whisperlive_hybrid.server.http.legacy import LegacyRoutes
-from whisperlive_hybrid.server.http.metered import Metered
-from whisperlive_hybrid.server.http.overview import SERVICE, OverviewRoutes
-from whisperlive_hybrid.server.http.pace import Pace
-from whisperlive_hybrid.server.http.page import Page
-from whisperlive_hybrid.server.http.page_guard import PageGuard, cross_origin
 from whisperlive_hybrid.server.http.paths import CanonicalPath
-from whisperlive_hybrid.server.http.recording import Listener
-from whisperlive_hybrid.server.http.refusals import hung_up, invalid, refused, unroutable
+from whisperlive_hybrid.server.http.progress_events import DeskFor, Feeds
 from whisperlive_hybrid.server.http.schemas import FAILURES
 from whisperlive_hybrid.server.http.status import Operation, Sight, StatusRoutes, readiness_of
+from whisperlive_hybrid.server.http.transcriptions import AudioRoutes, Listener
 from whisperlive_hybrid.server.http.unserved import Unserved
+from whisperlive_hybrid.server.http.upload_progress import UploadBoard
 from whisperlive_hybrid.server.http.usage import UsageRoutes
-from whisperlive_hybrid.server.http.work import CountWork
+from whisperlive_hybrid.server.http.web_page import Page
+from whisperlive_hybrid.storage.usage_recorder import Accounts
+from whisperlive_hybrid.transcribe import Recordings
+
+
+class HeadAsGet:
+    """Has HEAD answered as GET is, status and headers, and leaves the body out.
+
+    A stream ends with its head, and what would write it is cancelled.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; what the inside leaves in its scope is there afterwards."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        inside = {**scope, "method": "GET"}
+        try:
+            with anyio.CancelScope() as writing:
+                await self._app(inside, receive, _without_body(send, writing))
+        finally:
+            scope.update({**inside, "method": "HEAD"})
+
+
+def _without_body(send: Send, writing: anyio.CancelScope) -> Send:
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+        elif not writing.cancel_called:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            if message.get("more_body", False):
+                writing.cancel()
+
+    return sent
 
 
 class LiveView(Protocol):

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 import anyio.to_thread
 from fastapi import FastAPI
@@ -13,10 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.websockets import WebSocket
 
 from whisperlive_hybrid.errors import BadRequest, TooLarge
-from whisperlive_hybrid.jobs.desk import JobDesk, UploadedFile
-from whisperlive_hybrid.jobs.job import Status
-from whisperlive_hybrid.protocol.form import not_among
-from whisperlive_hybrid.protocol.jobs import (
+from whisperlive_hybrid.jobs.api import (
     DEFAULT_LIST,
     FILE_FIELDS,
     JOB_FIELDS,
@@ -32,17 +29,142 @@ from whisperlive_hybrid.protocol.jobs import (
     result_list,
     result_query,
 )
+from whisperlive_hybrid.jobs.model import Status
+from whisperlive_hybrid.jobs.service import JobDesk, UploadedFile
+from whisperlive_hybrid.protocol.forms import not_among
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.openai.cue_fields import HIGHLIGHT_FIELD, LAYOUT_FIELDS
 from whisperlive_hybrid.protocol.openai.request import ResponseFormat
-from whisperlive_hybrid.server.http import job_schemas as schemas
-from whisperlive_hybrid.server.http.access import model_headers
-from whisperlive_hybrid.server.http.described import FORM_FIELDS, Schema, query_of, submission_of
-from whisperlive_hybrid.server.http.events import FeedStream, stream_to
-from whisperlive_hybrid.server.http.feeds import DeskFor, Feeds
-from whisperlive_hybrid.server.http.fields import query_fields
-from whisperlive_hybrid.server.http.identity import caller_of
-from whisperlive_hybrid.server.http.upload import FILE_FORM, opened_form, sent_as
+from whisperlive_hybrid.server.http.access_log import model_headers
+from whisperlive_hybrid.server.http.auth import caller_of
+from whisperlive_hybrid.server.http.forms import FILE_FORM, opened_form, query_fields, sent_as
+from whisperlive_hybrid.server.http.openapi import FORM_FIELDS, Schema, query_of, submission_of
+from whisperlive_hybrid.server.http.progress_events import DeskFor, Feeds, FeedStream, stream_to
+from whisperlive_hybrid.server.http.schemas import (
+    ErrorBody,
+    ErrorFields,
+    Exact,
+    Responses,
+    TranscriptionBody,
+    VerboseBody,
+)
+
+_Status = Literal["queued", "running", "completed", "failed", "cancelled"]
+
+
+class JobFile(Exact):
+    """One file of a job; seconds of audio."""
+
+    index: int
+    name: str
+    source: Literal["upload", "url"]
+    status: _Status
+    done: float
+    total: float | None
+    error: ErrorFields | None
+
+
+class JobProgress(Exact):
+    """Seconds of audio, of all files together."""
+
+    done: float
+    total: float | None
+
+
+class JobBody(Exact):
+    """A job as it stands."""
+
+    id: str
+    object: Literal["job"]
+    status: _Status
+    created_at: int
+    started_at: int | None
+    finished_at: int | None
+    expires_at: int | None
+    model: str
+    task: Literal["transcribe", "translate"]
+    language: str | None
+    progress: JobProgress
+    text: str
+    error: ErrorFields | None
+    files: list[JobFile]
+
+
+class JobList(Exact):
+    """A page of jobs, newest first."""
+
+    object: Literal["list"]
+    data: list[JobBody]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class JobDeleted(Exact):
+    """A job that is no more."""
+
+    id: str
+    object: Literal["job"]
+    deleted: Literal[True]
+
+
+class FailedResult(Exact):
+    """A file without a result, in a list."""
+
+    index: int
+    name: str
+    status: _Status
+    error: ErrorFields | None
+
+
+class PlainResult(TranscriptionBody):
+    """`json` of one file, in a list."""
+
+    index: int
+    name: str
+    status: _Status
+
+
+class VerboseResult(VerboseBody):
+    """`verbose_json` of one file, in a list."""
+
+    index: int
+    name: str
+    status: _Status
+
+
+class ResultList(Exact):
+    """The results of several files."""
+
+    object: Literal["list"]
+    data: list[PlainResult | VerboseResult | FailedResult]
+
+
+JOB: Final[Responses] = {200: {"model": JobBody}}
+JOBS: Final[Responses] = {200: {"model": JobList}}
+DELETED: Final[Responses] = {200: {"model": JobDeleted}}
+SUBMITTED: Final[Responses] = {
+    202: {
+        "model": JobBody,
+        "description": "The job is taken in.",
+        "headers": {"location": {"description": "Its path.", "schema": {"type": "string"}}},
+    },
+    507: {"model": ErrorBody, "description": "The disk of this server has no room."},
+}
+RESULT: Final[Responses] = {
+    200: {
+        "model": TranscriptionBody | VerboseBody | ResultList,
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+        "description": "One file as its upload would have been answered, or a list of several.",
+    }
+}
+EVENTS: Final[Responses] = {
+    200: {
+        "content": {"text/event-stream": {"itemSchema": {"type": "object"}}},
+        "description": "job.progress or upload.progress, and last how it ended.",
+    }
+}
+
 
 JOBS_PATH: Final = "/v1/jobs"
 
@@ -86,16 +208,14 @@ class JobRoutes:
             JOBS_PATH,
             status_code=202,
             openapi_extra=submission_of(JOB_FIELDS),
-            responses=schemas.SUBMITTED,
+            responses=SUBMITTED,
         )(self.submit)
-        app.get(JOBS_PATH, openapi_extra=query_of(**_PAGE), responses=schemas.JOBS)(self.page)
-        app.get(one, responses=schemas.JOB)(self.job)
-        app.delete(one, responses=schemas.DELETED)(self.delete)
-        app.post(f"{one}/cancel", responses=schemas.JOB)(self.cancel)
-        app.get(f"{one}/result", openapi_extra=query_of(**_RESULT), responses=schemas.RESULT)(
-            self.result
-        )
-        app.get(f"{one}/events", response_class=Response, responses=schemas.EVENTS)(self.events)
+        app.get(JOBS_PATH, openapi_extra=query_of(**_PAGE), responses=JOBS)(self.page)
+        app.get(one, responses=JOB)(self.job)
+        app.delete(one, responses=DELETED)(self.delete)
+        app.post(f"{one}/cancel", responses=JOB)(self.cancel)
+        app.get(f"{one}/result", openapi_extra=query_of(**_RESULT), responses=RESULT)(self.result)
+        app.get(f"{one}/events", response_class=Response, responses=EVENTS)(self.events)
         app.websocket(f"{one}/ws")(self.watch)
 
     async def submit(self, request: Request) -> Response:

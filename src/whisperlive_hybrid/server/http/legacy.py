@@ -1,7 +1,12 @@
 """The older routes: /transcribe and below, as deployments before this server documented them."""
 
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import BinaryIO
 
+import anyio.to_thread
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -9,16 +14,30 @@ from starlette.responses import JSONResponse, Response
 from whisperlive_hybrid.fetch.fetcher import Fetcher
 from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.protocol import legacy
-from whisperlive_hybrid.server.http.access import model_headers
-from whisperlive_hybrid.server.http.described import fields_of, form_of
-from whisperlive_hybrid.server.http.downloads import downloaded
-from whisperlive_hybrid.server.http.fields import received_fields
-from whisperlive_hybrid.server.http.identity import caller_of
-from whisperlive_hybrid.server.http.recording import Listener
-from whisperlive_hybrid.server.http.refusals import LEGACY_PATH
+from whisperlive_hybrid.server.http.access_log import model_headers
+from whisperlive_hybrid.server.http.auth import caller_of
+from whisperlive_hybrid.server.http.error_handlers import LEGACY_PATH
+from whisperlive_hybrid.server.http.forms import Upload, received_fields, while_connected
+from whisperlive_hybrid.server.http.openapi import fields_of, form_of
 from whisperlive_hybrid.server.http.schemas import LEGACY_FAILURES
-from whisperlive_hybrid.server.http.upload import Upload
+from whisperlive_hybrid.server.http.transcriptions import Listener
 from whisperlive_hybrid.speech.regions import VadOptions
+from whisperlive_hybrid.system import full_disk_told
+
+
+@asynccontextmanager
+async def downloaded(request: Request, fetcher: Fetcher, url: str) -> AsyncIterator[Upload]:
+    """Download the recording as if it had been uploaded, into a file without a name.
+
+    To be entered when the body has been read. Raises what `Fetcher.download` raises, and
+    `ClientDisconnect` if the client hangs up before the end, and `OutOfSpace` for a full disk.
+    """
+    file: BinaryIO
+    # Around the file, whose close tries again to write what found no room.
+    with full_disk_told(), await anyio.to_thread.run_sync(tempfile.TemporaryFile) as file:
+        found = await while_connected(request, lambda: fetcher.download(url, file))
+        file.seek(0)
+        yield Upload((), file, found.filename, found.size)
 
 
 class LegacyRoutes:

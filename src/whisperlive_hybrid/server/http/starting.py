@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from whisperlive_hybrid.models.store import PullProgress
-from whisperlive_hybrid.server.http.page import wants_page
+from whisperlive_hybrid.server.http.web_page import wants_page
 
 RETRY_AFTER_S: Final = 2
 """When to ask again; a model that is on the machine loads in about that time."""

@@ -1,10 +1,14 @@
 """For those who watch over the server: /ready, /metrics and /v1/server."""
 
+import shutil
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, Literal
 
+import anyio.to_thread
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -12,16 +16,61 @@ from starlette.responses import JSONResponse, Response
 from whisperlive_hybrid import __version__
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.jobs.job import Status
+from whisperlive_hybrid.jobs.model import Status
 from whisperlive_hybrid.model_pool import ModelPool
+from whisperlive_hybrid.server.http.body_limits import Work
 from whisperlive_hybrid.server.http.schemas import Exact
-from whisperlive_hybrid.server.http.work import Work
-from whisperlive_hybrid.server.readiness import Readiness, written_directories
 from whisperlive_hybrid.telemetry.engine_metrics import label_of
-from whisperlive_hybrid.telemetry.metrics import Metrics
-from whisperlive_hybrid.telemetry.state import State
+from whisperlive_hybrid.telemetry.metrics import Metrics, State
 from whisperlive_hybrid.telemetry.tracing import NO_TRACER, Tracer
 from whisperlive_hybrid.types import Urgency
+
+
+class Readiness:
+    """The checks behind /ready."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        is_draining: Callable[[], bool],
+        directories: tuple[Path, ...],
+        floor_bytes: int,
+    ) -> None:
+        """`directories` must each have `floor_bytes` free on their disks."""
+        self._engine = engine
+        self._is_draining = is_draining
+        self._directories = directories
+        self._floor_bytes = floor_bytes
+
+    async def checks(self) -> dict[str, bool]:
+        """Every check by its name, true where all is well."""
+        return {
+            "model": self._engine.is_working,
+            "queue": not self._engine.is_full,
+            "disk": await anyio.to_thread.run_sync(self._has_room),
+            "accepting": not self._is_draining(),
+        }
+
+    def _has_room(self) -> bool:
+        """Blocking: a disk may be at the other end of a network."""
+        return all(_free_bytes(each) >= self._floor_bytes for each in self._directories)
+
+
+def _free_bytes(directory: Path) -> int:
+    """0 for a directory that has gone: nothing can be written there."""
+    try:
+        return shutil.disk_usage(directory).free
+    except OSError:
+        return 0
+
+
+def written_directories(data_dir: Path) -> tuple[Path, ...]:
+    """Where the server writes: jobs, and uploads while they are read."""
+    jobs = data_dir.expanduser().absolute()
+    # It may not exist yet where no server has opened it; then its disk is that of its parent.
+    existing = next(each for each in (jobs, *jobs.parents) if each.exists())
+    return (existing, Path(tempfile.gettempdir()))
 
 
 class ReadyBody(Exact):

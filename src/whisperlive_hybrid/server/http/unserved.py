@@ -5,8 +5,8 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from whisperlive_hybrid.errors import NotFound
-from whisperlive_hybrid.server.http.access import note_failure
-from whisperlive_hybrid.server.http.refusals import reply_to
+from whisperlive_hybrid.server.http.access_log import note_failure
+from whisperlive_hybrid.server.http.error_handlers import reply_to
 
 
 class Unserved:

@@ -1,0 +1,316 @@
+"""What a stream says: sentences of one language with pauses, and when each word has been said."""
+
+import itertools
+import json
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+
+from whisperlive_hybrid.bench.scoring import Reference, SpokenWord, words_in
+from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.media.reader import open_audio
+from whisperlive_hybrid.types import SAMPLE_RATE, Samples
+
+MANIFEST: Final = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One clip in the manifest; times in s. A clip without speech has no language."""
+
+    file: str
+    language: str | None = None
+    text: str = ""
+    english: str = ""
+    words: tuple[tuple[str, float], ...] = ()
+    """Each word as written, and when it ends."""
+    sentences: tuple[tuple[float, float], ...] = ()
+    """Where each sentence begins and ends."""
+
+
+def read_manifest(folder: Path) -> list[Clip]:
+    """Read the manifest of a folder. Raises `BadRequest` if there is none that makes sense."""
+    try:
+        entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return [_clip(entry) for entry in entries]
+    except OSError as error:
+        raise BadRequest(f"No {MANIFEST} in --clips {folder.name!r}.") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise BadRequest(
+            f"{MANIFEST} in --clips {folder.name!r} is not a list of clips."
+        ) from error
+
+
+def write_manifest(folder: Path, clips: Sequence[Clip]) -> None:
+    """Write the manifest of a folder."""
+    text = json.dumps([asdict(clip) for clip in clips], ensure_ascii=False, indent=1)
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def read_samples(path: Path) -> Samples:
+    """Read the whole of a clip."""
+    with path.open("rb") as file, open_audio(file) as reader:
+        return np.concatenate(list(reader.blocks()))
+
+
+def write_samples(path: Path, samples: Samples) -> None:
+    """Write (n,) float32 as 16-bit FLAC."""
+    pcm = np.rint(np.clip(samples, -1, 1) * 32767).astype(np.int16)
+    with av.open(str(path), "w", format="flac") as container:
+        stream = container.add_stream("flac", rate=SAMPLE_RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(pcm[np.newaxis], format="s16", layout="mono")
+        frame.rate = SAMPLE_RATE
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def _clip(entry: dict[str, Any]) -> Clip:
+    return Clip(
+        file=entry["file"],
+        language=entry["language"],
+        text=entry["text"],
+        english=entry["english"],
+        words=tuple((str(word), float(end)) for word, end in entry["words"]),
+        sentences=tuple((float(start), float(end)) for start, end in entry["sentences"]),
+    )
+
+
+SHORTEST_PAUSE_S: Final = 0.2
+LONGEST_PAUSE_S: Final = 1.2
+"""Between sentences, as in read speech. Over the shorter pauses no endpoint falls."""
+
+LONG_PAUSE_S: Final = (2.5, 4.0)
+LONG_PAUSE_EVERY: Final = 8
+"""One pause in so many is long: that is where servers invent words."""
+
+ENDS_SPEECH_S: Final = 1.0
+"""A pause from which on the word before it ends speech. Endpoints wait up to so long, so that a
+shorter pause does not show whether the speaker had finished."""
+
+SILENCE_S: Final = 2.0
+"""A pause in which a word would be invented (the measure of the field)."""
+
+TAIL_S: Final = 1.5
+"""Least silence after the last sentence: its final comes live, not at the end of audio."""
+
+NOISE: Final = 5e-4
+"""Root mean square of the noise floor, -66 dB: microphones are never digitally silent."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sentence:
+    """One spoken sentence, cut to its sound: (n,) float32, and each word with its end in s."""
+
+    samples: Samples
+    words: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """The audio of one stream, (n,) float32 at 16 kHz, and what is said in it."""
+
+    samples: Samples
+    language: str
+    reference: Reference
+
+    @property
+    def duration(self) -> float:
+        """Seconds of audio."""
+        return len(self.samples) / SAMPLE_RATE
+
+
+class Library:
+    """The sentences of a folder of clips, by language."""
+
+    def __init__(self, sentences: dict[str, list[Sentence]]) -> None:
+        self._sentences = sentences
+
+    @classmethod
+    def read(cls, folder: Path, languages: Sequence[str] = ()) -> "Library":
+        """Read the clips of one sentence; of all languages, or of some.
+
+        Raises `BadRequest` where there are none.
+        """
+        sentences: dict[str, list[Sentence]] = {}
+        for clip in read_manifest(folder):
+            is_wanted = not languages or clip.language in languages
+            if clip.language and is_wanted and len(clip.sentences) == 1:
+                spoken = _sentence(clip, read_samples(folder / clip.file))
+                sentences.setdefault(clip.language, []).append(spoken)
+        if not sentences:
+            wanted = ", ".join(languages) or "any language"
+            raise BadRequest(f"--clips {folder.name!r} has no clip of one sentence in {wanted}.")
+        return cls(sentences)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages that can be spoken."""
+        return tuple(self._sentences)
+
+    def material(
+        self, stream: int, seconds: float, seed: int, shortest_pause: float = SHORTEST_PAUSE_S
+    ) -> Material:
+        """Compose what one stream says; the same numbers always give the same audio.
+
+        Streams speak the languages in turn. `seconds` is the length of the audio.
+        """
+        language = self.languages[stream % len(self.languages)]
+        rng = random.Random(f"{seed}/{stream}")
+        return compose(self._endless(language, rng), rng, language, seconds, shortest_pause)
+
+    def _endless(self, language: str, rng: random.Random) -> Iterable[Sentence]:
+        """All sentences in random order, again and again."""
+        while True:
+            yield from rng.sample(self._sentences[language], len(self._sentences[language]))
+
+
+def compose(
+    sentences: Iterable[Sentence],
+    rng: random.Random,
+    language: str,
+    seconds: float,
+    shortest_pause: float = SHORTEST_PAUSE_S,
+) -> Material:
+    """Place sentences one behind the other, with pauses, as long as they fit."""
+    sound = np.random.default_rng(rng.getrandbits(32)).normal(
+        0, NOISE, round(seconds * SAMPLE_RATE)
+    )
+    samples = sound.astype(np.float32)
+    placed: list[tuple[int, Sentence]] = []
+    position = 0
+    for sentence in sentences:
+        start = position + round(_pause(rng, shortest_pause) * SAMPLE_RATE)
+        position = start + len(sentence.samples)
+        if position > len(samples) - TAIL_S * SAMPLE_RATE:
+            break
+        samples[start:position] += sentence.samples
+        placed.append((start, sentence))
+    return Material(samples, language, _reference(placed, len(samples)))
+
+
+def _pause(rng: random.Random, shortest: float) -> float:
+    is_long = rng.randrange(LONG_PAUSE_EVERY) == 0
+    usual = (shortest, max(shortest, LONGEST_PAUSE_S))
+    return rng.uniform(*(LONG_PAUSE_S if is_long else usual))
+
+
+def _reference(placed: Sequence[tuple[int, Sentence]], length: int) -> Reference:
+    """The words on the stream's clock; `length` and places in samples."""
+    words: list[SpokenWord] = []
+    silences: list[tuple[float, float]] = []
+    before = 0
+    following = [*(start for start, _ in placed), length]
+    for (start, sentence), after in zip(placed, following[1:], strict=True):
+        silences.append((before / SAMPLE_RATE, start / SAMPLE_RATE))
+        before = start + len(sentence.samples)
+        has_finished = after - before >= ENDS_SPEECH_S * SAMPLE_RATE
+        for place, (text, end) in enumerate(sentence.words, 1):
+            is_last = has_finished and place == len(sentence.words)
+            words.append(SpokenWord(text, start / SAMPLE_RATE + end, is_last))
+    silences.append((before / SAMPLE_RATE, length / SAMPLE_RATE))
+    long = tuple(silence for silence in silences if silence[1] - silence[0] >= SILENCE_S)
+    return Reference(tuple(words), long)
+
+
+def _sentence(clip: Clip, samples: Samples) -> Sentence:
+    """Cut a clip to its one sentence."""
+    start, end = clip.sentences[0]
+    first, after = round(start * SAMPLE_RATE), round(end * SAMPLE_RATE)
+    words = tuple((word, word_end - start) for word, word_end in clip.words)
+    return Sentence(samples[first:after], words)
+
+
+PIECE_S: Final = 60.0
+"""Composed at a time; no sentence lies across the border of two."""
+
+SHORTEST_S: Final = 10.0
+"""Of a recording: room for a sentence or two."""
+
+CLIP_S: Final = 3.0
+"""Of the short clip: what somebody waits for while a long file is read."""
+
+LONGEST_FLAC_S: Final = 60 * 60.0
+"""Up to it FLAC, 1 MB a minute, loses nothing; beyond it Opus keeps below the upload limit."""
+
+_OPUS_BITS_PER_S: Final = 32_000
+_OPUS_OPTIONS: Final[dict[str, object]] = {"compression_level": "0"}
+"""The least effort of the encoder: four hours are written in a fifth of the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A file on this disk, and what is said in it."""
+
+    file: Path
+    language: str
+    words: tuple[str, ...]
+    """Normalised, in order."""
+    duration: float
+    """Seconds."""
+
+
+def record(library: Library, seconds: float, seed: int, file: Path) -> Recording:
+    """Compose a recording in the first language of the library; the same numbers, the same audio.
+
+    `file` is given the suffix of its format. Raises `BadRequest` for less than `SHORTEST_S`.
+    """
+    if seconds < SHORTEST_S:
+        raise BadRequest(f"--minutes must be at least {SHORTEST_S / 60:.2f}.")
+    return _written(_pieces(library, seconds, seed), file, seconds)
+
+
+def record_clip(library: Library, seed: int, file: Path) -> Recording:
+    """Compose a clip of `CLIP_S` in which something is said, in the first language."""
+    clips = (
+        library.material(draw * len(library.languages), CLIP_S, seed) for draw in itertools.count()
+    )
+    clip = next(clip for clip in clips if clip.reference.words)
+    return _written([clip], file, CLIP_S)
+
+
+def _written(pieces: Iterable[Material], file: Path, seconds: float) -> Recording:
+    is_long = seconds > LONGEST_FLAC_S
+    target = file.with_suffix(".opus" if is_long else ".flac")
+    words: list[str] = []
+    language = ""
+    with av.open(str(target), "w", format="ogg" if is_long else "flac") as container:
+        stream = _stream(container, is_long=is_long)
+        for piece in pieces:
+            language = piece.language
+            container.mux(stream.encode(_frame(piece.samples)))
+            words += (word for said in piece.reference.words for word in words_in(said.text))
+        container.mux(stream.encode(None))
+    return Recording(target, language, tuple(words), seconds)
+
+
+def _pieces(library: Library, seconds: float, seed: int) -> Iterator[Material]:
+    """Material of `PIECE_S` each, the last one longer, in the first language."""
+    n_pieces = max(1, int(seconds // PIECE_S))
+    for piece in range(n_pieces):
+        is_last = piece == n_pieces - 1
+        length = seconds - piece * PIECE_S if is_last else PIECE_S
+        # The languages are spoken in turn: every so many streams it is the first one's.
+        yield library.material(piece * len(library.languages), length, seed)
+
+
+def _stream(container: OutputContainer, *, is_long: bool) -> AudioStream:
+    if not is_long:
+        return container.add_stream("flac", rate=SAMPLE_RATE, layout="mono")
+    stream = container.add_stream("libopus", rate=SAMPLE_RATE, layout="mono")
+    stream.bit_rate = _OPUS_BITS_PER_S
+    stream.options = _OPUS_OPTIONS
+    return stream
+
+
+def _frame(samples: Samples) -> av.AudioFrame:
+    pcm = np.rint(np.clip(samples, -1, 1) * 32767).astype(np.int16)
+    frame = av.AudioFrame.from_ndarray(pcm[np.newaxis], format="s16", layout="mono")
+    frame.rate = SAMPLE_RATE
+    return frame

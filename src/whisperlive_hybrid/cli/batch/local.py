@@ -1,0 +1,109 @@
+"""Transcribing recordings of this machine without a server."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import anyio.to_thread
+
+from whisperlive_hybrid.backends.base import Backend
+from whisperlive_hybrid.backends.silero import SileroVad
+from whisperlive_hybrid.cli.batch.formats import Texts, Wish, texts_of
+from whisperlive_hybrid.cli.batch.inputs import FileSource, Item, UrlSource
+from whisperlive_hybrid.cli.batch.report import OnOutcome, OnProgress, Outcome, Progress
+from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.errors import BadAudio, BadRequest, WhisperLiveError
+from whisperlive_hybrid.media.limits import MediaLimits
+from whisperlive_hybrid.media.reader import open_audio
+from whisperlive_hybrid.protocol.openai.request import measure_words
+from whisperlive_hybrid.transcribe import Advance, FileRequest, Recordings, Transcriber
+from whisperlive_hybrid.types import Samples, Urgency
+
+
+async def transcribe_here(
+    backend: Backend,
+    settings: Settings,
+    items: Sequence[Item],
+    wish: Wish,
+    on_progress: OnProgress,
+    on_outcome: OnOutcome,
+) -> None:
+    """Read `items` one after another; one that fails does not stop the others.
+
+    Raises `Unsupported` if the model cannot do what is wished.
+    """
+    recordings = Recordings(partial(open_audio, limits=_limits(settings)))
+    async with Engine(backend, queue_limit=settings.queue_limit) as engine:
+        reader = _Reader(recordings, Transcriber(engine, SileroVad()), wish, on_progress)
+        for item in items:
+            on_outcome(await reader.outcome(item))
+
+
+def read_blocks(file: Path, limits: MediaLimits) -> Iterator[Samples]:
+    """Yield the audio of a file; opened by us and not by name, as every upload.
+
+    Raises `BadAudio`, which names the file: it may be one of many.
+    """
+    source = FileSource(file, below=PurePosixPath(file.name), parent="")
+    try:
+        with source.open() as media, open_audio(media, limits) as audio:
+            yield from audio.blocks()
+    except BadAudio as error:
+        raise BadAudio(f"{file}: {error.message}") from error
+
+
+class _Reader:
+    """Reads recordings as jobs of the server do."""
+
+    def __init__(
+        self,
+        recordings: Recordings,
+        transcriber: Transcriber,
+        wish: Wish,
+        on_progress: OnProgress,
+    ) -> None:
+        options, able = wish.options, transcriber.capabilities
+        if wish.has_times:
+            options = measure_words(options, is_able=able.word_times)
+        if wish.cue_style.highlight_words:
+            options = replace(options, words=True)
+        able.check(options)
+        self._options = options
+        self._recordings = recordings
+        self._transcriber = transcriber
+        self._wish = wish
+        self._on_progress = on_progress
+
+    async def outcome(self, item: Item) -> Outcome:
+        """One recording, and what became of it."""
+        stamp = None
+        try:
+            stamp = item.source.stamp()
+            return Outcome(item, stamp, await self._texts(item))
+        except WhisperLiveError as error:
+            return Outcome(item, stamp, error)
+
+    async def _texts(self, item: Item) -> Texts:
+        if isinstance(item.source, UrlSource):
+            raise BadRequest("Only a server fetches URLs.")
+        total: float | None = None
+
+        def plan(claimed_s: float | None) -> FileRequest:
+            nonlocal total
+            total = claimed_s
+            return FileRequest(self._options, urgency=Urgency.BULK)
+
+        async def advance(news: Advance) -> None:
+            self._on_progress(Progress(item, news.done, total))
+
+        with await anyio.to_thread.run_sync(item.source.open) as media:
+            transcript = await self._recordings.transcript(
+                media, self._transcriber, plan, advance, audio_track=self._wish.audio_track
+            )
+        return texts_of(transcript, self._wish)
+
+
+def _limits(settings: Settings) -> MediaLimits:
+    return MediaLimits(max_duration_s=settings.max_audio_hours * 3600)

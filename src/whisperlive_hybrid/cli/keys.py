@@ -1,0 +1,140 @@
+"""The command line of keys: `whisperlive keys`, beside a server or without."""
+
+import secrets
+import time
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+import typer
+from rich.markup import escape
+from rich.table import Column, Table
+
+from whisperlive_hybrid.auth import keys as tokens
+from whisperlive_hybrid.auth.caller import KeyCard, Limits
+from whisperlive_hybrid.auth.keys import KnownKey
+from whisperlive_hybrid.auth.usage import first_of
+from whisperlive_hybrid.cli.terminal import note, out
+from whisperlive_hybrid.config import MOST, load_settings
+from whisperlive_hybrid.errors import BadRequest, NotFound
+
+LONGEST_NAME: Final = 100
+
+keys_app = typer.Typer(
+    help="Make, list and revoke the keys that open the server with WHISPERLIVE_AUTH=true.",
+    no_args_is_help=True,
+)
+
+LimitOption = Annotated[
+    int | None, typer.Option(min=0, max=MOST, help="Of this key; 0: no limit. [the server's]")
+]
+
+
+@keys_app.command()
+def make(
+    name: Annotated[str, typer.Argument(help="Whose it is, or what for; for lists and logs.")],
+    admin: Annotated[
+        bool, typer.Option("--admin", help="It sees the jobs and the usage of all keys.")
+    ] = False,
+    requests_per_minute: LimitOption = None,
+    audio_seconds_per_day: LimitOption = None,
+    live_streams: LimitOption = None,
+) -> None:
+    """Make a key. Its text goes to standard output, once; only its hash is kept."""
+    # Not above: reading SQLAlchemy takes 0.2 s, which no other command needs.
+    from whisperlive_hybrid.storage import keys  # noqa: PLC0415
+    from whisperlive_hybrid.storage.keys import open_access_store  # noqa: PLC0415
+
+    if not (name.isprintable() and 0 < len(name.strip()) <= LONGEST_NAME):
+        raise BadRequest(f"A name has 1 to {LONGEST_NAME} printable characters.")
+    settings = load_settings()
+    limits = Limits(requests_per_minute, audio_seconds_per_day, live_streams)
+    card = KeyCard(secrets.token_hex(tokens.ID_BYTES), name.strip(), limits, is_admin=admin)
+    token = tokens.token_of(card.id, secrets.token_hex(tokens.SECRET_BYTES))
+    key = KnownKey(card, tokens.read(token).digest)
+    with open_access_store(settings.data_dir) as store:
+        store.database.run_blocking(keys.add, key, time.time())
+    note(f"Key {card.id} for {card.name}, valid from now on. It is never shown again:")
+    typer.echo(token)
+    if not settings.auth:
+        note("A server asks for keys only if it is started with WHISPERLIVE_AUTH=true.")
+
+
+@keys_app.command("list")
+def list_keys(
+    *,
+    show_revoked: Annotated[bool, typer.Option("--all", help="Those revoked, too.")] = False,
+) -> None:
+    """List the keys, without what opens the server."""
+    from whisperlive_hybrid.storage import keys  # noqa: PLC0415 (as above)
+    from whisperlive_hybrid.storage.keys import open_access_store  # noqa: PLC0415 (as above)
+
+    with open_access_store(load_settings().data_dir) as store:
+        known = store.database.run_blocking(keys.every)
+    table = Table(Column("id", no_wrap=True), "name", "limits", Column("made", no_wrap=True))
+    for each in known:
+        if each.revoked_at is None or show_revoked:
+            card = each.key.card
+            dates = _day(each.created_at)
+            if each.revoked_at is not None:
+                dates += f"\nrevoked {_day(each.revoked_at)}"
+            kind = " (admin)" if card.is_admin else ""
+            table.add_row(card.id, escape(card.name) + kind, _told(card.limits), dates)
+    out.print(table)
+
+
+@keys_app.command()
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As `whisperlive keys list` has it.")],
+) -> None:
+    """Revoke a key: the next request that shows it is refused."""
+    from whisperlive_hybrid.storage import keys  # noqa: PLC0415 (as above)
+    from whisperlive_hybrid.storage.keys import open_access_store  # noqa: PLC0415 (as above)
+
+    with open_access_store(load_settings().data_dir) as store:
+        if not store.database.run_blocking(keys.revoke, key_id, time.time()):
+            raise NotFound(f"There is no valid key {key_id!r}; see `whisperlive keys list`.")
+    note(f"Key {key_id} is revoked.")
+
+
+@keys_app.command()
+def usage(
+    days: Annotated[int, typer.Option(min=1, help="How many UTC days back, with today.")] = 30,
+) -> None:
+    """Show what each key has taken, by day; of a running server, up to 2 seconds ago."""
+    from whisperlive_hybrid.storage import keys  # noqa: PLC0415 (as above)
+    from whisperlive_hybrid.storage.keys import open_access_store  # noqa: PLC0415 (as above)
+    from whisperlive_hybrid.storage.usage import open_usage_store, since  # noqa: PLC0415 (as above)
+
+    directory = load_settings().data_dir
+    first = first_of(days, time.time())
+    with open_access_store(directory) as access, open_usage_store(directory) as store:
+        names = keys.names_of(access.database.run_blocking(keys.every))
+        rows = store.database.run_blocking(since, first, None)
+    amounts = [Column(each, justify="right") for each in ("requests", "refused", "live")]
+    seconds = [Column(each, justify="right") for each in ("files s", "live s")]
+    table = Table(Column("day", no_wrap=True), "id", "name", *amounts, *seconds)
+    for row in rows:
+        key, taken = row.key_id or "", row.usage
+        counts = [str(each) for each in (taken.requests, taken.refused, taken.streams)]
+        lengths = [f"{each:.1f}" for each in (taken.file_s, taken.live_s)]
+        name = names.get(key, "") if key else "without a key"
+        table.add_row(row.day.isoformat(), key, escape(name), *counts, *lengths)
+    out.print(table)
+
+
+def _told(limits: Limits) -> str:
+    """Those of its own; 0 stands for no limit, and what is not said is the server's."""
+    told = {
+        "requests/min": limits.requests_per_minute,
+        "audio s/day": limits.audio_s_per_day,
+        "live": limits.live_streams,
+    }
+    return "\n".join(
+        f"{f'{value:g}' if value else 'any'} {what}"
+        for what, value in told.items()
+        if value is not None
+    )
+
+
+def _day(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d")

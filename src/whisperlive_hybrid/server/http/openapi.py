@@ -1,0 +1,191 @@
+"""Forms in the OpenAPI document, described by the tables that read them."""
+
+from typing import Final
+
+from whisperlive_hybrid.languages import AUTO, LANGUAGES
+from whisperlive_hybrid.protocol.forms import LAST_AUDIO_TRACK, FieldNames
+from whisperlive_hybrid.protocol.openai.cue_fields import LARGEST
+from whisperlive_hybrid.protocol.openai.request import Granularity, ResponseFormat
+from whisperlive_hybrid.text.language import SWITCH_THRESHOLD
+from whisperlive_hybrid.types import Task
+
+Schema = dict[str, object]
+
+
+def _text(description: str) -> Schema:
+    return {"type": "string", "description": description}
+
+
+def _number(low: float, high: float, default: float, description: str) -> Schema:
+    return {
+        "type": "number",
+        "minimum": low,
+        "maximum": high,
+        "default": default,
+        "description": description,
+    }
+
+
+def _whole(description: str) -> Schema:
+    return {"type": "integer", "minimum": 1, "maximum": LARGEST, "description": description}
+
+
+def _object(description: str, **properties: Schema) -> Schema:
+    return {
+        "type": "object",
+        "description": description,
+        "properties": properties,
+        "additionalProperties": False,
+    }
+
+
+def _switch(*, default: bool, description: str) -> Schema:
+    return {"type": "boolean", "default": default, "description": description}
+
+
+_FILTER: Final = _switch(default=True, description="Whether silence is cut out before decoding.")
+
+FORM_FIELDS: Final[dict[str, Schema]] = {
+    "model": _text("One of /v1/models; the first one if it is not given."),
+    "language": {
+        "type": "string",
+        "enum": [AUTO, *LANGUAGES],
+        "default": AUTO,
+        "description": "Of the speech; auto detects it. English names do too.",
+    },
+    "multilingual": _switch(
+        default=False, description="Detect the language anew along the recording."
+    ),
+    "language_detection_threshold": _number(
+        0, 1, SWITCH_THRESHOLD, "From which probability it changes; needs multilingual."
+    ),
+    "url": {"type": "string", "format": "uri", "description": "Where the recording lies."},
+    "prompt": _text("Text that the speech might continue; steers spelling and style."),
+    "hotwords": _text("Words that are likely to occur."),
+    "temperature": _number(0, 1, 0, "Where decoding begins; what is not believed is read hotter."),
+    "response_format": {
+        "type": "string",
+        "enum": [each.value for each in ResponseFormat],
+        "default": ResponseFormat.JSON.value,
+    },
+    "stream": _switch(default=False, description="Send the text as events while it is read."),
+    "max_line_width": _whole("Characters of a line of srt and vtt; 42."),
+    "max_line_count": _whole("Lines of a cue; 2. Needs max_line_width."),
+    "max_words_per_line": _whole("Words of a cue."),
+    "highlight_words": _switch(
+        default=False, description="Show each cue once for each of its words, underlined."
+    ),
+    "task": {"type": "string", "enum": [each.value for each in Task]},
+    "audio_track": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": LAST_AUDIO_TRACK,
+        "description": "Audio track of the file, counted from 0; its default one if not given.",
+    },
+    "vad_filter": _FILTER,
+    "vad": _FILTER,
+    "vad_parameters": _object(
+        "How silence is cut out.",
+        threshold=_number(0.01, 0.99, 0.5, "Probability from which a frame is speech."),
+        min_silence_duration_ms=_number(100, 5000, 400, "Silence that ends an utterance."),
+        speech_pad_ms=_number(0, 2000, 1000, "Audio kept before speech."),
+    ),
+    "webhook_url": _text("Is told of the end of the job."),
+    "chunking_strategy": {
+        "oneOf": [
+            {"type": "string", "enum": ["auto"]},
+            _object(
+                "OpenAI's way to say how silence is cut out.",
+                type={"type": "string", "enum": ["server_vad"]},
+                threshold=_number(0, 1, 0.5, "Probability from which a frame is speech."),
+                prefix_padding_ms=_number(0, 10_000, 300, "Audio kept before speech."),
+                silence_duration_ms=_number(0, 10_000, 200, "Silence that ends an utterance."),
+            ),
+        ]
+    },
+}
+
+_LISTS: Final[dict[str, Schema]] = {
+    "timestamp_granularities": {
+        "type": "string",
+        "enum": [each.value for each in Granularity],
+        "description": "What gets times in verbose_json.",
+    },
+    "include": {
+        "type": "string",
+        "enum": ["logprobs"],
+        "description": "Needs response_format json.",
+    },
+    "languages": {
+        "type": "string",
+        "enum": [AUTO, *LANGUAGES],
+        "description": "Candidates among which the language is detected.",
+    },
+    "keywords": _text("Words that are likely to occur."),
+    "urls": _text("Where recordings lie, http or https."),
+}
+"""The entries of lists; `url` is another name of `urls`."""
+
+
+_NESTED: Final = ("vad_parameters", "chunking_strategy")
+
+
+def form_of(names: FieldNames) -> dict[str, object]:
+    """The `openapi_extra` of a route that takes a file and these fields."""
+    properties: Schema = {"file": {"type": "string", "format": "binary"}} | _properties(names)
+    content = _multipart(_form(properties, "file"), properties)
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": content}}}
+
+
+def _multipart(schema: Schema, properties: Schema) -> Schema:
+    nested = [name for name in _NESTED if name in properties]
+    encoding = {name: {"contentType": "application/json"} for name in nested}
+    return {"schema": schema, "encoding": encoding}
+
+
+def submission_of(names: FieldNames) -> dict[str, object]:
+    """The `openapi_extra` of a route that takes files, or these fields alone as JSON."""
+    properties = _properties(names)
+    described = "May be sent several times, also as file[], files or files[]."
+    file: Schema = {"file": {"type": "string", "format": "binary", "description": described}}
+    content = {
+        "multipart/form-data": _multipart(_closed(file | properties), properties),
+        # A list is named without brackets there, but both ways are read.
+        "application/json": {"schema": _closed(properties)},
+    }
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def query_of(**parameters: Schema) -> dict[str, object]:
+    """The `openapi_extra` of a route with these optional parameters behind its path."""
+    listed = [
+        {"name": name, "in": "query", "required": False, "schema": schema}
+        for name, schema in parameters.items()
+    ]
+    return {"parameters": listed}
+
+
+def fields_of(names: FieldNames, required: str) -> dict[str, object]:
+    """The `openapi_extra` of a route that takes these fields, as JSON or as a form."""
+    schema = _form(_properties(names), required)
+    types = ("application/json", "multipart/form-data", "application/x-www-form-urlencoded")
+    content = {each: {"schema": schema} for each in types}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _form(properties: Schema, required: str) -> Schema:
+    return _closed(properties) | {"required": [required]}
+
+
+def _closed(properties: Schema) -> Schema:
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _properties(names: FieldNames) -> Schema:
+    single = {name: FORM_FIELDS[name] for name in names.single if name in FORM_FIELDS}
+    lists = {
+        f"{name}[]": {"type": "array", "items": _LISTS[name]}
+        for name in names.lists
+        if name in _LISTS
+    }
+    return {**single, **lists}

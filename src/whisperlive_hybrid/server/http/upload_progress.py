@@ -1,0 +1,244 @@
+"""Progress of uploads that ask for it: the board of states, and those who watch it.
+
+A watcher looks at the newest state and then waits for the next, so a slow one misses states in
+between and holds none of them in memory.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
+from typing import Final
+
+import anyio
+
+from whisperlive_hybrid.auth.caller import Caller
+from whisperlive_hybrid.errors import BadRequest, Conflict, Overloaded
+from whisperlive_hybrid.notifier import Notifier
+from whisperlive_hybrid.protocol.errors import Failure
+from whisperlive_hybrid.text.formats import tail
+
+Json = dict[str, object]
+
+PROGRESS_ID: Final = "X-Progress-Id"
+"""The header that asks for progress to be shown."""
+
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,128}")
+_OF_JOBS: Final = "job_"
+"""How the ids begin that the server gives."""
+
+
+class Stage(Enum):
+    """How far an upload is; the values are the types of its events."""
+
+    PROGRESS = "upload.progress"
+    COMPLETED = "upload.completed"
+    FAILED = "upload.failed"
+
+
+@dataclass(frozen=True, slots=True)
+class UploadNews:
+    """Where an upload stands; seconds of audio."""
+
+    id: str
+    stage: Stage = Stage.PROGRESS
+    done: float = 0.0
+    total: float | None = None
+    """None while its length is unknown."""
+    text: str = ""
+    """The end of its text so far."""
+    failure: Failure | None = None
+
+
+def progress_id(written: str) -> str:
+    """Check an id; raises `BadRequest` for one that is none."""
+    if not is_progress_id(written):
+        raise BadRequest(
+            f"Invalid {PROGRESS_ID} {written[:140]!r}: it must be 8 to 128 characters of "
+            f"A-Z, a-z, 0-9, _ and -, and not begin with {_OF_JOBS}.",
+            param=PROGRESS_ID,
+            code="invalid_value",
+        )
+    return written
+
+
+def is_progress_id(written: str) -> bool:
+    """Whether a client may choose it; no job has such an id."""
+    return _ID.fullmatch(written) is not None and not written.startswith(_OF_JOBS)
+
+
+def upload_event(news: UploadNews) -> Json:
+    """One event; `error` only where there is one."""
+    event: Json = {
+        "type": news.stage.value,
+        "id": news.id,
+        "done": round(news.done, 3),
+        "total": None if news.total is None else round(news.total, 3),
+        "text": news.text.strip(),
+    }
+    return event | ({"error": asdict(news.failure)} if news.failure else {})
+
+
+LONGEST_BOARD: Final = 1000
+"""Uploads, and waiting watchers of uploads, that are remembered at once."""
+
+SHOWN_AFTER_END_S: Final = 60.0
+"""How long the end of an upload can still be read by a watcher that comes late."""
+
+_RETRY_S: Final = 10.0
+
+
+_Key = tuple[str, str]
+"""The account of the key that was shown, "" where none keeps callers apart; and the id."""
+
+
+class _Entry:
+    """One id on the board: awaited, under way or ended."""
+
+    def __init__(self) -> None:
+        self.news: UploadNews | None = None
+        self.notifier = Notifier()
+        self.watchers = 0
+        self.ended_at = math.inf
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it can be forgotten without anybody noticing at once."""
+        return not self.watchers and (self.news is None or self.ended_at < math.inf)
+
+
+class UploadProgress:
+    """What the reader of one upload tells the board."""
+
+    def __init__(self, entry: _Entry, news: UploadNews) -> None:
+        self._entry = entry
+        self._news = news
+        self._put(news)
+
+    def expect(self, total: float | None) -> None:
+        """Tell the length that the file claims."""
+        self._put(replace(self._news, total=total))
+
+    def advance(self, done: float, text: str) -> None:
+        """Tell how far it is read, and what was said since."""
+        self._put(replace(self._news, done=done, text=tail(self._news.text + text)))
+
+    def end(self, failure: Failure | None) -> None:
+        """Tell that it is over."""
+        stage = Stage.COMPLETED if failure is None else Stage.FAILED
+        done = self._news.total or self._news.done if failure is None else self._news.done
+        self._put(replace(self._news, stage=stage, done=done, failure=failure))
+
+    def _put(self, news: UploadNews) -> None:
+        self._news = self._entry.news = news
+        self._entry.notifier.notify()
+
+
+class UploadWatch:
+    """One watcher of one upload."""
+
+    def __init__(self, entry: _Entry) -> None:
+        self._entry = entry
+        self._shown: UploadNews | None = None
+
+    async def next(self) -> UploadNews | None:
+        """The newest state that was not shown yet; None after the last. Safe to cancel."""
+        while self._shown is None or self._shown.stage is Stage.PROGRESS:
+            changed = self._entry.notifier.next()
+            news = self._entry.news
+            if news is not None and news is not self._shown:
+                self._shown = news
+                return news
+            await changed.wait()
+        return None
+
+
+class UploadBoard:
+    """Uploads by the id that their client chose; in memory, and only so many of them.
+
+    Ids of two keys never meet. Whoever may see all finds another's upload that has begun.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float] = anyio.current_time, limit: int = LONGEST_BOARD
+    ) -> None:
+        self._clock = clock
+        self._limit = limit
+        self._entries: dict[_Key, _Entry] = {}
+
+    @contextmanager
+    def upload(self, caller: Caller, upload_id: str) -> Iterator[UploadProgress]:
+        """Show an upload while inside; what comes out as an exception is shown as its failure.
+
+        Raises `Conflict` if an upload of that id is under way.
+        """
+        key = _own(caller, upload_id)
+        entry = self._entry(key)
+        if entry.news is not None:
+            if entry.news.stage is Stage.PROGRESS:
+                raise Conflict(
+                    f"An upload with {PROGRESS_ID} {upload_id!r} is under way already.",
+                    param=PROGRESS_ID,
+                    code="progress_id_in_use",
+                )
+            entry = self._entries[key] = _Entry()  # who watches the old one has seen its end
+        progress = UploadProgress(entry, UploadNews(upload_id))
+        try:
+            yield progress
+        except Exception as error:
+            progress.end(Failure.of(error))
+            raise
+        except BaseException:  # cancelled: the client has gone, or the server stops
+            progress.end(Failure("The upload was given up.", "server_error"))
+            raise
+        else:
+            progress.end(None)
+        finally:
+            entry.ended_at = self._clock()
+
+    @contextmanager
+    def watch(self, caller: Caller, upload_id: str) -> Iterator[UploadWatch]:
+        """Watch an upload, also before it begins. Raises `Overloaded` if too many are watched."""
+        key = self._visible(caller, upload_id)
+        entry = self._entry(key)
+        entry.watchers += 1
+        try:
+            yield UploadWatch(entry)
+        finally:
+            entry.watchers -= 1
+            if entry.news is None and not entry.watchers:
+                self._entries.pop(key, None)
+
+    def _visible(self, caller: Caller, upload_id: str) -> _Key:
+        own = _own(caller, upload_id)
+        if caller.sees_only is not None or own in self._entries:
+            return own
+        return next((key for key in self._entries if key[1] == upload_id), own)
+
+    def _entry(self, key: _Key) -> _Entry:
+        self._forget_old()
+        if key not in self._entries:
+            self._make_room()
+            self._entries[key] = _Entry()
+        return self._entries[key]
+
+    def _forget_old(self) -> None:
+        old = self._clock() - SHOWN_AFTER_END_S
+        for key, entry in list(self._entries.items()):
+            if entry.is_idle and entry.ended_at <= old:
+                del self._entries[key]
+
+    def _make_room(self) -> None:
+        """Forget the upload that ended first; what is under way or watched stays."""
+        if len(self._entries) < self._limit:
+            return
+        ended = {key: entry.ended_at for key, entry in self._entries.items() if entry.is_idle}
+        if not ended:
+            raise Overloaded("Too many uploads are watched.", retry_after_s=_RETRY_S)
+        del self._entries[min(ended, key=ended.__getitem__)]
+
+
+def _own(caller: Caller, upload_id: str) -> _Key:
+    return caller.sees_only or "", upload_id

@@ -1,0 +1,123 @@
+"""What one live stream came to: for its last line in the log, for the metrics, and for traces."""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from enum import Enum
+from types import TracebackType
+from typing import Final, Self
+
+import structlog
+from websockets.exceptions import ConnectionClosed
+
+from whisperlive_hybrid.live.captions import Gap
+from whisperlive_hybrid.telemetry.server_metrics import Door, DoorMetrics
+from whisperlive_hybrid.telemetry.tracing import Tracer
+from whisperlive_hybrid.types import SAMPLE_RATE, Urgency
+
+log = structlog.get_logger(__name__)
+
+
+class Ending(Enum):
+    """Why a stream ended."""
+
+    END_OF_AUDIO = "end_of_audio"
+    LEFT = "client_left"
+    TIME_UP = "time_up"
+    """It was as long as a stream may be."""
+    IDLE = "idle"
+    """No audio had come for too long."""
+    DAY_USED_UP = "day_used_up"
+    KEY_REVOKED = "key_revoked"
+    DRAINING = "draining"
+    FAILED = "failed"
+    """The client was sent an ERROR."""
+    DEFECT = "defect"
+    STOPPED = "stopped"
+    """The server stopped before the text was complete."""
+
+
+_SPANS: Final = {Urgency.FINAL: "live utterance", Urgency.UPDATE: "live update"}
+
+
+class StreamReport:
+    """Counts while a stream lasts; entered when it is admitted, and left at its end.
+
+    It is the `StreamObserver` of its session.
+    """
+
+    def __init__(
+        self,
+        metrics: DoorMetrics,
+        tracer: Tracer,
+        session_id: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._metrics = metrics
+        self._tracer = tracer
+        self._session_id = session_id
+        self._clock = clock
+        self._since = clock()
+        self._n_samples = 0
+        self._n_segments = 0
+        self._n_gaps = 0
+        self.ending = Ending.END_OF_AUDIO
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        stack: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self.ending = _ending_by(error)
+        self._metrics.live.ended(self.ending.value)
+        log.info(
+            "stream ended",
+            end=self.ending.value,
+            seconds=round(self._clock() - self._since, 3),
+            audio_s=round(self._n_samples / SAMPLE_RATE, 3),
+            segments=self._n_segments,
+            gaps=self._n_gaps,
+        )
+
+    def heard(self, n_samples: int) -> None:
+        """Audio has come in."""
+        self._n_samples += n_samples
+        self._metrics.heard(Door.LIVE, n_samples / SAMPLE_RATE)
+
+    def completed(self, n_segments: int) -> None:
+        """Segments are final."""
+        self._n_segments += n_segments
+
+    def gap(self, gap: Gap) -> None:
+        """The model has failed on a stretch of audio."""
+        self._n_gaps += 1
+        self._metrics.live.gap(gap.end - gap.start)
+        log.error("the model failed on audio", start=gap.start, end=gap.end)
+
+    def failed(self, error: Exception) -> None:
+        """The client is told what went wrong."""
+        self.ending = Ending.FAILED
+        self._metrics.failed(Door.LIVE, error)
+
+    def reading(self, urgency: Urgency) -> AbstractContextManager[object]:
+        """A span around the reading of an utterance."""
+        return self._tracer.span(_SPANS[urgency], {"whisperlive.session_id": self._session_id})
+
+    def finalised(self, latency_s: float) -> None:
+        """The final text of an utterance was sent."""
+        self._metrics.live.finalised(latency_s)
+
+
+def _ending_by(error: BaseException) -> Ending:
+    """The ending that an exception means; of a group, that of its worst."""
+    if isinstance(error, BaseExceptionGroup):
+        endings = [_ending_by(each) for each in error.exceptions]
+        return Ending.DEFECT if Ending.DEFECT in endings else endings[0]
+    if isinstance(error, ConnectionClosed):
+        return Ending.LEFT
+    return Ending.DEFECT if isinstance(error, Exception) else Ending.STOPPED

@@ -1,0 +1,73 @@
+"""Logging for the whole process: structured events, on standard error."""
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+
+from whisperlive_hybrid.engine.observer import Asked, Mark, ModelCall
+from whisperlive_hybrid.types import Reading, Urgency, joined_text
+
+
+def configure_logging(*, form: Literal["console", "json"], level: str) -> None:
+    """Send every log line, ours and the libraries', through one renderer."""
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.processors.format_exc_info],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for chatty in ("uvicorn", "httpx", "httpcore", "multipart"):
+        logging.getLogger(chatty).setLevel(max(root.level, logging.WARNING))
+    # It writes a stack for every port scan; faults of ours are logged by the live door itself.
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)
+    structlog.configure(
+        processors=[
+            *shared,
+            structlog.processors.format_exc_info,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
+log = structlog.get_logger(__name__)
+
+
+class TextLog:
+    """An `Observer` that logs the text of every window, guesses at open utterances left out.
+
+    The one place where text goes into the log, and only there at all with WHISPERLIVE_LOG_TEXT.
+    """
+
+    def asked(self, asked: Asked) -> Mark:
+        """Nothing is known yet."""
+        del asked
+
+    def called(self, call: ModelCall) -> None:
+        """Not of interest."""
+
+    def answered(self, asked: Asked, mark: Mark, answer: Reading | BaseException) -> None:
+        """Log the text; on the line are the ids of the caller."""
+        del mark
+        if isinstance(answer, Reading) and asked.urgency is not Urgency.UPDATE:
+            log.info(
+                "window read", text=joined_text(answer.segments), language=answer.language.code
+            )

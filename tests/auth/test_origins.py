@@ -1,0 +1,222 @@
+"""Which web pages may speak to which door, and under which names it answers."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whisperlive_hybrid.auth.origins import Pages
+from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.errors import BadRequest, Forbidden
+
+FRIEND = "https://friend.example"
+EXTENSIONS = [
+    "chrome-extension://kjfhgaldkdoaklpmfgdjjgnhkjfhgald",
+    "moz-extension://2b0f6c6e-0a4e-4b3f-9d0c-6d4f1c8f7a11",
+    "safari-web-extension://A8B5C3D2-0000-4000-8000-000000000000",
+]
+
+
+def settings(host: str = "0.0.0.0", origins: str = "", hosts: str = "") -> Settings:  # noqa: S104 (the default)
+    """Those of a server with the usual ports."""
+    return Settings(host=host, allowed_origins=origins, allowed_hosts=hosts)
+
+
+def code_of(pages: Pages, origin: str | None, host: str | None) -> str | None:
+    """The kind of the refusal; None for who is let in."""
+    try:
+        pages.check([] if origin is None else [origin], [] if host is None else [host])
+    except Forbidden as error:
+        return error.code
+    return None
+
+
+def lets_in(pages: Pages, origin: str | None, host: str | None = "server:8080") -> bool:
+    """Whether nothing is refused."""
+    return code_of(pages, origin, host) is None
+
+
+class TestTheFileDoor:
+    """Where a page could read what others have said."""
+
+    @pytest.mark.parametrize(
+        ("origin", "host", "expected"),
+        [
+            (None, "server:8080", True),  # a program
+            (None, None, True),
+            ("http://server:8080", "server:8080", True),  # our own page
+            ("https://Server:8080", "server:8080", True),
+            ("http://server:5050", "server:8080", True),  # the other door
+            ("http://[::1]:8080", "[::1]:8080", True),
+            ("https://captions.example.com", "captions.example.com", True),  # behind a proxy
+            (FRIEND, "server:8080", True),
+            ("https://Friend.example", "server:8080", True),
+            ("http://friend.example", "server:8080", False),  # others may write into it
+            ("https://friend.example:444", "server:8080", False),
+            ("https://sub.friend.example", "server:8080", False),
+            ("http://server", "server:8080", False),
+            ("http://server:3000", "server:8080", False),
+            ("http://server:8080.evil.example", "server:8080", False),
+            ("http://server:8080@evil.example", "server:8080", False),
+            ("http://serverevil.example:8080", "server:8080", False),
+            ("https://evil.example", "server:8080", False),
+            ("https://evil.example, http://server:8080", "server:8080", False),
+            (EXTENSIONS[0], "server:8080", False),
+            ("file://", "server:8080", False),
+            ("null", "server:8080", False),
+            ("", "server:8080", False),
+            ("", "", False),
+            ("http://", "", False),
+            ("http://server:8080", None, False),
+        ],
+    )
+    def test_pages_of_others_are_told_by_their_origin(
+        self, origin: str | None, host: str | None, *, expected: bool
+    ) -> None:
+        """Our own pages and those on the list; programs send no origin."""
+        assert lets_in(Pages.of_files(settings(origins=FRIEND)), origin, host) is expected
+
+    def test_every_page_where_the_operator_says_so(self) -> None:
+        """A star stands for every origin, `null` for those who have none to tell."""
+        assert lets_in(Pages.of_files(settings(origins="*")), "https://evil.example")
+        assert lets_in(Pages.of_files(settings(origins="*")), "null")
+        assert lets_in(Pages.of_files(settings(origins="null")), "null")
+        assert not lets_in(Pages.of_files(settings(origins="null")), "https://evil.example")
+
+
+class TestTheLiveDoor:
+    """Where clients are pages too, and nobody sees the text of others."""
+
+    @pytest.mark.parametrize("origin", [*EXTENSIONS, "file://", "capacitor://localhost"])
+    @pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])  # noqa: S104 (the default)
+    def test_what_is_installed_is_no_web_page(self, origin: str, host: str) -> None:
+        """Extensions of WhisperLive work without a setting, whatever id their browser gave them."""
+        assert lets_in(Pages.of_live(settings(host)), origin, "localhost:5050")
+        assert lets_in(Pages.of_live(settings(host, origins=FRIEND)), origin, "localhost:5050")
+
+    @pytest.mark.parametrize("page", ["http://server", "https://server", "http://server:3000"])
+    def test_pages_of_the_same_host_may_come_from_any_port(self, page: str) -> None:
+        """A page beside the server, or behind the same proxy, is not foreign."""
+        assert lets_in(Pages.of_live(settings()), page, "server:9090")
+
+    def test_the_origin_of_nobody_works_until_something_is_narrowed(self) -> None:
+        """Files in a browser and Firefox' content scripts have it, and so has a foreign frame."""
+        assert lets_in(Pages.of_live(settings()), "null")
+        assert not lets_in(Pages.of_live(settings("127.0.0.1")), "null", "localhost:5050")
+        assert not lets_in(Pages.of_live(settings(origins=FRIEND)), "null")
+        narrow = settings("127.0.0.1", origins=f"{FRIEND},null")
+        assert lets_in(Pages.of_live(narrow), "null", "localhost:5050")
+
+    @pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])  # noqa: S104 (the default)
+    @pytest.mark.parametrize(
+        "origin", ["https://evil.example", "http://localhost.evil.example:5050", "evil", ""]
+    )
+    def test_foreign_pages_are_refused(self, origin: str, host: str) -> None:
+        """They would use a server that only their visitor reaches."""
+        assert code_of(Pages.of_live(settings(host)), origin, "localhost:5050") == (
+            "origin_not_allowed"
+        )
+
+    def test_the_python_client_sends_an_origin_of_its_own(self) -> None:
+        """The websocket-client package makes it of the address it was given."""
+        pages = Pages.of_live(settings("127.0.0.1"))
+        assert lets_in(pages, "http://127.0.0.1:5050", "127.0.0.1:5050")
+        assert lets_in(pages, "http://localhost:5050", "localhost:5050")
+
+
+class TestNames:
+    """A page can have its own name point at our address, and is then of the same origin."""
+
+    @pytest.mark.parametrize(
+        ("host", "expected"),
+        [
+            ("127.0.0.1:8080", True),
+            ("10.0.0.7", True),  # the probe of an orchestrator
+            ("[::1]:8080", True),
+            ("[fe80::1]", True),
+            ("localhost", True),
+            ("LocalHost.:8080", True),
+            (None, True),  # HTTP/1.0: no browser
+            ("evil.example:8080", False),
+            ("127.0.0.1.evil.example", False),
+            ("localhost.evil.example", False),
+            ("[::1]evil.example", False),
+            ("localhost:8080:1", False),
+            ("evil.example@127.0.0.1", False),
+            ("127.0.0.1, evil.example", False),
+            ("", False),
+        ],
+    )
+    @pytest.mark.parametrize("bind", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+    def test_a_server_of_one_machine_has_no_other_names(
+        self, bind: str, host: str | None, *, expected: bool
+    ) -> None:
+        """Addresses cannot be made to point elsewhere."""
+        found = code_of(Pages.of_files(settings(bind)), None, host)
+        assert found == (None if expected else "host_not_allowed")
+
+    def test_a_name_of_our_own_does_not_help_a_page(self) -> None:
+        """Its origin is that of the request, as ours would be; the name is not."""
+        pages = Pages.of_live(settings("127.0.0.1"))
+        origin, host = "http://evil.example:5050", "evil.example:5050"
+        assert code_of(pages, origin, host) == "host_not_allowed"
+
+    @pytest.mark.parametrize("host", ["whisper:5050", "captions.example.com", "pc.lan", "x"])
+    def test_a_server_of_a_network_is_known_by_any_name(self, host: str) -> None:
+        """Proxies, compose files and name servers give it names that it does not know."""
+        assert lets_in(Pages.of_files(settings()), None, host)
+        assert lets_in(Pages.of_live(settings("192.0.2.7")), None, host)
+
+    @pytest.mark.parametrize("bind", ["0.0.0.0", "127.0.0.1"])  # noqa: S104 (the default)
+    def test_listed_names_are_the_only_ones(self, bind: str) -> None:
+        """With or without a port, besides addresses and localhost."""
+        pages = Pages.of_files(settings(bind, hosts="Captions.example.com:9090, pc.lan."))
+        for host in ("captions.example.com", "pc.lan:8080", "127.0.0.1", "localhost:8080"):
+            assert lets_in(pages, None, host)
+        assert not lets_in(pages, None, "evil.example")
+        assert not lets_in(pages, None, "sub.captions.example.com")
+
+    def test_the_name_that_it_listens_on_is_its_own(self) -> None:
+        """Beside those that are listed."""
+        pages = Pages.of_files(settings("whisper.lan", hosts="captions.example.com"))
+        assert lets_in(pages, None, "whisper.lan:8080")
+
+    def test_a_star_is_any_name(self) -> None:
+        """For a proxy on the same machine whose names change."""
+        assert lets_in(Pages.of_files(settings("127.0.0.1", hosts="*")), None, "any.example")
+
+
+class TestSettings:
+    """Lists as operators write them."""
+
+    def test_origins_are_compared_as_browsers_send_them(self) -> None:
+        """Without a slash at the end or the scheme's own port, in lower case."""
+        written = "https://A.example/, http://b.example:8000,https://c.example:443,file:///,"
+        assert Pages.of_files(settings(origins=written)).origins == {
+            "https://a.example",
+            "http://b.example:8000",
+            "https://c.example",
+            "file://",
+        }
+        assert Pages.of_files(settings()).origins == frozenset()
+
+    @pytest.mark.parametrize("written", ["a.example", "https://a.example/app", "//a.example", "**"])
+    def test_what_no_browser_sends_is_refused(self, written: str) -> None:
+        """It would never match, and its operator would not know why."""
+        with pytest.raises(BadRequest, match="WHISPERLIVE_ALLOWED_ORIGINS"):
+            Pages.of_files(settings(origins=written))
+
+    @pytest.mark.parametrize("written", ["https://a.example", "a.example/", "*.a.example:x", "a b"])
+    def test_what_is_no_name_is_refused(self, written: str) -> None:
+        """A list of names has neither schemes nor paths."""
+        with pytest.raises(BadRequest, match="WHISPERLIVE_ALLOWED_HOSTS"):
+            Pages.of_live(settings(hosts=written))
+
+
+@given(st.text(), st.text())
+def test_whatever_the_headers_hold_there_is_an_answer(origin: str, host: str) -> None:
+    """Strangers write them."""
+    assert code_of(Pages.of_live(settings("127.0.0.1")), origin, host) in {
+        None,
+        "origin_not_allowed",
+        "host_not_allowed",
+    }

@@ -1,0 +1,139 @@
+"""Who may have more work, with literal clocks."""
+
+import pytest
+
+from whisperlive_hybrid.auth.caller import Caller, KeyCard, Limits
+from whisperlive_hybrid.auth.quotas import Allowances, Meter
+from whisperlive_hybrid.auth.rate_limits import Allowance
+from whisperlive_hybrid.auth.usage import Usage
+from whisperlive_hybrid.errors import DayUsedUp, LimitReached
+
+NOON = 1_764_072_000.0
+"""2025-11-25 12:00 UTC."""
+HALF_A_DAY_S = 12 * 3600
+HERE, THERE = Caller("192.0.2.1"), Caller("192.0.2.2")
+
+
+class Clock:
+    """Unix seconds that pass when a test says so."""
+
+    now = NOON
+
+    def __call__(self) -> float:
+        """Tell the time."""
+        return self.now
+
+
+def meter(clock: Clock | None = None, **limits: float) -> Meter:
+    """A meter with limits for everybody."""
+    return Meter(Limits(**limits), clock or Clock())  # type: ignore[arg-type]  # whole numbers
+
+
+def booked(of: Meter) -> Usage:
+    """All that was booked since the last look."""
+    return sum((row.usage for row in of.book.take_unsaved()), Usage())
+
+
+def test_without_limits_all_is_counted_and_nothing_refused() -> None:
+    """The default server serves everybody, and knows how much."""
+    here = meter()
+    for _ in range(1000):
+        here.admit(HERE)
+    here.add(HERE.account, Usage(file_s=1e6))
+    here.check_audio(HERE)
+    assert here.allowances(HERE) == Allowances(None, None)
+    assert booked(here) == Usage(requests=1000, file_s=1e6)
+
+
+def test_requests_of_an_account_are_bounded() -> None:
+    """The refusal names the limit, its value and when; others are not touched by it."""
+    here = meter(requests_per_minute=2)
+    here.admit(HERE)
+    here.admit(HERE)
+    with pytest.raises(LimitReached, match=r"2 requests per minute\. Try again in 30s") as refused:
+        here.admit(HERE)
+    assert refused.value.retry_after_s == 30.0
+    here.admit(THERE)
+    assert booked(here) == Usage(requests=3, refused=1)
+
+
+def test_a_file_that_has_begun_is_read_to_its_end() -> None:
+    """The limit is looked at before a file; the one after it is refused until midnight."""
+    clock = Clock()
+    here = meter(clock, audio_s_per_day=60.0)
+    here.add(HERE.account, Usage(file_s=59.0))
+    here.admit(HERE)
+    here.add(HERE.account, Usage(file_s=300.0))
+    with pytest.raises(DayUsedUp, match=r"60 seconds of audio per day.*359\.0.*00:00 UTC") as spent:
+        here.admit(HERE)
+    assert spent.value.retry_after_s == HALF_A_DAY_S
+    clock.now += HALF_A_DAY_S - 1
+    with pytest.raises(DayUsedUp):
+        here.check_audio(HERE)
+    clock.now += 1
+    here.admit(HERE)
+
+
+def test_a_request_refused_for_the_day_takes_none_of_the_minute() -> None:
+    """At midnight the minute is whole."""
+    here = meter(requests_per_minute=2, audio_s_per_day=60.0)
+    here.add(HERE.account, Usage(live_s=60.0))
+    for _ in range(5):
+        with pytest.raises(DayUsedUp):
+            here.admit(HERE)
+    assert here.allowances(HERE).requests == Allowance(2, 2, 0.0)
+
+
+def test_a_live_stream_ends_when_its_account_runs_out() -> None:
+    """Who listens asks after every frame."""
+    here = meter(audio_s_per_day=60.0)
+    here.add(HERE.account, Usage(live_s=59.9))
+    assert here.has_audio_left(HERE)
+    here.add(HERE.account, Usage(live_s=0.1))
+    assert not here.has_audio_left(HERE)
+    assert here.has_audio_left(THERE)
+
+
+def test_streams_of_an_account_are_bounded() -> None:
+    """The wait is that for the first of its own to be over; a place that is left is free again."""
+    clock = Clock()
+    here = meter(clock, live_streams=2)
+    with here.stream(HERE, 600.0):
+        clock.now += 60.0
+        with here.stream(HERE, 600.0), here.stream(THERE, 600.0):
+            with pytest.raises(LimitReached, match="2 at once") as refused, here.stream(HERE, 1.0):
+                pass
+            assert refused.value.retry_after_s == 540.0
+        with here.stream(HERE, 600.0):
+            pass
+    assert booked(here) == Usage(requests=4, refused=1, streams=4)
+
+
+def test_a_stream_is_a_request() -> None:
+    """Connecting again and again is bounded like asking again and again."""
+    here = meter(requests_per_minute=1)
+    with here.stream(HERE, 600.0):
+        pass
+    with pytest.raises(LimitReached, match="1 requests per minute"), here.stream(HERE, 600.0):
+        pass
+    with pytest.raises(LimitReached):
+        here.admit(HERE)
+
+
+def test_the_limits_of_a_key_win() -> None:
+    """More, fewer, or none at all (0); what it leaves open is the server's."""
+    here = meter(requests_per_minute=10, audio_s_per_day=60.0, live_streams=1)
+    own = Limits(requests_per_minute=500, audio_s_per_day=0)
+    key = KeyCard("7f", "captions", own)
+    assert here.limits_of(Caller("192.0.2.1", key)) == Limits(500, None, 1)
+    assert here.limits_of(HERE) == Limits(10, 60.0, 1)
+
+
+def test_what_is_left_is_told() -> None:
+    """For the headers: of each bounded thing its limit, what remains, and until when."""
+    here = meter(requests_per_minute=60, audio_s_per_day=100.0)
+    here.admit(HERE)
+    here.add(HERE.account, Usage(file_s=130.0))
+    assert here.allowances(HERE) == Allowances(
+        Allowance(60, 59, 1.0), Allowance(100.0, 0.0, HALF_A_DAY_S)
+    )

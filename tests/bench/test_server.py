@@ -1,0 +1,30 @@
+"""A server as a child process."""
+
+import sys
+
+import pytest
+
+from whisperlive_hybrid.bench import server as serving
+from whisperlive_hybrid.errors import ModelUnavailable
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_the_child_says_where_its_doors_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Addresses come from what the server announces; it is stopped at the end."""
+    program = (
+        "import sys; print('Live door  ws://localhost:5\\nFile door  http://localhost:80 (x)', "
+        "flush=True); sys.stdin.read()"
+    )
+    monkeypatch.setattr(serving, "_PROGRAM", (sys.executable, "-c", program))
+    async with serving.serving("demo") as server:
+        assert (server.url, server.http_url) == ("ws://127.0.0.1:5", "http://127.0.0.1:80")
+        assert server.pid > 0
+
+
+async def test_a_server_that_ends_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No doors, no benchmark."""
+    monkeypatch.setattr(serving, "_PROGRAM", (sys.executable, "-c", "pass"))
+    with pytest.raises(ModelUnavailable, match="ended before its doors were open"):
+        async with serving.serving("demo"):
+            pass

@@ -1,0 +1,74 @@
+"""Where texts go, and how they are counted."""
+
+from pathlib import Path
+
+import pytest
+
+from whisperlive_hybrid.cli.batch.formats import OutputFormat, Texts
+from whisperlive_hybrid.cli.batch.inputs import Item, planned
+from whisperlive_hybrid.cli.batch.outputs import Delivery, InOrder, Printer, Tally
+from whisperlive_hybrid.cli.batch.report import Outcome
+from whisperlive_hybrid.errors import BadAudio
+
+
+@pytest.fixture
+def items(tmp_path: Path) -> list[Item]:
+    """Three recordings."""
+    for name in "abc":
+        (tmp_path / f"{name}.mp3").touch()
+    return planned([str(tmp_path)], takes_urls=False)
+
+
+def good(item: Item) -> Outcome:
+    """Its text is its name."""
+    return Outcome(item, None, Texts({OutputFormat.TXT: f"{item.name}\n"}, 2.0))
+
+
+def test_texts_are_printed_in_the_order_of_the_recordings(
+    items: list[Item], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whichever is ready first; one that failed keeps nobody waiting."""
+    tally, failed = Tally(), list[Item]()
+    delivery = Delivery(
+        Printer(has_headers=True), tally, lambda _: None, lambda item, _: failed.append(item)
+    )
+    in_order = InOrder(items, delivery.take)
+    a, b, c = items
+    assert in_order.take(good(c))
+    assert capsys.readouterr().out == ""
+    in_order.take(good(a))
+    in_order.take(Outcome(b, None, BadAudio("noise")))
+    printed = capsys.readouterr().out
+    assert printed == f"==> {a.source.label} <==\na\n\n==> {c.source.label} <==\nc\n"
+    assert (failed, tally.done, tally.failed) == ([b], 2, 1)
+
+
+def test_one_recording_is_printed_bare(
+    items: list[Item], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that it can be piped on."""
+    Printer(has_headers=False).put(items[0], None, {OutputFormat.SRT: "1\n"})
+    assert capsys.readouterr().out == "1\n"
+
+
+def test_a_text_that_finds_no_place_is_a_failure(items: list[Item]) -> None:
+    """It is told and counted, and the caller knows that it is not safe."""
+
+    class Full:
+        def put(self, *_: object) -> None:
+            raise BadAudio("cannot be written")
+
+    tally, failed = Tally(), list[Item]()
+    delivery = Delivery(Full(), tally, lambda _: None, lambda item, _: failed.append(item))
+    assert not delivery.take(good(items[0]))
+    assert (failed, tally.done, tally.audio_s) == ([items[0]], 0, 0)
+
+
+def test_the_summary_accounts_for_every_recording() -> None:
+    """What is neither done nor failed was not begun, or not ended."""
+    tally = Tally(before=3, done=4, failed=1, audio_s=60)
+    assert tally.summary(10, 30) == (
+        "4 done, 3 skipped (done before), 1 failed, 2 not done; "
+        "60.0 s of audio in 30.0 s (2.0 times real time)."
+    )
+    assert Tally().summary(0, 0.0) == "0 done; 0.0 s of audio in 0.0 s."

@@ -1,0 +1,165 @@
+"""The client of jobs against a server of real sockets that follows a script."""
+
+import io
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
+
+import pytest
+from jobs_stand_in import StandIn, refusal, stand_in
+
+from whisperlive_hybrid.cli.batch.formats import OutputFormat
+from whisperlive_hybrid.cli.batch.jobs_client import JobsClient, Patience, open_client
+from whisperlive_hybrid.errors import NotFound, RemoteFailed, ServerUnusable
+
+pytestmark = pytest.mark.anyio
+
+QUICK = Patience(busy_s=2, attempts=3, pause_s=0.001, silence_s=30)
+"""As patient as its tests."""
+
+
+@pytest.fixture
+def server() -> Iterator[StandIn]:
+    """A server that does as it is told."""
+    with stand_in() as served:
+        yield served
+
+
+@asynccontextmanager
+async def connected(server: StandIn, key: str | None = None) -> AsyncIterator[JobsClient]:
+    """A client of it."""
+    async with open_client(server.url, key, QUICK) as client:
+        yield client
+
+
+async def test_a_recording_goes_there_and_its_texts_come_back(server: StandIn) -> None:
+    """With its fields, its name and the key; JSON is written as the local way writes it."""
+    fields = [("language", "en"), ("timestamp_granularities[]", "segment")]
+    fields.append(("timestamp_granularities[]", "word"))
+    async with connected(server, "secret") as client:
+        job = await client.submit_file(io.BytesIO(b"sound"), 'a "b"\u2028.mp3', fields)
+        states = [state async for state in client.events(job.id)]
+        json_text = await client.result(job.id, OutputFormat.JSON)
+        srt = await client.result(job.id, OutputFormat.SRT)
+        stored = server.jobs[job.id]
+        await client.delete(job.id)
+    assert [(state.is_over, state.done, state.total) for state in states] == [
+        (False, 1.0, 2.0),
+        (True, 2.0, 2.0),
+    ]
+    assert (json_text, srt) == ('{\n  "text": "sound",\n  "duration": 2.0\n}\n', "srt of sound\n")
+    assert stored.content == b"sound"
+    assert stored.fields == {
+        "language": ["en"],
+        "timestamp_granularities[]": ["segment", "word"],
+    }
+    assert server.jobs == {}
+    assert server.keys == {"Bearer secret"}
+
+
+async def test_a_url_is_left_to_the_server(server: StandIn) -> None:
+    """Nothing is downloaded here."""
+    async with connected(server) as client:
+        job = await client.submit_url("https://x.example/a.mp3?b=1&c", [("task", "translate")])
+    fields = server.jobs[job.id].fields
+    assert fields == {"task": ["translate"], "url": ["https://x.example/a.mp3?b=1&c"]}
+
+
+async def test_a_busy_server_is_asked_again_when_it_says(server: StandIn) -> None:
+    """429 and 503 with Retry-After; the whole recording is sent again from its beginning."""
+    server.refusals = [refusal(429, "Later.", retry_after="0"), refusal(503, "X", retry_after="1")]
+    async with connected(server) as client:
+        job = await client.submit_file(io.BytesIO(b"sound"), "a.mp3", [])
+    assert server.count("POST") == 3
+    assert server.jobs[job.id].content == b"sound"
+
+
+async def test_patience_with_a_busy_server_ends(server: StandIn) -> None:
+    """A wait that is longer than patience lasts is not begun; its words are the server's."""
+    server.refusals = [refusal(429, "Come back tomorrow.", retry_after="86400")]
+    async with connected(server) as client:
+        with pytest.raises(RemoteFailed, match="Come back tomorrow"):
+            await client.submit_file(io.BytesIO(b"sound"), "a.mp3", [])
+    assert server.count("POST") == 1
+
+
+@pytest.mark.parametrize("status", [400, 409, 413, 500, 503, 507])
+async def test_other_refusals_are_told_at_once(server: StandIn, status: int) -> None:
+    """Nothing is repeated that the server did not ask to be repeated."""
+    server.refusals = [refusal(status, "So it is.")]
+    async with connected(server) as client:
+        with pytest.raises(RemoteFailed, match="So it is"):
+            await client.submit_file(io.BytesIO(b"sound"), "a.mp3", [])
+    assert server.count("POST") == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(401, "refuses us: No key"), (404, "no jobs"), (405, "no jobs")]
+)
+async def test_some_refusals_concern_every_recording(
+    server: StandIn, status: int, words: str
+) -> None:
+    """A wrong key, and a server without jobs: no use in sending the next file."""
+    server.refusals = [refusal(status, "No key.")]
+    async with connected(server) as client:
+        with pytest.raises(ServerUnusable, match=words):
+            await client.submit_file(io.BytesIO(b"sound"), "a.mp3", [])
+
+
+async def test_a_model_that_the_server_has_not_is_told_in_its_words(server: StandIn) -> None:
+    """It is missing for every recording, and the route is not."""
+    body = b'{"error": {"message": "No model \'x\'.", "type": "", "code": "model_not_found"}}'
+    server.refusals = [(404, {"content-type": "application/json"}, body)]
+    async with connected(server) as client:
+        with pytest.raises(ServerUnusable, match="No model 'x'"):
+            await client.submit_file(io.BytesIO(b"sound"), "a.mp3", [("model", "x")])
+
+
+async def test_a_gateway_that_lost_its_server_is_asked_again(server: StandIn) -> None:
+    """While the server restarts, its proxy answers 502: as if nobody had answered."""
+    gateway = (502, {"content-type": "text/html"}, b"<h1>Bad Gateway</h1>")
+    server.refusals = [gateway, gateway]
+    async with connected(server) as client:
+        await client.submit_file(io.BytesIO(b"sound"), "a.mp3", [])
+        server.refusals = [gateway] * 3
+        with pytest.raises(RemoteFailed, match="status 502"):
+            await client.submit_file(io.BytesIO(b"sound"), "a.mp3", [])
+
+
+async def test_answers_of_something_else_are_told_as_such(server: StandIn) -> None:
+    """Another web server at that port; no stack, and no guess."""
+    html = (200, {"content-type": "text/html"}, b"<h1>Welcome</h1>")
+    server.refusals = [html, (200, {}, b'{"id": 7}')]
+    async with connected(server) as client:
+        with pytest.raises(RemoteFailed, match="no JSON"):
+            await client.submit_file(io.BytesIO(b"sound"), "a.mp3", [])
+        with pytest.raises(RemoteFailed, match="no job"):
+            await client.submit_file(io.BytesIO(b"sound"), "a.mp3", [])
+        with pytest.raises(NotFound):
+            await client.job("job_none")
+
+
+async def test_a_server_that_never_answered_is_not_waited_for() -> None:
+    """A wrong port is told at once, by its address."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    patience = Patience(attempts=100, pause_s=100)
+    async with open_client(f"http://127.0.0.1:{port}", None, patience) as client:
+        with pytest.raises(ServerUnusable, match=rf"No answer from http://127\.0\.0\.1:{port}"):
+            await client.job("job_0")
+
+
+async def test_a_server_that_went_away_is_waited_for() -> None:
+    """So many attempts, then it is given up."""
+    with ExitStack() as stack:
+        server = stack.enter_context(stand_in())
+        async with connected(server) as client:
+            job = await client.submit_file(io.BytesIO(b"sound"), "a.mp3", [])
+            stack.close()
+            with pytest.raises(ServerUnusable, match="No answer from"):
+                await client.job(job.id)
+
+
+def test_pauses_grow_and_stay_bounded() -> None:
+    """1, 2, 4, 8 and again 8 seconds."""
+    assert [Patience().pause(n) for n in range(1, 7)] == [1, 2, 4, 8, 8, 8]

@@ -1,0 +1,82 @@
+"""Files, pipes, standard input and URLs as recordings."""
+
+import io
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from whisperlive_hybrid.cli.batch.inputs import FileSource, StandardInput, UrlSource, planned
+from whisperlive_hybrid.errors import BadAudio
+
+
+def source(path: Path) -> FileSource:
+    """A file that was named."""
+    [item] = planned([str(path)], takes_urls=False)
+    assert isinstance(item.source, FileSource)
+    return item.source
+
+
+def test_the_state_of_a_file_is_its_size_and_time(tmp_path: Path) -> None:
+    """To the nanosecond: a recording may change within a second."""
+    file = tmp_path / "a.mp3"
+    file.write_bytes(b"sound")
+    before = source(file).stamp()
+    assert before == source(file).stamp()
+    os.utime(file, ns=(1, file.stat().st_mtime_ns + 1))
+    assert source(file).stamp() != before
+
+
+def test_a_file_that_cannot_be_read_is_bad_audio(tmp_path: Path) -> None:
+    """Gone since it was found, or a directory by now."""
+    file = tmp_path / "a.mp3"
+    file.touch()
+    found = source(file)
+    file.unlink()
+    with pytest.raises(BadAudio, match="No such file"):
+        found.stamp()
+    with pytest.raises(BadAudio, match="No such file"):
+        found.open()
+
+
+def test_a_pipe_with_a_name_is_read_once_and_kept(tmp_path: Path) -> None:
+    """What a shell makes of <(…): it can be jumped in, and nobody takes it for done later."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=[b"sound"])
+    writer.start()
+    found = source(pipe)
+    assert found.stamp() is None
+    with found.open() as media:
+        assert media.read() == b"sound"
+        media.seek(1)
+        assert media.read() == b"ound"
+    writer.join()
+
+
+def test_standard_input_can_be_jumped_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some containers have their index at the end."""
+    stdin = io.TextIOWrapper(io.BytesIO(b"sound"))
+    monkeypatch.setattr("sys.stdin", stdin)
+    with StandardInput().open() as media:
+        assert (media.read(), media.seek(0), media.read()) == (b"sound", 0, b"sound")
+
+
+def test_a_url_is_known_by_itself_only() -> None:
+    """Whether its content has changed cannot be told."""
+    one, two = UrlSource("https://x.example/a.mp3?1"), UrlSource("https://x.example/a.mp3?2")
+    assert one.stamp() == UrlSource(one.url).stamp()
+    assert one.stamp() != two.stamp()
+    assert one.names == two.names == ("a", "a.mp3", "x.example/a.mp3")
+
+
+@pytest.mark.parametrize("part", ["..", ".hidden", "%2e%2e", "a%00b", "%E2%80%AEgpj.mp3", "\\x"])
+def test_no_url_names_a_file_elsewhere(part: str) -> None:
+    """Nor a hidden one, nor one with letters that nobody sees."""
+    for name in UrlSource(f"https://x.example/{part}").names:
+        last = name.rpartition("/")[2]
+        assert last
+        assert not last.startswith(".")
+        assert last.isprintable()
+        assert "\\" not in last

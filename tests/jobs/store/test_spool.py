@@ -1,0 +1,67 @@
+import errno
+import io
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from whisperlive_hybrid.errors import OutOfSpace
+from whisperlive_hybrid.jobs.store.spool import Spool, new_name
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    """An empty one."""
+    return Spool(tmp_path / "spool", reserve=0)
+
+
+def files(spool: Spool) -> list[str]:
+    """What lies in it."""
+    return [file.name for file in spool.path("x").parent.iterdir()]
+
+
+def test_what_goes_in_is_whole(spool: Spool) -> None:
+    """Under a name of ours."""
+    name = new_name()
+    spool.add(name, io.BytesIO(b"a" * 3_000_000))
+    assert spool.path(name).read_bytes() == b"a" * 3_000_000
+    assert files(spool) == [name]
+    spool.remove([name, name])
+    assert files(spool) == []
+
+
+class FullDisk(io.BytesIO):
+    """Content that does not fit."""
+
+    def read(self, size: int | None = -1, /) -> NoReturn:  # noqa: ARG002 (as declared)
+        """Fail as a write to a full disk does."""
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_leaves_nothing_behind(spool: Spool) -> None:
+    """The half of a file would make it worse."""
+    with pytest.raises(OutOfSpace):
+        spool.add(new_name(), FullDisk())
+    assert files(spool) == []
+
+
+def test_room_is_asked_for_before_it_is_taken(tmp_path: Path) -> None:
+    """An upload that would fill the disk is refused with what is left of it."""
+    Spool(tmp_path, reserve=0).check_room(1)
+    with pytest.raises(OutOfSpace, match="MiB left"):
+        Spool(tmp_path, reserve=0).check_room(1 << 60)
+    with pytest.raises(OutOfSpace):
+        Spool(tmp_path, reserve=1 << 60).check_room(0)
+
+
+def test_interrupted_work_leaves_nothing_behind(spool: Spool) -> None:
+    """A download that is cancelled is no file."""
+
+    def interrupted() -> None:
+        with spool.whole_or_gone("a.media"), spool.begin("a.media") as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert files(spool) == []

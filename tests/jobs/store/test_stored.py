@@ -1,0 +1,113 @@
+import json
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whisperlive_hybrid.jobs.model import Result
+from whisperlive_hybrid.jobs.store.checkpoints import (
+    audio_of_text,
+    audio_to_text,
+    failure_of_text,
+    failure_to_text,
+    reading_of_text,
+    reading_to_text,
+    result_of_text,
+    result_to_text,
+)
+from whisperlive_hybrid.protocol.errors import Failure
+from whisperlive_hybrid.protocol.openai.request import AudioRequest, Granularity
+from whisperlive_hybrid.speech.regions import VadOptions
+from whisperlive_hybrid.types import DecodeOptions, Language, Reading, Segment, Task, Word
+
+numbers = st.floats(allow_nan=False)  # infinities too: a model may be that sure
+words = st.builds(Word, st.text(), numbers, numbers, numbers)
+segments = st.builds(
+    Segment,
+    start=numbers,
+    end=numbers,
+    text=st.text(),
+    tokens=st.lists(st.integers(0, 60_000)).map(tuple),
+    temperature=numbers,
+    avg_logprob=numbers,
+    compression_ratio=numbers,
+    no_speech_prob=numbers,
+    words=st.none() | st.lists(words).map(tuple),
+    language=st.none() | st.sampled_from(["en", "yue"]),
+)
+languages = st.builds(Language, st.text(), numbers)
+unread = st.lists(st.tuples(numbers, numbers)).map(tuple)
+readings = st.builds(
+    Reading,
+    st.lists(segments).map(tuple),
+    languages,
+    st.booleans(),
+    unread,
+    detected=st.none() | languages,
+)
+results = st.builds(
+    Result, st.lists(segments).map(tuple), st.sampled_from(["en", "yue"]), numbers, unread
+)
+
+
+@given(readings)
+def test_a_reading_comes_back_exactly(reading: Reading) -> None:
+    """Every digit: a resumed job must not differ from an undisturbed one."""
+    assert reading_of_text(reading_to_text(reading)) == reading
+
+
+@given(results)
+def test_a_result_comes_back_exactly(result: Result) -> None:
+    """Any format is written from it later."""
+    assert result_of_text(result_to_text(result)) == result
+
+
+def test_a_result_of_an_earlier_version_is_read() -> None:
+    """It tells nothing of speech without text."""
+    result = Result((), "en", 2.5)
+    written = json.loads(result_to_text(result))
+    del written["unread"]
+    assert result_of_text(json.dumps(written)) == result
+
+
+def test_a_request_comes_back_with_all_its_options() -> None:
+    """What the client asked for still holds after a restart."""
+    request = AudioRequest(
+        DecodeOptions(
+            "de",
+            Task.TRANSLATE,
+            "Dr. Ü",
+            "Kassel",
+            words=True,
+            temperatures=(0.4, 1.0),
+            candidates=("de",),
+            switch_threshold=0.7,
+        ),
+        VadOptions(threshold=0.7, pre_roll_s=0.1),
+        granularities=frozenset(Granularity),
+        model="small",
+        tells_languages=True,
+        audio_track=1,
+    )
+    assert audio_of_text(audio_to_text(request), "small") == request
+
+
+def test_a_request_of_an_earlier_version_reads_the_default_track() -> None:
+    """Jobs that were handed in before there was a choice go on."""
+    written = json.loads(audio_to_text(AudioRequest(model="small")))
+    del written["audio_track"]
+    assert audio_of_text(json.dumps(written), "small") == AudioRequest(model="small")
+
+
+def test_a_failure_comes_back() -> None:
+    """With all four keys of the error object, or not at all."""
+    failure = Failure("Bad.", "invalid_request_error", "file", "audio_too_long")
+    assert failure_of_text(failure_to_text(failure)) == failure
+    assert failure_of_text(failure_to_text(None)) is None
+
+
+def test_what_is_not_finite_survives() -> None:
+    """A log probability of minus infinity is one."""
+    segment = Segment(0, 1, "", (), 0.0, -math.inf, 1.0, 0.0)
+    reading = Reading((segment,), Language("en", 1.0))
+    assert reading_of_text(reading_to_text(reading)).segments[0].avg_logprob == -math.inf

@@ -1,0 +1,74 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whisperlive_hybrid.protocol.json_limits import (
+    DEEPEST,
+    MOST_CONTAINERS,
+    MOST_VALUES,
+    BadJson,
+    read_json,
+)
+
+MEGABYTE = 10**6
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=20,
+)
+
+
+@given(value=values)
+def test_what_is_small_is_read(value: object) -> None:
+    """As the standard library reads it, from text and from bytes."""
+    text = json.dumps(value)
+    assert read_json(text, longest=MEGABYTE) == value
+    assert read_json(text.encode("utf-16"), longest=MEGABYTE) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "is not JSON"),
+        ("{", "is not JSON"),
+        ('{"a": NaN}', "is not JSON"),
+        ("9" * 5000, "is not JSON"),
+        ('"' + "a" * MEGABYTE + '"', "is longer than 1000000 bytes"),
+        ("[" * 60_000, f"has more than {MOST_CONTAINERS} lists and objects"),
+        ('{"a":' * 60_000, f"has more than {MOST_CONTAINERS} lists and objects"),
+        ("[" + "{}," * 300_000 + "0]", f"has more than {MOST_CONTAINERS} lists and objects"),
+        ("[" + "0," * 400_000 + "0]", f"has more than {MOST_VALUES} values"),
+        ("[" * 40 + "]" * 40, f"is nested deeper than {DEEPEST} levels"),
+        ('{"a":' * 40 + "0" + "}" * 40, f"is nested deeper than {DEEPEST} levels"),
+    ],
+)
+def test_what_would_cost_much_is_refused(text: str, why: str) -> None:
+    """Every limit has its words; none of them is a RecursionError."""
+    for written in (text, text.encode()):
+        with pytest.raises(BadJson) as refusal:
+            read_json(written, longest=MEGABYTE)
+        assert refusal.value.message == why
+
+
+def test_bytes_that_are_no_text() -> None:
+    """They are no JSON either."""
+    with pytest.raises(BadJson, match="is not JSON"):
+        read_json(b"\xff\xfe\x00", longest=MEGABYTE)
+
+
+def test_the_limits_themselves_pass() -> None:
+    """A nest as deep as allowed, and as many values and objects."""
+    nest = "[" * DEEPEST + "]" * DEEPEST
+    assert json.dumps(read_json(nest, longest=MEGABYTE)) == nest
+    many = "[" + "0," * MOST_VALUES + "0]"
+    assert len(str(read_json(many, longest=MEGABYTE))) > MOST_VALUES
+    objects = "[" + "{}," * (MOST_CONTAINERS - 2) + "{}]"
+    assert read_json(objects, longest=MEGABYTE) == [{}] * (MOST_CONTAINERS - 1)
+
+
+def test_repeated_names_are_seen() -> None:
+    """Where objects are kept as pairs."""
+    assert read_json('{"a": 1, "a": 2}', longest=100, pairs=tuple) == (("a", 1), ("a", 2))

@@ -1,0 +1,183 @@
+"""The page as the server sends it; what it does in a browser is tested in tests/web."""
+
+import re
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import httpx
+import pytest
+from door_client import client
+from fastapi import FastAPI
+
+import whisperlive_hybrid
+from whisperlive_hybrid.config import Settings, load_settings
+from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.server.http.web_page import PageFiles, live_address, page_headers
+
+pytestmark = pytest.mark.anyio
+
+OpenDoor = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
+
+BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+WEB = Path(whisperlive_hybrid.__file__).parent / "server" / "web"
+
+
+async def page(door: httpx.AsyncClient) -> httpx.Response:
+    """The page as a browser gets it."""
+    return await door.get("/", headers=BROWSER)
+
+
+async def test_browsers_get_the_page_and_programs_the_index(door: httpx.AsyncClient) -> None:
+    """By what they accept; caches between are told so."""
+    shown = await page(door)
+    assert shown.headers["content-type"] == "text/html; charset=utf-8"
+    assert "<!doctype html>" in shown.text
+    for accept in ("*/*", "application/json", ""):
+        told = await door.get("/", headers={"accept": accept})
+        assert told.headers["content-type"] == "application/json"
+        assert told.headers["vary"] == shown.headers["vary"] == "accept"
+
+
+async def test_all_that_the_page_names_is_there(door: httpx.AsyncClient) -> None:
+    """Under addresses that a browser may keep for ever, with the types that it insists on."""
+    named = re.findall(r'(?:href|src)="(web/[^"]+)"', (await page(door)).text)
+    assert len(named) >= 8
+    for address in named:
+        file = await door.get(f"/{address}")
+        assert file.status_code == 200
+        assert "immutable" in file.headers["cache-control"]
+        assert file.headers["x-content-type-options"] == "nosniff"
+    types = {each.rpartition(".")[2]: (await door.get(f"/{each}")).headers for each in named}
+    assert types["js"]["content-type"] == "text/javascript; charset=utf-8"
+    assert types["css"]["content-type"] == "text/css; charset=utf-8"
+    assert types["svg"]["content-type"] == "image/svg+xml"
+
+
+async def test_every_file_of_the_page_is_sent_as_it_is(door: httpx.AsyncClient) -> None:
+    """Those for browsers, that is: not the descriptions of types."""
+    files = PageFiles()
+    on_disk = {str(each.relative_to(WEB)) for each in WEB.rglob("*") if each.is_file()}
+    assert set(files) == {each for each in on_disk if not each.endswith(".d.ts")} | {"sample.flac"}
+    for name in sorted(set(files) & on_disk):
+        sent = await door.get(f"/web/{files.build}/{name}")
+        assert sent.content == (WEB / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../page.py",
+        "..%2Fpage.py",
+        "%2e%2e/http/page.py",
+        "core/../../http/page.py",
+        "",
+        "core",
+        "core/",
+        "%2Fapp.js",
+        "vendor/wavesurfer/wavesurfer.esm.d.ts",
+    ],
+)
+async def test_nothing_else_is_sent(door: httpx.AsyncClient, path: str) -> None:
+    """Names are looked up, never opened."""
+    reply = await door.get(httpx.URL(f"http://door/web/{PageFiles().build}/{path}"))
+    assert reply.status_code == 404
+
+
+async def test_files_of_another_version_are_not_sent(door: httpx.AsyncClient) -> None:
+    """An open page of an old server would otherwise put two versions together."""
+    assert (await door.get("/web/0123456789abcdef/app.js")).status_code == 404
+
+
+async def test_the_policy_allows_our_own_alone(door: httpx.AsyncClient) -> None:
+    """Nothing inline, nothing from elsewhere, no frame around it; the live door besides."""
+    headers = (await door.get("/", headers={**BROWSER, "host": "desk.example:8080"})).headers
+    policy = dict(
+        part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";")
+    )
+    nonce = re.fullmatch(r"'self' 'nonce-([\w-]{20,})'", policy.pop("style-src"))
+    assert nonce
+    assert policy == {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "img-src": "'self' data:",
+        "media-src": "blob:",
+        "connect-src": "'self' ws://desk.example:5050",
+        "worker-src": "'self'",
+        "frame-ancestors": "'none'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "microphone=(self), display-capture=(self)" in headers["permissions-policy"]
+    assert headers["cache-control"] == "no-store"
+
+
+async def test_each_page_has_a_nonce_of_its_own(door: httpx.AsyncClient) -> None:
+    """In the policy and in the page: one that was seen is of no use."""
+    seen = set()
+    for _ in range(2):
+        shown = await page(door)
+        nonce = re.search(r'data-nonce="([\w-]+)"', shown.text)
+        assert nonce
+        assert f"'nonce-{nonce[1]}'" in shown.headers["content-security-policy"]
+        seen.add(nonce[1])
+    assert len(seen) == 2
+
+
+async def test_the_page_is_told_what_it_must_know(door: httpx.AsyncClient) -> None:
+    """Models, languages, limits and where the live door is."""
+    reply = await door.get("/web/config.json", headers={"host": "desk.example:8080"})
+    told = reply.json()
+    assert told["live_url"] == "ws://desk.example:5050"
+    assert told["models"] == ["fake"]
+    assert told["languages"]["en"] == "english"
+    assert told["max_upload_bytes"] == 1024 * 1024
+    assert told["fetches_urls"] is True
+    assert set(told["tasks"]) <= {"transcribe", "translate"}
+
+
+async def test_a_page_without_fetching_does_not_offer_it(open_door: OpenDoor) -> None:
+    """What is switched off is not shown."""
+    async with open_door(settings={"fetch": False}) as (app, _), client(app) as door:
+        assert (await door.get("/web/config.json")).json()["fetches_urls"] is False
+
+
+@pytest.mark.parametrize(
+    ("host", "is_secure", "settings", "expected"),
+    [
+        ("localhost:8080", False, {}, "ws://localhost:5050"),
+        ("localhost", False, {}, "ws://localhost:5050"),
+        ("127.0.0.1:8080", False, {}, "ws://127.0.0.1:5050"),
+        ("[::1]:8080", False, {}, "ws://[::1]:5050"),
+        ("desk.example", True, {}, "wss://desk.example:5050"),
+        ("desk.example", False, {"ssl": True}, "wss://desk.example:5050"),
+        ("desk.example", True, {"live_url": "wss://x.example/live"}, "wss://x.example/live"),
+        ("", False, {}, None),
+        ("desk.example; script-src *", False, {}, None),
+        ("desk.example:80 'unsafe-inline'", False, {}, None),
+        ("a b", False, {}, None),
+        ("[::1", False, {}, None),
+    ],
+)
+def test_where_the_live_door_is(
+    host: str, is_secure: bool, settings: dict[str, object], expected: str | None
+) -> None:
+    """On the host that the page was asked for at; a name that is none writes into no header."""
+    known = Settings.model_validate(settings)
+    assert live_address(known, 5050, host, is_secure=is_secure) == expected
+
+
+def test_a_proxy_s_path_is_no_part_of_the_policy() -> None:
+    """A path there would be compared to the letter; the origin is what is meant."""
+    policy = page_headers("n", "wss://x.example/live")["content-security-policy"]
+    assert "connect-src 'self' wss://x.example;" in policy
+
+
+@pytest.mark.parametrize("address", ["https://x.example", "ws:/x", "ws://x; y", "ws://x'"])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    """At the start, by its name."""
+    with pytest.raises(BadRequest, match="live_url"):
+        load_settings(live_url=address)

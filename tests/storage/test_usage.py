@@ -1,0 +1,54 @@
+"""Usage on a disk of its own."""
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from whisperlive_hybrid.auth.usage import DayUsage, Usage
+from whisperlive_hybrid.storage.usage import UsageStore, open_usage_store
+
+pytestmark = pytest.mark.anyio
+
+MONDAY, TUESDAY = date(2025, 11, 24), date(2025, 11, 25)
+SOME = Usage(requests=3, refused=1, streams=2, file_s=61.25, live_s=0.1)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[UsageStore]:
+    """A fresh store."""
+    with open_usage_store(tmp_path) as opened:
+        yield opened
+
+
+async def test_what_is_added_is_a_sum(store: UsageStore) -> None:
+    """Batches of one day and account meet in one row; every number comes back as it went."""
+    await store.add([DayUsage(MONDAY, "key:7f", SOME)])
+    await store.add([DayUsage(MONDAY, "key:7f", SOME), DayUsage(MONDAY, "key:8a", SOME)])
+    assert await store.since(MONDAY) == [
+        DayUsage(MONDAY, "key:7f", SOME + SOME),
+        DayUsage(MONDAY, "key:8a", SOME),
+    ]
+
+
+async def test_the_newest_day_comes_first(store: UsageStore) -> None:
+    """Who looks wants to know of today."""
+    rows = [DayUsage(day, "key:7f", SOME) for day in (MONDAY, TUESDAY)]
+    await store.add(rows)
+    assert await store.since(MONDAY) == [rows[1], rows[0]]
+    assert await store.since(TUESDAY) == [rows[1]]
+
+
+async def test_an_account_is_shown_its_own(store: UsageStore) -> None:
+    """And nothing of anybody else's."""
+    await store.add([DayUsage(MONDAY, account, SOME) for account in ("key:7f", "key:8a")])
+    assert await store.since(MONDAY, "key:8a") == [DayUsage(MONDAY, "key:8a", SOME)]
+    assert await store.since(MONDAY, "key:") == []
+
+
+async def test_old_days_are_forgotten(store: UsageStore) -> None:
+    """All before a day, and nothing of it."""
+    await store.add([DayUsage(day, "key:7f", SOME) for day in (MONDAY, TUESDAY)])
+    assert await store.forget(TUESDAY) == 1
+    assert await store.since(date.min) == [DayUsage(TUESDAY, "key:7f", SOME)]

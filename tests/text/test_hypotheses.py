@@ -1,0 +1,170 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whisperlive_hybrid.backends.fake import FakeVocabulary
+from whisperlive_hybrid.text.hypotheses import Candidate, Verdict, judge, least_bad, segments
+from whisperlive_hybrid.types import TIME_MARK_S, Hypothesis, Segment, Thresholds
+
+VOCABULARY = FakeVocabulary()
+
+
+def at(seconds: float) -> int:
+    """The time mark for a window time."""
+    return VOCABULARY.timestamp_begin + round(seconds / TIME_MARK_S)
+
+
+def candidate(
+    *tokens: int,
+    avg_logprob: float = -0.1,
+    no_speech_prob: float = 0.0,
+    ratio: float = 1.0,
+    loop: float = 0.0,
+    is_overfull: bool = False,
+) -> Candidate:
+    """A candidate with made-up signs."""
+    hypothesis = Hypothesis(tokens, avg_logprob, no_speech_prob, 0.0)
+    return Candidate(hypothesis, VOCABULARY.decode(tokens).strip(), ratio, loop, is_overfull)
+
+
+def cut(*tokens: int, duration: float = 10.0) -> list[tuple[float, float, str]]:
+    """The segments of these tokens."""
+    found = segments(candidate(*tokens), VOCABULARY, duration)
+    return [(segment.start, segment.end, segment.text) for segment in found]
+
+
+@pytest.mark.parametrize(
+    ("avg_logprob", "no_speech_prob", "ratio", "verdict"),
+    [
+        (-0.1, 0.0, 1.0, Verdict.ACCEPT),
+        (-1.0, 0.0, 2.4, Verdict.ACCEPT),  # the bounds themselves are fine
+        (-1.1, 0.0, 1.0, Verdict.RETRY),
+        (-0.1, 0.0, 2.5, Verdict.RETRY),
+        (-0.1, 0.9, 1.0, Verdict.ACCEPT),  # confident text outweighs the no-speech token
+        (-1.1, 0.9, 1.0, Verdict.SILENCE),
+        (-1.1, 0.6, 1.0, Verdict.RETRY),
+        (-1.1, 0.9, 9.0, Verdict.SILENCE),
+        (-0.1, 0.9, 2.5, Verdict.RETRY),
+    ],
+)
+def test_the_three_rules(
+    avg_logprob: float, no_speech_prob: float, ratio: float, verdict: Verdict
+) -> None:
+    """Whisper's rules: guessed or repetitive is retried; guessed without speech is silence."""
+    judged = candidate(1, avg_logprob=avg_logprob, no_speech_prob=no_speech_prob, ratio=ratio)
+    assert judge(judged, Thresholds()) is verdict
+
+
+@pytest.mark.parametrize(
+    "wild",
+    [candidate(1, loop=2.5), candidate(1, is_overfull=True)],
+    ids=["loop", "more than the time can hold"],
+)
+def test_the_guards(wild: Candidate) -> None:
+    """What nobody can have said is retried, however confident the model is, and is never kept."""
+    assert judge(wild, Thresholds()) is Verdict.RETRY
+    assert judge(replace(wild, loop_ratio=2.4, is_overfull=False), Thresholds()) is Verdict.ACCEPT
+    guess = candidate(2, avg_logprob=-3.0)
+    assert least_bad([wild, guess], Thresholds()) is guess
+
+
+def test_reads_a_hypothesis() -> None:
+    """A candidate knows its text, how it repeats itself, and whether there is time for it."""
+    said = (at(0), 1, 2, 3, *[7] * 50, at(2))
+    read = Candidate.of(Hypothesis(said, -0.1, 0.0, 0.0), VOCABULARY, 1.0)
+    assert read.text == " ".join(["w1 w2 w3", *["w7"] * 50])
+    assert read.loop_ratio > read.compression_ratio > 2.4
+    assert read.is_overfull
+    assert not Candidate.of(read.hypothesis, VOCABULARY, 2.0).is_overfull
+
+
+def test_empty_text_does_not_repeat_itself() -> None:
+    """Nothing compresses to more than nothing."""
+    read = Candidate.of(Hypothesis((), -0.1, 0.0, 0.0), VOCABULARY, 0.0)
+    assert judge(read, Thresholds()) is Verdict.ACCEPT
+
+
+def test_the_least_bad_does_not_repeat_itself() -> None:
+    """A likely loop loses against an unlikely text; among loops the likeliest is kept."""
+    loop = candidate(1, avg_logprob=-0.1, ratio=9.0)
+    worse_loop = candidate(2, avg_logprob=-0.5, ratio=3.0)
+    guess = candidate(3, avg_logprob=-2.0)
+    worse_guess = candidate(4, avg_logprob=-3.0)
+    assert least_bad([loop, worse_guess, guess], Thresholds()) is guess
+    assert least_bad([worse_loop, loop], Thresholds()) is loop
+
+
+def test_cuts_at_time_marks() -> None:
+    """Two marks in a row end one segment and begin the next; the pause between is nobody's."""
+    assert cut(at(0.5), 1, 2, at(1.5), at(2.0), 3, at(3.0)) == [
+        (0.5, 1.5, " w1 w2"),
+        (2.0, 3.0, " w3"),
+    ]
+
+
+def test_one_mark_between_texts_ends_and_begins() -> None:
+    """A single mark belongs to both sides."""
+    assert cut(at(0), 1, at(1.0), 2, at(2.0)) == [(0.0, 1.0, " w1"), (1.0, 2.0, " w2")]
+
+
+def test_the_mark_of_zero_is_a_mark() -> None:
+    """The first of all marks ends a segment like any other."""
+    assert cut(1, at(0), 2, at(1.0)) == [(0.0, 0.0, " w1"), (0.0, 1.0, " w2")]
+
+
+def test_text_without_marks_fills_the_window() -> None:
+    """Without time marks there is one segment from border to border."""
+    assert cut(1, 2, duration=4.0) == [(0.0, 4.0, " w1 w2")]
+
+
+def test_text_behind_the_last_mark_is_kept() -> None:
+    """A missing end mark costs no words: the window ends in silence, and so do they."""
+    assert cut(at(0), 1, at(1.0), at(1.5), 2, duration=4.0) == [
+        (0.0, 1.0, " w1"),
+        (1.5, 4.0, " w2"),
+    ]
+
+
+def test_marks_are_pulled_into_the_window() -> None:
+    """A model that was padded with silence may see the end of the speech behind it."""
+    assert cut(at(0), 1, at(8.0), at(9.0), 2, at(9.5), duration=5.0) == [
+        (0.0, 5.0, " w1"),
+        (5.0, 5.0, " w2"),
+    ]
+
+
+def test_marks_that_go_back_are_pulled_forward() -> None:
+    """Segments never run backwards."""
+    assert cut(at(2.0), 1, at(1.0), at(0.5), 2, at(3.0)) == [
+        (2.0, 2.0, " w1"),
+        (2.0, 3.0, " w2"),
+    ]
+
+
+def test_nothing_said_is_no_segment() -> None:
+    """Marks alone make no segment."""
+    assert cut() == []
+    assert cut(at(0), at(1.0)) == []
+
+
+def test_segments_carry_what_judges_them() -> None:
+    """Each segment tells the figures of its hypothesis, and its tokens with their marks."""
+    tokens = (at(0), 1, at(1.0))
+    hypothesis = Hypothesis(tokens, -0.25, 0.125, 0.4)
+    (segment,) = segments(Candidate(hypothesis, "w1", 1.5), VOCABULARY, 5.0)
+    assert segment == Segment(0.0, 1.0, " w1", tokens, 0.4, -0.25, 1.5, 0.125, None)
+
+
+@given(
+    tokens=st.lists(st.one_of(st.integers(1, 999), st.integers(1100, 2600)), max_size=30),
+    duration=st.floats(0.01, 30),
+)
+def test_whatever_a_model_writes_no_word_is_lost(tokens: list[int], duration: float) -> None:
+    """All text comes out once and in order, and times ascend within the window."""
+    found = segments(candidate(*tokens), VOCABULARY, duration)
+    assert "".join(segment.text for segment in found) == VOCABULARY.decode(tokens)
+    times = [time for segment in found for time in (segment.start, segment.end)]
+    assert times == sorted(times)
+    assert all(0 <= time <= duration for time in times)

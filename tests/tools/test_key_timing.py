@@ -1,0 +1,32 @@
+"""The benchmark of wrong keys, small, on a real server."""
+
+import pytest
+from load_tests.key_target import UNPAUSED, served
+from load_tests.key_timing import costs, headers
+from load_tests.wrong_keys import onslaught
+
+pytestmark = pytest.mark.anyio
+
+
+def test_each_kind_of_wrong_key_is_what_it_says() -> None:
+    """All of the length of a right one, so that only the kind differs."""
+    token = f"wlk_{'7f3a' * 3}_{'ab' * 32}"
+    shown = headers(token)
+    assert shown["none"] is None
+    assert shown["right key"] == f"Bearer {token}"
+    wrong = {kind: text for kind, text in shown.items() if text and kind != "right key"}
+    assert f"Bearer {token}" not in wrong.values()
+    assert {len(text) for text in wrong.values()} == {len(f"Bearer {token}")}
+    assert len(set(wrong.values())) == len(wrong) - 1  # one is there twice
+
+
+async def test_a_server_is_measured() -> None:
+    """Its own, with a key; right keys are let in and wrong ones are not, at both doors."""
+    async with served(UNPAUSED) as target:
+        found = {cost.kind: cost.status for cost in costs(target, rounds=3)}
+        assert found.pop("right key") == 200
+        assert set(found.values()) == {401}
+        felt = await onslaught(target, tries=20, connections=4, settle_s=0)
+    assert felt.tries == 20
+    assert min(felt.before, felt.during, felt.after) > 0
+    assert felt.rss_after_mb is not None

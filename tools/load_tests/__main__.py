@@ -1,0 +1,44 @@
+"""Programs that put a server under load: `PYTHONPATH=tools python -m load_tests --help`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+import typer
+from load_tests.command import siege
+from load_tests.keys_command import keys
+from load_tests.profile import profile_file, profile_lines
+
+from whisperlive_hybrid.cli.terminal import out
+from whisperlive_hybrid.config import load_settings
+from whisperlive_hybrid.system import tune_process
+from whisperlive_hybrid.types import DecodeOptions
+
+app = typer.Typer(help="Put a server under load, and profile it.", no_args_is_help=True)
+idle_load_command = app.command("idle-load")(siege)
+wrong_keys_command = app.command("wrong-keys")(keys)
+
+
+@app.command()
+def profile(
+    clips: Annotated[Path, typer.Option(help="Folder of clips with manifest.json.")],
+    model: Annotated[str, typer.Option(help="As for serve.")] = "demo",
+    minutes: Annotated[float, typer.Option(min=0.1, help="Length of the recording.")] = 5,
+    no_retry: Annotated[
+        bool,
+        typer.Option("--no-retry", help="Keep what is not believed, as batched peers do."),
+    ] = False,
+    language: Annotated[str, typer.Option(help="Of the clips.")] = "en",
+    seed: Annotated[int, typer.Option(help="Draws sentences and pauses.")] = 0,
+) -> None:
+    """Read a long recording in this process, and say where the CPU time goes."""
+    settings = load_settings(model=model)
+    options = DecodeOptions(temperatures=(0.0,)) if no_retry else DecodeOptions()
+    found = anyio.run(profile_file, settings, clips, options, language, minutes * 60, seed)
+    for line in profile_lines(found):
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    tune_process()
+    app()
