@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 
 from whisperlive_hybrid.engine.observer import Asked, Mark, ModelCall
-from whisperlive_hybrid.types import Reading
 
 
 @dataclass
@@ -13,7 +12,7 @@ class Notes:
     first: int = 0
     asked_: list[Asked] = field(default_factory=list)
     calls: list[ModelCall] = field(default_factory=list)
-    answers: list[tuple[Mark, Reading | BaseException]] = field(default_factory=list)
+    answers: list[tuple[Mark, object]] = field(default_factory=list)
 
     def asked(self, asked: Asked) -> Mark:
         """Number it."""
@@ -24,7 +23,7 @@ class Notes:
         """Keep it."""
         self.calls.append(call)
 
-    def answered(self, asked: Asked, mark: Mark, answer: Reading | BaseException) -> None:
+    def answered(self, asked: Asked, mark: Mark, answer: object) -> None:
         """Keep it."""
         assert asked in self.asked_
         self.answers.append((mark, answer))

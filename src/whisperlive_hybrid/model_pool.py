@@ -19,7 +19,7 @@ import anyio.to_thread
 import structlog
 
 from whisperlive_hybrid.backends.base import Backend
-from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.engine.client import EngineClient
 from whisperlive_hybrid.errors import BadRequest, LimitReached, Overloaded
 from whisperlive_hybrid.notifier import Notifier
 from whisperlive_hybrid.protocol.model_names import ModelNames
@@ -70,7 +70,7 @@ class ModelPool:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: EngineClient,
         detector: VoiceDetector,
         others: Sequence[OnDemand],
         room: Room,
@@ -179,7 +179,7 @@ class ModelPool:
         with anyio.CancelScope(shield=True):  # what a thread has loaded must not be forgotten
             backend = await anyio.to_thread.run_sync(model.load)
         guest = AsyncExitStack()
-        decoder = await guest.enter_async_context(self._engine.host(backend))
+        decoder = await guest.enter_async_context(self._engine.attach(backend))
         return _Loaded(model, Transcriber(decoder, self._detector), guest)
 
     async def _make_room(self, model: OnDemand) -> None:

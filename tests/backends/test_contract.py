@@ -20,7 +20,8 @@ from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend, Ct2Encoded
 from whisperlive_hybrid.backends.fake import FakeEncoded
 from whisperlive_hybrid.backends.openvino.backend import OpenVinoBackend, OvEncoded
 from whisperlive_hybrid.backends.tensorrt.backend import TensorRtBackend, TrtEncoded
-from whisperlive_hybrid.engine.job import BatchDied, ReadingJob, outcomes, step
+from whisperlive_hybrid.engine.decode_job import DecodeJob
+from whisperlive_hybrid.engine.job import BatchFailed, Step, run_batch
 from whisperlive_hybrid.models.files import demo_model, model_in
 from whisperlive_hybrid.models.formats import OPENVINO
 from whisperlive_hybrid.text.words import with_words
@@ -379,20 +380,16 @@ def test_one_bad_item_fails_alone(backend: WhisperBackend, sentences: list[Clip]
     """What another backend has encoded is refused; its neighbours are read by themselves."""
     works = [generate(encoded(backend, clip), clip) for clip in sentences[:3]]
     works[1] = replace(works[1], encoded=FakeEncoded((), CONTEXT_S))
-    able = backend.capabilities
-    steps = [
-        step(
-            backend,
-            ReadingJob(whole(clip.samples), work.options, able, backend.vocabulary),
-            work,
-            number,
-            Urgency.SHORT_FILE,
-            0.0,
-        )
-        for number, (clip, work) in enumerate(zip(sentences, works, strict=False))
+    jobs = [
+        DecodeJob(backend, whole(clip.samples), work.options, Urgency.SHORT_FILE)
+        for clip, work in zip(sentences, works, strict=False)
     ]
-    assert all(isinstance(each, BatchDied) for each in outcomes(steps))
-    first, bad, last = (outcomes([each.alone()])[0] for each in steps)
+    steps = [
+        Step.of(job, job._task(work), number, Urgency.SHORT_FILE, 0.0)
+        for number, (job, work) in enumerate(zip(jobs, works, strict=True))
+    ]
+    assert all(isinstance(each, BatchFailed) for each in run_batch(steps))
+    first, bad, last = (run_batch([each.alone()])[0] for each in steps)
     assert isinstance(bad, Exception)
     for reading, clip in ((first, sentences[0]), (last, sentences[2])):
         assert isinstance(reading, Reading)

@@ -13,6 +13,7 @@ from whisperlive_hybrid.backends.base import Align, Backend, DetectLanguage, Enc
 from whisperlive_hybrid.backends.fake import FakeBackend, Trouble, pause, speak
 from whisperlive_hybrid.engine import engine as engine_module
 from whisperlive_hybrid.engine.engine import FEWEST_WINDOWS, Engine
+from whisperlive_hybrid.engine.job import Task
 from whisperlive_hybrid.errors import (
     BackendFailed,
     Draining,
@@ -62,6 +63,59 @@ class Answers:
 async def reached(backend: HeldBackend) -> None:
     """Wait until a worker stands at the gate."""
     assert await anyio.to_thread.run_sync(backend.reached.wait, PATIENCE_S)
+
+
+@dataclass
+class Sum:
+    """A job of another model than Whisper: adds numbers, one task each."""
+
+    numbers: Sequence[int]
+    calls: list[list[int]]
+    """The batches that all such jobs ran in."""
+    total: int = 0
+
+    def first(self) -> Task:
+        """Begin with the first number."""
+        return self._task(self.numbers[0])
+
+    def advance(self, done: Task, result: int) -> Task | int:
+        """Add the result of a task; ask for the next, or answer with the sum."""
+        del done
+        self.total += result
+        self.numbers = self.numbers[1:]
+        return self._task(self.numbers[0]) if self.numbers else self.total
+
+    def _task(self, number: int) -> Task:
+        return Task(number, "adder", "double", self._double, batch_limit=4)
+
+    def _double(self, numbers: Sequence[int]) -> list[int | Exception]:
+        self.calls.append(list(numbers))
+        return [ValueError("odd") if number % 2 else 2 * number for number in numbers]
+
+
+async def test_jobs_of_other_models_share_the_workers() -> None:
+    """Their tasks are batched by key, and one that fails fails alone, as those of Whisper do."""
+    calls: list[list[int]] = []
+    sums: dict[int, int] = {}
+    failed: list[int] = []
+
+    async def add(engine: Engine, *numbers: int) -> None:
+        try:
+            job = Sum(numbers, calls)
+            sums[numbers[0]] = await engine.run(job, "adder", Urgency.SHORT_FILE, audio_s=1.0)
+        except BackendFailed:
+            failed.append(numbers[0])
+
+    backend = HeldBackend()
+    async with Engine(backend) as engine, anyio.create_task_group() as tasks:
+        tasks.start_soon(engine.decode, window(1), ENGLISH)
+        await reached(backend)
+        for numbers in ((2, 4), (6, 8, 10), (3,)):
+            tasks.start_soon(add, engine, *numbers)
+        await anyio.wait_all_tasks_blocked()
+        backend.gate.set()
+    assert (sums, failed) == ({2: 12, 6: 48}, [3])
+    assert sorted(calls[0]) == [2, 3, 6]  # those that waited together shared a call
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -286,7 +340,7 @@ async def test_an_open_live_stream_keeps_a_worker_free() -> None:
     backend = HeldBackend(FakeBackend(workers=2, generate_batch=1))
     async with Engine(backend) as engine, anyio.create_task_group() as tasks:
         answers = Answers(engine)
-        with engine.live_stream():
+        with engine.open_stream():
             tasks.start_soon(answers.ask, 1)
             await reached(backend)
             tasks.start_soon(answers.ask, 2)
@@ -322,7 +376,7 @@ async def test_a_rehearsal_is_refused_as_a_window_is() -> None:
     """What the model cannot do is no measure of anything."""
     async with Engine(FakeBackend(languages=frozenset({"en"}))) as engine:
         with pytest.raises(Unsupported):
-            await engine.rehearse(window(1), DecodeOptions(language="xx"), Urgency.UPDATE)
+            await engine.measure(window(1), DecodeOptions(language="xx"), Urgency.UPDATE)
 
 
 async def test_drain_finishes_what_was_admitted_and_takes_no_more() -> None:

@@ -45,7 +45,7 @@ async def test_it_measures_at_the_start() -> None:
     """An update and a final, so that a second client is judged without a wait."""
     backend = HeldBackend()
     async with probing(backend) as (engine, probe):
-        with engine.live_stream():
+        with engine.open_stream():
             before = engine.live_room
             backend.gate.set()
             assert await probe.refresh()
@@ -91,7 +91,7 @@ async def test_a_model_that_fails_leaves_it_open() -> None:
     with capture_logs() as lines:
         async with probing(backend, speak([Trouble.CALL_DIES])) as (engine, probe):
             backend.gate.set()
-            with engine.live_stream():
+            with engine.open_stream():
                 assert await probe.refresh()
                 assert engine.live_room is Room.UNKNOWN
     assert [line["event"] for line in lines] == ["live work cannot be measured"]

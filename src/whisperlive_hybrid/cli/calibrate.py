@@ -310,7 +310,7 @@ async def calibrate(
         for shortest_s in reversed(able.contexts_s):
             tell(f"reading in contexts of {shortest_s:g} s and more")
             limited = _limited(able, shortest_s, languages)
-            async with engine.host(Recast(backend, limited)) as decoder:
+            async with engine.attach(Recast(backend, limited)) as decoder:
                 started = _clock(able)
                 counting = _Counting(decoder, shortest_s)
                 read = await _transcripts(Transcriber(counting, detector), files, options, limits)

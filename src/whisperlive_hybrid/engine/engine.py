@@ -1,12 +1,11 @@
-"""The engine: weights, a few worker threads, and `await decode(window)` above them.
+"""The engine: weights, a few worker threads, and `await engine.decode(window)` above them.
 
-Use cases see only the seam `Decoder`, which the engine is for its own model. Other models may be
-its guests: they have weights of their own, and share its workers, its queue and its rules.
+Everything else sees it as an `EngineClient`. Other models may be attached: they have weights of
+their own, and share the workers, the queue and its rules.
 
-A worker takes the batch that the scheduler chooses, runs it, and hands each job its result and its
-next piece of work. An exception that a backend raises for a whole batch condemns nobody yet: its
-items run again one by one, and only the guilty one fails. A caller that is cancelled takes its
-queued work with it.
+A worker takes the batch that the scheduler chooses, runs it, and gives each job its result. An
+exception that a backend raises for a whole batch fails none of its jobs yet: they run again one by
+one, and only the one at fault fails. A caller that is cancelled takes its queued work with it.
 """
 
 import asyncio
@@ -14,11 +13,10 @@ import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -27,15 +25,8 @@ import structlog
 from whisperlive_hybrid.backends.base import Backend, Capabilities
 from whisperlive_hybrid.engine.capacity import DEFAULT_LIVE_LOAD, LiveCapacity, LiveEstimate, Room
 from whisperlive_hybrid.engine.client import Decoder
-from whisperlive_hybrid.engine.job import (
-    BatchDied,
-    Outcome,
-    ReadingJob,
-    Step,
-    kind_of,
-    outcomes,
-    step,
-)
+from whisperlive_hybrid.engine.decode_job import DecodeJob
+from whisperlive_hybrid.engine.job import BatchFailed, Job, Outcome, Step, run_batch
 from whisperlive_hybrid.engine.observer import NOBODY, Asked, Mark, ModelCall, Observer, Part
 from whisperlive_hybrid.engine.scheduler import Scheduler
 from whisperlive_hybrid.errors import BackendFailed, Draining, WhisperLiveError
@@ -85,22 +76,24 @@ PATIENCE_S: Final = {
 }
 """How long after its submission work of each class is due, in seconds."""
 
+T = TypeVar("T")
+
 log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """One caller of `decode`: what its job wants now, and where its answer goes."""
+    """A caller of the engine: the current step of its job, and the future of its answer."""
 
-    step: Step
-    answer: "asyncio.Future[Reading]"
+    step: Step[Any]
+    answer: "asyncio.Future[Any]"
     loop: asyncio.AbstractEventLoop
     mark: Mark
     """The observer's."""
     queued_at: float
     """Since when `step` has waited, on the monotonic clock."""
-    is_rehearsal: bool = False
-    """Read for its cost alone: no observer sees it."""
+    is_measurement: bool = False
+    """Run for its cost alone: no observer sees it."""
     spent_s: float = 0.0
     """Its part of the calls that it was in."""
     was_alone: bool = False
@@ -112,8 +105,8 @@ class _Call:
         return self.step.item.job
 
     @property
-    def was_read(self) -> bool:
-        """Whether the answer is there and is a reading."""
+    def has_answer(self) -> bool:
+        """Whether the job has ended without an error."""
         answer = self.answer
         return answer.done() and not answer.cancelled() and answer.exception() is None
 
@@ -121,7 +114,7 @@ class _Call:
 class Engine:
     """Owns a backend and its worker threads; use it as an async context manager.
 
-    It is the `Decoder` of that backend's model, and `host` makes one of another model's.
+    It is the `Decoder` of that backend's model, and `attach` makes one for another model.
     """
 
     def __init__(
@@ -218,21 +211,18 @@ class Engine:
             return self._capacity.estimate(time.monotonic(), most)
 
     @contextmanager
-    def live_stream(self) -> Iterator[Callable[[float], None]]:
-        """While inside, a live stream is open: it has a place, and files leave a worker free.
-
-        To be called with the seconds of speech that have come in, whenever some have.
-        """
+    def open_stream(self) -> Iterator[Callable[[float], None]]:
+        """Reserve a place for a live stream (see `EngineClient`); files leave a worker free."""
         with self._changed:
             self._scheduler.live_streams += 1
             speech = self._capacity.open(time.monotonic())
 
-        def hear(seconds: float) -> None:
+        def report_speech(seconds: float) -> None:
             with self._changed:
                 speech.hear(seconds, time.monotonic())
 
         try:
-            yield hear
+            yield report_speech
         finally:
             with self._changed:
                 self._scheduler.live_streams -= 1
@@ -247,30 +237,40 @@ class Engine:
         *,
         continues: bool = False,
     ) -> Reading:
-        """Read one window with the engine's own model; see `Decoder`."""
-        return await self._read(self._backend, window, options, urgency, continues=continues)
+        """Decode one window with the engine's own model; see `Decoder`."""
+        return await self._decode(self._backend, window, options, urgency, continues=continues)
 
-    async def rehearse(self, window: Window, options: DecodeOptions, urgency: Urgency) -> None:
-        """Read a window to learn what such work costs now; raises as `decode` does."""
-        able = self.capabilities
-        able.check(options)
-        job = ReadingJob(window, options, able, self._backend.vocabulary)
-        await self._ran(self._backend, job, urgency, None, audio_s=window.duration, rehearses=True)
+    async def measure(self, window: Window, options: DecodeOptions, urgency: Urgency) -> None:
+        """Decode a window only to learn its cost; raise as `decode` does."""
+        job = DecodeJob(self._backend, window, options, urgency)
+        await self._answer_of(job, urgency, None, audio_s=window.duration, is_measurement=True)
 
     @asynccontextmanager
-    async def host(self, backend: Backend) -> AsyncIterator[Decoder]:
-        """While inside, a second model is a guest of this engine; then its weights are freed.
-
-        Its name must be its own, since work of equal names shares calls. To be left only when
-        nobody decodes with it any more; what still runs for callers who have gone is waited for.
-        """
+    async def attach(self, backend: Backend) -> AsyncIterator[Decoder]:
+        """Let another model share the workers; see `EngineClient`."""
         try:
-            yield _Guest(backend, partial(self._read, backend))
+            yield _AttachedModel(self, backend)
         finally:
-            with anyio.CancelScope(shield=True):  # weights may not go while a call reads them
-                await anyio.to_thread.run_sync(self._see_out, backend)
+            with anyio.CancelScope(shield=True):  # weights must not go while a call reads them
+                await anyio.to_thread.run_sync(self._release, backend)
 
-    async def _read(
+    async def run(
+        self, job: Job[T], model: str, urgency: Urgency, *, audio_s: float, continues: bool = False
+    ) -> T:
+        """Run a job on the workers and return its answer; see `EngineClient`."""
+        asked = Asked(model, urgency, audio_s)
+        mark = self._observer.asked(asked)
+        try:
+            answer = await self._answer_of(job, urgency, mark, audio_s=audio_s, continues=continues)
+        except BaseException as error:
+            if isinstance(error, BackendFailed):  # here, the caller's ids are on the line
+                log.exception("the model failed on a window", model=model)
+            self._observer.answered(asked, mark, error)
+            raise
+        self._observer.answered(asked, mark, answer)
+        return answer
+
+    async def _decode(
         self,
         backend: Backend,
         window: Window,
@@ -279,38 +279,29 @@ class Engine:
         *,
         continues: bool,
     ) -> Reading:
-        backend.capabilities.check(options)
-        asked = Asked(backend.capabilities.model, urgency, window.duration)
-        mark = self._observer.asked(asked)
-        try:
-            job = ReadingJob(window, options, backend.capabilities, backend.vocabulary)
-            reading = await self._ran(
-                backend, job, urgency, mark, audio_s=window.duration, continues=continues
-            )
-        except BaseException as error:
-            if isinstance(error, BackendFailed):  # here, the caller's ids are on the line
-                log.exception("the model failed on a window", model=asked.model)
-            self._observer.answered(asked, mark, error)
-            raise
-        self._observer.answered(asked, mark, reading)
+        job, model = DecodeJob(backend, window, options, urgency), backend.capabilities.model
+        audio_s = window.duration
+        reading = await self.run(job, model, urgency, audio_s=audio_s, continues=continues)
+        if job.tries_short_context:
+            self._count_short_context(model, was_doubted=reading.was_doubted)
         return reading
 
-    async def _ran(
+    async def _answer_of(
         self,
-        backend: Backend,
-        job: ReadingJob,
+        job: Job[T],
         urgency: Urgency,
         mark: Mark,
         *,
         audio_s: float,
         continues: bool = False,
-        rehearses: bool = False,
-    ) -> Reading:
-        """Hand a job in and wait for its answer."""
+        is_measurement: bool = False,
+    ) -> T:
+        """Queue a job and wait for its answer."""
         loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
         number, now = next(self._numbers), time.monotonic()
-        first = step(backend, job, job.first(), number, urgency, now + PATIENCE_S[urgency])
-        call = _Call(first, loop.create_future(), loop, mark, now, rehearses)
+        first = Step.of(job, job.first(), number, urgency, now + PATIENCE_S[urgency])
+        call = _Call(first, answer, loop, mark, now, is_measurement)
         with self._changed:
             if self._draining:
                 raise Draining
@@ -318,7 +309,7 @@ class Engine:
             self._calls[number] = call
             self._changed.notify()
         try:
-            return await call.answer
+            return await answer
         finally:
             self._forget(call, audio_s)
 
@@ -338,8 +329,8 @@ class Engine:
             worker.join()
         self._backend.close()
 
-    def _see_out(self, backend: Backend) -> None:
-        """Wait for a guest's calls that run, then free its weights."""
+    def _release(self, backend: Backend) -> None:
+        """Wait for the running calls of an attached model, then free its weights; blocking."""
         with self._changed:
             while self._running[backend.capabilities.model]:
                 self._changed.wait()
@@ -349,25 +340,25 @@ class Engine:
         with self._changed:
             self._scheduler.end(call.number)
             self._calls.pop(call.number, None)
-            if call.is_rehearsal or not call.was_alone:
+            if call.is_measurement or not call.was_alone:
                 urgency, now = call.step.item.urgency, time.monotonic()
-                if call.was_read:
+                if call.has_answer:
                     self._capacity.learn(urgency, call.spent_s, audio_s, now)
                 else:
                     self._capacity.waste(urgency, call.spent_s, now)
 
     def _work(self) -> None:
-        """The life of a worker thread."""
+        """Run batches until the engine stops: the loop of a worker thread."""
         while calls := self._next_batch():
             batch = [call.step for call in calls]
             started = time.monotonic()
-            results = outcomes(batch)
+            results = run_batch(batch)
             ended = time.monotonic()
-            if seen := [call for call in calls if not call.is_rehearsal]:
+            if seen := [call for call in calls if not call.is_measurement]:
                 self._observer.called(_model_call(seen, started, ended))
             with self._changed:
                 self._running[_model(calls)] -= 1
-                self._scheduler.ran([each.item for each in batch], ended - started)
+                self._scheduler.ran([step.item for step in batch], ended - started)
                 for call, outcome in zip(calls, results, strict=True):
                     self._charge(call, (ended - started) / len(calls), ended)
                     self._advance(call, outcome)
@@ -397,22 +388,20 @@ class Engine:
         if call.number not in self._calls:
             return  # the caller has gone
         match outcome:
-            case Reading():
-                self._count(call.step, outcome)
-                self._answer(call, outcome)
-            case Exception():
-                self._answer(call, _translated(outcome))
-            case BatchDied():
-                self._resume(call, call.step.alone())
             case Step():
                 self._resume(call, outcome)
+            case BatchFailed():
+                self._resume(call, call.step.alone())
+            case Exception():
+                self._answer(call, _translated(outcome))
+            case answer:
+                self._answer(call, answer)
 
-    def _count(self, done: Step, reading: Reading) -> None:
-        """Warn, once a model, where short contexts are doubted too often."""
-        model = done.backend.capabilities.model
-        if not done.job.tries_short_context:
-            return
-        if self._tally.count(model, was_doubted=reading.was_doubted):
+    def _count_short_context(self, model: str, *, was_doubted: bool) -> None:
+        """Warn, once a model, where short contexts are retried in the full one too often."""
+        with self._changed:
+            is_too_often = self._tally.count(model, was_doubted=was_doubted)
+        if is_too_often:
             log.warning(
                 "short contexts are often read again in the full one; run `whisperlive calibrate`",
                 model=model,
@@ -420,37 +409,36 @@ class Engine:
                 read_again=self._tally.doubted(model),
             )
 
-    def _resume(self, call: _Call, wanted: Step) -> None:
+    def _resume(self, call: _Call, wanted: Step[Any]) -> None:
         call.step, call.queued_at = wanted, time.monotonic()
         self._scheduler.resume(wanted.item)
 
-    def _answer(self, call: _Call, answer: Reading | Exception) -> None:
-        """Settle a caller's future on its own loop."""
+    def _answer(self, call: _Call, answer: Any) -> None:  # noqa: ANN401 (of any job)
+        """Settle a caller's future on its own loop; exceptions are raised there."""
         self._scheduler.end(call.number)
         del self._calls[call.number]
 
         def settle() -> None:
             if call.answer.done():
                 return
-            if isinstance(answer, Reading):
-                call.answer.set_result(answer)
-            else:
+            if isinstance(answer, Exception):
                 call.answer.set_exception(answer)
+            else:
+                call.answer.set_result(answer)
 
         call.loop.call_soon_threadsafe(settle)
 
 
 @dataclass(frozen=True, slots=True)
-class _Guest:
-    """The `Decoder` of a model that an engine hosts."""
+class _AttachedModel:
+    """The `Decoder` of a model that is attached to an engine."""
 
+    engine: Engine
     backend: Backend
-    read: Callable[..., Awaitable[Reading]]
-    """`Engine._read` with the backend filled in."""
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the guest can do."""
+        """What the model can do."""
         return self.backend.capabilities
 
     async def decode(
@@ -461,18 +449,19 @@ class _Guest:
         *,
         continues: bool = False,
     ) -> Reading:
-        """Read one window; see `Decoder`."""
-        return await self.read(window, options, urgency, continues=continues)
+        """Decode one window; see `Decoder`."""
+        decode = self.engine._decode  # noqa: SLF001 (a part of the engine)
+        return await decode(self.backend, window, options, urgency, continues=continues)
 
 
 def _model(calls: Sequence[_Call]) -> str:
     """The model of a batch."""
-    return calls[0].step.backend.capabilities.model
+    return calls[0].step.task.model
 
 
 def _model_call(calls: Sequence[_Call], began: float, ended: float) -> ModelCall:
     parts = tuple(Part(call.mark, call.step.item.urgency, call.queued_at) for call in calls)
-    return ModelCall(_model(calls), kind_of(calls[0].step.work), parts, began, ended)
+    return ModelCall(_model(calls), calls[0].step.task.kind, parts, began, ended)
 
 
 def _translated(error: Exception) -> Exception:

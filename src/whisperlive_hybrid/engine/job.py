@@ -1,455 +1,113 @@
-"""The way of one window through the model, as a state machine without a model.
+"""Jobs: work for the engine's workers, one task at a time.
 
-Encode, detect the language if it is unknown, generate, judge, align if words or probabilities are
-wanted. What is not believed is first read again with the full context, if a shorter one was used,
-since a model may lose its footing in it; then hotter and hotter from the same encoder output. Each
-method takes the result of the work asked for last and answers with the next work, or with the
-reading.
-
-A hypothesis may stop long before the speech in the window does. What it leaves is read as a window
-of its own, from its last time mark on, and so on to the end of the speech. A stretch that stays
-without text is tried hotter once, and then reported as unread.
-
-A hypothesis may also pass over sentences in the middle, most often where the voice or the level
-changes. A segment that tells too little for the speech in it is read again, each stretch between
-its pauses as a window of its own, and the text that tells more is kept.
-
-Where a recording may have several languages, the language is detected in each stretch of the window
-first; then the parts that are in one language are read, each as a window of its own.
+A job is a state machine without threads. It names its first task, is given the result of each
+task, and returns the next task or its answer. The engine runs tasks with equal keys in one call,
+whichever jobs they belong to. A window for Whisper is one kind of job (`engine.decode_job`); any
+other model can share the workers, the queue and its rules with a job of its own.
 """
 
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from whisperlive_hybrid.backends.base import (
-    Align,
-    Backend,
-    Capabilities,
-    DetectLanguage,
-    Encode,
-    Encoded,
-    Generate,
-    Work,
-)
 from whisperlive_hybrid.engine.scheduler import Item
-from whisperlive_hybrid.text.hypotheses import (
-    Candidate,
-    Verdict,
-    is_sparse,
-    judge,
-    least_bad,
-    read_to,
-    segments,
-)
-from whisperlive_hybrid.text.language import is_switch, told_language
-from whisperlive_hybrid.text.stretches import LanguageSurvey, Part, Stretch
-from whisperlive_hybrid.text.words import text_tokens, with_probabilities, with_words
-from whisperlive_hybrid.types import (
-    DecodeOptions,
-    Hypothesis,
-    Language,
-    Reading,
-    Segment,
-    TokenTime,
-    Urgency,
-    Vocabulary,
-    Window,
-)
+from whisperlive_hybrid.types import Urgency
 
-UNREAD_S: Final = 0.5
-"""Speech behind the last time mark that is worth reading on; marks are early by less."""
-
-LEAD_IN_S: Final = 0.2
-"""Silence before the next stretch of speech that reading on begins with."""
-
-SHORTEST_STEP_S: Final = 0.5
-"""By so much a part must get on; else its model stands still, and reading on would never end."""
-
-
-AGAIN_PAUSE_S: Final = 0.5
-"""Pauses at which a segment that tells too little is taken apart."""
-
-
-@dataclass(slots=True)
-class _Sparse:
-    """A segment that tells too little, and what was read of its stretch in parts."""
-
-    segment: Segment
-    parts: list[tuple[float, float]]
-    """What is still to be read, window times."""
-    found: list[Segment] = field(default_factory=list)
-
-    def better(self) -> list[Segment]:
-        """The text that tells more."""
-        n_found = sum(len(segment.tokens) for segment in self.found)
-        return self.found if n_found > len(self.segment.tokens) else [self.segment]
-
-
-class ReadingJob:
-    """Reads one window; used by one thread at a time."""
-
-    def __init__(
-        self,
-        window: Window,
-        options: DecodeOptions,
-        capabilities: Capabilities,
-        vocabulary: Vocabulary,
-    ) -> None:
-        self._window = window
-        self._options = options
-        self._capabilities = capabilities
-        self._vocabulary = vocabulary
-        self._language = told_language(options.language, capabilities.languages)
-        self._detected: Language | None = None
-        self._is_to_detect = (
-            self._language is None
-            or options.checks_language
-            or options.switch_threshold is not None
-        )
-        self._survey: LanguageSurvey | None = None  # where the window may have several languages
-        self._stretch: Stretch = (0.0, 0.0)  # whose language is asked for
-        if options.switch_threshold is not None and not options.is_guess:
-            survey = LanguageSurvey(window, options.switch_threshold)
-            self._survey = survey if len(survey.stretches) > 1 else None
-        self._parts: deque[Part] = deque()  # that are to be read after this one
-        self._first_language: Language | None = None
-        self._is_doubted = False
-        self._done: list[Segment] = []  # of the parts that are read, on the window clock
-        self._unread: list[tuple[float, float]] = []
-        self._sparse: list[_Sparse] = []
-        self._sparse_one: _Sparse | None = None  # whose parts are being read
-        self._begin_part(window, 0.0)
-
-    def _begin_part(self, part: Window, start: float) -> Encode:
-        """Read `part` next, which begins at a window time of `start`; return its first work."""
-        self._part = part
-        self._part_start = start
-        self._temperatures = iter(self._options.temperatures)
-        self._candidates: list[Candidate] = []
-        self._segments: tuple[Segment, ...] = ()
-        self._read_to = 0.0
-        self._was_empty = False
-        language = self._language.code if self._language else None
-        self._context_s = self._capabilities.context_for(part.duration, language)
-        return Encode(part, self._context_s)
-
-    @property
-    def tries_short_context(self) -> bool:
-        """Whether it must tell something in less context than the model was trained with."""
-        return self._context_s < self._capabilities.full_context_s and not self._options.is_guess
-
-    def first(self) -> Work:
-        """The work to begin with."""
-        return self._surveyed(self._survey) if self._survey else Encode(self._part, self._context_s)
-
-    def encoded(self, _work: Encode, encoded: Encoded) -> Work | Reading:
-        """The encoder output is there."""
-        if self._language is None or self._is_to_detect:
-            return DetectLanguage(encoded, self._options.candidates)
-        return self._generate(encoded, self._language)
-
-    def detected(self, work: DetectLanguage, language: Language) -> Work | Reading:
-        """The language of a stretch, or of the whole window, is known."""
-        if self._survey:
-            self._survey.hear(self._stretch, language)
-            return self._surveyed(self._survey)
-        self._is_to_detect, self._detected = False, language
-        threshold = self._options.switch_threshold
-        if self._language is None or (
-            threshold is not None and is_switch(language, self._window, threshold)
-        ):
-            self._language = language
-        # The context was one of the language that was expected; this one may need more of it.
-        needed = self._capabilities.context_for(self._part.duration, self._language.code)
-        if work.encoded.context_s < needed:
-            self._context_s = needed
-            return Encode(self._part, needed)
-        return self._generate(work.encoded, self._language)
-
-    def _surveyed(self, survey: LanguageSurvey) -> Work:
-        """Ask for the language of the next stretch; when all are known, begin to read."""
-        if stretch := survey.next():
-            self._stretch = stretch
-            window = self._window.part(*stretch)
-            return Encode(window, self._capabilities.detection_context_for(window.duration))
-        self._survey, self._is_to_detect = None, False
-        self._parts.extend(survey.parts(self._language))
-        self._detected = survey.likeliest
-        return self._next_part()
-
-    def _next_part(self) -> Work:
-        """Begin to read the next stretches that are in one language."""
-        part = self._parts.popleft()
-        self._language = part.language
-        return self._begin_part(self._window.part(part.start, part.end), part.start)
-
-    def generated(self, work: Generate, hypothesis: Hypothesis) -> Work | Reading:
-        """A hypothesis is there: believe it, try hotter, or leave the window silent."""
-        candidate = Candidate.of(hypothesis, self._vocabulary, self._part.duration)
-        self._candidates.append(candidate)
-        match judge(candidate, self._options.thresholds):
-            case Verdict.SILENCE:
-                return self._end_part(work.language, self._part.duration)
-            case Verdict.ACCEPT:
-                return self._accept(work, candidate)
-            case Verdict.RETRY:
-                return self._retry(work)
-
-    def aligned(self, work: Align, times: list[TokenTime]) -> Work | Reading:
-        """The tokens have their times and probabilities."""
-        found, vocabulary = self._segments, self._vocabulary
-        if self._options.token_probabilities:
-            found = with_probabilities(found, times, vocabulary)
-        if self._options.words:
-            found = with_words(found, times, vocabulary, work.language.code, self._part.speech)
-        self._segments = found
-        return self._end_part(work.language, self._read_to)
-
-    def _retry(self, failed: Generate) -> Work | Reading:
-        self._is_doubted = True
-        if self._options.is_guess:
-            return self._end_part(failed.language, self._part.duration)
-        full = self._capabilities.full_context_s
-        if failed.encoded.context_s < full:
-            self._temperatures = iter(self._options.temperatures)
-            return Encode(self._part, full)
-        return self._generate(failed.encoded, failed.language, failed)
-
-    def _generate(
-        self, encoded: Encoded, language: Language, failed: Generate | None = None
-    ) -> Work | Reading:
-        temperature = next(self._temperatures, None)
-        if temperature is not None:
-            return Generate(encoded, language, self._options, temperature)
-        if failed is None:
-            return self._end_part(language, 0.0)  # no temperature was allowed at all
-        return self._accept(failed, least_bad(self._candidates, self._options.thresholds))
-
-    def _accept(self, work: Generate, candidate: Candidate) -> Work | Reading:
-        hypothesis, duration = candidate.hypothesis, self._part.duration
-        self._segments = segments(candidate, self._vocabulary, duration)
-        self._read_to = read_to(hypothesis.tokens, self._vocabulary, duration)
-        if not self._segments and self._is_unread(0.0) and not self._was_empty:
-            self._was_empty = True
-            return self._generate(work.encoded, work.language, work)
-        tokens = tuple(
-            token
-            for segment in self._segments
-            for token in text_tokens(segment.tokens, self._vocabulary)
-        )
-        if not (tokens and (self._options.words or self._options.token_probabilities)):
-            return self._end_part(work.language, self._read_to)
-        return Align(work.encoded, work.language, self._options.task, tokens, duration)
-
-    def _is_unread(self, time: float) -> bool:
-        """Whether the detector found more speech behind a time of the part than marks may miss."""
-        return sum(end - start for start, end in self._part.speech_after(time)) >= UNREAD_S
-
-    def _next_start(self, time: float) -> float:
-        """Where to read on behind a time of the part: a little before there is speech again."""
-        [(next_speech, _), *_] = self._part.speech_after(time)
-        return max(time, next_speech - LEAD_IN_S)
-
-    def _read_on(self, time: float) -> Encode:
-        """Read what is behind a time of the part as a window of its own."""
-        begin = self._next_start(time)
-        return self._begin_part(self._part.rest_from(begin), self._part_start + begin)
-
-    def _leave_unread(self, time: float) -> None:
-        """Report the speech behind a time of the part as unread."""
-        offset = self._part_start
-        self._unread += ((s + offset, e + offset) for s, e in self._part.speech_after(time))
-
-    def _end_part(self, language: Language, read_to: float) -> Work | Reading:
-        """Keep the segments of this part; read on behind `read_to`, a time of the part."""
-        self._first_language = self._first_language or language
-        if self._options.switch_threshold is not None:
-            self._segments = tuple(replace(each, language=language.code) for each in self._segments)
-        found = [_moved(segment, self._part_start) for segment in self._segments]
-        if self._sparse_one:
-            is_believed = len(self._candidates) == 1
-            return self._read_again(language, found if is_believed else [])
-        self._done += found
-        if not self._segments:
-            if self._is_unread(0.0):
-                self._leave_unread(0.0)
-        elif self._is_unread(read_to) and not self._options.is_guess:
-            if self._next_start(read_to) >= SHORTEST_STEP_S:
-                return self._read_on(read_to)
-            self._leave_unread(read_to)
-        if self._parts:
-            return self._next_part()
-        if not self._options.is_guess:
-            self._sparse = self._told_too_little()
-        return self._read_again(language, [])
-
-    def _told_too_little(self) -> list[_Sparse]:
-        """The segments that tell too little for the speech up to the next, and have pauses."""
-        sparse: list[_Sparse] = []
-        behind = [segment.start for segment in self._done[1:]]
-        for segment, end in zip(self._done, [*behind, self._window.duration], strict=False):
-            speech = self._window.speech_in(segment.start, end)
-            n_tokens = len(text_tokens(segment.tokens, self._vocabulary))
-            if is_sparse(n_tokens, sum(b - a for a, b in speech)):
-                parts = _between_pauses(speech, segment.start, end)
-                if len(parts) > 1:
-                    sparse.append(_Sparse(segment, parts))
-        return sparse
-
-    def _read_again(self, language: Language, found: Sequence[Segment]) -> Work | Reading:
-        """Keep what was `found` in a part of a sparse segment; read the next part, or end."""
-        if self._sparse_one:
-            self._sparse_one.found += found
-        for sparse in self._sparse:
-            if sparse.parts:
-                self._sparse_one = sparse
-                start, end = sparse.parts.pop(0)
-                if sparse.segment.language:  # another part may have been read since, in another one
-                    self._language = Language(sparse.segment.language, 1.0)
-                return self._begin_part(self._window.part(start, end), start)
-        better = {id(sparse.segment): sparse.better() for sparse in self._sparse}
-        told = [each for one in self._done for each in better.get(id(one), [one])]
-        first = self._first_language or language
-        return Reading(tuple(told), first, self._is_doubted, tuple(self._unread), self._detected)
-
-
-def _between_pauses(
-    speech: Sequence[tuple[float, float]], start: float, end: float
-) -> list[tuple[float, float]]:
-    """[start, end) taken apart in the middle of its longer pauses."""
-    cuts = [(a + b) / 2 for (_, a), (b, _) in pairwise(speech) if b - a >= AGAIN_PAUSE_S]
-    return list(pairwise([start, *cuts, end]))
-
-
-def _moved(segment: Segment, offset: float) -> Segment:
-    """A segment of a part, on the clock of the window."""
-    if not offset:
-        return segment
-    words = segment.words and tuple(
-        replace(word, start=word.start + offset, end=word.end + offset) for word in segment.words
-    )
-    start, end = segment.start + offset, segment.end + offset
-    return replace(segment, start=start, end=end, words=words)
-
-
-GATHERING_S: Final = {
-    Urgency.FINAL: 0.1,
-    Urgency.UPDATE: 0.3,
-    Urgency.SHORT_FILE: 1.0,
-    Urgency.BULK: 5.0,
-}
-"""How long a generate may wait for company while there are encodes to run, in seconds."""
-
-W = TypeVar("W", bound=Work)
-R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class _Stage(Generic[W, R]):
-    """One kind of work: how a backend runs a batch of it, and where its results go."""
-
-    kind: str
-    run: Callable[[Backend, Sequence[W]], list[R | Exception]]
-    then: Callable[[ReadingJob, W, R], Work | Reading]
-
-
-_STAGES: Final[dict[type, _Stage[Any, Any]]] = {
-    Encode: _Stage[Encode, Encoded]("encode", lambda b, batch: b.encode(batch), ReadingJob.encoded),
-    DetectLanguage: _Stage[DetectLanguage, Language](
-        "detect_language", lambda b, batch: b.detect_language(batch), ReadingJob.detected
-    ),
-    Generate: _Stage[Generate, Hypothesis](
-        "generate", lambda b, batch: b.generate(batch), ReadingJob.generated
-    ),
-    Align: _Stage[Align, list[TokenTime]](
-        "align", lambda b, batch: b.align(batch), ReadingJob.aligned
-    ),
-}
-
-
-class BatchDied:
-    """What became of an item whose whole batch raised: nothing is known about it yet."""
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Step:
-    """A job with the work that it wants done now, and how that is queued."""
+class Task:
+    """A piece of model work that is not interrupted: one item of a batch."""
 
-    backend: Backend
-    job: ReadingJob
-    work: Work
+    work: Any
+    """What `run` understands."""
+    model: str
+    kind: str
+    """A name for metrics and traces, such as `encode`."""
+    run: Callable[[Sequence[Any]], Sequence[Any]]
+    """Run the works of a batch of tasks with equal keys; blocking, on a worker thread. Return a
+    result or an exception for each of them, in order."""
+    key: Hashable = None
+    """Tasks of one model with equal keys may share a call."""
+    batch_limit: int = 1
+    """How many tasks a call may hold."""
+    gathers_s: float | None = None
+    """How long it may wait for others to share its call; None if it gains nothing from that."""
+
+
+class Job(Protocol[T_co]):
+    """Work that ends in an answer; used by one thread at a time."""
+
+    def first(self) -> Task:
+        """Return the task to begin with."""
+
+    def advance(self, done: Task, result: Any) -> Task | T_co:  # noqa: ANN401 (of `done.run`)
+        """Take the result of a task; return the next task, or the answer."""
+
+
+class BatchFailed:
+    """The outcome of a task whose whole batch raised: which task is at fault is not known yet."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step(Generic[T]):
+    """A job with its current task, and how that is queued."""
+
+    job: Job[T]
+    task: Task
     item: Item
 
-    def alone(self) -> "Step":
-        """The same, to be run in a batch of its own."""
+    @classmethod
+    def of(
+        cls, job: Job[T], task: Task, number: int, urgency: Urgency, deadline: float
+    ) -> "Step[T]":
+        """Return `task` of job `number`, due at `deadline` on the monotonic clock."""
+        gathers_until = None if task.gathers_s is None else time.monotonic() + task.gathers_s
+        key = (task.model, task.key)
+        item = Item(number, urgency, deadline, key, task.batch_limit, gathers_until)
+        return cls(job, task, item)
+
+    def alone(self) -> "Step[T]":
+        """Return the same step, to be run in a batch of its own."""
         return replace(self, item=replace(self.item, alone=True))
 
-    def then(self, work: Work) -> "Step":
-        """What the same job wants next."""
-        item = self.item
-        return step(self.backend, self.job, work, item.job, item.urgency, item.deadline)
+
+Outcome = Step[Any] | BatchFailed | Any
+"""The result of a step: the job's next step, an unknown failure, an exception, or the answer."""
 
 
-Outcome = Step | Reading | BatchDied | Exception
-"""What becomes of a step: the next one, the answer, nothing known, or why there is no answer."""
-
-
-def step(
-    backend: Backend, job: ReadingJob, work: Work, number: int, urgency: Urgency, deadline: float
-) -> Step:
-    """`work` for job `number`, due at `deadline` on the monotonic clock."""
-    able = backend.capabilities
-    item = Item(
-        job=number,
-        urgency=urgency,
-        deadline=deadline,
-        key=(able.model, backend.batch_key(work)),
-        batch_limit=(
-            able.encode_batch
-            if isinstance(work, Encode)
-            else able.generate_limit(is_live=urgency.is_live)
-        ),
-        gathers_until=(
-            time.monotonic() + GATHERING_S[urgency] if isinstance(work, Generate) else None
-        ),
-    )
-    return Step(backend, job, work, item)
-
-
-def kind_of(work: Work) -> str:
-    """The name of a kind of work, for those who measure."""
-    return _STAGES[type(work)].kind
-
-
-def outcomes(batch: Sequence[Step]) -> list[Outcome]:
-    """Run a batch, all of one backend and kind of work, and take each job a step further."""
-    works = [each.work for each in batch]
-    stage, backend = _STAGES[type(works[0])], batch[0].backend
-    results = _attempt(lambda: list(zip(batch, stage.run(backend, works), strict=True)))
+def run_batch(batch: Sequence[Step[Any]]) -> list[Outcome]:
+    """Run a batch of steps with equal keys, and advance the job of each."""
+    works = [step.task.work for step in batch]
+    run = batch[0].task.run
+    results = _attempt(lambda: list(zip(batch, run(works), strict=True)))
     if isinstance(results, Exception):
-        return [results if len(works) == 1 else BatchDied()] * len(works)
+        return [results] if len(batch) == 1 else [BatchFailed()] * len(batch)
     return [
-        result
-        if isinstance(result, Exception)
-        else _attempt(partial(_further, stage, each, result))
-        for each, result in results
+        # The job's next task may need the backend for its key, so this may fail as well.
+        result if isinstance(result, Exception) else _attempt(partial(_advance, step, result))
+        for step, result in results
     ]
 
 
-def _further(stage: _Stage[Any, Any], done: Step, result: object) -> Step | Reading:
-    """Give a job its result; what it wants next may need the backend to be told its key."""
-    wanted = stage.then(done.job, done.work, result)
-    return wanted if isinstance(wanted, Reading) else done.then(wanted)
+def _advance(step: Step[Any], result: Any) -> Outcome:  # noqa: ANN401 (whatever the task returned)
+    wanted = step.job.advance(step.task, result)
+    if not isinstance(wanted, Task):
+        return wanted
+    item = step.item
+    return Step.of(step.job, wanted, item.job, item.urgency, item.deadline)
 
 
-def _attempt(step: Callable[[], Any]) -> Any:  # noqa: ANN401 (whatever the step returns)
-    """Run `step`; the engine's one broad `except`: whatever a runtime raises fails one job."""
+def _attempt(call: Callable[[], Any]) -> Any:  # noqa: ANN401 (whatever the call returns)
+    """Call, and return the exception if it raises one.
+
+    This is the engine's one broad `except`: whatever a runtime raises fails one job.
+    """
     try:
-        return step()
-    except Exception as error:  # noqa: BLE001 (the exception is the answer)
+        return call()
+    except Exception as error:  # noqa: BLE001 (the exception is the outcome)
         return error

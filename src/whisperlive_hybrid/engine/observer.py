@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
-from whisperlive_hybrid.types import Reading, Urgency
+from whisperlive_hybrid.types import Urgency
 
 Mark = Any
 """Whatever an observer wants to be given back with the news of one window."""
@@ -59,7 +59,7 @@ class Observer(Protocol):
     def called(self, call: ModelCall) -> None:
         """A call of the model has come back; called on a worker thread."""
 
-    def answered(self, asked: Asked, mark: Mark, answer: Reading | BaseException) -> None:
+    def answered(self, asked: Asked, mark: Mark, answer: object) -> None:
         """A window is read, or will not be; called where its caller runs."""
 
 
@@ -73,7 +73,7 @@ class _Nobody:
     def called(self, call: ModelCall) -> None:
         """Let it pass."""
 
-    def answered(self, asked: Asked, mark: Mark, answer: Reading | BaseException) -> None:
+    def answered(self, asked: Asked, mark: Mark, answer: object) -> None:
         """Let it pass."""
 
 
@@ -97,7 +97,7 @@ class Observers:
             parts = tuple(replace(part, mark=part.mark[place]) for part in call.parts)
             each.called(replace(call, parts=parts))
 
-    def answered(self, asked: Asked, mark: Mark, answer: Reading | BaseException) -> None:
+    def answered(self, asked: Asked, mark: Mark, answer: object) -> None:
         """Tell all."""
         for each, own in zip(self._observers, mark, strict=True):
             each.answered(asked, own, answer)

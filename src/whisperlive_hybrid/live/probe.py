@@ -12,7 +12,7 @@ from typing import Final
 import anyio
 import structlog
 
-from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.engine.client import EngineClient
 from whisperlive_hybrid.errors import WhisperLiveError
 from whisperlive_hybrid.live.session import update_options
 from whisperlive_hybrid.types import SAMPLE_RATE, DecodeOptions, Samples, Span, Urgency, Window
@@ -29,7 +29,9 @@ log = structlog.get_logger(__name__)
 class LiveProbe:
     """Measures at the start and on request; several requests at once share a measurement."""
 
-    def __init__(self, engine: Engine, speech: Samples, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self, engine: EngineClient, speech: Samples, patience_s: float = PATIENCE_S
+    ) -> None:
         """`speech` is (n,) float32; of it `UTTERANCE_S` are read."""
         samples = speech[: round(UTTERANCE_S * SAMPLE_RATE)]
         self._engine = engine
@@ -87,4 +89,4 @@ class LiveProbe:
         bounded = update_options(usual, UTTERANCE_S)
         if urgency is Urgency.FINAL:
             bounded = replace(bounded, beam_size=usual.beam_size)
-        await self._engine.rehearse(self._window, bounded, urgency)
+        await self._engine.measure(self._window, bounded, urgency)

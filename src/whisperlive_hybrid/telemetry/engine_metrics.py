@@ -121,7 +121,7 @@ class EngineMetrics:
         with self._lock:
             self._last_minutes[call.model].add(self._clock(), busy_s=call.seconds)
 
-    def answered(self, asked: Asked, mark: Mark, answer: Reading | BaseException) -> None:
+    def answered(self, asked: Asked, mark: Mark, answer: object) -> None:
         """Count a window."""
         del mark
         urgency = label_of(asked.urgency)
@@ -144,7 +144,7 @@ def label_of(urgency: Urgency) -> str:
     return urgency.name.lower()
 
 
-def _outcome(answer: Reading | BaseException) -> str:
+def _outcome(answer: object) -> str:
     match answer:
         case Reading():
             return "read_again" if answer.was_doubted else "read"

@@ -64,7 +64,7 @@ class TextLog:
     def called(self, call: ModelCall) -> None:
         """Not of interest."""
 
-    def answered(self, asked: Asked, mark: Mark, answer: Reading | BaseException) -> None:
+    def answered(self, asked: Asked, mark: Mark, answer: object) -> None:
         """Log the text; on the line are the ids of the caller."""
         del mark
         if isinstance(answer, Reading) and asked.urgency is not Urgency.UPDATE:

@@ -18,7 +18,6 @@ from whisperlive_hybrid import __version__
 from whisperlive_hybrid.engine.observer import Asked, Mark, ModelCall
 from whisperlive_hybrid.errors import kind_of
 from whisperlive_hybrid.telemetry.tracing import NONE, Tracing, Values
-from whisperlive_hybrid.types import Reading
 
 _SERVICE = "whisperlive-hybrid-server"
 
@@ -129,13 +128,13 @@ class EngineSpans:
                 start_time=_unix_ns(part.queued_at),
             ).end(began)
 
-    def answered(self, asked: Asked, mark: Mark, answer: Reading | BaseException) -> None:
+    def answered(self, asked: Asked, mark: Mark, answer: object) -> None:
         """End the span of a window."""
         del asked
         span: Span = mark
         if isinstance(answer, Exception):
             span.set_status(Status(StatusCode.ERROR, kind_of(answer)))
-        elif not isinstance(answer, Reading):
+        elif isinstance(answer, BaseException):
             span.set_attribute("whisperlive.withdrawn", value=True)
         span.end()
 

@@ -1,7 +1,7 @@
 import pytest
 
+from whisperlive_hybrid.bench.recordings import Cue
 from whisperlive_hybrid.cli.evaluate.scoring import (
-    Cue,
     LostRun,
     Score,
     cue_end_errors,

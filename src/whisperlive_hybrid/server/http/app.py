@@ -17,7 +17,7 @@ from whisperlive_hybrid import __version__
 from whisperlive_hybrid.auth.authenticator import Doorkeeper
 from whisperlive_hybrid.auth.origins import Pages
 from whisperlive_hybrid.config import Settings
-from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.engine.client import EngineClient
 from whisperlive_hybrid.errors import WhisperLiveError
 from whisperlive_hybrid.fetch.fetcher import Fetcher
 from whisperlive_hybrid.model_pool import ModelPool
@@ -97,7 +97,7 @@ class LiveView(Protocol):
 class HttpMeans:
     """All that the door works with."""
 
-    engine: Engine
+    engine: EngineClient
     pool: ModelPool
     settings: Settings
     live: LiveView

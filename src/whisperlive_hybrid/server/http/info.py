@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from whisperlive_hybrid import __version__
-from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.engine.client import EngineClient
 from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.protocol.openai import response as bodies
 from whisperlive_hybrid.server.http.error_handlers import LEGACY_PATH
@@ -23,7 +23,7 @@ class OverviewRoutes:
     """/, /health and /v1/models."""
 
     def __init__(
-        self, engine: Engine, pool: ModelPool, live_clients: Callable[[], int], page: Page
+        self, engine: EngineClient, pool: ModelPool, live_clients: Callable[[], int], page: Page
     ) -> None:
         """`live_clients` counts the streams of the live door; `page` is what browsers see at /."""
         self._engine = engine

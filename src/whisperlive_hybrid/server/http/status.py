@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from whisperlive_hybrid import __version__
 from whisperlive_hybrid.config import Settings
-from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.engine.client import EngineClient
 from whisperlive_hybrid.jobs.model import Status
 from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.server.http.body_limits import Work
@@ -31,7 +31,7 @@ class Readiness:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: EngineClient,
         *,
         is_draining: Callable[[], bool],
         directories: tuple[Path, ...],
@@ -141,7 +141,7 @@ class Operation:
 class Sight:
     """From where the state of the server is seen."""
 
-    engine: Engine
+    engine: EngineClient
     pool: ModelPool
     operation: Operation
     live_clients: Callable[[], int]
@@ -238,7 +238,7 @@ class StatusRoutes:
         return JSONResponse(body.model_dump(), headers={"cache-control": "no-store"})
 
 
-def readiness_of(engine: Engine, work: Work, settings: Settings) -> Readiness:
+def readiness_of(engine: EngineClient, work: Work, settings: Settings) -> Readiness:
     """The checks of this server."""
     return Readiness(
         engine,

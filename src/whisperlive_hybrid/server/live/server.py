@@ -167,7 +167,7 @@ class LiveDoor:
         try:
             with (
                 means.meter.stream(caller, means.settings.max_connection_s),
-                means.engine.live_stream() as report_speech,
+                means.engine.open_stream() as report_speech,
             ):
                 client = Client(caller, means.settings)
                 async with means.pool.lease(model, caller.account) as transcriber:

@@ -12,8 +12,7 @@ from whisperlive_hybrid.audio.pcm import PcmFormat, PcmReader
 from whisperlive_hybrid.auth.quotas import Meter
 from whisperlive_hybrid.auth.usage import Usage
 from whisperlive_hybrid.config import Settings
-from whisperlive_hybrid.engine.client import Decoder
-from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.engine.client import Decoder, EngineClient
 from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
 from whisperlive_hybrid.live.captions import Gap, LanguageFound, Text
 from whisperlive_hybrid.live.session import LiveOptions, LiveSession
@@ -45,7 +44,7 @@ async def believe_costs() -> bool:
 class LiveMeans:
     """What all live streams share."""
 
-    engine: Engine
+    engine: EngineClient
     pool: ModelPool
     detector: VoiceDetector
     settings: Settings

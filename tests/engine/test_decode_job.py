@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from whisperlive_hybrid.backends.base import Align, DetectLanguage, Encode, Generate
 from whisperlive_hybrid.backends.fake import FakeBackend, FakeEncoded, FakeVocabulary, pause
-from whisperlive_hybrid.engine.job import ReadingJob
+from whisperlive_hybrid.engine.decode_job import WindowDecoder
 from whisperlive_hybrid.types import (
     DecodeOptions,
     Hypothesis,
@@ -41,9 +41,9 @@ GOOD = hypothesis(MARK + 5, 1, 2, MARK + 50)
 
 def begun(
     options: DecodeOptions = ENGLISH, encoded: FakeEncoded = ENCODED
-) -> tuple[ReadingJob, Generate]:
+) -> tuple[WindowDecoder, Generate]:
     """A job of 2 s in a known language, up to its first generate."""
-    job = ReadingJob(window(), options, ABLE, VOCABULARY)
+    job = WindowDecoder(window(), options, ABLE, VOCABULARY)
     first = job.first()
     assert isinstance(first, Encode)
     work = job.encoded(first, encoded)
@@ -51,7 +51,7 @@ def begun(
     return job, work
 
 
-def retried(job: ReadingJob, work: Generate, rejected: Hypothesis) -> Generate:
+def retried(job: WindowDecoder, work: Generate, rejected: Hypothesis) -> Generate:
     """The generate that follows a hypothesis that was not believed."""
     after = job.generated(work, rejected)
     assert isinstance(after, Generate)
@@ -67,7 +67,7 @@ def read(answer: object) -> list[str]:
 def test_begins_with_the_shortest_context_that_is_safe() -> None:
     """The encoder hears the speech and the silence that the model needs behind it."""
     for seconds, context_s in [(2.0, 5.0), (4.5, 5.0), (4.6, 10.0), (9.6, 30.0), (30.0, 30.0)]:
-        work = ReadingJob(window(seconds), ENGLISH, ABLE, VOCABULARY).first()
+        work = WindowDecoder(window(seconds), ENGLISH, ABLE, VOCABULARY).first()
         assert isinstance(work, Encode)
         assert work.context_s == context_s
 
@@ -82,7 +82,7 @@ def test_a_language_that_was_told_is_not_detected() -> None:
 def test_a_model_of_one_language_detects_nothing() -> None:
     """There is no choice to make."""
     able = replace(ABLE, languages=frozenset({"de"}))
-    job = ReadingJob(window(), DecodeOptions(), able, VOCABULARY)
+    job = WindowDecoder(window(), DecodeOptions(), able, VOCABULARY)
     work = job.encoded(Encode(window(), 5.0), ENCODED)
     assert isinstance(work, Generate)
     assert work.language == Language("de", 1.0)
@@ -90,7 +90,7 @@ def test_a_model_of_one_language_detects_nothing() -> None:
 
 def test_an_unknown_language_is_detected_first() -> None:
     """Detection and decoding read the same encoder output."""
-    job = ReadingJob(window(), DecodeOptions(), ABLE, VOCABULARY)
+    job = WindowDecoder(window(), DecodeOptions(), ABLE, VOCABULARY)
     detect = job.encoded(Encode(window(), 5.0), ENCODED)
     assert isinstance(detect, DetectLanguage)
     work = job.detected(detect, Language("de", 0.7))
@@ -100,7 +100,7 @@ def test_an_unknown_language_is_detected_first() -> None:
 
 def test_detection_keeps_to_the_candidates() -> None:
     """The backend is told which languages are possible."""
-    job = ReadingJob(window(), DecodeOptions(candidates=("de", "en")), ABLE, VOCABULARY)
+    job = WindowDecoder(window(), DecodeOptions(candidates=("de", "en")), ABLE, VOCABULARY)
     detect = job.encoded(Encode(window(), 5.0), ENCODED)
     assert isinstance(detect, DetectLanguage)
     assert detect.candidates == ("de", "en")
@@ -139,7 +139,7 @@ def test_a_guard_reads_again_in_the_full_context() -> None:
 
 def test_a_detected_language_is_kept_for_the_second_reading() -> None:
     """The full context is not asked again what the short one has answered."""
-    job = ReadingJob(window(), DecodeOptions(), ABLE, VOCABULARY)
+    job = WindowDecoder(window(), DecodeOptions(), ABLE, VOCABULARY)
     detect = job.encoded(Encode(window(), 5.0), ENCODED)
     assert isinstance(detect, DetectLanguage)
     work = job.detected(detect, Language("de", 0.7))
@@ -192,7 +192,7 @@ def test_text_without_words_is_an_empty_reading() -> None:
 
 def test_without_a_temperature_nothing_is_read() -> None:
     """An empty ladder is an empty reading, not an endless wait."""
-    job = ReadingJob(window(), replace(ENGLISH, temperatures=()), ABLE, VOCABULARY)
+    job = WindowDecoder(window(), replace(ENGLISH, temperatures=()), ABLE, VOCABULARY)
     assert read(job.encoded(Encode(window(), 5.0), ENCODED)) == []
 
 
@@ -266,17 +266,19 @@ def test_knows_whether_it_must_tell_something_in_a_short_context() -> None:
         (9.6, ENGLISH, False),
         (2.0, replace(ENGLISH, is_guess=True), False),
     ]:
-        assert ReadingJob(window(seconds), options, ABLE, VOCABULARY).tries_short_context is tries
+        assert (
+            WindowDecoder(window(seconds), options, ABLE, VOCABULARY).tries_short_context is tries
+        )
 
 
 SPOKEN = ((0.2, 1.0), (1.4, 4.0))
 
 
-def spoken_job(options: DecodeOptions = ENGLISH) -> tuple[ReadingJob, Generate]:
+def spoken_job(options: DecodeOptions = ENGLISH) -> tuple[WindowDecoder, Generate]:
     """A job of 5 s in which the detector found speech, up to its first generate."""
     samples = pause(5.0)
     window = Window(samples, (Span(0, 16_000, len(samples)),), SPOKEN)
-    job = ReadingJob(window, options, ABLE, VOCABULARY)
+    job = WindowDecoder(window, options, ABLE, VOCABULARY)
     first = job.first()
     assert isinstance(first, Encode)
     work = job.encoded(first, ENCODED)
@@ -348,10 +350,12 @@ def test_an_end_mark_a_little_early_is_no_unread_speech() -> None:
 LONG = ((0.5, 6.0), (7.0, 12.0))
 
 
-def long_job() -> tuple[ReadingJob, Generate]:
+def long_job() -> tuple[WindowDecoder, Generate]:
     """A job of 13 s with two long stretches of speech, up to its first generate."""
     samples = pause(13.0)
-    job = ReadingJob(Window(samples, (Span(0, 0, len(samples)),), LONG), ENGLISH, ABLE, VOCABULARY)
+    job = WindowDecoder(
+        Window(samples, (Span(0, 0, len(samples)),), LONG), ENGLISH, ABLE, VOCABULARY
+    )
     return job, generate_of(job.encoded(Encode(window(), 30.0), FULL))
 
 
@@ -395,7 +399,7 @@ def test_enough_words_are_not_read_again() -> None:
     assert len(read(job.generated(work, told(*range(1, 24), end=13.0)))) == 1
     samples = pause(13.0)
     guess = replace(ENGLISH, is_guess=True)
-    job = ReadingJob(Window(samples, (Span(0, 0, len(samples)),), LONG), guess, ABLE, VOCABULARY)
+    job = WindowDecoder(Window(samples, (Span(0, 0, len(samples)),), LONG), guess, ABLE, VOCABULARY)
     work = generate_of(job.encoded(Encode(window(), 30.0), FULL))
     assert read(job.generated(work, told(1, 2, 3, end=13.0))) == [" w1 w2 w3"]
 
@@ -418,7 +422,7 @@ TWO_STRETCHES = talk((0.5, 4.0), (4.4, 8.0))
 
 def test_a_check_of_the_language_changes_nothing_else() -> None:
     """The window is read in the language that was told; the reading says what was detected."""
-    job = ReadingJob(window(), replace(ENGLISH, checks_language=True), ABLE, VOCABULARY)
+    job = WindowDecoder(window(), replace(ENGLISH, checks_language=True), ABLE, VOCABULARY)
     detect = job.encoded(Encode(window(), 5.0), ENCODED)
     assert isinstance(detect, DetectLanguage)
     work = job.detected(detect, Language("de", 0.99))
@@ -433,7 +437,7 @@ def test_a_check_of_the_language_changes_nothing_else() -> None:
 def test_a_short_window_is_read_in_its_language_if_that_is_sure() -> None:
     """Else in the one that was expected."""
     for probability, code in [(0.8, "de"), (0.6, "en")]:
-        job = ReadingJob(window(), SEVERAL, ABLE, VOCABULARY)
+        job = WindowDecoder(window(), SEVERAL, ABLE, VOCABULARY)
         detect = job.encoded(Encode(window(), 5.0), ENCODED)
         assert isinstance(detect, DetectLanguage)
         work = job.detected(detect, Language("de", probability))
@@ -448,7 +452,7 @@ def test_a_short_window_is_read_in_its_language_if_that_is_sure() -> None:
 def test_a_language_that_needs_the_full_context_gets_it() -> None:
     """Although a shorter one was safe in the language that was expected."""
     able = replace(ABLE, short_context_languages=frozenset({"en"}))
-    job = ReadingJob(window(), SEVERAL, able, VOCABULARY)
+    job = WindowDecoder(window(), SEVERAL, able, VOCABULARY)
     detect = job.encoded(Encode(window(), 5.0), ENCODED)
     assert isinstance(detect, DetectLanguage)
     again = job.detected(detect, Language("de", 0.9))
@@ -459,9 +463,9 @@ def test_a_language_that_needs_the_full_context_gets_it() -> None:
     assert work.language == Language("de", 0.9)
 
 
-def surveyed(*found: Language) -> tuple[ReadingJob, Encode]:
+def surveyed(*found: Language) -> tuple[WindowDecoder, Encode]:
     """A job of two stretches in which these languages were detected, and what it encodes next."""
-    job = ReadingJob(TWO_STRETCHES, SEVERAL, ABLE, VOCABULARY)
+    job = WindowDecoder(TWO_STRETCHES, SEVERAL, ABLE, VOCABULARY)
     work: object = job.first()
     for language in found:
         assert isinstance(work, Encode)
@@ -507,7 +511,7 @@ def test_a_window_in_one_language_is_read_whole() -> None:
 
 def test_an_update_is_not_parted() -> None:
     """It must be there at once; the final reading tells better."""
-    job = ReadingJob(TWO_STRETCHES, replace(SEVERAL, is_guess=True), ABLE, VOCABULARY)
+    job = WindowDecoder(TWO_STRETCHES, replace(SEVERAL, is_guess=True), ABLE, VOCABULARY)
     work = job.first()
     assert isinstance(work, Encode)
     assert work.window is TWO_STRETCHES
