@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
@@ -25,17 +25,28 @@ from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.live.probe import LiveProbe
 from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
-from whisperlive_hybrid.server.app import doorkeeper_for, model_names
-from whisperlive_hybrid.server.live.server import LiveDoor
-from whisperlive_hybrid.server.live.stream import LiveMeans, believe_costs
-from whisperlive_hybrid.server.live.websocket import LiveEntry
+from whisperlive_hybrid.server.app import (
+    doorkeeper_for,
+    model_names,
+    stream_limits,
+    whisperlive_codec,
+)
+from whisperlive_hybrid.server.live.admission import Admission, trust_known_costs
+from whisperlive_hybrid.server.live.server import WhisperLiveServer
+from whisperlive_hybrid.server.live.stream import LiveStreams
+from whisperlive_hybrid.server.live.transport import TransportLimits
+from whisperlive_hybrid.server.live.websocket import UpgradeCheck
 from whisperlive_hybrid.server.net.listener import Census, listen
+from whisperlive_hybrid.server.net.tls import tls_of
 from whisperlive_hybrid.telemetry.metrics import Metrics
+from whisperlive_hybrid.text.endings import live_endings
 from whisperlive_hybrid.transcribe import VoiceDetector
 from whisperlive_hybrid.types import Samples
 
 PATIENCE_S = 30.0
 """After which a test that waits for a message has failed; no passing test waits so long."""
+
+DEFAULT_LIMITS = TransportLimits()
 
 UID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
@@ -109,7 +120,8 @@ def completed(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 class OpenDoor:
     """A live door that listens."""
 
-    live: LiveDoor
+    live: WhisperLiveServer
+    admission: Admission
     engine: Engine
     server: Server
     port: int
@@ -151,7 +163,7 @@ class OpenDoor:
     async def is_empty(self) -> None:
         """Wait until all clients that are admitted now have gone."""
         with anyio.fail_after(PATIENCE_S):
-            for client in list(self.live._clients):
+            for client in list(self.admission._clients):
                 await client.gone.wait()
 
     async def is_deserted(self) -> None:
@@ -192,11 +204,14 @@ async def open_door(
     others: Sequence[OnDemand] = (),
     probes: bool = False,
     probe_patience_s: float = PATIENCE_S,
+    limits: TransportLimits = DEFAULT_LIMITS,
+    revoked_every_s: float = 5.0,
     **settings: Any,  # noqa: ANN401 (checked by the settings themselves)
 ) -> AsyncIterator[OpenDoor]:
     """Listen on a free port of this machine while inside.
 
-    With `probes` the cost of live work is measured as a server does it.
+    With `probes` the cost of live work is measured as a server does it. `ping_s` of `limits` is
+    that of the settings.
     """
     chosen = Settings(**{"host": "127.0.0.1", "live_port": 0, **settings})
     async with AsyncExitStack() as stack:
@@ -206,27 +221,37 @@ async def open_door(
         )
         meter = Meter(limits_for_all(chosen), time.time)
         keeper = doorkeeper_for(chosen, keys)
-        entry = LiveEntry(keeper, Pages.of_live(chosen), metrics.doors)
+        check = UpgradeCheck(keeper, Pages.of_live(chosen), metrics.doors)
         probe = LiveProbe(engine, speak(range(1, 13)), probe_patience_s)
         detector = detector or EnergyVad()
         names = model_names(engine.capabilities.model, others, chosen)
         room = Room(bytes=1000, idle_s=60)
         pool = await stack.enter_async_context(ModelPool(engine, detector, others, room, names))
-        means = LiveMeans(
+        admission = Admission(
             engine,
             pool,
-            detector,
-            chosen,
             meter,
+            replace(stream_limits(chosen), revoked_every_s=revoked_every_s),
+            refresh_costs=probe.refresh if probes else trust_known_costs,
+            is_revoked=keeper.has_revoked,
+        )
+        limits = replace(limits, ping_s=chosen.ping_s)
+        streams = LiveStreams(
+            admission,
+            detector,
+            meter,
+            live_endings(chosen.live_patience_s),
             metrics.doors,
-            refresh_costs=probe.refresh if probes else believe_costs,
+            handshake_s=limits.handshake_s,
+            update_interval=lambda: engine.update_interval_s,
         )
         if probes:
             tasks = await stack.enter_async_context(anyio.create_task_group())
             tasks.start_soon(probe.run)
             stack.callback(tasks.cancel_scope.cancel)
-        live = LiveDoor(means, entry)
+        codec = whisperlive_codec(chosen)
+        live = WhisperLiveServer(streams, check, codec, limits, tls_of(chosen))
         listener = listen("127.0.0.1", 0, Census(1000, 1000), speaks_tls=chosen.ssl)
         server = await stack.enter_async_context(live.listening(listener))
         port: int = next(iter(server.sockets)).getsockname()[1]
-        yield OpenDoor(live, engine, server, port, metrics, meter)
+        yield OpenDoor(live, admission, engine, server, port, metrics, meter)

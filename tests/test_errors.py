@@ -1,7 +1,7 @@
 import pytest
 
 from whisperlive_hybrid.errors import BadAudio, OutOfSpace, WhisperLiveError, kind_of
-from whisperlive_hybrid.protocol.whisperlive import BadHandshake
+from whisperlive_hybrid.protocol.live import BadHandshake
 
 
 @pytest.mark.parametrize(

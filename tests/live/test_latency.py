@@ -7,9 +7,9 @@ import pytest
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend, Trouble, pause, speak
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.live import latency as delays
-from whisperlive_hybrid.live.captions import Gap, LanguageFound, Text
 from whisperlive_hybrid.live.latency import Delays
 from whisperlive_hybrid.live.session import LiveOptions, LiveSession
+from whisperlive_hybrid.protocol.live import Gap, LanguageDetected, TextUpdate
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.types import (
     SAMPLE_RATE,
@@ -69,7 +69,7 @@ async def test_every_utterance_of_a_stream_is_measured_once() -> None:
     """A final that was begun on a guess is the final; what the model fails on is never sent."""
     listener, engine = Listener(), Engine(FakeBackend())
 
-    async def publish(news: LanguageFound | Text | Gap) -> None:
+    async def publish(news: LanguageDetected | TextUpdate | Gap) -> None:
         del news
 
     live = LiveOptions(DecodeOptions(language="en"))

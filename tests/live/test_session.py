@@ -30,8 +30,8 @@ from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.engine.observer import NOBODY, Observer
 from whisperlive_hybrid.errors import Unsupported
 from whisperlive_hybrid.live import session as session_module
-from whisperlive_hybrid.live.captions import Gap, LanguageFound, Text
 from whisperlive_hybrid.live.session import BACKLOG, LiveOptions, LiveSession
+from whisperlive_hybrid.protocol.live import Gap, LanguageDetected, TextUpdate
 from whisperlive_hybrid.speech.regions import LIVE_VAD, VadOptions
 from whisperlive_hybrid.text.endings import LONGEST_UPDATE_S, EndingOptions
 from whisperlive_hybrid.transcribe import FileRequest, Transcriber
@@ -64,10 +64,10 @@ class Stage:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.news: list[LanguageFound | Text | Gap] = []
+        self.news: list[LanguageDetected | TextUpdate | Gap] = []
         self._more = anyio.Event()
 
-    async def publish(self, news: LanguageFound | Text | Gap) -> None:
+    async def publish(self, news: LanguageDetected | TextUpdate | Gap) -> None:
         """Keep it."""
         self.news.append(news)
         self._more.set()
@@ -88,12 +88,12 @@ class Stage:
     @property
     def completed(self) -> list[Segment]:
         """All completed segments."""
-        return [s for each in self.news if isinstance(each, Text) for s in each.completed]
+        return [s for each in self.news if isinstance(each, TextUpdate) for s in each.completed]
 
     @property
     def tentative(self) -> list[str]:
         """All tentative texts there ever were."""
-        texts = [each for each in self.news if isinstance(each, Text)]
+        texts = [each for each in self.news if isinstance(each, TextUpdate)]
         return [each.tentative.text for each in texts if each.tentative]
 
     @property
@@ -109,7 +109,7 @@ class Stage:
     @property
     def languages(self) -> list[str]:
         """The languages that were found."""
-        return [each.language.code for each in self.news if isinstance(each, LanguageFound)]
+        return [each.language.code for each in self.news if isinstance(each, LanguageDetected)]
 
 
 @asynccontextmanager
@@ -361,7 +361,7 @@ class TestWords:
             assert before.end <= after.start
         assert all(segment.words is None for segment in scene.completed)
         n_completed = 0
-        for news in (each for each in scene.news if isinstance(each, Text)):
+        for news in (each for each in scene.news if isinstance(each, TextUpdate)):
             n_completed += len(words_of(news.completed))
             if news.tentative:  # it goes on where the completed text ends
                 assert words_of([news.tentative])[0] == n_completed + 1
@@ -389,7 +389,7 @@ class TestWords:
         ends = [segment.text.split()[-1] for segment in scene.completed]
         assert ends == ["w10.", "w20.", "w30.", "w40.", "w50."]
         assert scene.said == words
-        completing = next(n for n in scene.news if isinstance(n, Text) and n.completed)
+        completing = next(n for n in scene.news if isinstance(n, TextUpdate) and n.completed)
         assert completing.tentative
         assert words_of([completing.tentative])[0] == 11
 
@@ -408,7 +408,7 @@ class TestWords:
 
 
 class TestTentative:
-    """Text before it is sure."""
+    """TextUpdate before it is sure."""
 
     async def test_it_appears_while_somebody_speaks(self) -> None:
         """Three seconds of speech without a pause show text before anything is completed."""
@@ -522,7 +522,7 @@ class TestLanguage:
         async with stage(live=ANY_LANGUAGE) as (scene, session):
             await session.hear(utterances([1, 2, 3, 4], [5], [6]))
             await session.finish()
-        assert scene.news[0] == LanguageFound(Language("en", 0.9))
+        assert scene.news[0] == LanguageDetected(Language("en", 0.9))
         assert scene.languages == ["en"]
         assert scene.said == [1, 2, 3, 4, 5, 6]
 
@@ -541,7 +541,7 @@ class TestLanguage:
             await session.hear(utterances([4], [505]))
             await session.finish()
         assert scene.languages == ["en"]
-        assert isinstance(scene.news[0], LanguageFound)
+        assert isinstance(scene.news[0], LanguageDetected)
         assert scene.said == [501, 2, 3, 4, 505]
         last_language = dict(backend.read)
         assert {last_language[word,] for word in scene.said} == {"en"}
@@ -624,7 +624,7 @@ class TestFailures:
         kinds = [
             "gap" if isinstance(each, Gap) else words_of(each.completed)
             for each in scene.news
-            if isinstance(each, Gap) or (isinstance(each, Text) and each.completed)
+            if isinstance(each, Gap) or (isinstance(each, TextUpdate) and each.completed)
         ]
         assert kinds == [[1], "gap", [3]]
 

@@ -11,10 +11,8 @@ from hypothesis import strategies as st
 from whisperlive_hybrid.audio.pcm import PcmFormat
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.protocol import whisperlive as wire
+from whisperlive_hybrid.protocol.live import Audio, BadHandshake, EndOfAudio
 from whisperlive_hybrid.protocol.whisperlive import (
-    Audio,
-    BadHandshake,
-    EndOfAudio,
     Handshake,
     SegmentWriter,
     parse_handshake,

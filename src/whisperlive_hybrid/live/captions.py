@@ -1,44 +1,20 @@
 """What a live client sees: the language once, completed text, tentative text, gaps."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from whisperlive_hybrid.language_lock import LanguageLock, Read
+from whisperlive_hybrid.protocol.live import Gap, LanguageDetected, SessionEvent, TextUpdate
 from whisperlive_hybrid.speech.windows import on_recording_clock
 from whisperlive_hybrid.text.agreement import Agreement, leading
-from whisperlive_hybrid.types import Language, Reading, Segment, Window, Word, joined_text
+from whisperlive_hybrid.types import Reading, Segment, Window, Word, joined_text
 
 SURE_EARLY: Final = 0.9
 """A language this probable in an update is settled before the first final."""
 
 
-@dataclass(frozen=True, slots=True)
-class LanguageFound:
-    """The language is settled; comes once, before any text, unless the client named it."""
-
-    language: Language
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """What is known now, on the recording clock: `completed` never changes again."""
-
-    completed: tuple[Segment, ...]
-    tentative: Segment | None
-    stable: str = ""
-    """The beginning of the tentative text on which the last two updates agreed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """The model failed twice on this stretch of the recording; it is told, never passed over."""
-
-    start: float
-    end: float
-
-
-Publish = Callable[[LanguageFound | Text | Gap], Awaitable[None]]
+Publish = Callable[[SessionEvent], Awaitable[None]]
 
 
 class Captions:
@@ -76,10 +52,10 @@ class Captions:
             for segment in on_recording_clock(window, reading.segments)
         ]
         if completed or self._is_tentative_shown:
-            await self.show(Text(tuple(completed), self._rest))
+            await self.show(TextUpdate(tuple(completed), self._rest))
             self._rest = None
 
-    def guess(self, window: Window, reading: Reading, utterance: int) -> Text | None:
+    def guess(self, window: Window, reading: Reading, utterance: int) -> TextUpdate | None:
         """Return what to show of a guess, once the language is sure enough for it to make sense.
 
         `utterance` is the sample of the recording at which the utterance begins; `window` is all of
@@ -126,11 +102,11 @@ class Captions:
         if rest:
             self._rest = self._joined(rest, _text(rest))
 
-    def _open_text(self) -> Text:
+    def _open_text(self) -> TextUpdate:
         """What is kept and guessed of the utterance that is being spoken."""
         kept, words = _text(self._kept), [*self._kept, *self._words]
         segment = self._joined(words, kept + self._agreement.text) if words else None
-        return Text((), segment, kept + self._agreement.stable)
+        return TextUpdate((), segment, kept + self._agreement.stable)
 
     def _joined(self, words: Sequence[Word], text: str) -> Segment:
         """One segment of `words`, which are kept or guessed, that reads as `text`."""
@@ -146,12 +122,12 @@ class Captions:
         """Tell that a window could not be read."""
         await self._publish(Gap(window.start, window.end))
 
-    async def show(self, text: Text) -> None:
+    async def show(self, text: TextUpdate) -> None:
         """Publish a text, and before the first one its language."""
         self._is_tentative_shown = text.tentative is not None
         if self._lock.language and not self._is_language_known:
             self._is_language_known = True
-            await self._publish(LanguageFound(self._lock.language))
+            await self._publish(LanguageDetected(self._lock.language))
         await self._publish(text)
 
 

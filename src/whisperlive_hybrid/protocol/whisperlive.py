@@ -26,11 +26,27 @@ from whisperlive_hybrid.audio.pcm import PcmFormat
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.languages import is_detection, language_code
 from whisperlive_hybrid.protocol.json_limits import BadJson, has_half_characters, read_json
+from whisperlive_hybrid.protocol.live import (
+    Audio,
+    BadHandshake,
+    ClientEvent,
+    EndOfAudio,
+    Frame,
+    Gap,
+    LanguageDetected,
+    ServerEvent,
+    StreamEnded,
+    StreamFailed,
+    StreamReady,
+    StreamRejected,
+    StreamRequest,
+    TextUpdate,
+)
 from whisperlive_hybrid.protocol.multilingual import SWITCH, THRESHOLD
 from whisperlive_hybrid.protocol.vad_parameters import vad_options
 from whisperlive_hybrid.speech.regions import LIVE_VAD, VadOptions
 from whisperlive_hybrid.text.language import SWITCH_THRESHOLD
-from whisperlive_hybrid.types import Language, Segment, Task, Word
+from whisperlive_hybrid.types import DecodeOptions, Language, Segment, Task, Thresholds, Word
 
 END_OF_AUDIO: Final = b"END_OF_AUDIO"
 """Python clients send it as a binary frame, the iOS client as text; both count."""
@@ -42,6 +58,10 @@ DEFAULT_NO_SPEECH: Final = 0.45
 
 LONGEST_HANDSHAKE: Final = 2**20
 """Bytes, as in the reference: `known_speakers` brings recordings in base64."""
+
+_OLD_MULTILINGUAL: Final = (
+    "multilingual is ignored, since only clients of 2023 send it without use_vad"
+)
 
 LONGEST_UID: Final = 1024
 """Characters: it goes out with every message. Clients send a UUID."""
@@ -77,18 +97,6 @@ class Handshake:
     """Whether its `multilingual` is that of 2023: a model that knows more than English."""
 
 
-@dataclass(frozen=True, slots=True)
-class Audio:
-    """A run of PCM bytes, possibly ending inside a sample."""
-
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class EndOfAudio:
-    """The client has said everything; it waits for the rest of its text."""
-
-
 def parse_handshake(frame: str | bytes, vad: VadOptions = LIVE_VAD) -> Handshake:
     """Read the first frame; `vad` holds where a client does not say.
 
@@ -109,14 +117,6 @@ def parse_handshake(frame: str | bytes, vad: VadOptions = LIVE_VAD) -> Handshake
         return _handshake(uid, message, vad)
     except BadRequest as error:
         raise BadHandshake(error.message, uid=uid) from error
-
-
-class BadHandshake(BadRequest):
-    """The first message cannot be understood; `uid` is what to answer to."""
-
-    def __init__(self, message: str, *, uid: object) -> None:
-        super().__init__(message)
-        self.uid = uid
 
 
 def receive(frame: str | bytes) -> Audio | EndOfAudio:
@@ -248,6 +248,66 @@ class SegmentWriter:
     def _forget_old(self) -> None:
         if self._window:
             del self._completed[: -self._window]
+
+
+class WhisperLiveCodec:
+    """The WhisperLive protocol of one client; see `LiveCodec`."""
+
+    def __init__(self, vad: VadOptions = LIVE_VAD, audio_format: PcmFormat | None = None) -> None:
+        """`vad` and `audio_format` hold where the client does not say; None detects the format."""
+        self._vad = vad
+        self._audio_format = audio_format
+        self._uid: object = None
+        self._writer = SegmentWriter(None, DEFAULT_WINDOW)
+
+    def open(self, first: Frame) -> StreamRequest:
+        """Read the handshake."""
+        try:
+            handshake = parse_handshake(first, self._vad)
+        except BadHandshake as error:
+            self._uid = error.uid
+            raise
+        self._uid = handshake.uid
+        self._writer = SegmentWriter(handshake.uid, handshake.window)
+        return StreamRequest(
+            DecodeOptions(
+                language=handshake.language,
+                switch_threshold=handshake.switch_threshold,
+                task=handshake.task,
+                prompt=handshake.initial_prompt,
+                hotwords=handshake.hotwords,
+                words=handshake.word_timestamps,
+                thresholds=Thresholds(no_speech=handshake.no_speech_thresh),
+            ),
+            handshake.vad,
+            handshake.model,
+            handshake.audio_format or self._audio_format,
+            handshake.not_yet,
+            (_OLD_MULTILINGUAL,) if handshake.asks_for_multilingual_model else (),
+        )
+
+    def receive(self, frame: Frame) -> list[ClientEvent]:
+        """Read audio or END_OF_AUDIO."""
+        return [receive(frame)]
+
+    def render(self, event: ServerEvent) -> list[Frame]:
+        """Return the messages of an event."""
+        match event:
+            case Gap():
+                return []  # the protocol has no message for it; the log and the metrics show it
+            case TextUpdate(completed, tentative, stable):
+                return [*self._writer.messages(completed, tentative, stable)]
+            case LanguageDetected(language):
+                message = language_detected(self._uid, language)
+            case StreamReady(model):
+                message = server_ready(self._uid, model)
+            case StreamRejected(retry_after_s):
+                message = wait(self._uid, retry_after_s / 60)
+            case StreamFailed(reason):
+                message = error(self._uid, reason)
+            case StreamEnded():
+                message = disconnect(self._uid)
+        return [message]
 
 
 def _text_of(segment: Segment) -> str:

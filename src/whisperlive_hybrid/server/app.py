@@ -20,6 +20,7 @@ import uvicorn
 from anyio.abc import TaskStatus
 from starlette.types import ASGIApp
 
+from whisperlive_hybrid.audio.pcm import PcmFormat
 from whisperlive_hybrid.auth.authenticator import Doorkeeper
 from whisperlive_hybrid.auth.keys import KeyRing, KeySource, WrongKeys
 from whisperlive_hybrid.auth.network import Proxies, is_loopback
@@ -43,14 +44,19 @@ from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
 from whisperlive_hybrid.models.catalogue import SPELLINGS
 from whisperlive_hybrid.models.formats import format_for
 from whisperlive_hybrid.models.store import ModelStore, OnProgress, ignore_progress
+from whisperlive_hybrid.protocol.live import LiveCodec
 from whisperlive_hybrid.protocol.model_names import ModelNames
+from whisperlive_hybrid.protocol.whisperlive import WhisperLiveCodec
 from whisperlive_hybrid.server.http.app import HttpMeans, build_http_app
 from whisperlive_hybrid.server.http.body_limits import Work
 from whisperlive_hybrid.server.http.status import Operation
-from whisperlive_hybrid.server.live.server import LiveDoor
-from whisperlive_hybrid.server.live.stream import LiveMeans
-from whisperlive_hybrid.server.live.websocket import LiveEntry
+from whisperlive_hybrid.server.live.admission import Admission, StreamLimits
+from whisperlive_hybrid.server.live.server import WhisperLiveServer
+from whisperlive_hybrid.server.live.stream import LiveStreams
+from whisperlive_hybrid.server.live.transport import TransportLimits
+from whisperlive_hybrid.server.live.websocket import UpgradeCheck
 from whisperlive_hybrid.server.net.listener import Census, Listener, listen
+from whisperlive_hybrid.server.net.tls import tls_of
 from whisperlive_hybrid.server.net.uvicorn import HttpConfig, Patience
 from whisperlive_hybrid.server.process import (
     hold_to_tmpdir,
@@ -58,6 +64,7 @@ from whisperlive_hybrid.server.process import (
     most_connections,
     raise_limit,
 )
+from whisperlive_hybrid.speech.regions import live_vad
 from whisperlive_hybrid.storage.keys import open_access_store
 from whisperlive_hybrid.storage.usage_recorder import open_accounts
 from whisperlive_hybrid.telemetry.logging import TextLog
@@ -65,6 +72,7 @@ from whisperlive_hybrid.telemetry.metrics import Metrics
 from whisperlive_hybrid.telemetry.opening import open_tracing
 from whisperlive_hybrid.telemetry.server_metrics import Door, FileReport
 from whisperlive_hybrid.telemetry.tracing import Tracing
+from whisperlive_hybrid.text.endings import live_endings
 from whisperlive_hybrid.transcribe import Recordings
 from whisperlive_hybrid.types import Samples
 
@@ -165,20 +173,31 @@ async def serve(
             observer=FileReport(metrics.doors, tracing.tracer),
         )
         operation = Operation(metrics, tracing.tracer, store.counts)
-        entry = LiveEntry(doorkeeper, Pages.of_live(settings), metrics.doors)
+        check = UpgradeCheck(doorkeeper, Pages.of_live(settings), metrics.doors)
         probe = LiveProbe(engine, await anyio.to_thread.run_sync(_sample_speech))
-        live = LiveDoor(
-            LiveMeans(
-                engine,
-                pool,
-                detector,
-                settings,
-                accounts.meter,
-                metrics.doors,
-                tracing.tracer,
-                probe.refresh,
-            ),
-            entry,
+        admission = Admission(
+            engine,
+            pool,
+            accounts.meter,
+            stream_limits(settings),
+            refresh_costs=probe.refresh,
+            is_revoked=doorkeeper.has_revoked,
+        )
+        streams = LiveStreams(
+            admission,
+            detector,
+            accounts.meter,
+            live_endings(settings.live_patience_s),
+            metrics.doors,
+            tracing.tracer,
+            update_interval=lambda: engine.update_interval_s,
+        )
+        live = WhisperLiveServer(
+            streams,
+            check,
+            whisperlive_codec(settings),
+            TransportLimits(ping_s=settings.ping_s),
+            tls_of(settings),
         )
         jobs = await open_jobs(means, settings)
         app = build_http_app(
@@ -211,15 +230,28 @@ async def serve(
             tasks.start_soon(pool.run)
             tasks.start_soon(jobs.run)
             tasks.start_soon(accounts.bookkeeper.run)
-            tasks.start_soon(live.heed_revocations)
+            tasks.start_soon(admission.close_revoked)
             tasks.start_soon(keep_small)
             tasks.start_soon(probe.run)
             await tasks.start(_stop_on_signal, stop)
             on_open(OpenDoors(live_port, http_port, engine.capabilities))
             await stop.wait()
             jobs.close()
-            await _drain(engine, live, operation.work, http, settings.drain_s)
+            await _drain(engine, admission, operation.work, http, settings.drain_s)
             tasks.cancel_scope.cancel()
+
+
+def stream_limits(settings: Settings) -> StreamLimits:
+    """Return the bounds of live streams."""
+    return StreamLimits(
+        settings.max_clients, settings.max_connection_s, settings.idle_s, settings.ping_s
+    )
+
+
+def whisperlive_codec(settings: Settings) -> Callable[[], LiveCodec]:
+    """Return what makes the codec of each WhisperLive connection."""
+    audio_format = PcmFormat.INT16 if settings.raw_pcm_input else None
+    return partial(WhisperLiveCodec, live_vad(settings.live_endpoint_s), audio_format)
 
 
 def model_names(first: str, others: Sequence[OnDemand], settings: Settings) -> ModelNames:
@@ -275,7 +307,7 @@ def _observers(metrics: Metrics, tracing: Tracing, settings: Settings) -> Observ
 
 
 async def _drain(
-    engine: Engine, live: LiveDoor, work: Work, http: "HttpDoor", drain_s: float
+    engine: Engine, admission: Admission, work: Work, http: "HttpDoor", drain_s: float
 ) -> None:
     """Take no new work; let live clients and requests in flight finish, within the bound.
 
@@ -286,7 +318,7 @@ async def _drain(
     with anyio.move_on_after(drain_s):
         async with anyio.create_task_group() as doors:
             doors.start_soon(work.drain)
-            doors.start_soon(live.drain, drain_s)
+            doors.start_soon(admission.drain, drain_s)
         http.stop()
         await http.has_stopped.wait()
     http.stop()
@@ -330,7 +362,9 @@ class _SignalFreeServer(uvicorn.Server):
 
 
 @asynccontextmanager
-async def _live_port(live: LiveDoor, settings: Settings, census: Census) -> AsyncIterator[int]:
+async def _live_port(
+    live: WhisperLiveServer, settings: Settings, census: Census
+) -> AsyncIterator[int]:
     """Listen on the live door's port while inside."""
     with _named_port("PORT_WHISPERLIVE", settings.live_port, settings.host):
         listener = listen(settings.host, settings.live_port, census, speaks_tls=settings.ssl)

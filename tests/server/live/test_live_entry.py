@@ -19,7 +19,6 @@ from whisperlive_hybrid.auth import keys as wrong_keys
 from whisperlive_hybrid.auth.caller import Caller
 from whisperlive_hybrid.backends.fake import speak
 from whisperlive_hybrid.errors import Unauthenticated, kind_of
-from whisperlive_hybrid.server.live import server as ws
 from whisperlive_hybrid.server.live.websocket import UNSERVED
 
 pytestmark = pytest.mark.anyio
@@ -108,24 +107,21 @@ async def test_a_client_is_known_by_its_key() -> None:
     async with guarded() as (door, keys, token), door.client(f"/?token={token}") as client:
         await client.greet()
         await client.next()
-        [admitted] = door.live._clients
+        [admitted] = door.admission._clients
         assert admitted.caller == Caller("127.0.0.1", keys.known["000000000001"].card)
 
 
-async def test_a_revoked_key_opens_no_more_streams_and_ends_those_that_are_open(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_revoked_key_opens_no_more_streams_and_ends_those_that_are_open() -> None:
     """With the text of what was said, also if nothing more is; other keys are not concerned."""
-    monkeypatch.setattr(ws, "REVOKED_EVERY_S", 0.01)
     keys = Keys()
     revoked, other = bearer(keys.made(1)), bearer(keys.made(2))
     async with (
-        open_door(keys=keys, auth=True) as door,
+        open_door(keys=keys, auth=True, revoked_every_s=0.01) as door,
         anyio.create_task_group() as tasks,
         door.admitted_from(revoked) as theirs,
         door.admitted_from(other) as ours,
     ):
-        tasks.start_soon(door.live.heed_revocations)
+        tasks.start_soon(door.admission.close_revoked)
         await theirs.say(speak([1, 2]))
         await theirs.until_text()
         keys.revoke(1)

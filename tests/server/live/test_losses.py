@@ -215,8 +215,8 @@ async def test_10_disconnect_flushes(spoken: dict[str, Clip]) -> None:
     async with demo_door() as door, door.admitted() as client:
         await client.say(*frames(without_tail(clip)))
         await until_shown(client, clip.text)
-        (known,) = door.live._clients
-        known.until = known._listening.deadline = anyio.current_time()
+        (known,) = door.admission._clients
+        known.until = known._receiving.deadline = anyio.current_time()
         messages = await client.rest()
     assert messages[-1]["message"] == "DISCONNECT"
     assert plain(client.text) == plain(clip.text)

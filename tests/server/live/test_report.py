@@ -7,10 +7,10 @@ import structlog
 from live_clients import OpenDoor, open_door
 from scraped import Scrape, scrape
 from structlog.testing import capture_logs
-from websockets.exceptions import ConnectionClosedError
 
 from whisperlive_hybrid.backends.fake import Trouble, pause, speak
 from whisperlive_hybrid.server.live.report import StreamReport
+from whisperlive_hybrid.server.live.transport import ClientLeft
 from whisperlive_hybrid.telemetry.metrics import Metrics
 from whisperlive_hybrid.telemetry.tracing import NO_TRACER
 from whisperlive_hybrid.types import SAMPLE_RATE
@@ -96,13 +96,11 @@ async def test_refused_clients_are_counted_by_reason() -> None:
     ("leave", "end"),
     [
         (lambda: None, "end_of_audio"),
-        (lambda: _raise(ConnectionClosedError(None, None)), "client_left"),
-        (lambda: _raise(ExceptionGroup("", [ConnectionClosedError(None, None)])), "client_left"),
+        (lambda: _raise(ClientLeft()), "client_left"),
+        (lambda: _raise(ExceptionGroup("", [ClientLeft()])), "client_left"),
         (lambda: _raise(ExceptionGroup("", [ZeroDivisionError()])), "defect"),
         (
-            lambda: _raise(
-                BaseExceptionGroup("", [ConnectionClosedError(None, None), ZeroDivisionError()])
-            ),
+            lambda: _raise(BaseExceptionGroup("", [ClientLeft(), ZeroDivisionError()])),
             "defect",
         ),
         (lambda: _raise(asyncio.CancelledError()), "stopped"),

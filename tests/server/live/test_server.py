@@ -26,8 +26,8 @@ from whisperlive_hybrid.backends.fake import FakeBackend, Trouble, pause, speak
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.live.session import BACKLOG
 from whisperlive_hybrid.model_pool import OnDemand
-from whisperlive_hybrid.server.live import server as ws
-from whisperlive_hybrid.server.live import websocket as connection
+from whisperlive_hybrid.server.live.server import MAX_FRAME
+from whisperlive_hybrid.server.live.transport import TransportLimits
 from whisperlive_hybrid.types import Samples
 
 pytestmark = pytest.mark.anyio
@@ -119,10 +119,10 @@ class TestHandshake:
             (message,) = await late.rest()
             assert message == {"uid": UID, "status": "WAIT", "message": 0.5}
 
-    async def test_silent_client_is_let_go(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_silent_client_is_let_go(self) -> None:
         """A client that never says who it is holds no slot and is sent away."""
-        monkeypatch.setattr(ws, "HANDSHAKE_S", 0.01)
-        async with open_door() as door, door.client() as client:
+        limits = TransportLimits(handshake_s=0.01)
+        async with open_door(limits=limits) as door, door.client() as client:
             (message,) = await client.rest()
             assert message["status"] == "ERROR"
             assert client.closed_with == 1000
@@ -256,13 +256,10 @@ class TestAdmission:
                 await second.rest()
             assert second.text == TEXT
 
-    async def test_slot_is_free_once_the_text_is_complete(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_slot_is_free_once_the_text_is_complete(self) -> None:
         """A client that leaves its socket open after the close, as Python's does, holds no slot."""
-        monkeypatch.setattr(ws, "CLOSE_S", 2 * PATIENCE_S)
-        monkeypatch.setattr(connection, "CLOSE_S", 2 * PATIENCE_S)
-        async with open_door(max_clients=1) as door, door.admitted() as first:
+        limits = TransportLimits(close_s=2 * PATIENCE_S)
+        async with open_door(limits=limits, max_clients=1) as door, door.admitted() as first:
             first.socket.transport.pause_reading()  # it never sees the close
             await first.end()
             await door.is_empty()
@@ -283,8 +280,8 @@ class TestAdmission:
         async with open_door() as door, door.admitted() as client:
             await client.say(speak(range(1, 10)))
             await client.until_text()
-            (known,) = door.live._clients
-            known.until = known._listening.deadline = anyio.current_time()
+            (known,) = door.admission._clients
+            known.until = known._receiving.deadline = anyio.current_time()
             messages = await client.rest()
             assert client.text.split() == [f"w{n}" for n in range(1, 10)]
             assert messages[-1] == {"uid": UID, "message": "DISCONNECT"}
@@ -310,7 +307,7 @@ class TestAdmission:
             await client.say(speak([100, 200]))  # too short to be read before the end
             await client.end()
             await anyio.to_thread.run_sync(held.reached.wait, PATIENCE_S)
-            (known,) = door.live._clients
+            (known,) = door.admission._clients
             known.until = anyio.current_time()
             held.gate.set()
             assert all(each.get("message") != "DISCONNECT" for each in await client.rest())
@@ -324,7 +321,7 @@ class TestAdmission:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(client.rest)
                 tasks.start_soon(idle.rest)
-                await door.live.drain(PATIENCE_S)
+                await door.admission.drain(PATIENCE_S)
             assert client.text.split() == [f"w{n}" for n in range(1, 10)]
             assert (client.closed_with, idle.closed_with) == (1012, 1012)
             assert door.live.n_clients == 0
@@ -332,7 +329,7 @@ class TestAdmission:
     async def test_nobody_is_admitted_while_draining(self) -> None:
         """Who comes, or says who he is, after the drain has begun is told to wait elsewhere."""
         async with open_door() as door, door.client() as early:
-            await door.live.drain(PATIENCE_S)
+            await door.admission.drain(PATIENCE_S)
             async with door.client() as late:
                 for client in (early, late):
                     await client.greet()
@@ -345,7 +342,7 @@ class TestAdmission:
         async with open_door(held) as door, door.admitted() as client:
             await client.say(*SAID)
             await anyio.to_thread.run_sync(held.reached.wait, PATIENCE_S)
-            await door.live.drain(0.01)
+            await door.admission.drain(0.01)
             assert door.live.n_clients == 1
             held.gate.set()
             await client.rest()
@@ -452,7 +449,7 @@ class TestAudio:
 
     async def test_largest_frame(self) -> None:
         """A frame of 16 MiB is heard to its end."""
-        samples = np.zeros(ws.MAX_FRAME // 4, np.float32)
+        samples = np.zeros(MAX_FRAME // 4, np.float32)
         word = speak([7])
         samples[-len(word) :] = word
         async with open_door() as door:
@@ -466,7 +463,7 @@ class TestAudio:
         async with open_door() as door, door.admitted() as other:
             async with door.admitted() as client:
                 with suppress(ConnectionClosed):
-                    await client.socket.send([bytes(ws.MAX_FRAME), b"x"])
+                    await client.socket.send([bytes(MAX_FRAME), b"x"])
                 await client.rest()
                 assert client.closed_with == 1009
             await other.say(*SAID)
@@ -520,7 +517,7 @@ class TestTrouble:
                 for _ in range(3):
                     await client.say(speak([1, 2]), pause(1.2))
                 await anyio.to_thread.run_sync(held.reached.wait, PATIENCE_S)
-                gone = [each.gone for each in door.live._clients]
+                gone = [each.gone for each in door.admission._clients]
                 client.socket.transport.abort()
                 with anyio.fail_after(PATIENCE_S):
                     async with anyio.create_task_group() as tasks:

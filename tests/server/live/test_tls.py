@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from live_clients import DEFAULT_LIMITS
 from websockets.asyncio.client import connect
 
 from whisperlive_hybrid.auth.authenticator import Doorkeeper
@@ -25,19 +26,17 @@ from whisperlive_hybrid.config import Settings, load_settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.model_pool import ModelPool, Room
-from whisperlive_hybrid.server.live import server as ws
-from whisperlive_hybrid.server.live.server import LiveDoor
-from whisperlive_hybrid.server.live.stream import LiveMeans
-from whisperlive_hybrid.server.live.websocket import LiveEntry
+from whisperlive_hybrid.server.app import stream_limits, whisperlive_codec
+from whisperlive_hybrid.server.live.admission import Admission
+from whisperlive_hybrid.server.live.server import WhisperLiveServer
+from whisperlive_hybrid.server.live.stream import LiveStreams
+from whisperlive_hybrid.server.live.transport import TransportLimits
+from whisperlive_hybrid.server.live.websocket import UpgradeCheck
 from whisperlive_hybrid.server.net.listener import Census, Listener, listen
+from whisperlive_hybrid.server.net.tls import tls_of
 from whisperlive_hybrid.telemetry.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
-
-
-def anybody() -> LiveEntry:
-    """Everybody comes in."""
-    return LiveEntry(Doorkeeper(), Pages(frozenset({ANY}), frozenset({ANY})), Metrics().doors)
 
 
 def tls_settings(certificate: Path | None, key: Path | None) -> Settings:
@@ -55,10 +54,17 @@ def no_limits() -> Meter:
     return Meter(Limits(), time.time)
 
 
-def door_of(engine: Engine, settings: Settings) -> LiveDoor:
-    """A door that lets everybody in."""
+def server_of(
+    engine: Engine, settings: Settings, limits: TransportLimits = DEFAULT_LIMITS
+) -> WhisperLiveServer:
+    """A server that admits every client."""
     pool = ModelPool(engine, EnergyVad(), (), Room(bytes=1, idle_s=1))
-    return LiveDoor(LiveMeans(engine, pool, EnergyVad(), settings, no_limits()), anybody())
+    admission = Admission(engine, pool, no_limits(), stream_limits(settings))
+    streams = LiveStreams(admission, EnergyVad(), no_limits())
+    anyone = Pages(frozenset({ANY}), frozenset({ANY}))
+    check = UpgradeCheck(Doorkeeper(), anyone, Metrics().doors)
+    codec = whisperlive_codec(settings)
+    return WhisperLiveServer(streams, check, codec, limits, tls_of(settings))
 
 
 async def test_a_client_with_the_right_authority_is_served(tmp_path: Path) -> None:
@@ -71,9 +77,9 @@ async def test_a_client_with_the_right_authority_is_served(tmp_path: Path) -> No
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
     async with Engine(FakeBackend()) as engine:
-        door = door_of(engine, tls_settings(certificate, key))
-        async with door.listening(listener()) as server:
-            port = next(iter(server.sockets)).getsockname()[1]
+        server = server_of(engine, tls_settings(certificate, key))
+        async with server.listening(listener()) as listening:
+            port = next(iter(listening.sockets)).getsockname()[1]
             async with connect(
                 f"wss://127.0.0.1:{port}", ssl=trusting, server_hostname="localhost"
             ) as socket:
@@ -81,19 +87,17 @@ async def test_a_client_with_the_right_authority_is_served(tmp_path: Path) -> No
                 assert json.loads(await socket.recv())["message"] == "SERVER_READY"
 
 
-async def test_a_peer_that_never_shakes_hands_is_let_go(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_peer_that_never_shakes_hands_is_let_go(tmp_path: Path) -> None:
     """A connection without a TLS handshake is counted, and ends by itself."""
-    monkeypatch.setattr(ws, "HANDSHAKE_S", 0.1)
+    limits = TransportLimits(handshake_s=0.1)
     authority = trustme.CA()
     certificate = tmp_path / "cert.pem"
     authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(certificate)
     census = Census(10, 10)
     async with Engine(FakeBackend()) as engine:
-        door = door_of(engine, tls_settings(certificate, None))
-        async with door.listening(listener(census)) as server:
-            port = next(iter(server.sockets)).getsockname()[1]
+        server = server_of(engine, tls_settings(certificate, None), limits)
+        async with server.listening(listener(census)) as listening:
+            port = next(iter(listening.sockets)).getsockname()[1]
             async with await anyio.connect_tcp("127.0.0.1", port) as silent:
                 with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
                     await silent.receive()
@@ -109,10 +113,8 @@ async def test_an_encrypted_key_is_told(tmp_path: Path) -> None:
     encrypted = BestAvailableEncryption(b"hush")
     key.write_bytes(plain.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encrypted))
     async with Engine(FakeBackend()) as engine:
-        door = door_of(engine, tls_settings(certificate, key))
-        with listener() as unused, pytest.raises(BadRequest, match="The TLS key is encrypted"):
-            async with door.listening(unused):
-                pass
+        with pytest.raises(BadRequest, match="The TLS key is encrypted"):
+            server_of(engine, tls_settings(certificate, key))
 
 
 async def test_a_certificate_that_cannot_be_used_is_one_clear_error(tmp_path: Path) -> None:
@@ -125,7 +127,5 @@ async def test_a_certificate_that_cannot_be_used_is_one_clear_error(tmp_path: Pa
             (tmp_path / "missing.pem", "missing.pem' cannot be read: No such file"),
             (broken, "WHISPERLIVE_SSL_CERT must hold a PEM certificate chain"),
         ):
-            door = door_of(engine, tls_settings(certificate, None))
-            with listener() as unused, pytest.raises(BadRequest, match=told):
-                async with door.listening(unused):
-                    pass
+            with pytest.raises(BadRequest, match=told):
+                server_of(engine, tls_settings(certificate, None))

@@ -15,7 +15,7 @@ from websockets.frames import Frame, Opcode
 
 from whisperlive_hybrid.backends.fake import pause, speak
 from whisperlive_hybrid.live.session import BACKLOG
-from whisperlive_hybrid.server.live import websocket as connection
+from whisperlive_hybrid.server.live.transport import TransportLimits
 
 pytestmark = pytest.mark.anyio
 
@@ -91,10 +91,9 @@ async def test_client_that_waits_for_the_model_is_not_idle() -> None:
         assert busy.text == " ".join([TEXT] * n_said)
 
 
-async def test_a_greeting_has_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_greeting_has_a_size() -> None:
     """Who has not said who it is cannot fill the memory; afterwards a frame may be as large."""
-    monkeypatch.setattr(connection, "MOST_GREETING", 2**19)
-    async with open_door() as door:
+    async with open_door(limits=TransportLimits(most_greeting=2**19)) as door:
         async with door.client() as stranger:
             with suppress(ConnectionClosed):
                 await stranger.socket.send(bytes(2**20))
@@ -127,11 +126,11 @@ async def test_a_head_has_a_size(head: bytes, status: bytes) -> None:
             assert door.live.n_clients == 1
 
 
-async def test_pings_are_not_answered_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pings_are_not_answered_without_bound() -> None:
     """A client that only pings and never reads makes the server keep all its pongs."""
-    monkeypatch.setattr(connection, "MOST_UNSENT", 2**16)
+    limits = TransportLimits(most_unsent=2**16)
     flood = Frame(Opcode.PING, bytes(125)).serialize(mask=True) * 10_000
-    async with open_door() as door, door.admitted() as deaf:
+    async with open_door(limits=limits) as door, door.admitted() as deaf:
         deaf.socket.transport.pause_reading()
         with anyio.fail_after(PATIENCE_S):
             while door.live.n_clients:
@@ -158,11 +157,10 @@ async def test_client_that_never_reads_loses_its_slot() -> None:
         assert door.engine.queue_depth == door.live.n_clients == 0
 
 
-async def test_close_is_bounded_where_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_close_is_bounded_where_nobody_reads() -> None:
     """A socket without room for the close is cut off, rather than kept for ever."""
-    monkeypatch.setattr(connection, "CLOSE_S", 0.05)
-    monkeypatch.setattr(connection, "MOST_UNSENT", 2**30)
-    async with open_door() as door, door.admitted() as deaf:
+    limits = TransportLimits(close_s=0.05, most_unsent=2**30)
+    async with open_door(limits=limits) as door, door.admitted() as deaf:
         deaf.socket.transport.pause_reading()
         (its_end,) = door.server.connections
         its_end.transport.write(bytes(2**24))  # more than the kernel takes
@@ -174,7 +172,7 @@ async def test_close_is_bounded_where_nobody_reads(monkeypatch: pytest.MonkeyPat
 @asynccontextmanager
 async def _vanished(door: OpenDoor) -> AsyncIterator[anyio.Event]:
     """A client that was admitted and will never say or answer anything; set when it is let go."""
-    others = set(door.live._clients)
+    others = set(door.admission._clients)
     async with await anyio.connect_tcp("127.0.0.1", door.port) as stream:
         await stream.send(
             b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -185,7 +183,7 @@ async def _vanished(door: OpenDoor) -> AsyncIterator[anyio.Event]:
         heard = b""
         while b"SERVER_READY" not in heard:
             heard += await stream.receive()
-        (known,) = door.live._clients - others
+        (known,) = door.admission._clients - others
         yield known.gone
 
 

@@ -24,7 +24,7 @@ from speech_clips import Clip, read_clips
 from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend
 from whisperlive_hybrid.backends.silero import SileroVad
 from whisperlive_hybrid.models.files import demo_model
-from whisperlive_hybrid.server.live import server as ws
+from whisperlive_hybrid.server.live.transport import TransportLimits
 from whisperlive_hybrid.types import Samples
 
 NEEDED = ("whisper_live", "websocket", "scipy")
@@ -47,7 +47,6 @@ def spoken() -> dict[str, Clip]:
 @pytest.fixture
 def whisper_live(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The client module; there is no sound card, so its audio library is an empty stand-in."""
-    monkeypatch.setattr(ws, "CLOSE_S", 0.1)  # it leaves its socket open, and we need not wait
     monkeypatch.setitem(sys.modules, "pyaudio", _silent_sound_card())
     yield importlib.import_module("whisper_live.client")
     gc.collect()
@@ -75,7 +74,9 @@ def port() -> Iterator[int]:
 def _served(**settings: Any) -> Iterator[int]:  # noqa: ANN401 (checked by the settings themselves)
     backend = Ct2Backend(demo_model(), device="cpu", compute_type="int8")
     with anyio.from_thread.start_blocking_portal() as portal:
-        opening = partial(open_door, backend, SileroVad(), **settings)
+        # The client leaves its socket open, and the test need not wait for that.
+        limits = TransportLimits(close_s=0.1)
+        opening = partial(open_door, backend, SileroVad(), limits=limits, **settings)
         with portal.wrap_async_context_manager(portal.call(_entered, opening)) as door:
             yield door.port
 

@@ -16,9 +16,9 @@ from whisperlive_hybrid.bench.recordings import Cue, LabelledRecording
 from whisperlive_hybrid.cli.batch.local import read_blocks
 from whisperlive_hybrid.engine.client import Decoder
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.live.captions import Gap, LanguageFound, Text
 from whisperlive_hybrid.live.session import LiveOptions, LiveSession
 from whisperlive_hybrid.media.limits import MediaLimits
+from whisperlive_hybrid.protocol.live import Gap, LanguageDetected, TextUpdate
 from whisperlive_hybrid.transcribe import FileRequest, Transcriber, VoiceDetector
 from whisperlive_hybrid.types import (
     SAMPLE_RATE,
@@ -111,8 +111,8 @@ class LiveReader:
         samples = await anyio.to_thread.run_sync(_samples, recording.file, self._limits)
         completed: list[Segment] = []
 
-        async def publish(news: LanguageFound | Text | Gap) -> None:
-            if isinstance(news, Text):
+        async def publish(news: LanguageDetected | TextUpdate | Gap) -> None:
+            if isinstance(news, TextUpdate):
                 completed.extend(news.completed)
 
         began = time.process_time()

@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import Final, Self
 
 import structlog
-from websockets.exceptions import ConnectionClosed
 
-from whisperlive_hybrid.live.captions import Gap
+from whisperlive_hybrid.protocol.live import Gap
+from whisperlive_hybrid.server.live.transport import ClientLeft
 from whisperlive_hybrid.telemetry.server_metrics import Door, DoorMetrics
 from whisperlive_hybrid.telemetry.tracing import Tracer
 from whisperlive_hybrid.types import SAMPLE_RATE, Urgency
@@ -118,6 +118,6 @@ def _ending_by(error: BaseException) -> Ending:
     if isinstance(error, BaseExceptionGroup):
         endings = [_ending_by(each) for each in error.exceptions]
         return Ending.DEFECT if Ending.DEFECT in endings else endings[0]
-    if isinstance(error, ConnectionClosed):
+    if isinstance(error, ClientLeft):
         return Ending.LEFT
     return Ending.DEFECT if isinstance(error, Exception) else Ending.STOPPED

@@ -1,17 +1,17 @@
-"""A client's connection: whether anybody is still there, and an end of it in bounded time.
+"""Live streams on the websockets library: authentication at the upgrade, and the transport.
 
-The library's keepalive tells neither of two things. Its ping waits without a limit for room in the
-socket of a client that reads nothing. And it takes a healthy client for dead whose answer lies
-unread behind audio, while a session cannot hear more. So the door pings for itself.
+The library's keepalive has two gaps. Its ping waits without a limit for room in the socket of a
+client that reads nothing. And it takes a healthy client for dead whose answer is queued behind
+audio while the session accepts no more. So the server sends pings of its own.
 """
 
 import asyncio
 import re
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import anyio
 import structlog
@@ -23,155 +23,11 @@ from websockets.typing import Subprotocol
 from whisperlive_hybrid.auth.authenticator import Doorkeeper
 from whisperlive_hybrid.auth.caller import Caller
 from whisperlive_hybrid.auth.origins import Pages
-from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import Forbidden, NotFound, Unauthenticated
-from whisperlive_hybrid.server.live.report import Ending
+from whisperlive_hybrid.protocol.live import Frame
+from whisperlive_hybrid.server.live.transport import ClientLeft, TransportLimits
 from whisperlive_hybrid.server.net import credentials
-from whisperlive_hybrid.server.net.uvicorn import MOST_UNSENT
 from whisperlive_hybrid.telemetry.server_metrics import Door, DoorMetrics
-
-MOST_GREETING: Final = 2 * 2**20
-"""Bytes before the first message is read: the reference allows that message 1 MiB, and audio may
-come right behind it. A later message may be larger, from a client that was let in."""
-
-CLOSE_S: Final = 2.0
-"""For the client's part of a close; the websocket-client package never closes its socket."""
-
-T = TypeVar("T")
-
-log = structlog.get_logger(__name__)
-
-
-class BoundedConnection(ServerConnection):
-    """A connection that makes the server hold little before it has said who it is, or for itself.
-
-    The library bounds each message, which may be large, and answers pings without a bound.
-    """
-
-    has_greeted = False
-    """Whether its first message has come."""
-
-    _n_bytes = 0
-
-    def data_received(self, data: bytes) -> None:
-        """Take what has come, unless it is too much for a greeting or brings too many pings."""
-        if not self.has_greeted:
-            self._n_bytes += len(data)
-            if self._n_bytes > MOST_GREETING:
-                self._cut_off("its first message is too long")
-                return
-        super().data_received(data)
-        if self.transport.get_write_buffer_size() > MOST_UNSENT:
-            self._cut_off("it reads nothing and asks for pongs")
-
-    def _cut_off(self, reason: str) -> None:
-        # The event loop calls this, outside of the tasks whose lines have the id by themselves.
-        log.info("client is cut off", reason=reason, session_id=session_id(self))
-        self.transport.abort()
-
-
-def session_id(socket: ServerConnection) -> str:
-    """The id of a live stream on every line of the log."""
-    return f"live_{socket.id.hex}"
-
-
-class Client:
-    """An admitted connection: whose it is, until when, and how to make it stop."""
-
-    def __init__(self, caller: Caller, settings: Settings) -> None:
-        self.caller = caller
-        self.until = anyio.current_time() + settings.max_connection_s
-        self.gone = anyio.Event()
-        self.ending: Ending | None = None
-        """Why it may say no more; None while it may, and for one that has said everything."""
-        self._ping_s = settings.ping_s
-        self._idle_s = settings.idle_s
-        self._idle_until = self.until
-        self._has_spoken = True
-        self._listening = anyio.CancelScope()
-
-    def stop(self, why: Ending) -> None:
-        """Hear no more of it; what was heard is finished. The first reason counts."""
-        if self.ending is None:
-            self.ending = why
-            self.until = anyio.current_time()
-            self._listening.cancel()
-
-    async def next_frame(self, socket: ServerConnection) -> str | bytes | None:
-        """The next message; None when it may say no more (`ending`).
-
-        A client that sends nothing for long is pinged and must answer; if nothing comes for very
-        long its time is up.
-        """
-        if self._has_spoken:  # from now on: until now the session may have been busy
-            self._idle_until = anyio.current_time() + self._idle_s
-        pong: asyncio.Future[float] | None = None
-        # A message that already waits is received without a pause, and without a look at the time.
-        while self._may_speak():
-            patience = min(self.until, self._idle_until, anyio.current_time() + self._ping_s)
-            with anyio.CancelScope(deadline=patience) as self._listening:
-                frame = await socket.recv()
-                self._has_spoken = bool(frame)  # empty ones are allowed, and are no audio
-                return frame
-            if self._may_speak():
-                pong = await self._pinged(socket, pong)
-        return None
-
-    def _may_speak(self) -> bool:
-        now = anyio.current_time()
-        if now >= self.until:
-            self.stop(Ending.TIME_UP)
-        elif now >= self._idle_until:
-            self.stop(Ending.IDLE)
-        return self.ending is None
-
-    async def _pinged(
-        self, socket: ServerConnection, pong: "asyncio.Future[float] | None"
-    ) -> "asyncio.Future[float]":
-        """Send a ping, unless the one before is unanswered: then the client has gone."""
-        if pong is not None and not pong.done():
-            raise await _cut_off(socket, "it answers no ping")
-        return asyncio.ensure_future(await taken(socket, socket.ping(), self._ping_s))
-
-
-async def send(socket: ServerConnection, message: str, ping_s: float) -> None:
-    """Send a message; a client that takes nothing for as long as a ping may take is cut off."""
-    await taken(socket, socket.send(message), 2 * ping_s)
-
-
-async def taken(socket: ServerConnection, sending: Awaitable[T], seconds: float) -> T:
-    """The result of `sending`; a client that takes nothing for so long is cut off."""
-    with anyio.move_on_after(seconds):
-        return await sending
-    raise await _cut_off(socket, "it reads nothing")
-
-
-async def _cut_off(socket: ServerConnection, reason: str) -> ConnectionClosed:
-    """End a connection without a word, since nobody would read it; the exception is to raise."""
-    log.info("client is cut off", reason=reason)
-    socket.transport.abort()
-    await socket.wait_closed()
-    return socket.protocol.close_exc
-
-
-async def close(socket: ServerConnection, code: int) -> None:
-    """Close, and read on meanwhile: behind unread frames the client's answer would not be seen.
-
-    The library bounds the wait for the answer, but not that for room to send the close.
-    """
-    with anyio.move_on_after(2 * CLOSE_S) as patience:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_discard, socket)
-            await socket.close(code)
-    if patience.cancelled_caught:
-        socket.transport.abort()
-
-
-async def _discard(socket: ServerConnection) -> None:
-    with suppress(ConnectionClosed):
-        while True:
-            await socket.recv()
-
 
 UNAUTHORIZED: Final = "Unauthorized\n"
 """The reference's body."""
@@ -188,46 +44,150 @@ Any other path is served, since proxies put WhisperLive behind paths of their ow
 
 _BEARER: Final = Subprotocol(credentials.BEARER)
 
+T = TypeVar("T")
 
-class LiveConnection(BoundedConnection):
-    """A connection that knows whose it is, from the upgrade on."""
+log = structlog.get_logger(__name__)
+
+
+class LiveConnection(ServerConnection):
+    """A connection with its caller, which holds little memory before its first message.
+
+    The library bounds each message, which may be large, and answers pings without a bound.
+    """
 
     caller = Caller("")
+    """Known from the upgrade on."""
+    has_greeted = False
+    """Whether its first message was read."""
+
+    def __init__(self, *args: Any, limits: TransportLimits, **options: Any) -> None:  # noqa: ANN401 (the library's)
+        super().__init__(*args, **options)
+        self._limits = limits
+        self._n_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Take data, unless it is too much for a first message or brings too many pings."""
+        if not self.has_greeted:
+            self._n_bytes += len(data)
+            if self._n_bytes > self._limits.most_greeting:
+                self._abort("its first message is too long")
+                return
+        super().data_received(data)
+        if self.transport.get_write_buffer_size() > self._limits.most_unsent:
+            self._abort("it reads nothing and asks for pongs")
+
+    def _abort(self, reason: str) -> None:
+        # The event loop calls this outside of the tasks whose log lines have the id.
+        log.info("client is cut off", reason=reason, session_id=stream_id(self))
+        self.transport.abort()
+
+
+def stream_id(socket: ServerConnection) -> str:
+    """Return the id of a live stream on every line of the log."""
+    return f"live_{socket.id.hex}"
+
+
+class WebSocketTransport:
+    """A `Transport` over a connection of the websockets library."""
+
+    def __init__(self, socket: LiveConnection, limits: TransportLimits) -> None:
+        self._socket = socket
+        self._limits = limits
+        self.id = stream_id(socket)
+        self.caller = socket.caller
+        request = socket.request  # None: it was none
+        headers = request.headers.raw_items() if request else ()
+        self.trace_headers: Mapping[str, str] = {name.lower(): value for name, value in headers}
+
+    async def receive(self) -> Frame:
+        """Return the next message; safe to cancel."""
+        try:
+            frame = await self._socket.recv()
+        except ConnectionClosed as error:
+            raise ClientLeft from error
+        self._socket.has_greeted = True
+        return frame
+
+    async def send(self, frame: Frame) -> None:
+        """Send a message; cut the client off if it takes nothing for as long as a ping may take."""
+        await self._within(2 * self._limits.ping_s, self._socket.send(frame))
+
+    async def ping(self) -> asyncio.Future[float]:
+        """Send a ping; the future is done when its pong has come."""
+        pong = await self._within(self._limits.ping_s, self._socket.ping())
+        return asyncio.ensure_future(pong)
+
+    async def cut_off(self, reason: str) -> ClientLeft:
+        """End the connection without a message, since the client would not read it."""
+        log.info("client is cut off", reason=reason)
+        self._socket.transport.abort()
+        await self._socket.wait_closed()
+        return ClientLeft()
+
+    async def close(self, code: int) -> None:
+        """Close, and read on meanwhile: the client's answer may be queued behind unread messages.
+
+        The library bounds the wait for the answer, but not that for room to send the close.
+        """
+        with anyio.move_on_after(2 * self._limits.close_s) as waiting:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._discard)
+                await self._socket.close(code)
+        if waiting.cancelled_caught:
+            self._socket.transport.abort()
+
+    async def _within(self, seconds: float, sending: Awaitable[T]) -> T:
+        """Return the result of `sending`; cut off a client that takes nothing for so long."""
+        with anyio.move_on_after(seconds):
+            try:
+                return await sending
+            except ConnectionClosed as error:
+                raise ClientLeft from error
+        raise await self.cut_off("it reads nothing")
+
+    async def _discard(self) -> None:
+        with suppress(ConnectionClosed):
+            while True:
+                await self._socket.recv()
 
 
 @dataclass(frozen=True, slots=True)
-class LiveEntry:
-    """Lets clients in; to be asked by the websockets library at each upgrade."""
+class UpgradeCheck:
+    """Authenticates clients at the upgrade, before there is a WebSocket."""
 
     doorkeeper: Doorkeeper
     pages: Pages
     metrics: DoorMetrics
 
-    async def screen(self, connection: ServerConnection, request: Request) -> Response | None:
-        """None for a client that may come in, or else the answer in place of the upgrade."""
-        assert isinstance(connection, LiveConnection)  # noqa: S101 (the door makes no others)
+    async def process_request(
+        self, connection: ServerConnection, request: Request
+    ) -> Response | None:
+        """Return None for a client that may connect, else the response in place of the upgrade.
+
+        The websockets library calls this.
+        """
+        assert isinstance(connection, LiveConnection)  # noqa: S101 (the server makes no others)
         headers = request.headers
         try:
             self.pages.check(headers.get_all("Origin"), headers.get_all("Host"))
             if _OTHER_API.fullmatch(request.path.partition("?")[0]):
-                self._note("path refused", NotFound(UNSERVED.rstrip()), connection, request)
+                self._log_refusal("path refused", NotFound(UNSERVED.rstrip()), connection, request)
                 return connection.respond(HTTPStatus.NOT_FOUND, UNSERVED)
-            connection.caller = self._caller(connection, request)
+            connection.caller = self.doorkeeper.caller(
+                *_origin(connection, request), _credentials(request)
+            )
         except Forbidden as error:
-            self._note("page refused", error, connection, request)
+            self._log_refusal("page refused", error, connection, request)
             return connection.respond(HTTPStatus.FORBIDDEN, f"{error.message}\n")
         except Unauthenticated as error:
-            self._note("client refused", error, connection, request)
+            self._log_refusal("client refused", error, connection, request)
             await anyio.sleep(error.answer_after_s)
             response = connection.respond(HTTPStatus.UNAUTHORIZED, UNAUTHORIZED)
             response.headers["WWW-Authenticate"] = "Bearer"
             return response
         return None
 
-    def _caller(self, connection: ServerConnection, request: Request) -> Caller:
-        return self.doorkeeper.caller(*_origin(connection, request), _shown(request))
-
-    def _note(
+    def _log_refusal(
         self,
         event: str,
         error: Forbidden | NotFound | Unauthenticated,
@@ -236,21 +196,21 @@ class LiveEntry:
     ) -> None:
         self.metrics.failed(Door.LIVE, error)
         caller = self.doorkeeper.stranger(*_origin(connection, request)).account
-        log.info(event, reason=error.message, session_id=session_id(connection), caller=caller)
+        log.info(event, reason=error.message, session_id=stream_id(connection), caller=caller)
 
 
 def select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    """Echo exactly "bearer" where it is offered: browsers put a key beside it."""
+    """Return "bearer" where it is offered: browsers put a key beside it, which is not echoed."""
     return _BEARER if _BEARER in offered else None
 
 
 def _origin(connection: ServerConnection, request: Request) -> tuple[str, list[str]]:
-    """The peer's address, and what its X-Forwarded-For headers say."""
+    """Return the peer's address and its X-Forwarded-For headers."""
     address = connection.remote_address  # None: the peer has already gone
     return address[0] if address else "", request.headers.get_all("X-Forwarded-For")
 
 
-def _shown(request: Request) -> list[str]:
+def _credentials(request: Request) -> list[str]:
     headers = request.headers
     offered = ",".join(headers.get_all("Sec-WebSocket-Protocol"))
     return [

@@ -1,0 +1,130 @@
+"""The contract of live protocols: what a codec reads from a client, and what it writes to it.
+
+A codec speaks one protocol and owns no socket. It reads messages into the events below and renders
+the events of a stream as messages; the server (`server/live/`) moves the bytes, decides who is
+admitted, and runs the session. Times are seconds on the recording clock.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from whisperlive_hybrid.audio.pcm import PcmFormat
+from whisperlive_hybrid.errors import BadRequest
+from whisperlive_hybrid.speech.regions import LIVE_VAD, VadOptions
+from whisperlive_hybrid.types import DecodeOptions, Language, Segment
+
+Frame = str | bytes
+"""One message: text or binary."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRequest:
+    """What a client asks for when it opens a stream."""
+
+    options: DecodeOptions = field(default_factory=DecodeOptions)
+    vad: VadOptions = LIVE_VAD
+    model: str = ""
+    """As clients spell it; empty where they name none."""
+    audio_format: PcmFormat | None = None
+    """None to detect it from the audio."""
+    unsupported: tuple[str, ...] = ()
+    """Keys that were accepted although what they ask for does not exist yet."""
+    notes: tuple[str, ...] = ()
+    """Decisions about the request that an operator may want to see in the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """Encoded audio; a sample may be split between two of them."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfAudio:
+    """The client has sent everything and waits for the rest of its text."""
+
+
+ClientEvent = Audio | EndOfAudio
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReady:
+    """The client is admitted and may send audio; `model` decodes it."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRejected:
+    """There is no place for the client now."""
+
+    retry_after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFailed:
+    """The request or the stream has failed; nothing follows."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnded:
+    """The server ends the stream before the client has; its text is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageDetected:
+    """The language of the stream; sent once, before any text, unless the client named it."""
+
+    language: Language
+
+
+@dataclass(frozen=True, slots=True)
+class TextUpdate:
+    """The text that is known now; `completed` segments never change again."""
+
+    completed: tuple[Segment, ...]
+    tentative: Segment | None
+    stable: str = ""
+    """The beginning of the tentative text on which the last two updates agreed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A stretch of audio on which the model failed twice."""
+
+    start: float
+    end: float
+
+
+SessionEvent = LanguageDetected | TextUpdate | Gap
+"""What a session produces."""
+
+ServerEvent = SessionEvent | StreamReady | StreamRejected | StreamFailed | StreamEnded
+
+
+class BadHandshake(BadRequest):
+    """The first message of a client makes no sense.
+
+    `uid` is what the answer is addressed to, in protocols that have such a thing.
+    """
+
+    def __init__(self, message: str, *, uid: object = None) -> None:
+        super().__init__(message)
+        self.uid = uid
+
+
+class LiveCodec(Protocol):
+    """One client's side of a live protocol, as a state machine over messages."""
+
+    def open(self, first: Frame) -> StreamRequest:
+        """Read the first message. Raise `BadHandshake` if it makes no sense."""
+
+    def receive(self, frame: Frame) -> Sequence[ClientEvent]:
+        """Read a later message. Raise `BadRequest` if it makes no sense."""
+
+    def render(self, event: ServerEvent) -> Sequence[Frame]:
+        """Return the messages that tell the client of an event; none where it has no message."""
