@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from whisperlive_hybrid.text.wer import edits, words_in
+from whisperlive_hybrid.text.wer import edit_distance, words_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,5 +18,5 @@ class Recording:
 
 def word_error_rate(pairs: list[tuple[str, str]]) -> float:
     """Return the word errors per word of pairs of reference and text, pooled."""
-    errors = sum(edits(words_in(wanted), words_in(read)) for wanted, read in pairs)
+    errors = sum(edit_distance(words_in(wanted), words_in(read)) for wanted, read in pairs)
     return errors / sum(len(words_in(wanted)) for wanted, _ in pairs)

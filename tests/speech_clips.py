@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from whisperlive_hybrid.types import Samples, Span, Window
+from whisperlive_hybrid.types import Samples, Window, WindowSpan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +43,7 @@ def read_clips(directory: Path) -> list[Clip]:
 
 def whole(samples: Samples) -> Window:
     """A recording as one window."""
-    return Window(samples, (Span(0, 0, len(samples)),))
+    return Window(samples, (WindowSpan(0, 0, len(samples)),))
 
 
 def _decoded(file: Path) -> Samples:

@@ -1,6 +1,6 @@
 import pytest
 
-from whisperlive_hybrid.errors import BadAudio, OutOfSpace, WhisperLiveError, kind_of
+from whisperlive_hybrid.errors import BadAudio, OutOfSpace, WhisperLiveError, error_kind
 from whisperlive_hybrid.protocol.live import BadHandshake
 
 
@@ -17,4 +17,4 @@ from whisperlive_hybrid.protocol.live import BadHandshake
 )
 def test_a_kind_is_a_word_of_ours(error: Exception, kind: str) -> None:
     """Logs and metrics name errors by their class, never by what a client has sent."""
-    assert kind_of(error) == kind
+    assert error_kind(error) == kind

@@ -16,7 +16,7 @@ from whisperlive_hybrid.backends.silero import SileroVad
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.models.files import demo_model
 from whisperlive_hybrid.transcribe import FileRequest, Transcriber
-from whisperlive_hybrid.types import SAMPLE_RATE, DecodeOptions, Samples, joined_text
+from whisperlive_hybrid.types import SAMPLE_RATE, DecodeOptions, Samples, join_text
 
 ROUNDING = 2
 """Words that may be read worse: kernels of another processor round a doubtful word otherwise.
@@ -71,7 +71,7 @@ async def ours(recordings: list[Recording]) -> list[str]:
         for language, _, samples in recordings:
             request = FileRequest(DecodeOptions(language=language, beam_size=5))
             transcript = await transcriber.transcript([samples], request)
-            texts.append(joined_text(transcript.segments))
+            texts.append(join_text(transcript.segments))
     return texts
 
 

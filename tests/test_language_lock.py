@@ -10,8 +10,15 @@ from hypothesis import strategies as st
 
 from whisperlive_hybrid.backends.fake import FakeBackend
 from whisperlive_hybrid.language_lock import SILENT_LANGUAGE, LanguageLock
-from whisperlive_hybrid.text.language import told_language
-from whisperlive_hybrid.types import DecodeOptions, Language, Reading, Segment, Span, Window
+from whisperlive_hybrid.text.language import requested_language
+from whisperlive_hybrid.types import (
+    DecodeOptions,
+    DecodeResult,
+    Language,
+    Segment,
+    Window,
+    WindowSpan,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -20,13 +27,13 @@ UNSURE = 0.4
 
 def window(number: int) -> Window:
     """Return the window of two seconds that begins at this one."""
-    return Window(np.zeros(32_000, np.float32), (Span(0, number * 16_000, 32_000),))
+    return Window(np.zeros(32_000, np.float32), (WindowSpan(0, number * 16_000, 32_000),))
 
 
-def reading(code: str, probability: float, text: str = " hi") -> Reading:
+def reading(code: str, probability: float, text: str = " hi") -> DecodeResult:
     """Return what a model answers: one segment, or none for an empty text."""
     segment = Segment(0, 1, text, (), 0.0, -0.1, 1.0, 0.0)
-    return Reading((segment,) if text else (), Language(code, probability))
+    return DecodeResult((segment,) if text else (), Language(code, probability))
 
 
 class Decoder:
@@ -35,13 +42,13 @@ class Decoder:
     def __init__(self) -> None:
         self.asked: list[tuple[float, str | None]] = []
 
-    async def __call__(self, window: Window, language: Language | None) -> Reading:
+    async def __call__(self, window: Window, language: Language | None) -> DecodeResult:
         """Read again."""
         self.asked.append((window.start, language.code if language else None))
         return reading(language.code if language else "en", 1.0, " again")
 
 
-def starts(reads: Sequence[tuple[Window, Reading]]) -> list[float]:
+def starts(reads: Sequence[tuple[Window, DecodeResult]]) -> list[float]:
     """Return when each window begins."""
     return [window.start for window, _ in reads]
 
@@ -124,7 +131,7 @@ async def test_settled_from_elsewhere() -> None:
     assert waiting.language is None
 
 
-def detected(code: str, probability: float, *, read_in: str | None = None) -> Reading:
+def detected(code: str, probability: float, *, read_in: str | None = None) -> DecodeResult:
     """Return a reading whose language was detected, and which was read in it or in another one."""
     made = reading(read_in or code, probability)
     return replace(made, detected=Language(code, probability))
@@ -157,7 +164,7 @@ async def test_the_end_of_a_window_in_two_languages_tells_the_next_one() -> None
     first, second = (
         replace(reading("en", 0.9).segments[0], language=each) for each in ("en", "de")
     )
-    mixed = Reading((first, second), Language("en", 0.9), detected=Language("de", 0.95))
+    mixed = DecodeResult((first, second), Language("en", 0.9), detected=Language("de", 0.95))
     await lock.admit(window(0), mixed)
     assert lock.language == Language("en", 0.9)
     assert lock.expected is not None
@@ -168,7 +175,7 @@ async def test_the_end_of_a_window_in_two_languages_tells_the_next_one() -> None
 async def test_another_language_in_a_recording_in_one_is_logged_once(read_in: str) -> None:
     """With both languages and the time, also where the text was thrown away."""
     lock = LanguageLock(Decoder(), Language("en", 1.0), is_watched=True)
-    long = Window(np.zeros(80_000, np.float32), (Span(0, 320_000, 80_000),))
+    long = Window(np.zeros(80_000, np.float32), (WindowSpan(0, 320_000, 80_000),))
     with structlog.testing.capture_logs() as logs:
         await lock.admit(window(0), detected("de", 0.9, read_in="en"))  # two seconds tell nothing
         for _ in range(2):
@@ -189,7 +196,7 @@ async def test_another_language_in_a_recording_in_one_is_logged_once(read_in: st
 
 async def test_nothing_is_checked_where_it_would_tell_nothing() -> None:
     """With several languages each window is judged anyway; a model of one language cannot."""
-    long = Window(np.zeros(80_000, np.float32), (Span(0, 0, 80_000),))
+    long = Window(np.zeros(80_000, np.float32), (WindowSpan(0, 0, 80_000),))
     several, one = FakeBackend(), FakeBackend(languages=frozenset({"en"}))
     watched = LanguageLock.of(Decoder(), DecodeOptions(language="en"), several.capabilities)
     assert watched.wants_check(long)
@@ -211,7 +218,7 @@ async def test_nothing_is_checked_where_it_would_tell_nothing() -> None:
 )
 def test_told_language(code: str | None, known: set[str], expected: Language | None) -> None:
     """What a caller named is certain, and so is the only language that a model knows."""
-    assert told_language(code, frozenset(known)) == expected
+    assert requested_language(code, frozenset(known)) == expected
 
 
 @given(

@@ -1,7 +1,7 @@
 import pytest
 from faster_whisper.tokenizer import _LANGUAGE_CODES
 
-from whisperlive_hybrid.languages import LANGUAGES, is_detection, language_code, language_name
+from whisperlive_hybrid.languages import LANGUAGES, is_auto_language, language_code, language_name
 
 
 def test_knows_the_hundred_languages_of_whisper() -> None:
@@ -36,9 +36,9 @@ def test_reads_a_language_as_people_write_it(written: str, code: str | None) -> 
 @pytest.mark.parametrize("written", ["auto", "Auto", " AUTO ", ""])
 def test_auto_is_the_word_of_other_programs_for_detection(written: str) -> None:
     """whisper.cpp and its front ends write it; it is no language of its own."""
-    assert is_detection(written)
+    assert is_auto_language(written)
     assert language_code(written) is None
-    assert not is_detection("en")
+    assert not is_auto_language("en")
 
 
 def test_codes_and_names_mean_each_other() -> None:

@@ -10,7 +10,7 @@ from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest, LimitReached, ModelUnavailable, Overloaded
 from whisperlive_hybrid.model_pool import LOADS_PER_CALLER, ModelPool, OnDemand, Room
 from whisperlive_hybrid.transcribe import FileRequest, Transcriber
-from whisperlive_hybrid.types import joined_text
+from whisperlive_hybrid.types import join_text
 
 pytestmark = pytest.mark.anyio
 
@@ -52,7 +52,7 @@ async def a_pool(
 
 async def text_of(transcriber: Transcriber) -> str:
     """What it reads in the words w1 and w2."""
-    return joined_text((await transcriber.transcript([speak([1, 2])], FileRequest())).segments)
+    return join_text((await transcriber.transcript([speak([1, 2])], FileRequest())).segments)
 
 
 async def test_a_model_is_loaded_by_the_first_who_names_it() -> None:

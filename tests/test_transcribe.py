@@ -29,11 +29,11 @@ from whisperlive_hybrid.transcribe import Advance, FileRequest, Transcriber, Tra
 from whisperlive_hybrid.types import (
     SAMPLE_RATE,
     DecodeOptions,
+    DecodeResult,
     Language,
-    Reading,
     Samples,
     Window,
-    joined_text,
+    join_text,
 )
 
 pytestmark = pytest.mark.anyio
@@ -164,7 +164,7 @@ async def test_a_sure_language_is_asked_once() -> None:
     transcript = await transcribed([recording(STORY)], FileRequest(), backend)
     assert transcript.language == Language("de", 0.9)
     assert sum(kind is DetectLanguage for kind, _ in backend.calls) == 2
-    assert joined_text(transcript.segments) == " ".join(f"w{n}" for n in range(1, 52))
+    assert join_text(transcript.segments) == " ".join(f"w{n}" for n in range(1, 52))
 
 
 async def test_the_language_is_one_of_the_candidates() -> None:
@@ -173,7 +173,7 @@ async def test_the_language_is_one_of_the_candidates() -> None:
     wish = FileRequest(DecodeOptions(candidates=("es", "en")))
     transcript = await transcribed([recording(STORY)], wish, backend)
     assert transcript.language.code == "es"
-    assert joined_text(transcript.segments) == " ".join(f"w{n}" for n in range(1, 52))
+    assert join_text(transcript.segments) == " ".join(f"w{n}" for n in range(1, 52))
 
 
 async def test_an_unsure_language_is_put_to_a_vote() -> None:
@@ -183,7 +183,7 @@ async def test_an_unsure_language_is_put_to_a_vote() -> None:
     transcript = await transcribed([recording(story)], FileRequest(vad=BRISK), backend)
     assert transcript.language == Language("de", 0.3)
     assert sum(kind is DetectLanguage for kind, _ in backend.calls) == 4
-    assert joined_text(transcript.segments) == " ".join(f"w{n}" for n in range(1, 11))
+    assert join_text(transcript.segments) == " ".join(f"w{n}" for n in range(1, 11))
 
 
 class Polyglot(FakeBackend):
@@ -204,7 +204,7 @@ async def test_windows_that_lost_the_vote_are_read_again() -> None:
     story = [(1.5, [501]), (1.5, [1]), (1.5, [2]), (1.5, [3])]
     transcript = await transcribed([recording(story)], FileRequest(vad=BRISK), backend)
     assert transcript.language == Language("en", 0.4)
-    assert joined_text(transcript.segments) == "w501 w1 w2 w3"
+    assert join_text(transcript.segments) == "w501 w1 w2 w3"
     assert sum(kind is Encode for kind, _ in backend.calls) == 5
 
 
@@ -213,7 +213,7 @@ async def test_a_short_unsure_recording_is_decided_at_its_end() -> None:
     backend = FakeBackend(language=Language("de", 0.3))
     transcript = await transcribed([recording([(1.0, [1]), (1.0, [2])])], FileRequest(), backend)
     assert transcript.language == Language("de", 0.3)
-    assert joined_text(transcript.segments) == "w1 w2"
+    assert join_text(transcript.segments) == "w1 w2"
 
 
 GERMAN = {level: Language("de", 0.9) for level in range(500, 800)}
@@ -400,13 +400,13 @@ class Notebook:
     """A memory that a test can look into."""
 
     def __init__(self) -> None:
-        self.readings: dict[tuple[float, str | None], Reading] = {}
+        self.readings: dict[tuple[float, str | None], DecodeResult] = {}
 
-    async def recall(self, window: Window, language: str | None) -> Reading | None:
+    async def recall(self, window: Window, language: str | None) -> DecodeResult | None:
         """Look it up."""
         return self.readings.get((window.start, language))
 
-    async def keep(self, window: Window, language: str | None, reading: Reading) -> None:
+    async def keep(self, window: Window, language: str | None, reading: DecodeResult) -> None:
         """Write it down, once."""
         assert (window.start, language) not in self.readings
         self.readings[window.start, language] = reading

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SILENT = """
-from whisperlive_hybrid.tuning import tune_process
+from whisperlive_hybrid.system import tune_process
 tune_process()
 from whisperlive_hybrid.backends.silero import SileroVad
 SileroVad()
@@ -17,17 +17,17 @@ SileroVad()
 
 OPENVINO_IMPORT = """
 import logging, sys
-from whisperlive_hybrid.tuning import tune_process
+from whisperlive_hybrid.system import tune_process
 tune_process()
 logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)
 sys.addaudithook(lambda event, _: print(event) if event.startswith("socket.") else None)
-from whisperlive_hybrid.backends.ov import OpenVinoBackend
+from whisperlive_hybrid.backends.openvino.backend import OpenVinoBackend
 """
 """Prints what the import logs and every use of a socket, also of threads that end with it."""
 
 CROWDED = """
 from pathlib import Path
-from whisperlive_hybrid.tuning import give_back, tune_process
+from whisperlive_hybrid.system import malloc_trim, tune_process
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 // 2**20
 tune_process()
@@ -36,7 +36,7 @@ crowd = [bytes(50_000) for _ in range(2000)]
 top = bytes(50_000)
 del crowd
 print(resident())
-print(give_back())
+print(malloc_trim())
 print(resident())
 """
 """100 MB that nobody holds any more, below something that stays."""

@@ -122,7 +122,7 @@ class OutputLost(WhisperLiveError):
     """Standard output takes no more: whatever else is made, nobody will read it."""
 
 
-def kind_of(error: BaseException) -> str:
+def error_kind(error: BaseException) -> str:
     """The nearest class of ours in small letters (`bad_audio`), `defect` where there is none.
 
     For logs and metrics: there are as many kinds as there are classes, whatever clients do.

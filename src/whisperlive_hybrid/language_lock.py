@@ -7,16 +7,21 @@ from typing import Final
 import structlog
 
 from whisperlive_hybrid.backends.base import Capabilities
-from whisperlive_hybrid.text.language import LanguageVote, LanguageWatch, is_switch, told_language
-from whisperlive_hybrid.types import DecodeOptions, Language, Reading, Window
+from whisperlive_hybrid.text.language import (
+    LanguageMonitor,
+    LanguageVote,
+    is_switch,
+    requested_language,
+)
+from whisperlive_hybrid.types import DecodeOptions, DecodeResult, Language, Window
 
 SILENT_LANGUAGE: Final = Language("en", 0.0)
 """What is reported where nobody speaks."""
 
-Decode = Callable[[Window, Language | None], Awaitable[Reading]]
+Decode = Callable[[Window, Language | None], Awaitable[DecodeResult]]
 """Read a window in a language, or in the one that it seems to be in."""
 
-Read = tuple[Window, Reading]
+Read = tuple[Window, DecodeResult]
 
 log = structlog.get_logger(__name__)
 
@@ -44,23 +49,23 @@ class LanguageLock:
         self._decode = decode
         self._switch_threshold = switch_threshold
         self._vote = LanguageVote()
-        self._watch = LanguageWatch()
+        self._watch = LanguageMonitor()
         self._is_watched = is_watched and switch_threshold is None
         self._held: list[Read] = []
 
     @staticmethod
     def of(decode: Decode, options: DecodeOptions, able: Capabilities) -> "LanguageLock":
         """Begin a recording that is read with these options."""
-        told = told_language(options.language, able.languages)
+        told = requested_language(options.language, able.languages)
         can_detect = len(able.languages) > 1
         return LanguageLock(decode, told, options.switch_threshold, is_watched=can_detect)
 
-    async def admit(self, window: Window, reading: Reading) -> list[Read]:
+    async def admit(self, window: Window, reading: DecodeResult) -> list[Read]:
         """Take the next window in order; return what may be shown now, in order."""
         if reading.segments:
             self._held.append((window, reading))
             if self.language is None:
-                self._decide(self._vote.hear(reading.language))
+                self._decide(self._vote.add(reading.language))
         else:  # silence is in no language and never read again: its samples are not held
             self._held.append((replace(window, samples=window.samples[:0].copy()), reading))
         return await self._release() if self.language else []
@@ -72,7 +77,7 @@ class LanguageLock:
 
     def wants_check(self, window: Window) -> bool:
         """Return whether a window, which is read in `language`, shall be checked for it."""
-        return self._is_watched and self.language is not None and self._watch.wants(window)
+        return self._is_watched and self.language is not None and self._watch.should_check(window)
 
     async def decide(self) -> list[Read]:
         """End of the recording: decide with what was heard, and return all that was held."""
@@ -87,7 +92,7 @@ class LanguageLock:
         held, self._held = self._held, []
         return [(window, await self._in_language(window, reading)) for window, reading in held]
 
-    async def _in_language(self, window: Window, reading: Reading) -> Reading:
+    async def _in_language(self, window: Window, reading: DecodeResult) -> DecodeResult:
         """Read a window again that was read in what proved to be the wrong language."""
         language = self.expected
         if not reading.segments or language is None:
@@ -101,7 +106,7 @@ class LanguageLock:
             return await self._decode(window, language)
         return reading
 
-    def _is_sure(self, window: Window, reading: Reading) -> bool:
+    def _is_sure(self, window: Window, reading: DecodeResult) -> bool:
         """Return whether a window has surely decided its own language."""
         threshold, detected = self._switch_threshold, reading.detected
         if threshold is None or detected is None:
@@ -110,7 +115,7 @@ class LanguageLock:
 
     def _report(self, window: Window, language: Language, detected: Language) -> None:
         """Log the first window that is in another language than the recording is read in."""
-        if self._watch.is_news(language, window, detected):
+        if self._watch.detects_change(language, window, detected):
             log.warning(
                 "the language seems to change, but all is read in one unless multilingual is set",
                 language=language.code,

@@ -42,7 +42,7 @@ def language_code(written: str) -> str | None:
     return _BY_NAME.get(plain) or (base if base in LANGUAGES else None)
 
 
-def is_detection(written: str) -> bool:
+def is_auto_language(written: str) -> bool:
     """Return whether a language field leaves the language to the model: `AUTO`, or nothing."""
     return written.strip().lower() in ("", AUTO)
 

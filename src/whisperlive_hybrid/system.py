@@ -59,7 +59,7 @@ DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last from `u
 
 
 @contextmanager
-def full_disk_told() -> Iterator[None]:
+def translate_disk_full() -> Iterator[None]:
     """Raise `OutOfSpace` where writing fails inside for lack of room."""
     try:
         yield
@@ -108,20 +108,20 @@ def tune_allocator() -> bool:
     return all(accepted)
 
 
-def give_back() -> bool:
+def malloc_trim() -> bool:
     """Return what malloc has free to the system; False where only glibc's could do that.
 
     3 ms for 28 MB, 31 ms for 110 MB (measured), during which no thread gets memory; the next call
     of the model fetches again what it needs, 3.6 µs a page.
     """
-    malloc_trim = _glibc("malloc_trim")
-    if malloc_trim is None:
+    trim = _glibc("malloc_trim")
+    if trim is None:
         return False
-    malloc_trim(0)
+    trim(0)
     return True
 
 
-def set_aside() -> None:
+def freeze_gc() -> None:
     """Let the collector look at none of the objects that there are now; they are to stay."""
     gc.collect()
     gc.freeze()
@@ -138,7 +138,7 @@ def _glibc(name: str) -> Callable[..., int] | None:
 T = TypeVar("T")
 
 
-def in_daemon_thread(work: Callable[[], T], name: str) -> Future[T]:
+def run_in_daemon_thread(work: Callable[[], T], name: str) -> Future[T]:
     """Run `work` in a thread called `name` that may be left behind.
 
     The worker threads of anyio and of `concurrent.futures` may not: Ctrl-C during a download would

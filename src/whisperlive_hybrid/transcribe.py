@@ -22,12 +22,12 @@ from whisperlive_hybrid.engine.client import Decoder
 from whisperlive_hybrid.errors import BadAudio
 from whisperlive_hybrid.language_lock import SILENT_LANGUAGE, LanguageLock, Read
 from whisperlive_hybrid.speech.regions import VadOptions
-from whisperlive_hybrid.speech.windows import WindowCutter, on_recording_clock, recording_time
+from whisperlive_hybrid.speech.windows import WindowCutter, recording_time, to_recording_clock
 from whisperlive_hybrid.types import (
     SAMPLE_RATE,
     DecodeOptions,
+    DecodeResult,
     Language,
-    Reading,
     Samples,
     Segment,
     Urgency,
@@ -109,22 +109,22 @@ class Memory(Protocol):
     the language is sure, a window may be read twice.
     """
 
-    async def recall(self, window: Window, language: str | None) -> Reading | None:
+    async def recall(self, window: Window, language: str | None) -> DecodeResult | None:
         """What `keep` was given for this very window and language; None if nothing."""
 
-    async def keep(self, window: Window, language: str | None, reading: Reading) -> None:
+    async def keep(self, window: Window, language: str | None, reading: DecodeResult) -> None:
         """Remember a reading that the model has just made."""
 
 
 class _NoMemory:
     """The memory of a recording that is read in one go."""
 
-    async def recall(self, window: Window, language: str | None) -> Reading | None:
+    async def recall(self, window: Window, language: str | None) -> DecodeResult | None:
         """Know nothing."""
         del window, language
         return None
 
-    async def keep(self, window: Window, language: str | None, reading: Reading) -> None:
+    async def keep(self, window: Window, language: str | None, reading: DecodeResult) -> None:
         """Forget at once."""
 
 
@@ -203,7 +203,7 @@ class _Cuts:
     @property
     def duration(self) -> float:
         """Seconds of the recording read so far."""
-        return self._cutter.heard / SAMPLE_RATE
+        return self._cutter.n_samples / SAMPLE_RATE
 
     def next(self) -> Window | None:
         """Read on until a window is complete; None after the last one."""
@@ -279,7 +279,7 @@ class _Run:
 
     async def _decode(
         self, window: Window, language: Language | None, *, checks_language: bool = False
-    ) -> Reading:
+    ) -> DecodeResult:
         code = language.code if language else None
         if known := await self._memory.recall(window, code):
             return known
@@ -310,11 +310,11 @@ class _Pending:
         self.window = window
         self.checks_language = checks_language
         self.settled = anyio.Event()
-        self.reading = Reading((), SILENT_LANGUAGE)
+        self.reading = DecodeResult((), SILENT_LANGUAGE)
 
 
-def _advance(window: Window, reading: Reading, language: Language) -> Advance:
-    segments = tuple(on_recording_clock(window, reading.segments))
+def _advance(window: Window, reading: DecodeResult, language: Language) -> Advance:
+    segments = tuple(to_recording_clock(window, reading.segments))
     unread = tuple(
         (recording_time(window, start), recording_time(window, end, is_end=True))
         for start, end in reading.unread

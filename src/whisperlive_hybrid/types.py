@@ -53,7 +53,7 @@ class Urgency(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class WindowSpan:
     """A run of recording samples as it lies in a window."""
 
     window_sample: int
@@ -71,7 +71,7 @@ class Window:
     """
 
     samples: Samples
-    spans: tuple[Span, ...]
+    spans: tuple[WindowSpan, ...]
     speech: tuple[tuple[float, float], ...] = ()
 
     @property
@@ -120,7 +120,7 @@ class Window:
         """Return the window from a window time to its end, as a window of its own."""
         first = round(time * SAMPLE_RATE)
         spans = tuple(
-            Span(
+            WindowSpan(
                 max(0, span.window_sample - first),
                 span.recording_sample + max(0, first - span.window_sample),
                 span.length - max(0, first - span.window_sample),
@@ -240,7 +240,7 @@ class Language:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class DecodeResult:
     """What the engine answers for one window: its segments on the window clock."""
 
     segments: tuple[Segment, ...]
@@ -272,7 +272,7 @@ class Region:
     speech: tuple[tuple[int, int], ...] = ()
 
 
-def joined_text(segments: Sequence[Segment]) -> str:
+def join_text(segments: Sequence[Segment]) -> str:
     """The running text of segments, without the leading space of the first."""
     return "".join(segment.text for segment in segments).strip()
 

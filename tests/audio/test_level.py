@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from whisperlive_hybrid.audio.level import MOST_GAIN_DB, QUIET_DB, VoiceLevel, expanded
+from whisperlive_hybrid.audio.level import MOST_GAIN_DB, QUIET_DB, VoiceLevel, expand
 from whisperlive_hybrid.speech.regions import FRAME
 from whisperlive_hybrid.types import Samples
 
@@ -82,4 +82,4 @@ def test_overdriven_audio_is_lowered_and_said_to_be() -> None:
 def test_expansion_lowers_what_is_quiet() -> None:
     """Full scale stays the loudest, noise 20 dB below it loses 10 dB more."""
     loud = np.array([1.0, -1.0, 0.1, -0.1], np.float32) * np.float32(0.1)
-    np.testing.assert_allclose(expanded(loud), [0.1, -0.1, 0.00316, -0.00316], rtol=0.01)
+    np.testing.assert_allclose(expand(loud), [0.1, -0.1, 0.00316, -0.00316], rtol=0.01)

@@ -24,16 +24,16 @@ from whisperlive_hybrid.engine.decode_job import DecodeJob
 from whisperlive_hybrid.engine.job import BatchFailed, Step, run_batch
 from whisperlive_hybrid.models.files import demo_model, model_in
 from whisperlive_hybrid.models.formats import OPENVINO
-from whisperlive_hybrid.text.words import with_words
+from whisperlive_hybrid.text.words import add_words
 from whisperlive_hybrid.types import (
     DecodeOptions,
+    DecodeResult,
     Language,
-    Reading,
     Segment,
     Task,
     TokenTime,
     Urgency,
-    joined_text,
+    join_text,
 )
 
 AligningBackend = Ct2Backend | OpenVinoBackend
@@ -266,7 +266,7 @@ def test_words_end_where_they_were_spoken(aligning: AligningBackend, sentences: 
     for clip in sentences:
         work, times = aligned(aligning, clip)
         segment = Segment(0.0, 0.0, clip.text, work.tokens, 0.0, 0.0, 0.0, 0.0)
-        (timed,) = with_words([segment], times, aligning.vocabulary, work.language.code)
+        (timed,) = add_words([segment], times, aligning.vocabulary, work.language.code)
         words = timed.words or ()
         assert [word.text.strip() for word in words] == [word for word, _ in clip.words]
         errors += [abs(a.end - b) for a, (_, b) in zip(words, clip.words, strict=True)]
@@ -392,8 +392,8 @@ def test_one_bad_item_fails_alone(backend: WhisperBackend, sentences: list[Clip]
     first, bad, last = (run_batch([each.alone()])[0] for each in steps)
     assert isinstance(bad, Exception)
     for reading, clip in ((first, sentences[0]), (last, sentences[2])):
-        assert isinstance(reading, Reading)
-        assert joined_text(reading.segments) == clip.text
+        assert isinstance(reading, DecodeResult)
+        assert join_text(reading.segments) == clip.text
 
 
 def test_calls_from_several_threads_do_not_meet(sentences: list[Clip], demo_pair: Pair) -> None:

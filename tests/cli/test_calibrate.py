@@ -33,8 +33,8 @@ from whisperlive_hybrid.types import (
     Hypothesis,
     Language,
     Samples,
-    Span,
     Window,
+    WindowSpan,
 )
 
 pytestmark = pytest.mark.anyio
@@ -296,7 +296,7 @@ def test_a_model_is_tried_with_a_silent_tail_where_it_can_have_one() -> None:
     for tried, is_filled in ((with_tail, True), (without, False)):
         able = tried.backend.capabilities
         assert (able.contexts_s, able.short_context_languages) == (CONTEXTS_S, None)
-        window = Window(speak([1]), (Span(0, 0, len(speak([1]))),))
+        window = Window(speak([1]), (WindowSpan(0, 0, len(speak([1]))),))
         (encoded,) = tried.backend.encode([Encode(window, 5.0)])
         assert isinstance(encoded, Ct2Encoded)
         assert (encoded.output.shape[1] == 1500) is is_filled

@@ -5,13 +5,13 @@ from whisperlive_hybrid.backends.fake import FakeBackend, FakeEncoded, FakeVocab
 from whisperlive_hybrid.engine.decode_job import WindowDecoder
 from whisperlive_hybrid.types import (
     DecodeOptions,
+    DecodeResult,
     Hypothesis,
     Language,
-    Reading,
-    Span,
     Task,
     TokenTime,
     Window,
+    WindowSpan,
 )
 
 ABLE = FakeBackend().capabilities
@@ -25,7 +25,7 @@ FULL = FakeEncoded((), 30.0)
 def window(seconds: float = 2.0) -> Window:
     """A window of silence: no model will look at it."""
     samples = pause(seconds)
-    return Window(samples, (Span(0, 0, len(samples)),))
+    return Window(samples, (WindowSpan(0, 0, len(samples)),))
 
 
 def hypothesis(*tokens: int, avg_logprob: float = -0.1, no_speech_prob: float = 0.0) -> Hypothesis:
@@ -60,7 +60,7 @@ def retried(job: WindowDecoder, work: Generate, rejected: Hypothesis) -> Generat
 
 def read(answer: object) -> list[str]:
     """The texts of a reading."""
-    assert isinstance(answer, Reading)
+    assert isinstance(answer, DecodeResult)
     return [segment.text for segment in answer.segments]
 
 
@@ -111,7 +111,7 @@ def test_a_good_hypothesis_is_the_reading() -> None:
     job, work = begun()
     reading = job.generated(work, GOOD)
     assert read(reading) == [" w1 w2"]
-    assert isinstance(reading, Reading)
+    assert isinstance(reading, DecodeResult)
     assert reading.language == Language("en", 1.0)
 
 
@@ -208,7 +208,7 @@ def test_words_are_aligned_in_what_was_believed() -> None:
     assert align.encoded is FULL
     times = [TokenTime(0.1, 0.2, 0.9), TokenTime(0.5, 0.7, 0.8), TokenTime(0.7, 1.1, 0.7)]
     reading = job.aligned(align, times)
-    assert isinstance(reading, Reading)
+    assert isinstance(reading, DecodeResult)
     assert read(reading) == [" w1", " w2 w3"]
     assert [(each.start, each.end) for each in reading.segments] == [(0.1, 0.2), (0.5, 1.1)]
     assert [len(each.words or ()) for each in reading.segments] == [1, 2]
@@ -224,8 +224,8 @@ def test_probabilities_come_from_alignment_and_leave_the_times_alone() -> None:
     assert isinstance(align, Align)
     times = [TokenTime(0.1, 0.2, 0.9), TokenTime(0.5, 0.7, 0.8), TokenTime(0.7, 1.1, 0.7)]
     scored = job.aligned(align, times)
-    assert isinstance(scored, Reading)
-    assert isinstance(plain, Reading)
+    assert isinstance(scored, DecodeResult)
+    assert isinstance(plain, DecodeResult)
     assert [[each.probability for each in s.scored or ()] for s in scored.segments] == [
         [0.9],
         [0.8, 0.7],
@@ -255,7 +255,7 @@ def test_a_reading_tells_whether_it_was_doubted() -> None:
         for each in rejected:
             work = retried(job, work, each)
         reading = job.generated(work, last)
-        assert isinstance(reading, Reading)
+        assert isinstance(reading, DecodeResult)
         assert reading.was_doubted is was_doubted
 
 
@@ -277,7 +277,7 @@ SPOKEN = ((0.2, 1.0), (1.4, 4.0))
 def spoken_job(options: DecodeOptions = ENGLISH) -> tuple[WindowDecoder, Generate]:
     """A job of 5 s in which the detector found speech, up to its first generate."""
     samples = pause(5.0)
-    window = Window(samples, (Span(0, 16_000, len(samples)),), SPOKEN)
+    window = Window(samples, (WindowSpan(0, 16_000, len(samples)),), SPOKEN)
     job = WindowDecoder(window, options, ABLE, VOCABULARY)
     first = job.first()
     assert isinstance(first, Encode)
@@ -296,7 +296,7 @@ def test_what_a_model_leaves_unread_is_read_on() -> None:
     assert [round(time, 3) for time in rest.window.speech[0]] == [0.2, 2.8]
     work = generate_of(job.encoded(rest, ENCODED))
     reading = job.generated(work, hypothesis(MARK, 2, MARK + 140))
-    assert isinstance(reading, Reading)
+    assert isinstance(reading, DecodeResult)
     assert [(round(s.start, 3), round(s.end, 3), s.text) for s in reading.segments] == [
         (0.2, 1.0, " w1"),
         (1.2, 4.0, " w2"),
@@ -314,7 +314,7 @@ def test_words_of_the_rest_are_timed_on_the_clock_of_the_window() -> None:
     align = job.generated(generate_of(job.encoded(rest, ENCODED)), hypothesis(MARK, 2, MARK + 140))
     assert isinstance(align, Align)
     reading = job.aligned(align, [TokenTime(0.3, 0.8, 0.5)])
-    assert isinstance(reading, Reading)
+    assert isinstance(reading, DecodeResult)
     [first, second] = [word for segment in reading.segments for word in segment.words or ()]
     assert (first.start, first.end) == (0.2, 1.0)  # where the speech before the pause ends
     assert (round(second.start, 3), round(second.end, 3)) == (1.5, 2.0)
@@ -328,7 +328,7 @@ def test_a_stretch_that_stays_empty_is_tried_again_and_reported() -> None:
     again = generate_of(job.generated(generate_of(job.encoded(rest, ENCODED)), hypothesis()))
     assert again.temperature == 0.2
     reading = job.generated(again, hypothesis())
-    assert isinstance(reading, Reading)
+    assert isinstance(reading, DecodeResult)
     assert [segment.text for segment in reading.segments] == [" w1"]
     assert [(round(start, 3), round(end, 3)) for start, end in reading.unread] == [(1.4, 4.0)]
 
@@ -337,7 +337,7 @@ def test_a_model_that_stands_still_ends() -> None:
     """Its marks say that nothing was read, again and again."""
     job, work = spoken_job()
     reading = job.generated(work, hypothesis(MARK, 1, MARK, MARK))
-    assert isinstance(reading, Reading)
+    assert isinstance(reading, DecodeResult)
     assert reading.unread == SPOKEN
 
 
@@ -354,7 +354,7 @@ def long_job() -> tuple[WindowDecoder, Generate]:
     """A job of 13 s with two long stretches of speech, up to its first generate."""
     samples = pause(13.0)
     job = WindowDecoder(
-        Window(samples, (Span(0, 0, len(samples)),), LONG), ENGLISH, ABLE, VOCABULARY
+        Window(samples, (WindowSpan(0, 0, len(samples)),), LONG), ENGLISH, ABLE, VOCABULARY
     )
     return job, generate_of(job.encoded(Encode(window(), 30.0), FULL))
 
@@ -374,7 +374,7 @@ def test_a_segment_that_tells_too_little_is_read_again_between_its_pauses() -> N
     assert isinstance(second, Encode)
     assert second.window.speech == ((0.5, 5.5),)
     reading = job.generated(generate_of(job.encoded(second, FULL)), told(4, 5, end=5.5))
-    assert isinstance(reading, Reading)
+    assert isinstance(reading, DecodeResult)
     assert [(s.start, s.end, s.text) for s in reading.segments] == [
         (0.0, 6.0, " w1 w2 w3"),
         (6.5, 12.0, " w4 w5"),
@@ -399,7 +399,9 @@ def test_enough_words_are_not_read_again() -> None:
     assert len(read(job.generated(work, told(*range(1, 24), end=13.0)))) == 1
     samples = pause(13.0)
     guess = replace(ENGLISH, is_guess=True)
-    job = WindowDecoder(Window(samples, (Span(0, 0, len(samples)),), LONG), guess, ABLE, VOCABULARY)
+    job = WindowDecoder(
+        Window(samples, (WindowSpan(0, 0, len(samples)),), LONG), guess, ABLE, VOCABULARY
+    )
     work = generate_of(job.encoded(Encode(window(), 30.0), FULL))
     assert read(job.generated(work, told(1, 2, 3, end=13.0))) == [" w1 w2 w3"]
 
@@ -413,7 +415,7 @@ def generate_of(work: object) -> Generate:
 def talk(*speech: tuple[float, float]) -> Window:
     """A window with speech in these places, and half a second behind it."""
     samples = pause(speech[-1][1] + 0.5)
-    return Window(samples, (Span(0, 0, len(samples)),), speech)
+    return Window(samples, (WindowSpan(0, 0, len(samples)),), speech)
 
 
 SEVERAL = replace(ENGLISH, switch_threshold=0.7)
@@ -429,7 +431,7 @@ def test_a_check_of_the_language_changes_nothing_else() -> None:
     assert isinstance(work, Generate)
     assert (work.language, work.encoded) == (Language("en", 1.0), ENCODED)
     answer = job.generated(work, GOOD)
-    assert isinstance(answer, Reading)
+    assert isinstance(answer, DecodeResult)
     assert (answer.language.code, answer.detected) == ("en", Language("de", 0.99))
     assert answer.segments[0].language is None
 
@@ -444,7 +446,7 @@ def test_a_short_window_is_read_in_its_language_if_that_is_sure() -> None:
         assert isinstance(work, Generate)
         assert work.language.code == code
         answer = job.generated(work, GOOD)
-        assert isinstance(answer, Reading)
+        assert isinstance(answer, DecodeResult)
         assert [each.language for each in answer.segments] == [code]
         assert answer.detected == Language("de", probability)
 
@@ -490,7 +492,7 @@ def test_a_window_in_two_languages_is_read_in_two_parts() -> None:
     assert isinstance(generate, Generate)
     assert generate.language.code == "de"
     answer = job.generated(generate, hypothesis(MARK, 2, MARK + 190))
-    assert isinstance(answer, Reading)
+    assert isinstance(answer, DecodeResult)
     assert [(each.text, each.language) for each in answer.segments] == [
         (" w1", "en"),
         (" w2", "de"),

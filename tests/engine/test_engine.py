@@ -25,10 +25,10 @@ from whisperlive_hybrid.types import (
     DecodeOptions,
     Hypothesis,
     Language,
-    Span,
     Urgency,
     Window,
-    joined_text,
+    WindowSpan,
+    join_text,
 )
 
 pytestmark = pytest.mark.anyio
@@ -39,7 +39,7 @@ ENGLISH = DecodeOptions(language="en")
 def window(*words: int) -> Window:
     """A window in which these words are spoken."""
     samples = speak(words)
-    return Window(samples, (Span(0, 0, len(samples)),))
+    return Window(samples, (WindowSpan(0, 0, len(samples)),))
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Answers:
         except WhisperLiveError as error:
             self.errors[words[0]] = error
         else:
-            self.texts[words[0]] = joined_text(reading.segments)
+            self.texts[words[0]] = join_text(reading.segments)
 
 
 async def reached(backend: HeldBackend) -> None:
@@ -464,7 +464,7 @@ async def test_what_a_model_cannot_do_is_refused() -> None:
 
 async def test_silence_is_read_as_silence() -> None:
     """A window without words is an answer, not a failure."""
-    silence = Window(pause(1.0), (Span(0, 0, 16000),))
+    silence = Window(pause(1.0), (WindowSpan(0, 0, 16000),))
     async with Engine(FakeBackend()) as engine:
         reading = await engine.decode(silence, ENGLISH)
     assert reading.segments == ()

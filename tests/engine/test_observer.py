@@ -11,7 +11,7 @@ from whisperlive_hybrid.backends.fake import FakeBackend, Trouble, speak
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.engine.observer import Asked, Observers
 from whisperlive_hybrid.errors import BackendFailed, Overloaded
-from whisperlive_hybrid.types import DecodeOptions, Reading, Span, Urgency, Window
+from whisperlive_hybrid.types import DecodeOptions, DecodeResult, Urgency, Window, WindowSpan
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +21,7 @@ ENGLISH = DecodeOptions(language="en")
 def window(*words: int) -> Window:
     """A window in which these words are spoken."""
     samples = speak(words)
-    return Window(samples, (Span(0, 0, len(samples)),))
+    return Window(samples, (WindowSpan(0, 0, len(samples)),))
 
 
 async def test_a_window_is_told_from_its_beginning_to_its_end() -> None:
@@ -69,7 +69,7 @@ async def test_failures_and_refusals_are_told_as_they_reach_the_caller() -> None
         with pytest.raises(BackendFailed), capture_logs() as logs:
             await engine.decode(window(Trouble.ITEM_FAILS), ENGLISH)
     kinds = {mark: type(answer) for mark, answer in notes.answers}
-    assert kinds == {0: Reading, 1: Overloaded, 2: BackendFailed}
+    assert kinds == {0: DecodeResult, 1: Overloaded, 2: BackendFailed}
     assert [(line["event"], line["log_level"]) for line in logs] == [
         ("the model failed on a window", "error")
     ]

@@ -24,7 +24,7 @@ from whisperlive_hybrid.jobs.service import JobDesk
 from whisperlive_hybrid.jobs.webhooks import key_of, signed_headers
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
 from whisperlive_hybrid.text.formats import TAIL
-from whisperlive_hybrid.types import Language, Samples, joined_text
+from whisperlive_hybrid.types import Language, Samples, join_text
 
 pytestmark = pytest.mark.anyio
 
@@ -47,7 +47,7 @@ async def text_of(shop: Workshop, job: Job, index: int = 0) -> str:
     """What a file of a job says."""
     _, [(_, result)] = await shop.desk.results(job.id, index)
     assert result is not None
-    return joined_text(result.segments)
+    return join_text(result.segments)
 
 
 # A job and its files

@@ -14,18 +14,18 @@ from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.types import (
     SAMPLE_RATE,
     DecodeOptions,
+    DecodeResult,
     Language,
-    Reading,
     Segment,
-    Span,
     Urgency,
     Window,
+    WindowSpan,
 )
 
 pytestmark = pytest.mark.anyio
 
-SAID = Reading((Segment(0, 1, " a", (), 0, 0, 0, 0),), Language("en", 1.0))
-SILENT = Reading((), Language("en", 1.0))
+SAID = DecodeResult((Segment(0, 1, " a", (), 0, 0, 0, 0),), Language("en", 1.0))
+SILENT = DecodeResult((), Language("en", 1.0))
 
 
 class Listener:
@@ -48,7 +48,7 @@ class Listener:
 def window(end_s: float) -> Window:
     """A window of a second that ends there."""
     n = SAMPLE_RATE
-    return Window(np.zeros(n, np.float32), (Span(0, round(end_s * n) - n, n),))
+    return Window(np.zeros(n, np.float32), (WindowSpan(0, round(end_s * n) - n, n),))
 
 
 async def test_the_delay_begins_with_the_end_of_speech(monkeypatch: pytest.MonkeyPatch) -> None:

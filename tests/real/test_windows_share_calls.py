@@ -10,7 +10,14 @@ from whisperlive_hybrid.backends.base import Encode, Encoded, Generate
 from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend
 from whisperlive_hybrid.bench.corpus import read_samples
 from whisperlive_hybrid.models.store import ModelStore
-from whisperlive_hybrid.types import SAMPLE_RATE, DecodeOptions, Language, Samples, Span, Window
+from whisperlive_hybrid.types import (
+    SAMPLE_RATE,
+    DecodeOptions,
+    Language,
+    Samples,
+    Window,
+    WindowSpan,
+)
 
 CONTEXTS_S = (7.5, 15.0, 30.0)
 
@@ -28,7 +35,7 @@ def backend(models: Path) -> Iterator[Ct2Backend]:
 def encoded(backend: Ct2Backend, samples: Samples, context_s: float) -> Encoded:
     """The first 5 s in a context of that length."""
     first = samples[: 5 * SAMPLE_RATE]
-    [output] = backend.encode([Encode(Window(first, (Span(0, 0, len(first)),)), context_s)])
+    [output] = backend.encode([Encode(Window(first, (WindowSpan(0, 0, len(first)),)), context_s)])
     assert not isinstance(output, Exception)
     return output
 

@@ -17,7 +17,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_memory_is_given_back_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until there is nothing that could."""
     left = iter([True, True, True, False])
-    monkeypatch.setattr(upkeep, "give_back", left.__next__)
+    monkeypatch.setattr(upkeep, "malloc_trim", left.__next__)
     with anyio.fail_after(30):
         await upkeep.keep_small()
     assert list(left) == []

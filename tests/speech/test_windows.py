@@ -9,10 +9,10 @@ from whisperlive_hybrid.backends.fake import EnergyVad, pause, speak
 from whisperlive_hybrid.speech.regions import FRAME, LIVE_VAD, VadOptions
 from whisperlive_hybrid.speech.windows import (
     WindowCutter,
-    on_recording_clock,
     recording_time,
+    to_recording_clock,
 )
-from whisperlive_hybrid.types import SAMPLE_RATE, Samples, Segment, Span, Window, Word
+from whisperlive_hybrid.types import SAMPLE_RATE, Samples, Segment, Window, WindowSpan, Word
 
 RECORDING = np.concatenate(
     [pause(1.0), speak([1, 2]), pause(0.9), speak(range(3, 18)), pause(2.0), speak([18])]
@@ -34,7 +34,7 @@ def joined(*parts: tuple[int, int]) -> Window:
     """A window of spans (recording sample, length), each sample saying its place."""
     spans, offset = [], 0
     for recording_sample, length in parts:
-        spans.append(Span(offset, recording_sample, length))
+        spans.append(WindowSpan(offset, recording_sample, length))
         offset += length
     samples = np.concatenate([np.arange(a, a + n, dtype=np.float32) for a, n in parts])
     return Window(samples, tuple(spans))
@@ -85,7 +85,7 @@ def test_hours_of_silence_take_no_memory() -> None:
         cutter.push(silence, [0.0] * (len(silence) // FRAME))
         assert cutter._buffer.end - cutter._buffer.start < 2 * SAMPLE_RATE
         assert len(cutter._buffer._samples) < 8 * SAMPLE_RATE
-    assert cutter.heard > 3600 * SAMPLE_RATE
+    assert cutter.n_samples > 3600 * SAMPLE_RATE
 
 
 def test_shows_the_utterance_that_is_being_spoken() -> None:
@@ -115,16 +115,16 @@ def test_a_window_knows_where_there_is_speech_in_it() -> None:
 def test_the_rest_of_a_window_is_a_window() -> None:
     """With the same audio at the same place in the recording, and the speech that is left."""
     samples = np.arange(32_000, dtype=np.float32)
-    spans = (Span(0, 1_000, 16_000), Span(16_000, 40_000, 16_000))
+    spans = (WindowSpan(0, 1_000, 16_000), WindowSpan(16_000, 40_000, 16_000))
     window = Window(samples, spans, ((0.25, 0.75), (1.25, 1.75)))
     rest = window.rest_from(0.5)
     assert rest.samples.tolist() == samples[8_000:].tolist()
-    assert rest.spans == (Span(0, 9_000, 8_000), Span(8_000, 40_000, 16_000))
+    assert rest.spans == (WindowSpan(0, 9_000, 8_000), WindowSpan(8_000, 40_000, 16_000))
     assert rest.speech == ((0.0, 0.25), (0.75, 1.25))
-    assert window.rest_from(1.5).spans == (Span(0, 48_000, 8_000),)
+    assert window.rest_from(1.5).spans == (WindowSpan(0, 48_000, 8_000),)
     middle = window.part(0.5, 1.5)
     assert middle.samples.tolist() == samples[8_000:24_000].tolist()
-    assert middle.spans == (Span(0, 9_000, 8_000), Span(8_000, 40_000, 8_000))
+    assert middle.spans == (WindowSpan(0, 9_000, 8_000), WindowSpan(8_000, 40_000, 8_000))
     assert middle.speech == ((0.0, 0.25), (0.75, 1.0))
     assert window.speech_after(1.0) == ((1.25, 1.75),)
 
@@ -132,10 +132,10 @@ def test_the_rest_of_a_window_is_a_window() -> None:
 def test_a_part_of_a_window_is_a_window() -> None:
     """With the speech in it, cut at its borders."""
     samples = np.arange(32_000, dtype=np.float32)
-    window = Window(samples, (Span(0, 1_000, 32_000),), ((0.25, 0.75), (1.25, 1.75)))
+    window = Window(samples, (WindowSpan(0, 1_000, 32_000),), ((0.25, 0.75), (1.25, 1.75)))
     part = window.part(0.5, 1.5)
     assert part.samples.tolist() == samples[8_000:24_000].tolist()
-    assert part.spans == (Span(0, 9_000, 16_000),)
+    assert part.spans == (WindowSpan(0, 9_000, 16_000),)
     assert part.speech == ((0.0, 0.25), (0.75, 1.0))
     assert window.speech_in(0.5, 1.0) == ((0.5, 0.75),)
 
@@ -177,7 +177,7 @@ def test_segments_move_with_their_words() -> None:
     window = joined((16000, 16000), (80000, 16000))
     words = (Word(" a", 0.2, 1.0, 0.9), Word(" b", 1.0, 1.4, 0.8))
     segment = Segment(0.2, 1.4, " a b", (1, 2), 0.0, -0.1, 1.0, 0.0, words)
-    (moved,) = on_recording_clock(window, [segment])
+    (moved,) = to_recording_clock(window, [segment])
     assert (moved.start, moved.end) == (1.2, 5.4)
     assert moved.words == (Word(" a", 1.2, 2.0, 0.9), Word(" b", 5.0, 5.4, 0.8))
 
@@ -187,7 +187,7 @@ def test_a_word_without_length_at_a_seam_never_ends_before_it_starts() -> None:
     window = joined((16000, 16000), (80000, 16000))
     words = (Word(" a", 1.0, 1.0, 0.9),)
     segment = Segment(1.0, 1.0, " a", (1,), 0.0, -0.1, 1.0, 0.0, words)
-    (moved,) = on_recording_clock(window, [segment])
+    (moved,) = to_recording_clock(window, [segment])
     assert moved.words == (Word(" a", 5.0, 5.0, 0.9),)
     assert (moved.start, moved.end) == (5.0, 5.0)
 
@@ -195,7 +195,7 @@ def test_a_word_without_length_at_a_seam_never_ends_before_it_starts() -> None:
 def test_segments_without_words_stay_without() -> None:
     """None says that words were not asked for."""
     segment = Segment(0.0, 0.5, " a", (1,), 0.0, -0.1, 1.0, 0.0)
-    (moved,) = on_recording_clock(joined((0, 16000)), [segment])
+    (moved,) = to_recording_clock(joined((0, 16000)), [segment])
     assert moved.words is None
 
 

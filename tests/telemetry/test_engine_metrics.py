@@ -7,7 +7,7 @@ from whisperlive_hybrid.engine.observer import Asked, ModelCall, Part
 from whisperlive_hybrid.errors import BackendFailed, Draining
 from whisperlive_hybrid.telemetry.engine_metrics import EngineMetrics
 from whisperlive_hybrid.telemetry.metrics import Metrics
-from whisperlive_hybrid.types import Language, Reading, Urgency
+from whisperlive_hybrid.types import DecodeResult, Language, Urgency
 
 ENGLISH = Language("en", 1.0)
 FINAL = Asked("demo", Urgency.FINAL, 4.0)
@@ -37,8 +37,8 @@ def test_a_call_is_counted_once_and_each_wait_in_its_class() -> None:
 @pytest.mark.parametrize(
     ("answer", "outcome"),
     [
-        (Reading((), ENGLISH), "read"),
-        (Reading((), ENGLISH, was_doubted=True), "read_again"),
+        (DecodeResult((), ENGLISH), "read"),
+        (DecodeResult((), ENGLISH, was_doubted=True), "read_again"),
         (BackendFailed("no"), "failed"),
         (ValueError("a defect"), "failed"),
         (Draining("no", retry_after_s=1), "refused"),
@@ -52,7 +52,7 @@ def test_every_window_has_one_outcome(answer: object, outcome: str) -> None:
     seen = scrape(metrics)
     assert seen.total("whisperlive_windows_total") == 1
     assert seen.total("whisperlive_windows_total", outcome=outcome, urgency="final") == 1
-    read = 4.0 if isinstance(answer, Reading) else 0.0
+    read = 4.0 if isinstance(answer, DecodeResult) else 0.0
     assert seen.total("whisperlive_window_audio_seconds_total", model="demo") == read
 
 
@@ -61,7 +61,7 @@ def test_the_real_time_factor_is_told_by_model() -> None:
     metrics = Metrics()
     engine: EngineMetrics = metrics.engine
     engine.called(call_of(Urgency.FINAL))
-    engine.answered(FINAL, None, Reading((), ENGLISH))
+    engine.answered(FINAL, None, DecodeResult((), ENGLISH))
     assert engine.real_time_factors(["demo", "other"]) == {
         "demo": pytest.approx(0.125),
         "other": None,

@@ -18,7 +18,7 @@ from whisperlive_hybrid.engine.observer import Observers
 from whisperlive_hybrid.errors import BackendFailed
 from whisperlive_hybrid.telemetry import otel
 from whisperlive_hybrid.telemetry.tracing import Tracing
-from whisperlive_hybrid.types import DecodeOptions, Span, Urgency, Window
+from whisperlive_hybrid.types import DecodeOptions, Urgency, Window, WindowSpan
 
 pytestmark = pytest.mark.anyio
 
@@ -63,7 +63,7 @@ def recorded() -> Iterator[Recorded]:
 def window(*words: int) -> Window:
     """A window in which these words are spoken."""
     samples = speak(words)
-    return Window(samples, (Span(0, 0, len(samples)),))
+    return Window(samples, (WindowSpan(0, 0, len(samples)),))
 
 
 def span_id(span: ReadableSpan) -> int:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperlive_hybrid.text.agreement import Agreement, plain, split_words
+from whisperlive_hybrid.text.agreement import Agreement, normalize_word, split_words
 
 hypotheses = st.lists(st.lists(st.sampled_from(["a", "b", "c."]), max_size=6), max_size=8)
 
@@ -11,35 +11,35 @@ hypotheses = st.lists(st.lists(st.sampled_from(["a", "b", "c."]), max_size=6), m
 def test_two_hypotheses_make_a_word_stable() -> None:
     """One hypothesis proves nothing; what a second one repeats is stable."""
     agreement = Agreement()
-    assert agreement.hear(" where is the") == " where is the"
+    assert agreement.add(" where is the") == " where is the"
     assert agreement.stable == ""
-    agreement.hear(" where is the ball now")
+    agreement.add(" where is the ball now")
     assert agreement.stable == " where is the"
 
 
 def test_the_last_word_is_held_back() -> None:
     """The audio may end inside the last word, so two equal hypotheses leave it open."""
     agreement = Agreement()
-    agreement.hear(" please wait")
-    agreement.hear(" please wait")
+    agreement.add(" please wait")
+    agreement.add(" please wait")
     assert agreement.stable == " please"
 
 
 def test_case_and_punctuation_do_not_count() -> None:
     """Commas and capitals flicker; the first stable spelling is kept."""
     agreement = Agreement()
-    agreement.hear(" Yes, it is")
-    assert agreement.hear(" yes it is red") == " yes it is red"
+    agreement.add(" Yes, it is")
+    assert agreement.add(" yes it is red") == " yes it is red"
     assert agreement.stable == " yes it is"
-    assert agreement.hear(" Yes, it is red today") == " yes it is red today"
+    assert agreement.add(" Yes, it is red today") == " yes it is red today"
 
 
 def test_a_hypothesis_that_forgets_stable_words_does_not_take_them_back() -> None:
     """Shown text keeps its stable beginning whatever comes later."""
     agreement = Agreement()
-    agreement.hear(" the cat is black")
-    agreement.hear(" the cat is black and")
-    assert agreement.hear(" a dog was black and white") == " the cat is black and white"
+    agreement.add(" the cat is black")
+    agreement.add(" the cat is black and")
+    assert agreement.add(" a dog was black and white") == " the cat is black and white"
 
 
 @given(hypotheses)
@@ -47,7 +47,7 @@ def test_stable_text_only_grows(spoken: list[list[str]]) -> None:
     """Every stable text is the beginning of the next one, and of what is shown."""
     agreement, before = Agreement(), ""
     for words in spoken:
-        shown = agreement.hear("".join(f" {word}" for word in words))
+        shown = agreement.add("".join(f" {word}" for word in words))
         assert agreement.stable.startswith(before)
         assert shown.startswith(agreement.stable)
         before = agreement.stable
@@ -61,17 +61,17 @@ def test_scripts_without_spaces_are_cut_into_characters() -> None:
 
 def test_bare_punctuation_is_a_word_of_its_own() -> None:
     """Two different marks are not the same word."""
-    assert plain(" ¿") != plain(" !")
-    assert plain(" ¿Dónde") == "dónde"
+    assert normalize_word(" ¿") != normalize_word(" !")
+    assert normalize_word(" ¿Dónde") == "dónde"
 
 
 def test_what_was_forgotten_can_be_recalled() -> None:
     """Then hypotheses begin with it again, and it stays stable."""
     agreement = Agreement()
-    agreement.hear(" and so we went")
-    agreement.hear(" and so we went home")
+    agreement.add(" and so we went")
+    agreement.add(" and so we went home")
     agreement.forget(" and so")
-    assert agreement.hear(" we went home again") == " we went home again"
+    assert agreement.add(" we went home again") == " we went home again"
     agreement.recall(" and so")
     assert agreement.stable == " and so we went home"
-    assert agreement.hear(" And so we went home again now") == " and so we went home again now"
+    assert agreement.add(" And so we went home again now") == " and so we went home again now"

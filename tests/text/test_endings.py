@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from whisperlive_hybrid.text.endings import EndingOptions, early_end, update_start
+from whisperlive_hybrid.text.endings import EndingOptions, find_early_end, find_update_start
 from whisperlive_hybrid.types import Word
 
 SENTENCES = EndingOptions(guard_s=1.0, shortest_sentence_s=2.0)
@@ -27,7 +27,7 @@ PAUSES = [pause_at(n / 2) for n in range(1, 20)]
 
 def ended(text: str, heard: float = 9.0, options: EndingOptions = SENTENCES) -> float | None:
     """Where an utterance of stable words ends that has a pause behind each."""
-    end = early_end(words(text), PAUSES, (0.0, heard), options)
+    end = find_early_end(words(text), PAUSES, (0.0, heard), options)
     return None if end is None else round(end, 3)
 
 
@@ -56,7 +56,7 @@ def test_a_very_short_sentence_goes_on_with_the_next() -> None:
 def test_a_sentence_without_a_pause_ends_nothing() -> None:
     """A cut in speech would cost a word."""
     said = words("this has ended now. and this")
-    assert early_end(said, [pause_at(0.5), pause_at(2.5)], (0.0, 9.0), SENTENCES) is None
+    assert find_early_end(said, [pause_at(0.5), pause_at(2.5)], (0.0, 9.0), SENTENCES) is None
 
 
 def test_an_abbreviation_or_a_number_inside_is_no_end() -> None:
@@ -77,26 +77,26 @@ def test_a_word_may_be_a_space() -> None:
     said = [
         Word(text, i / 2, (i + 1) / 2, 1.0) for i, text in enumerate(["สวัสดี", " ", "ครับ", "ผม"])
     ]
-    assert early_end(said, PAUSES, (0.0, 9.0), SENTENCES) is None
+    assert find_early_end(said, PAUSES, (0.0, 9.0), SENTENCES) is None
 
 
 def test_old_words_end_an_utterance_in_its_longest_pause() -> None:
     """Among the pauses behind which enough was heard, and not right behind its beginning."""
     said = words("and so it went on and on and on")
     pauses = [pause_at(0.5, 0.4), pause_at(1.5, 0.2), pause_at(2.0), pause_at(4.0, 0.4)]
-    assert early_end(said, pauses, (0.0, 3.4), PATIENT) is None
-    assert early_end(said, pauses, (0.0, 3.5), PATIENT) == pytest.approx(1.5)
-    assert early_end(said, pauses[:1], (0.0, 9.0), PATIENT) is None
-    assert early_end(said, pauses, (0.0, 60.0), SENTENCES) is None
-    assert early_end([], pauses, (0.0, 60.0), PATIENT) is None
+    assert find_early_end(said, pauses, (0.0, 3.4), PATIENT) is None
+    assert find_early_end(said, pauses, (0.0, 3.5), PATIENT) == pytest.approx(1.5)
+    assert find_early_end(said, pauses[:1], (0.0, 9.0), PATIENT) is None
+    assert find_early_end(said, pauses, (0.0, 60.0), SENTENCES) is None
+    assert find_early_end([], pauses, (0.0, 60.0), PATIENT) is None
 
 
 def test_updates_go_on_in_the_last_pause_with_stable_words_on_both_sides() -> None:
     """A pause behind which little was heard, or no word is stable, is none of them."""
     said = words("and then we went home again")
     pauses = [(0.9, 1.1), (1.9, 2.1), (4.0, 4.2)]
-    assert update_start(said, pauses, 5.2) == pytest.approx(2.0)
-    assert update_start(said, pauses, 4.3) == pytest.approx(1.0)
-    assert update_start(said[:4], pauses, 6.0) == pytest.approx(1.0)
-    assert update_start(said[:2], pauses, 6.0) is None
-    assert update_start(said, [], 9.0) is None
+    assert find_update_start(said, pauses, 5.2) == pytest.approx(2.0)
+    assert find_update_start(said, pauses, 4.3) == pytest.approx(1.0)
+    assert find_update_start(said[:4], pauses, 6.0) == pytest.approx(1.0)
+    assert find_update_start(said[:2], pauses, 6.0) is None
+    assert find_update_start(said, [], 9.0) is None

@@ -119,7 +119,7 @@ def test_what_the_model_reads_in_the_clips_is_believed(
     for clip in clips:
         for window in _windows(demo, clip):
             read = _read(demo, window, clip.language or "en", beam_size)
-            assert not read.runs_away(Thresholds()), f"{clip.file}: {read.text}"
+            assert not read.is_runaway(Thresholds()), f"{clip.file}: {read.text}"
 
 
 def test_a_looped_reading_is_not_believed(demo: Ct2Backend, clips: list[Clip]) -> None:

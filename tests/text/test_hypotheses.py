@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisperlive_hybrid.backends.fake import FakeVocabulary
-from whisperlive_hybrid.text.hypotheses import Candidate, Verdict, judge, least_bad, segments
+from whisperlive_hybrid.text.hypotheses import (
+    Candidate,
+    Verdict,
+    cut_segments,
+    judge,
+    pick_least_bad,
+)
 from whisperlive_hybrid.types import TIME_MARK_S, Hypothesis, Segment, Thresholds
 
 VOCABULARY = FakeVocabulary()
@@ -31,7 +37,7 @@ def candidate(
 
 def cut(*tokens: int, duration: float = 10.0) -> list[tuple[float, float, str]]:
     """The segments of these tokens."""
-    found = segments(candidate(*tokens), VOCABULARY, duration)
+    found = cut_segments(candidate(*tokens), VOCABULARY, duration)
     return [(segment.start, segment.end, segment.text) for segment in found]
 
 
@@ -67,7 +73,7 @@ def test_the_guards(wild: Candidate) -> None:
     assert judge(wild, Thresholds()) is Verdict.RETRY
     assert judge(replace(wild, loop_ratio=2.4, is_overfull=False), Thresholds()) is Verdict.ACCEPT
     guess = candidate(2, avg_logprob=-3.0)
-    assert least_bad([wild, guess], Thresholds()) is guess
+    assert pick_least_bad([wild, guess], Thresholds()) is guess
 
 
 def test_reads_a_hypothesis() -> None:
@@ -92,8 +98,8 @@ def test_the_least_bad_does_not_repeat_itself() -> None:
     worse_loop = candidate(2, avg_logprob=-0.5, ratio=3.0)
     guess = candidate(3, avg_logprob=-2.0)
     worse_guess = candidate(4, avg_logprob=-3.0)
-    assert least_bad([loop, worse_guess, guess], Thresholds()) is guess
-    assert least_bad([worse_loop, loop], Thresholds()) is loop
+    assert pick_least_bad([loop, worse_guess, guess], Thresholds()) is guess
+    assert pick_least_bad([worse_loop, loop], Thresholds()) is loop
 
 
 def test_cuts_at_time_marks() -> None:
@@ -153,7 +159,7 @@ def test_segments_carry_what_judges_them() -> None:
     """Each segment tells the figures of its hypothesis, and its tokens with their marks."""
     tokens = (at(0), 1, at(1.0))
     hypothesis = Hypothesis(tokens, -0.25, 0.125, 0.4)
-    (segment,) = segments(Candidate(hypothesis, "w1", 1.5), VOCABULARY, 5.0)
+    (segment,) = cut_segments(Candidate(hypothesis, "w1", 1.5), VOCABULARY, 5.0)
     assert segment == Segment(0.0, 1.0, " w1", tokens, 0.4, -0.25, 1.5, 0.125, None)
 
 
@@ -163,7 +169,7 @@ def test_segments_carry_what_judges_them() -> None:
 )
 def test_whatever_a_model_writes_no_word_is_lost(tokens: list[int], duration: float) -> None:
     """All text comes out once and in order, and times ascend within the window."""
-    found = segments(candidate(*tokens), VOCABULARY, duration)
+    found = cut_segments(candidate(*tokens), VOCABULARY, duration)
     assert "".join(segment.text for segment in found) == VOCABULARY.decode(tokens)
     times = [time for segment in found for time in (segment.start, segment.end)]
     assert times == sorted(times)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from whisperlive_hybrid.text.language import CHECK_EVERY_S, LanguageVote, LanguageWatch, is_switch
-from whisperlive_hybrid.types import Language, Span, Window
+from whisperlive_hybrid.text.language import CHECK_EVERY_S, LanguageMonitor, LanguageVote, is_switch
+from whisperlive_hybrid.types import Language, Window, WindowSpan
 
 EN, DE = Language("en", 1.0), Language("de", 0.9)
 
@@ -10,41 +10,41 @@ EN, DE = Language("en", 1.0), Language("de", 0.9)
 def spoken(start: float, seconds: float) -> Window:
     """A window full of speech."""
     length = round(seconds * 16_000)
-    span = Span(0, round(start * 16_000), length)
+    span = WindowSpan(0, round(start * 16_000), length)
     return Window(np.zeros(length, np.float32), (span,), ((0.0, seconds),))
 
 
 def test_one_sure_window_decides() -> None:
     """Above one half there is no need to hear more."""
-    assert LanguageVote().hear(Language("de", 0.51)) == Language("de", 0.51)
+    assert LanguageVote().add(Language("de", 0.51)) == Language("de", 0.51)
 
 
 def test_an_unsure_window_does_not_decide() -> None:
     """One half is not above one half."""
-    assert LanguageVote().hear(Language("de", 0.5)) is None
+    assert LanguageVote().add(Language("de", 0.5)) is None
 
 
 def test_a_sure_window_overrules_unsure_ones() -> None:
     """The first sure window wins, whatever was guessed before."""
     vote = LanguageVote()
-    vote.hear(Language("de", 0.4))
-    vote.hear(Language("de", 0.4))
-    assert vote.hear(Language("en", 0.9)) == Language("en", 0.9)
+    vote.add(Language("de", 0.4))
+    vote.add(Language("de", 0.4))
+    assert vote.add(Language("en", 0.9)) == Language("en", 0.9)
 
 
 def test_the_fourth_unsure_window_ends_the_vote() -> None:
     """The most frequent language wins, at its own best probability."""
     vote = LanguageVote()
     heard = [("de", 0.2), ("en", 0.5), ("de", 0.4)]
-    assert [vote.hear(Language(code, p)) for code, p in heard] == [None] * 3
-    assert vote.hear(Language("nl", 0.3)) == Language("de", 0.4)
+    assert [vote.add(Language(code, p)) for code, p in heard] == [None] * 3
+    assert vote.add(Language("nl", 0.3)) == Language("de", 0.4)
 
 
 def test_a_short_recording_decides_with_what_it_has() -> None:
     """At its end the vote is taken; with nothing heard there is nothing to decide."""
     vote = LanguageVote()
     assert vote.decide() is None
-    vote.hear(Language("es", 0.3))
+    vote.add(Language("es", 0.3))
     assert vote.decide() == Language("es", 0.3)
 
 
@@ -61,28 +61,28 @@ def test_the_language_changes_where_it_is_sure(
 
 def test_a_recording_is_checked_at_its_begin_and_then_once_in_a_while() -> None:
     """In windows that are long enough; so it costs next to nothing."""
-    watch = LanguageWatch()
-    asked = [watch.wants(spoken(start, 10.0)) for start in range(0, 300, 10)]
+    watch = LanguageMonitor()
+    asked = [watch.should_check(spoken(start, 10.0)) for start in range(0, 300, 10)]
     assert [10 * i for i, is_asked in enumerate(asked) if is_asked] == [0, 70, 140, 210, 280]
-    assert not watch.wants(spoken(400, 2.0))
-    assert watch.wants(spoken(402, 5.0))
+    assert not watch.should_check(spoken(400, 2.0))
+    assert watch.should_check(spoken(402, 5.0))
 
 
 def test_an_utterance_that_goes_on_is_checked_again() -> None:
     """Its first reading was given up, and told nothing."""
-    watch = LanguageWatch()
-    assert watch.wants(spoken(0, 4.0))
-    assert watch.wants(spoken(0, 8.0))
-    assert not watch.wants(spoken(8.5, 8.0))
-    assert watch.wants(spoken(8.0 + CHECK_EVERY_S, 8.0))
+    watch = LanguageMonitor()
+    assert watch.should_check(spoken(0, 4.0))
+    assert watch.should_check(spoken(0, 8.0))
+    assert not watch.should_check(spoken(8.5, 8.0))
+    assert watch.should_check(spoken(8.0 + CHECK_EVERY_S, 8.0))
 
 
 def test_a_change_of_language_is_news_once() -> None:
     """And only where it is sure; afterwards nothing is checked any more."""
-    watch = LanguageWatch()
-    assert not watch.is_news(EN, spoken(0, 5.0), Language("en", 0.9))
-    assert not watch.is_news(EN, spoken(0, 5.0), Language("de", 0.5))
-    assert not watch.is_news(EN, spoken(0, 2.0), DE)
-    assert watch.is_news(EN, spoken(0, 5.0), DE)
-    assert not watch.is_news(EN, spoken(9, 5.0), Language("es", 0.9))
-    assert not watch.wants(spoken(500, 20.0))
+    watch = LanguageMonitor()
+    assert not watch.detects_change(EN, spoken(0, 5.0), Language("en", 0.9))
+    assert not watch.detects_change(EN, spoken(0, 5.0), Language("de", 0.5))
+    assert not watch.detects_change(EN, spoken(0, 2.0), DE)
+    assert watch.detects_change(EN, spoken(0, 5.0), DE)
+    assert not watch.detects_change(EN, spoken(9, 5.0), Language("es", 0.9))
+    assert not watch.should_check(spoken(500, 20.0))

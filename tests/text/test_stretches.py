@@ -10,11 +10,11 @@ from whisperlive_hybrid.text.language import SWITCH_THRESHOLD
 from whisperlive_hybrid.text.stretches import (
     FINER_STRETCH_S,
     SHORTEST_STRETCH_S,
+    LanguagePart,
     LanguageSurvey,
-    Part,
     Stretch,
 )
-from whisperlive_hybrid.types import Language, Span, Window
+from whisperlive_hybrid.types import Language, Window, WindowSpan
 
 EN, DE = Language("en", 0.9), Language("de", 0.8)
 UNSURE = Language("fr", 0.4)
@@ -23,7 +23,7 @@ UNSURE = Language("fr", 0.4)
 def window(*speech: tuple[float, float], seconds: float = 20.0) -> Window:
     """Make a window with speech in these places."""
     samples = pause(seconds)
-    return Window(samples, (Span(0, 0, len(samples)),), speech)
+    return Window(samples, (WindowSpan(0, 0, len(samples)),), speech)
 
 
 def survey(*speech: tuple[float, float], seconds: float = 20.0) -> LanguageSurvey:
@@ -37,7 +37,7 @@ def judged(begun: LanguageSurvey, by: Mapping[Stretch, Language]) -> list[Stretc
     while stretch := begun.next():
         asked.append(stretch)
         middle = sum(stretch) / 2
-        begun.hear(stretch, next(each for (s, e), each in by.items() if s <= middle < e))
+        begun.record(stretch, next(each for (s, e), each in by.items() if s <= middle < e))
     return asked
 
 
@@ -83,16 +83,20 @@ THREE = [(0.0, 4.8), (5.2, 9.8), (10.2, 15.0)]
 @pytest.mark.parametrize(
     ("languages", "expected", "told"),
     [
-        ([EN, EN, EN], None, [Part(0, 15, EN)]),
-        ([EN, DE, EN], None, [Part(0, 5, EN), Part(5, 10, DE), Part(10, 15, EN)]),
-        ([EN, UNSURE, DE], None, [Part(0, 10, EN), Part(10, 15, DE)]),
-        ([UNSURE, UNSURE, DE], EN, [Part(0, 15, DE)]),
-        ([UNSURE, UNSURE, UNSURE], EN, [Part(0, 15, EN)]),
-        ([UNSURE, Language("nl", 0.5), UNSURE], None, [Part(0, 15, Language("nl", 0.5))]),
+        ([EN, EN, EN], None, [LanguagePart(0, 15, EN)]),
+        (
+            [EN, DE, EN],
+            None,
+            [LanguagePart(0, 5, EN), LanguagePart(5, 10, DE), LanguagePart(10, 15, EN)],
+        ),
+        ([EN, UNSURE, DE], None, [LanguagePart(0, 10, EN), LanguagePart(10, 15, DE)]),
+        ([UNSURE, UNSURE, DE], EN, [LanguagePart(0, 15, DE)]),
+        ([UNSURE, UNSURE, UNSURE], EN, [LanguagePart(0, 15, EN)]),
+        ([UNSURE, Language("nl", 0.5), UNSURE], None, [LanguagePart(0, 15, Language("nl", 0.5))]),
     ],
 )
 def test_an_unsure_stretch_is_in_the_language_of_its_neighbours(
-    languages: list[Language], expected: Language | None, told: list[Part]
+    languages: list[Language], expected: Language | None, told: list[LanguagePart]
 ) -> None:
     """Before it, else behind it, else of the window before, else in the likeliest."""
     begun = survey(*THREE, seconds=15.0)
@@ -108,7 +112,7 @@ def test_a_change_is_found_where_stretches_do_not_meet() -> None:
     assert begun.stretches == [(0.0, 5.3), (5.3, 10.3), (10.3, 15.3), (15.3, 20.0)]
     asked = judged(begun, {(0.0, 7.15): EN, (7.15, 20.0): DE})
     assert asked == [(0.0, 5.3), (5.3, 10.3), (10.3, 15.3), (15.3, 20.0), (5.3, 7.15), (7.15, 10.3)]
-    assert begun.parts(None) == [Part(0.0, 7.15, EN), Part(7.15, 20.0, DE)]
+    assert begun.parts(None) == [LanguagePart(0.0, 7.15, EN), LanguagePart(7.15, 20.0, DE)]
     assert begun.likeliest == EN
     assert judged(survey(*speech), {(0.0, 20.0): EN}) == asked[:4]
 
@@ -119,4 +123,4 @@ def test_beside_a_change_there_are_only_the_languages_of_the_window() -> None:
     third = Language("nl", 0.9)
     asked = judged(begun, {(0.0, 5.3): EN, (5.3, 7.15): third, (7.15, 20.0): DE})
     assert (5.3, 7.15) in asked
-    assert begun.parts(None) == [Part(0.0, 7.15, EN), Part(7.15, 20.0, DE)]
+    assert begun.parts(None) == [LanguagePart(0.0, 7.15, EN), LanguagePart(7.15, 20.0, DE)]

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperlive_hybrid.text.wer import edits, words_in
+from whisperlive_hybrid.text.wer import edit_distance, words_in
 
 TEXTS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=12)
 
@@ -30,7 +30,9 @@ def test_words_without_case_and_punctuation(text: str, words: list[str]) -> None
 def test_edits_are_counted_as_others_count_them(wanted: list[str], read: list[str]) -> None:
     """The distance is jiwer's, which knows no empty reference; there every word is put in."""
     if not wanted:
-        assert edits(wanted, read) == len(read)
+        assert edit_distance(wanted, read) == len(read)
         return
     theirs = jiwer.process_words(" ".join(wanted), " ".join(read))
-    assert edits(wanted, read) == theirs.substitutions + theirs.deletions + theirs.insertions
+    assert (
+        edit_distance(wanted, read) == theirs.substitutions + theirs.deletions + theirs.insertions
+    )

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisperlive_hybrid.text.words import (
-    beside_pauses,
+    add_probabilities,
+    add_words,
+    fit_to_pauses,
     text_tokens,
-    with_probabilities,
-    with_words,
-    without_silences,
+    trim_long_words,
 )
 from whisperlive_hybrid.types import ScoredToken, Segment, TokenTime, Word
 
@@ -47,7 +47,7 @@ def segment(*tokens: int) -> Segment:
 def words_of(*texts: str) -> list[tuple[str, float, float]]:
     """The words of one segment in which text n is heard from n to n + 1 half seconds."""
     times = [TokenTime(n / 2, (n + 1) / 2, 1.0) for n in range(len(texts))]
-    (timed,) = with_words([segment(*range(len(texts)))], times, LiteralVocabulary(texts), "en")
+    (timed,) = add_words([segment(*range(len(texts)))], times, LiteralVocabulary(texts), "en")
     assert timed.words is not None
     return [(word.text, word.start * 2, word.end * 2) for word in timed.words]
 
@@ -56,7 +56,7 @@ def test_each_segment_gets_its_own_words() -> None:
     """Token times are dealt out in order; measured words replace guessed time marks."""
     vocabulary = LiteralVocabulary((" a", " b", " c"))
     times = [TokenTime(0.5, 1.0, 0.5), TokenTime(1.0, 1.5, 0.75), TokenTime(3.0, 3.5, 1.0)]
-    first, second = with_words([segment(200, 0, 1, 250), segment(2)], times, vocabulary, "en")
+    first, second = add_words([segment(200, 0, 1, 250), segment(2)], times, vocabulary, "en")
     assert first.words == (Word(" a", 0.5, 1.0, 0.5), Word(" b", 1.0, 1.5, 0.75))
     assert (first.start, first.end) == (0.5, 1.5)
     assert second.words == (Word(" c", 3.0, 3.5, 1.0),)
@@ -68,7 +68,7 @@ def test_the_first_word_begins_at_the_time_mark() -> None:
     vocabulary = LiteralVocabulary((" a", " b", " c"))
     times = [TokenTime(0.0, 0.5, 1.0), TokenTime(0.5, 1.0, 1.0), TokenTime(1.0, 1.5, 1.0)]
     marked = [replace(segment(0, 1), start=0.3), replace(segment(2), start=1.2)]
-    first, second = with_words(marked, times, vocabulary, "en")
+    first, second = add_words(marked, times, vocabulary, "en")
     assert first.words == (Word(" a", 0.3, 0.5, 1.0), Word(" b", 0.5, 1.0, 1.0))
     assert (first.start, second.start) == (0.3, 1.0)
 
@@ -78,7 +78,7 @@ def test_a_time_mark_outside_the_first_word_is_not_believed(mark: float) -> None
     """A word keeps its length."""
     times = [TokenTime(0.0, 0.5, 1.0)]
     marked = replace(segment(0), start=mark)
-    (timed,) = with_words([marked], times, LiteralVocabulary((" a",)), "en")
+    (timed,) = add_words([marked], times, LiteralVocabulary((" a",)), "en")
     assert (timed.start, timed.end) == (0.0, 0.5)
 
 
@@ -87,7 +87,7 @@ def test_a_word_of_several_tokens_spans_them() -> None:
     vocabulary = LiteralVocabulary((" Don", "au", " fließt", "."))
     probabilities = (0.5, 1.0, 0.25, 1.0)
     times = [TokenTime(n / 4, (n + 1) / 4, each) for n, each in enumerate(probabilities)]
-    (timed,) = with_words([segment(0, 1, 2, 3)], times, vocabulary, "de")
+    (timed,) = add_words([segment(0, 1, 2, 3)], times, vocabulary, "de")
     assert timed.words == (Word(" Donau", 0, 0.5, 0.75), Word(" fließt.", 0.5, 1, 0.625))
 
 
@@ -125,7 +125,7 @@ def test_punctuation_with_no_neighbour_stays() -> None:
 
 def test_a_segment_without_text_keeps_its_times() -> None:
     """Where nothing is measured the marks stand."""
-    (timed,) = with_words([segment(200, 250)], [], LiteralVocabulary(()), "en")
+    (timed,) = add_words([segment(200, 250)], [], LiteralVocabulary(()), "en")
     assert (timed.start, timed.end, timed.words) == (7.0, 9.0, ())
 
 
@@ -134,7 +134,7 @@ def test_probabilities_change_nothing_else() -> None:
     vocabulary = LiteralVocabulary((" a", " ü", "c"))
     times = [TokenTime(0.5, 1.0, 0.5), TokenTime(1.0, 1.5, 0.75), TokenTime(3.0, 3.5, 0.0)]
     plain = [segment(200, 0, 1, 250), segment(2)]
-    first, second = with_probabilities(plain, times, vocabulary)
+    first, second = add_probabilities(plain, times, vocabulary)
     assert first.scored == (ScoredToken(b" a", 0.5), ScoredToken(" ü".encode(), 0.75))
     assert second.scored == (ScoredToken(b"c", 0.0),)
     assert [replace(each, scored=None) for each in (first, second)] == plain
@@ -149,7 +149,7 @@ def aligned(*measured: tuple[str, float, float]) -> tuple[Word, ...]:
     """The words of one segment whose tokens were found at these times."""
     vocabulary = LiteralVocabulary(tuple(text for text, _, _ in measured))
     times = [TokenTime(start, end, 1.0) for _, start, end in measured]
-    (timed,) = with_words([segment(*range(len(measured)))], times, vocabulary, "en")
+    (timed,) = add_words([segment(*range(len(measured)))], times, vocabulary, "en")
     assert timed.words is not None
     return timed.words
 
@@ -243,14 +243,14 @@ def test_words_end_and_begin_with_the_speech_beside_a_pause(
 ) -> None:
     """The voice detector knows the edges of silence better than alignment does."""
     speech = [(0.0, 1.0), (2.0, 3.3), (3.4, 5.0)]
-    [word] = beside_pauses([Word(" one", start, end, 1.0)], speech)
+    [word] = fit_to_pauses([Word(" one", start, end, 1.0)], speech)
     assert (word.start, word.end) == fitted
 
 
 def test_a_word_is_not_stretched_over_the_next_one() -> None:
     """Only the last word before a pause ends with it."""
     words = [Word(" one", 0.5, 0.8, 1.0), Word(" two", 0.8, 0.9, 1.0)]
-    first, second = beside_pauses(words, [(0.0, 1.0)])
+    first, second = fit_to_pauses(words, [(0.0, 1.0)])
     assert (first.end, second.end) == (0.8, 1.0)
 
 
@@ -266,7 +266,7 @@ def test_no_word_lasts_through_a_silence_that_its_window_leaves_out() -> None:
     first = replace(segment(), start=1.0, end=2.0, words=spoken)
     across = (Word(" And", 2.0, 32.0, 1.0), Word(" then", 32.0, 32.5, 1.0))
     second = replace(segment(), start=2.0, end=32.5, words=across)
-    *before, last = without_silences([plain, first, second])
+    *before, last = trim_long_words([plain, first, second])
     assert before == [plain, first]
     assert last.words is not None
     assert last.start == last.words[0].start == pytest.approx(31.1, abs=0.1)
@@ -277,5 +277,5 @@ def test_no_word_lasts_through_a_silence_that_its_window_leaves_out() -> None:
 def test_words_without_a_silence_stay_as_they_are() -> None:
     """Also those of a slow reader, and where there are none."""
     slow = replace(segment(), words=(Word(" a", 0.0, 0.2, 1.0), Word(" slow", 0.2, 1.9, 1.0)))
-    assert without_silences([slow, segment()]) == (slow, segment())
-    assert without_silences([]) == ()
+    assert trim_long_words([slow, segment()]) == (slow, segment())
+    assert trim_long_words([]) == ()

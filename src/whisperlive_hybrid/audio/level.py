@@ -8,7 +8,7 @@ speech that it finds at the original level, and of speech driven 30 dB into a li
   that is louder counts at once, so nothing is ever raised above that; after 2 s without it the
   level falls by 6 dB a second.
 - Where the power over half a second stays above -8 dB, audio counts as overdriven. It is lowered by
-  20 dB, at which clipped speech is judged better, and it is worth a second look `expanded`: a
+  20 dB, at which clipped speech is judged better, and it is worth a second look `expand`: a
   limiter has raised the noise between the words, which the expansion lowers again.
 
 In between, where most recordings are, samples pass unchanged, bit for bit. The state is causal and
@@ -71,7 +71,7 @@ class VoiceLevel:
         return overdriven
 
 
-def expanded(inputs: Samples) -> Samples:
+def expand(inputs: Samples) -> Samples:
     """Return overdriven `inputs` of `adjust` with wider dynamics: x sqrt|x| of what they were.
 
     An exponent of 1.5 was better than 1.25 and 2 on speech with noise behind a limiter.

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from whisperlive_hybrid.audio.level import VoiceLevel, expanded
+from whisperlive_hybrid.audio.level import VoiceLevel, expand
 from whisperlive_hybrid.speech.regions import FRAME
 from whisperlive_hybrid.types import Samples
 
@@ -115,7 +115,7 @@ class VoiceStream:
             end = start + len(list(run))
             if is_overdriven:
                 self._second_look = self._second_look or _Network(self._session)
-                again = self._second_look.judge(expanded(network_input[start:end]))
+                again = self._second_look.judge(expand(network_input[start:end]))
                 judged[start:end] = map(max, judged[start:end], again)
             else:
                 self._second_look = None

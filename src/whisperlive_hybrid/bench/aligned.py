@@ -18,7 +18,7 @@ from whisperlive_hybrid.bench.corpus import Clip, read_samples, write_manifest, 
 from whisperlive_hybrid.bench.recordings import LabelledRecording
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.speech.regions import RegionFinder, VadOptions
-from whisperlive_hybrid.text.words import with_words
+from whisperlive_hybrid.text.words import add_words
 from whisperlive_hybrid.types import (
     CONTEXT_S,
     SAMPLE_RATE,
@@ -26,9 +26,9 @@ from whisperlive_hybrid.types import (
     Region,
     Samples,
     Segment,
-    Span,
     Task,
     Window,
+    WindowSpan,
     Word,
 )
 
@@ -99,7 +99,7 @@ def _words(text: str, language: str, samples: Samples, backend: Ct2Backend) -> S
     vocabulary = backend.vocabulary
     tokens = tuple(vocabulary.text_tokens(" " + " ".join(text.split())))
     duration = len(samples) / SAMPLE_RATE
-    window = Window(samples, (Span(0, 0, len(samples)),))
+    window = Window(samples, (WindowSpan(0, 0, len(samples)),))
     [encoded] = backend.encode([Encode(window, CONTEXT_S)])
     if isinstance(encoded, Exception):
         raise encoded
@@ -108,7 +108,7 @@ def _words(text: str, language: str, samples: Samples, backend: Ct2Backend) -> S
     if isinstance(times, Exception):
         raise times
     whole = Segment(0.0, duration, text, tokens, 0.0, 0.0, 0.0, 0.0)
-    [timed] = with_words([whole], times, vocabulary, language)
+    [timed] = add_words([whole], times, vocabulary, language)
     return timed.words or ()
 
 

@@ -40,19 +40,19 @@ from whisperlive_hybrid.models.files import (
     write_card,
 )
 from whisperlive_hybrid.models.store import OnProgress, ignore_progress
-from whisperlive_hybrid.text.wer import edits, words_in
+from whisperlive_hybrid.text.wer import edit_distance, words_in
 from whisperlive_hybrid.transcribe import FileRequest, Transcriber, Transcript, VoiceDetector
 from whisperlive_hybrid.types import (
     CONTEXT_S,
     DecodeOptions,
+    DecodeResult,
     Hypothesis,
     Language,
-    Reading,
     TokenTime,
     Urgency,
     Vocabulary,
     Window,
-    joined_text,
+    join_text,
 )
 
 
@@ -182,7 +182,7 @@ def shortest_safe(found: Sequence[Finding]) -> float:
 def _error_rate(wanted: Sequence[str], read: Sequence[str]) -> float:
     pairs = [(words_in(a), words_in(b)) for a, b in zip(wanted, read, strict=True)]
     n_words = sum(len(words) for words, _ in pairs)
-    return sum(edits(words, others) for words, others in pairs) / max(1, n_words)
+    return sum(edit_distance(words, others) for words, others in pairs) / max(1, n_words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,7 +341,7 @@ def _trial(
 ) -> Trial:
     return Trial(
         shortest_s,
-        tuple(joined_text(transcript.segments) for transcript in read),
+        tuple(join_text(transcript.segments) for transcript in read),
         counted.windows,
         counted.in_shortest,
         counted.doubted,
@@ -371,7 +371,7 @@ class _Counting:
         urgency: Urgency = Urgency.SHORT_FILE,
         *,
         continues: bool = False,
-    ) -> Reading:
+    ) -> DecodeResult:
         """Have the decoder read it."""
         reading = await self._decoder.decode(window, options, urgency, continues=continues)
         self.windows += 1

@@ -38,7 +38,7 @@ from whisperlive_hybrid.cli.terminal import (
 from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.errors import BadRequest, OutputLost, WhisperLiveError
 from whisperlive_hybrid.models.store import OnProgress
-from whisperlive_hybrid.system import set_aside
+from whisperlive_hybrid.system import freeze_gc
 from whisperlive_hybrid.telemetry.logging import configure_logging
 from whisperlive_hybrid.types import DecodeOptions
 
@@ -226,7 +226,7 @@ def sample_clip() -> Path:
 
 def _opened(doors: "OpenDoors") -> None:
     """Everything is loaded, and the doors are open."""
-    set_aside()
+    freeze_gc()
     try:
         _announce(doors)
     except OutputLost as error:  # a full disk under somebody's log keeps no server from serving

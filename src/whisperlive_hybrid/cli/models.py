@@ -17,7 +17,7 @@ from whisperlive_hybrid.models.catalogue import CATALOGUE, DEFAULT, KnownModel, 
 from whisperlive_hybrid.models.files import DEMO, ModelFiles
 from whisperlive_hybrid.models.formats import CTRANSLATE2, format_for
 from whisperlive_hybrid.models.store import LocalModel, ModelStore
-from whisperlive_hybrid.system import in_daemon_thread
+from whisperlive_hybrid.system import run_in_daemon_thread
 from whisperlive_hybrid.telemetry.logging import configure_logging
 
 _PULLS_AT_ONCE = 4
@@ -119,7 +119,7 @@ def _pulled(
         with places:
             return get(name)
 
-    futures = {in_daemon_thread(partial(work, name), "models-pull"): name for name in names}
+    futures = {run_in_daemon_thread(partial(work, name), "models-pull"): name for name in names}
     for future in as_completed(futures):
         yield futures[future], future
 

@@ -22,7 +22,7 @@ from rich.progress import (
 )
 
 from whisperlive_hybrid.errors import BadRequest, OutputLost
-from whisperlive_hybrid.languages import is_detection, language_code
+from whisperlive_hybrid.languages import is_auto_language, language_code
 from whisperlive_hybrid.models.store import MOUNTED, OnProgress, PullProgress
 
 out = Console()
@@ -56,7 +56,7 @@ ThreadsOption = Annotated[
 
 def known_language(given: str | None) -> str | None:
     """Return the code of a language, None to detect it; raises `BadRequest` for an unknown one."""
-    if given is None or is_detection(given):
+    if given is None or is_auto_language(given):
         return None
     code = language_code(given)
     if code is None:

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 from whisperlive_hybrid.backends.base import Backend, Capabilities
 from whisperlive_hybrid.engine.capacity import LiveEstimate, Room
 from whisperlive_hybrid.engine.job import Job
-from whisperlive_hybrid.types import DecodeOptions, Reading, Urgency, Window
+from whisperlive_hybrid.types import DecodeOptions, DecodeResult, Urgency, Window
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class Decoder(Protocol):
         urgency: Urgency = Urgency.SHORT_FILE,
         *,
         continues: bool = False,
-    ) -> Reading:
+    ) -> DecodeResult:
         """Decode one window; times of the answer are on the window's clock.
 
         `continues` says that another window of the same recording was accepted before.

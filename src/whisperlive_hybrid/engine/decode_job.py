@@ -38,20 +38,20 @@ from whisperlive_hybrid.engine.job import Task
 from whisperlive_hybrid.text.hypotheses import (
     Candidate,
     Verdict,
+    cut_segments,
+    find_text_end,
     is_sparse,
     judge,
-    least_bad,
-    read_to,
-    segments,
+    pick_least_bad,
 )
-from whisperlive_hybrid.text.language import is_switch, told_language
-from whisperlive_hybrid.text.stretches import LanguageSurvey, Part, Stretch
-from whisperlive_hybrid.text.words import text_tokens, with_probabilities, with_words
+from whisperlive_hybrid.text.language import is_switch, requested_language
+from whisperlive_hybrid.text.stretches import LanguagePart, LanguageSurvey, Stretch
+from whisperlive_hybrid.text.words import add_probabilities, add_words, text_tokens
 from whisperlive_hybrid.types import (
     DecodeOptions,
+    DecodeResult,
     Hypothesis,
     Language,
-    Reading,
     Segment,
     TokenTime,
     Urgency,
@@ -102,7 +102,7 @@ class WindowDecoder:
         self._options = options
         self._capabilities = capabilities
         self._vocabulary = vocabulary
-        self._language = told_language(options.language, capabilities.languages)
+        self._language = requested_language(options.language, capabilities.languages)
         self._detected: Language | None = None
         self._is_to_detect = (
             self._language is None
@@ -114,7 +114,7 @@ class WindowDecoder:
         if options.switch_threshold is not None and not options.is_guess:
             survey = LanguageSurvey(window, options.switch_threshold)
             self._survey = survey if len(survey.stretches) > 1 else None
-        self._parts: deque[Part] = deque()  # that are to be read after this one
+        self._parts: deque[LanguagePart] = deque()  # that are to be read after this one
         self._first_language: Language | None = None
         self._is_doubted = False
         self._done: list[Segment] = []  # of the parts that are read, on the window clock
@@ -145,16 +145,16 @@ class WindowDecoder:
         """The work to begin with."""
         return self._surveyed(self._survey) if self._survey else Encode(self._part, self._context_s)
 
-    def encoded(self, _work: Encode, encoded: Encoded) -> Work | Reading:
+    def encoded(self, _work: Encode, encoded: Encoded) -> Work | DecodeResult:
         """The encoder output is there."""
         if self._language is None or self._is_to_detect:
             return DetectLanguage(encoded, self._options.candidates)
         return self._generate(encoded, self._language)
 
-    def detected(self, work: DetectLanguage, language: Language) -> Work | Reading:
+    def detected(self, work: DetectLanguage, language: Language) -> Work | DecodeResult:
         """The language of a stretch, or of the whole window, is known."""
         if self._survey:
-            self._survey.hear(self._stretch, language)
+            self._survey.record(self._stretch, language)
             return self._surveyed(self._survey)
         self._is_to_detect, self._detected = False, language
         threshold = self._options.switch_threshold
@@ -186,7 +186,7 @@ class WindowDecoder:
         self._language = part.language
         return self._begin_part(self._window.part(part.start, part.end), part.start)
 
-    def generated(self, work: Generate, hypothesis: Hypothesis) -> Work | Reading:
+    def generated(self, work: Generate, hypothesis: Hypothesis) -> Work | DecodeResult:
         """A hypothesis is there: believe it, try hotter, or leave the window silent."""
         candidate = Candidate.of(hypothesis, self._vocabulary, self._part.duration)
         self._candidates.append(candidate)
@@ -198,17 +198,17 @@ class WindowDecoder:
             case Verdict.RETRY:
                 return self._retry(work)
 
-    def aligned(self, work: Align, times: list[TokenTime]) -> Work | Reading:
+    def aligned(self, work: Align, times: list[TokenTime]) -> Work | DecodeResult:
         """The tokens have their times and probabilities."""
         found, vocabulary = self._segments, self._vocabulary
         if self._options.token_probabilities:
-            found = with_probabilities(found, times, vocabulary)
+            found = add_probabilities(found, times, vocabulary)
         if self._options.words:
-            found = with_words(found, times, vocabulary, work.language.code, self._part.speech)
+            found = add_words(found, times, vocabulary, work.language.code, self._part.speech)
         self._segments = found
         return self._end_part(work.language, self._read_to)
 
-    def _retry(self, failed: Generate) -> Work | Reading:
+    def _retry(self, failed: Generate) -> Work | DecodeResult:
         self._is_doubted = True
         if self._options.is_guess:
             return self._end_part(failed.language, self._part.duration)
@@ -220,18 +220,18 @@ class WindowDecoder:
 
     def _generate(
         self, encoded: Encoded, language: Language, failed: Generate | None = None
-    ) -> Work | Reading:
+    ) -> Work | DecodeResult:
         temperature = next(self._temperatures, None)
         if temperature is not None:
             return Generate(encoded, language, self._options, temperature)
         if failed is None:
             return self._end_part(language, 0.0)  # no temperature was allowed at all
-        return self._accept(failed, least_bad(self._candidates, self._options.thresholds))
+        return self._accept(failed, pick_least_bad(self._candidates, self._options.thresholds))
 
-    def _accept(self, work: Generate, candidate: Candidate) -> Work | Reading:
+    def _accept(self, work: Generate, candidate: Candidate) -> Work | DecodeResult:
         hypothesis, duration = candidate.hypothesis, self._part.duration
-        self._segments = segments(candidate, self._vocabulary, duration)
-        self._read_to = read_to(hypothesis.tokens, self._vocabulary, duration)
+        self._segments = cut_segments(candidate, self._vocabulary, duration)
+        self._read_to = find_text_end(hypothesis.tokens, self._vocabulary, duration)
         if not self._segments and self._is_unread(0.0) and not self._was_empty:
             self._was_empty = True
             return self._generate(work.encoded, work.language, work)
@@ -263,7 +263,7 @@ class WindowDecoder:
         offset = self._part_start
         self._unread += ((s + offset, e + offset) for s, e in self._part.speech_after(time))
 
-    def _end_part(self, language: Language, read_to: float) -> Work | Reading:
+    def _end_part(self, language: Language, read_to: float) -> Work | DecodeResult:
         """Keep the segments of this part; read on behind `read_to`, a time of the part."""
         self._first_language = self._first_language or language
         if self._options.switch_threshold is not None:
@@ -299,7 +299,7 @@ class WindowDecoder:
                     sparse.append(_Sparse(segment, parts))
         return sparse
 
-    def _read_again(self, language: Language, found: Sequence[Segment]) -> Work | Reading:
+    def _read_again(self, language: Language, found: Sequence[Segment]) -> Work | DecodeResult:
         """Keep what was `found` in a part of a sparse segment; read the next part, or end."""
         if self._sparse_one:
             self._sparse_one.found += found
@@ -313,7 +313,9 @@ class WindowDecoder:
         better = {id(sparse.segment): sparse.better() for sparse in self._sparse}
         told = [each for one in self._done for each in better.get(id(one), [one])]
         first = self._first_language or language
-        return Reading(tuple(told), first, self._is_doubted, tuple(self._unread), self._detected)
+        return DecodeResult(
+            tuple(told), first, self._is_doubted, tuple(self._unread), self._detected
+        )
 
 
 def _between_pauses(
@@ -366,7 +368,7 @@ class DecodeJob:
         """Return the first task, an encode."""
         return self._task(self._decoder.first())
 
-    def advance(self, done: Task, result: Any) -> Task | Reading:  # noqa: ANN401 (see `Job`)
+    def advance(self, done: Task, result: Any) -> Task | DecodeResult:  # noqa: ANN401 (see `Job`)
         """Give the decoder its result; return what it wants next, or its answer."""
         match done.work:
             case Encode() as work:
@@ -377,7 +379,7 @@ class DecodeJob:
                 wanted = self._decoder.generated(work, result)
             case work:
                 wanted = self._decoder.aligned(work, result)
-        return wanted if isinstance(wanted, Reading) else self._task(wanted)
+        return wanted if isinstance(wanted, DecodeResult) else self._task(wanted)
 
     def _task(self, work: Work) -> Task:
         backend, capabilities = self._backend, self._backend.capabilities

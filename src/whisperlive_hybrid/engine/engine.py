@@ -30,7 +30,7 @@ from whisperlive_hybrid.engine.job import BatchFailed, Job, Outcome, Step, run_b
 from whisperlive_hybrid.engine.observer import NOBODY, Asked, Mark, ModelCall, Observer, Part
 from whisperlive_hybrid.engine.scheduler import Scheduler
 from whisperlive_hybrid.errors import BackendFailed, Draining, WhisperLiveError
-from whisperlive_hybrid.types import DecodeOptions, Reading, Urgency, Window
+from whisperlive_hybrid.types import DecodeOptions, DecodeResult, Urgency, Window
 
 FEWEST_WINDOWS: Final = 100
 """Before so many windows were read a share says little."""
@@ -236,7 +236,7 @@ class Engine:
         urgency: Urgency = Urgency.SHORT_FILE,
         *,
         continues: bool = False,
-    ) -> Reading:
+    ) -> DecodeResult:
         """Decode one window with the engine's own model; see `Decoder`."""
         return await self._decode(self._backend, window, options, urgency, continues=continues)
 
@@ -278,7 +278,7 @@ class Engine:
         urgency: Urgency,
         *,
         continues: bool,
-    ) -> Reading:
+    ) -> DecodeResult:
         job, model = DecodeJob(backend, window, options, urgency), backend.capabilities.model
         audio_s = window.duration
         reading = await self.run(job, model, urgency, audio_s=audio_s, continues=continues)
@@ -448,7 +448,7 @@ class _AttachedModel:
         urgency: Urgency = Urgency.SHORT_FILE,
         *,
         continues: bool = False,
-    ) -> Reading:
+    ) -> DecodeResult:
         """Decode one window; see `Decoder`."""
         decode = self.engine._decode  # noqa: SLF001 (a part of the engine)
         return await decode(self.backend, window, options, urgency, continues=continues)

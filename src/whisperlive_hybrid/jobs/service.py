@@ -25,7 +25,7 @@ from whisperlive_hybrid.jobs.progress import JobWatch
 from whisperlive_hybrid.jobs.store.spool import new_name
 from whisperlive_hybrid.jobs.webhooks import webhook_of
 from whisperlive_hybrid.jobs.worker import Means
-from whisperlive_hybrid.types import joined_text
+from whisperlive_hybrid.types import join_text
 
 LONGEST_NAME: Final = 200
 """Characters of a file's name that are kept."""
@@ -178,7 +178,7 @@ class JobDesk:
         for source in job.sources:
             if result := await self._store.result(source):
                 languages.append(result.language)
-                texts.append(joined_text(result.segments))
+                texts.append(join_text(result.segments))
             else:
                 texts.append(await (await self._store.memory(source)).text())
         return job.with_heard(texts, languages)

@@ -14,7 +14,7 @@ import structlog
 from whisperlive_hybrid.auth.caller import Caller
 from whisperlive_hybrid.auth.quotas import FileBooking, Meter
 from whisperlive_hybrid.backends.base import Capabilities
-from whisperlive_hybrid.errors import Overloaded, WhisperLiveError, kind_of
+from whisperlive_hybrid.errors import Overloaded, WhisperLiveError, error_kind
 from whisperlive_hybrid.jobs.model import Fetcher, Job, Result, Source, Status
 from whisperlive_hybrid.jobs.progress import JobBoard, LiveJob
 from whisperlive_hybrid.jobs.store.checkpoints import SourceMemory
@@ -25,7 +25,7 @@ from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.openai.request import measure_words
 from whisperlive_hybrid.text.formats import tail
 from whisperlive_hybrid.transcribe import Advance, FileRequest, OnAdvance, Recordings, Transcriber
-from whisperlive_hybrid.types import Urgency, joined_text
+from whisperlive_hybrid.types import Urgency, join_text
 
 PROGRESS_STORED_S: Final = 1.0
 """How often the progress of a file goes into the store: for other servers, and the next start."""
@@ -111,7 +111,7 @@ class JobRun:
             self._live.begin_file()
             if result := await self._ended(self._live.job.sources[number]):
                 languages.append(result.language)
-                texts.append(joined_text(result.segments))
+                texts.append(join_text(result.segments))
         job = self._live.job
         return replace(job, status=job.outcome).with_heard(texts, languages)
 
@@ -119,7 +119,7 @@ class JobRun:
         """See a file to its end; its result, unless it has failed, now or in an earlier run."""
         if source.status.is_finished:
             result = await self._means.store.result(source)
-            self._live.say(joined_text(result.segments) if result else "")
+            self._live.say(join_text(result.segments) if result else "")
             return result
         has_begun = source.status is Status.RUNNING  # by an earlier process: it is read to its end
         source = replace(source, status=Status.RUNNING)
@@ -134,7 +134,7 @@ class JobRun:
         except Exception as error:  # fails the one file that it belongs to
             self._means.observer.failed(error)
             if isinstance(error, WhisperLiveError):
-                log.warning("a file of a job failed", file=source.index, reason=kind_of(error))
+                log.warning("a file of a job failed", file=source.index, reason=error_kind(error))
             else:
                 log.exception("a file of a job failed", file=source.index)
             await reading.end(Status.FAILED, None, Failure.of(error))

@@ -6,9 +6,9 @@ from typing import Final
 
 from whisperlive_hybrid.language_lock import LanguageLock, Read
 from whisperlive_hybrid.protocol.live import Gap, LanguageDetected, SessionEvent, TextUpdate
-from whisperlive_hybrid.speech.windows import on_recording_clock
-from whisperlive_hybrid.text.agreement import Agreement, leading
-from whisperlive_hybrid.types import Reading, Segment, Window, Word, joined_text
+from whisperlive_hybrid.speech.windows import to_recording_clock
+from whisperlive_hybrid.text.agreement import Agreement, leading_words
+from whisperlive_hybrid.types import DecodeResult, Segment, Window, Word, join_text
 
 SURE_EARLY: Final = 0.9
 """A language this probable in an update is settled before the first final."""
@@ -49,13 +49,13 @@ class Captions:
         completed = [
             segment
             for window, reading in reads
-            for segment in on_recording_clock(window, reading.segments)
+            for segment in to_recording_clock(window, reading.segments)
         ]
         if completed or self._is_tentative_shown:
             await self.show(TextUpdate(tuple(completed), self._rest))
             self._rest = None
 
-    def guess(self, window: Window, reading: Reading, utterance: int) -> TextUpdate | None:
+    def guess(self, window: Window, reading: DecodeResult, utterance: int) -> TextUpdate | None:
         """Return what to show of a guess, once the language is sure enough for it to make sense.
 
         `utterance` is the sample of the recording at which the utterance begins; `window` is all of
@@ -68,19 +68,19 @@ class Captions:
             self._lock.settle(reading.language)
         if self._lock.language is None:
             return None
-        guessed = on_recording_clock(window, reading.segments)
+        guessed = to_recording_clock(window, reading.segments)
         self._guessed, self._words = guessed[0], _words(guessed)
         if utterance != self._utterance:
             self._agreement, self._utterance, self._kept = Agreement(), utterance, []
         elif self._kept and window.spans[0].recording_sample == utterance:
             self._agreement.recall(_text(self._kept))
             self._kept = []
-        self._agreement.hear(joined_text(guessed))
+        self._agreement.add(join_text(guessed))
         return self._open_text()
 
     def stable_words(self) -> list[Word]:
         """Return the words of the open utterance that will stay, on the recording clock."""
-        agreed = leading([word.text for word in self._words], self._agreement.agreed)
+        agreed = leading_words([word.text for word in self._words], self._agreement.agreed)
         return [*self._kept, *self._words[: len(agreed)]]
 
     def keep_before(self, time: float) -> None:

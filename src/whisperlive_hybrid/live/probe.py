@@ -15,7 +15,14 @@ import structlog
 from whisperlive_hybrid.engine.client import EngineClient
 from whisperlive_hybrid.errors import WhisperLiveError
 from whisperlive_hybrid.live.session import update_options
-from whisperlive_hybrid.types import SAMPLE_RATE, DecodeOptions, Samples, Span, Urgency, Window
+from whisperlive_hybrid.types import (
+    SAMPLE_RATE,
+    DecodeOptions,
+    Samples,
+    Urgency,
+    Window,
+    WindowSpan,
+)
 
 UTTERANCE_S: Final = 4.0
 """Length of the window: utterances of read speech have 3 to 5 s."""
@@ -35,7 +42,7 @@ class LiveProbe:
         """`speech` is (n,) float32; of it `UTTERANCE_S` are read."""
         samples = speech[: round(UTTERANCE_S * SAMPLE_RATE)]
         self._engine = engine
-        self._window = Window(samples, (Span(0, 0, len(samples)),))
+        self._window = Window(samples, (WindowSpan(0, 0, len(samples)),))
         self._patience_s = patience_s
         self._wanted = anyio.Event()
         self._done = anyio.Event()

@@ -36,15 +36,15 @@ from whisperlive_hybrid.speech.windows import LONGEST_UTTERANCE_S, WindowCutter
 from whisperlive_hybrid.text.endings import (
     LONGEST_UPDATE_S,
     EndingOptions,
-    early_end,
-    update_start,
+    find_early_end,
+    find_update_start,
 )
 from whisperlive_hybrid.transcribe import VoiceDetector
 from whisperlive_hybrid.types import (
     SAMPLE_RATE,
     DecodeOptions,
+    DecodeResult,
     Language,
-    Reading,
     Samples,
     Urgency,
     Window,
@@ -85,7 +85,7 @@ class _Final:
     def __init__(self, window: Window) -> None:
         self.window = window
         self.scope = anyio.CancelScope()
-        self.reading: Reading | None = None
+        self.reading: DecodeResult | None = None
         self.is_gap = False  # the reading is empty because the model failed
         self.was_tried = False  # as a guess, before it was confirmed
         self.is_shown = False  # as such a guess
@@ -114,7 +114,7 @@ class _Reader:
         language: Language | None,
         *,
         checks_language: bool = False,
-    ) -> Reading | None:
+    ) -> DecodeResult | None:
         """Read an utterance; try once more after a failure of the model; None if it fails again."""
         code = language.code if language else None
         options = replace(self._options, language=code, checks_language=checks_language)
@@ -126,7 +126,7 @@ class _Reader:
 
     async def update(
         self, window: Window, language: Language | None, *, words: bool
-    ) -> Reading | None:
+    ) -> DecodeResult | None:
         """Guess at an open utterance; None if the model fails, which the final will tell."""
         code = language.code if language else None
         context_s = self._decoder.capabilities.context_for(window.duration, code)
@@ -196,7 +196,7 @@ class LiveSession:
             block = samples[first : first + BLOCK]
             # On the event loop: a frame takes 0.4 ms, and its way through a thread as much again.
             self._notice(self._cutter.push(block, self._voice.push(block)))
-            self._delays.heard(self._cutter.heard)
+            self._delays.heard(self._cutter.n_samples)
             await anyio.lowlevel.checkpoint()
             while len(self._finals) > BACKLOG:
                 await self._changed.next().wait()
@@ -213,7 +213,7 @@ class LiveSession:
         for window in ended:
             self._finals.append(self._begin(window))
             self._guess = None
-        settled = self._cutter.settled_window()
+        settled = self._cutter.speculative_window()
         if self._guess and not self._guess.is_of(settled):
             self._guess.scope.cancel()  # the speaker went on
             if self._guess.is_shown:
@@ -278,7 +278,7 @@ class LiveSession:
         start = self._cutter.open_start
         if start is None:
             return None
-        unseen = self._cutter.heard - max(self._updated_to, start)
+        unseen = self._cutter.n_samples - max(self._updated_to, start)
         enough = self._update_interval() * SAMPLE_RATE
         if self._has_stalled:
             enough = 1
@@ -303,19 +303,19 @@ class LiveSession:
             final.reading = reading or self._nothing()
         self._changed.notify()
 
-    async def _read_again(self, window: Window, language: Language | None) -> Reading:
+    async def _read_again(self, window: Window, language: Language | None) -> DecodeResult:
         """Read a window that was read in the wrong language, or tell the gap."""
         reading = await self._reader.final(window, language)
         if reading is None:
             await self._captions.gap(window)
         return reading or self._nothing()
 
-    def _nothing(self) -> Reading:
-        return Reading((), self._lock.language or SILENT_LANGUAGE)
+    def _nothing(self) -> DecodeResult:
+        return DecodeResult((), self._lock.language or SILENT_LANGUAGE)
 
     async def _read_update(self, window: Window) -> None:
         """Guess at an open utterance; given up as soon as a final is begun."""
-        self._updated_to = self._cutter.heard
+        self._updated_to = self._cutter.n_samples
         utterance, begin = self._updates_from
         is_shorter = utterance == _first_sample(window)
         newest = window.rest_from(begin - window.start) if is_shorter else window
@@ -323,7 +323,7 @@ class LiveSession:
         if endings:
             is_long = newest.duration >= LONGEST_UPDATE_S
             has_words = is_long or window.duration >= endings.soonest_s
-        reading: Reading | None = None
+        reading: DecodeResult | None = None
         with anyio.CancelScope() as self._update, self._observer.reading(Urgency.UPDATE):
             reading = await self._reader.update(newest, self._lock.expected, words=has_words)
         if reading is None or self._update.cancel_called:  # a final has begun: it tells more
@@ -343,7 +343,7 @@ class LiveSession:
         Nothing is awaited here: no sample can come in between the reading and the cut.
         """
         stable = self._captions.stable_words()
-        end = early_end(stable, _pauses(window), (window.start, window.end), endings)
+        end = find_early_end(stable, _pauses(window), (window.start, window.end), endings)
         if end is None:
             return False
         ended = self._cutter.end_at(round(end * SAMPLE_RATE))
@@ -359,7 +359,7 @@ class LiveSession:
         """
         if newest.duration < LONGEST_UPDATE_S:
             return
-        start = update_start(self._captions.stable_words(), _pauses(newest), newest.end)
+        start = find_update_start(self._captions.stable_words(), _pauses(newest), newest.end)
         if start is not None:
             self._captions.keep_before(start)
             self._updates_from = _first_sample(window), start

@@ -15,7 +15,7 @@ from typing import Final
 
 from whisperlive_hybrid.models.carriers import SourceFailed, sha256_of
 from whisperlive_hybrid.models.formats import ModelFormat
-from whisperlive_hybrid.system import in_daemon_thread
+from whisperlive_hybrid.system import run_in_daemon_thread
 
 REACH_S: Final = 5.0
 """How long the hub may take to list a model's files, name resolution included, in seconds."""
@@ -90,7 +90,7 @@ def _listed(hub_id: str, revision: str | None, form: ModelFormat) -> list[_Remot
     try:
         # The limits of HTTP clients hold for each phase of an attempt, and a name resolver without
         # a network takes longer than all of them. So the thread that asks is left behind.
-        info = in_daemon_thread(
+        info = run_in_daemon_thread(
             lambda: HfApi().model_info(
                 hub_id, revision=revision, files_metadata=True, timeout=REACH_S
             ),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.languages import LANGUAGES, is_detection, language_code
+from whisperlive_hybrid.languages import LANGUAGES, is_auto_language, language_code
 
 AUDIO_TRACK: Final = "audio_track"
 """The field that chooses one audio track of a file, counted from 0."""
@@ -120,7 +120,7 @@ class Form:
     def language(self, name: str = "language") -> str | None:
         """Whisper's code of a language given by code, region or English name; None to detect it."""
         value = self.one(name)
-        return None if value is None or is_detection(value) else known_language(value, name)
+        return None if value is None or is_auto_language(value) else known_language(value, name)
 
 
 def number(name: str, value: object, low: float, high: float) -> float:

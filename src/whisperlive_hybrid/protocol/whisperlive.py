@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from whisperlive_hybrid.audio.pcm import PcmFormat
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.languages import is_detection, language_code
+from whisperlive_hybrid.languages import is_auto_language, language_code
 from whisperlive_hybrid.protocol.json_limits import BadJson, has_half_characters, read_json
 from whisperlive_hybrid.protocol.live import (
     Audio,
@@ -368,7 +368,7 @@ def _switch_threshold(message: Mapping[str, Any]) -> float | None:
 
 def _language(message: Mapping[str, Any]) -> str | None:
     written = _text(message, "language")
-    if is_detection(written):
+    if is_auto_language(written):
         return None
     code = language_code(written)
     if code is None:

@@ -15,7 +15,7 @@ import structlog
 
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.system import give_back
+from whisperlive_hybrid.system import malloc_trim
 
 _OWN: Final = 64
 """Models, the database, logs, pipes and the event loop: some 30 (measured), and a margin."""
@@ -95,4 +95,4 @@ async def keep_small() -> None:
     can_do_it = True
     while can_do_it:
         await anyio.sleep(EVERY_S)
-        can_do_it = await anyio.to_thread.run_sync(give_back)
+        can_do_it = await anyio.to_thread.run_sync(malloc_trim)

@@ -20,7 +20,7 @@ from whisperlive_hybrid.models.store import OnProgress, PullProgress
 from whisperlive_hybrid.server.app import HttpDoor, OpenDoors, serve
 from whisperlive_hybrid.server.http.starting import StartingApp
 from whisperlive_hybrid.server.net.listener import Census
-from whisperlive_hybrid.system import in_daemon_thread
+from whisperlive_hybrid.system import run_in_daemon_thread
 
 Load = Callable[[OnProgress], tuple[Backend, Sequence[OnDemand]]]
 """Blocks, maybe for minutes; raises `ModelUnavailable`."""
@@ -87,7 +87,7 @@ async def _run_until_signal(work: Callable[[], T]) -> asyncio.Future[T] | None:
     with anyio.CancelScope() as scope:
         for each in signals:
             loop.add_signal_handler(each, scope.cancel)
-        running = asyncio.wrap_future(in_daemon_thread(work, "model-load"))
+        running = asyncio.wrap_future(run_in_daemon_thread(work, "model-load"))
         try:
             await asyncio.wait([running])
         finally:

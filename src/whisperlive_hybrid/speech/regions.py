@@ -118,7 +118,7 @@ class RegionFinder:
         return self._position - self._open.quiet_since
 
     @property
-    def settled(self) -> Region | None:
+    def speculative(self) -> Region | None:
         """The open region as it will end, unless somebody speaks on before the endpoint.
 
         Told once its post-roll was heard, and `SETTLED_S` before the endpoint at the earliest.

@@ -6,7 +6,7 @@ from typing import Final
 
 from whisperlive_hybrid.audio.buffer import SampleBuffer
 from whisperlive_hybrid.speech.regions import RegionFinder, VadOptions
-from whisperlive_hybrid.types import SAMPLE_RATE, Region, Samples, Segment, Span, Window, Word
+from whisperlive_hybrid.types import SAMPLE_RATE, Region, Samples, Segment, Window, WindowSpan, Word
 
 LONGEST_UTTERANCE_S: Final = 20.0
 """Where live speech without a pause is cut at the latest; a model's card may ask for less."""
@@ -23,7 +23,7 @@ class WindowCutter:
         self._buffer = SampleBuffer()
 
     @property
-    def heard(self) -> int:
+    def n_samples(self) -> int:
         """Samples pushed so far."""
         return self._buffer.end
 
@@ -60,13 +60,13 @@ class WindowCutter:
             return None
         return self._window(Region(start, self._buffer.end, self._regions.open_speech))
 
-    def settled_window(self) -> Window | None:
+    def speculative_window(self) -> Window | None:
         """The open utterance just as it will end, once its post-roll of silence was heard.
 
         It can be read ahead of the endpoint: the window that ends there has the same samples,
         unless somebody speaks on.
         """
-        region = self._regions.settled
+        region = self._regions.speculative
         return self._window(region) if region else None
 
     def _windows(self, regions: Sequence[Region]) -> list[Window]:
@@ -81,7 +81,7 @@ class WindowCutter:
             ((start - region.start) / SAMPLE_RATE, (min(last, end) - region.start) / SAMPLE_RATE)
             for start, last in region.speech
         )
-        return Window(samples, (Span(0, region.start, len(samples)),), speech)
+        return Window(samples, (WindowSpan(0, region.start, len(samples)),), speech)
 
 
 def recording_time(window: Window, time: float, *, is_end: bool = False) -> float:
@@ -97,7 +97,7 @@ def recording_time(window: Window, time: float, *, is_end: bool = False) -> floa
     return window.end
 
 
-def on_recording_clock(window: Window, segments: Iterable[Segment]) -> list[Segment]:
+def to_recording_clock(window: Window, segments: Iterable[Segment]) -> list[Segment]:
     """The segments of a window with all their times moved to the recording clock."""
     return [_moved(window, segment) for segment in segments]
 

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from whisperlive_hybrid.engine.observer import Asked, Mark, ModelCall
 from whisperlive_hybrid.errors import Overloaded
-from whisperlive_hybrid.types import Reading, Urgency
+from whisperlive_hybrid.types import DecodeResult, Urgency
 
 PERIOD_S: Final = 60
 """What "the last minute" means, in seconds."""
@@ -126,7 +126,7 @@ class EngineMetrics:
         del mark
         urgency = label_of(asked.urgency)
         self._windows.labels(asked.model, urgency, _outcome(answer)).inc()
-        if isinstance(answer, Reading):
+        if isinstance(answer, DecodeResult):
             self._audio.labels(asked.model, urgency).inc(asked.audio_s)
             unread_s = sum(end - start for start, end in answer.unread)
             self._unread.labels(asked.model, urgency).inc(unread_s)
@@ -146,7 +146,7 @@ def label_of(urgency: Urgency) -> str:
 
 def _outcome(answer: object) -> str:
     match answer:
-        case Reading():
+        case DecodeResult():
             return "read_again" if answer.was_doubted else "read"
         case Overloaded():
             return "refused"

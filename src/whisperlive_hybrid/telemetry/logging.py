@@ -7,7 +7,7 @@ from typing import Literal
 import structlog
 
 from whisperlive_hybrid.engine.observer import Asked, Mark, ModelCall
-from whisperlive_hybrid.types import Reading, Urgency, joined_text
+from whisperlive_hybrid.types import DecodeResult, Urgency, join_text
 
 
 def configure_logging(*, form: Literal["console", "json"], level: str) -> None:
@@ -67,7 +67,5 @@ class TextLog:
     def answered(self, asked: Asked, mark: Mark, answer: object) -> None:
         """Log the text; on the line are the ids of the caller."""
         del mark
-        if isinstance(answer, Reading) and asked.urgency is not Urgency.UPDATE:
-            log.info(
-                "window read", text=joined_text(answer.segments), language=answer.language.code
-            )
+        if isinstance(answer, DecodeResult) and asked.urgency is not Urgency.UPDATE:
+            log.info("window read", text=join_text(answer.segments), language=answer.language.code)

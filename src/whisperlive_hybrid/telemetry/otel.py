@@ -16,7 +16,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from whisperlive_hybrid import __version__
 from whisperlive_hybrid.engine.observer import Asked, Mark, ModelCall
-from whisperlive_hybrid.errors import kind_of
+from whisperlive_hybrid.errors import error_kind
 from whisperlive_hybrid.telemetry.tracing import NONE, Tracing, Values
 
 _SERVICE = "whisperlive-hybrid-server"
@@ -81,7 +81,7 @@ class OtelTracer:
             try:
                 yield _OtelSpan(span)
             except Exception as error:
-                span.set_status(Status(StatusCode.ERROR, kind_of(error)))
+                span.set_status(Status(StatusCode.ERROR, error_kind(error)))
                 raise
 
 
@@ -133,7 +133,7 @@ class EngineSpans:
         del asked
         span: Span = mark
         if isinstance(answer, Exception):
-            span.set_status(Status(StatusCode.ERROR, kind_of(answer)))
+            span.set_status(Status(StatusCode.ERROR, error_kind(answer)))
         elif isinstance(answer, BaseException):
             span.set_attribute("whisperlive.withdrawn", value=True)
         span.end()

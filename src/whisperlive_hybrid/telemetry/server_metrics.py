@@ -13,7 +13,7 @@ from whisperlive_hybrid.errors import (
     Overloaded,
     Stalled,
     TooLarge,
-    kind_of,
+    error_kind,
 )
 from whisperlive_hybrid.telemetry.tracing import Tracer
 
@@ -94,9 +94,9 @@ class DoorMetrics:
     def failed(self, door: Door, error: Exception) -> None:
         """A request, a stream or a file of a job has come to nothing."""
         if isinstance(error, REFUSALS):
-            self.refused(door, kind_of(error))
+            self.refused(door, error_kind(error))
         else:
-            self._errors.labels(door.value, kind_of(error)).inc()
+            self._errors.labels(door.value, error_kind(error)).inc()
 
     def refused(self, door: Door, reason: str) -> None:
         """Something was not taken; `reason` is one of a few words of ours."""

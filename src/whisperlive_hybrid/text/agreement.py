@@ -39,7 +39,7 @@ class Agreement:
 
     def forget(self, text: str) -> None:
         """Forget `text`, the beginning of the last hypothesis: those to come begin behind it."""
-        n_completed = len(leading(self._previous, text))
+        n_completed = len(leading_words(self._previous, text))
         del self._stable[:n_completed], self._previous[:n_completed]
         self._n_agreed -= n_completed
 
@@ -50,11 +50,11 @@ class Agreement:
         self._previous[:0] = words
         self._n_agreed += len(words)
 
-    def hear(self, hypothesis: str) -> str:
+    def add(self, hypothesis: str) -> str:
         """Take the next hypothesis; return it with its beginning replaced by the stable words."""
         words = split_words(hypothesis)
         agreed = takewhile(
-            lambda pair: plain(pair[0]) == plain(pair[1]),
+            lambda pair: normalize_word(pair[0]) == normalize_word(pair[1]),
             zip(self._previous, words[:-1], strict=False),
         )
         self._n_agreed = sum(1 for _ in agreed)
@@ -71,14 +71,14 @@ def split_words(text: str) -> list[str]:
     return [" " + word for word in words]
 
 
-def leading(words: Sequence[str], text: str) -> Sequence[str]:
+def leading_words(words: Sequence[str], text: str) -> Sequence[str]:
     """Those of `words` that `text` begins with, whatever the spaces."""
     room = _n_letters(text)
     lengths = accumulate(_n_letters(word) for word in words)
     return words[: sum(1 for length in lengths if length <= room)]
 
 
-def plain(word: str) -> str:
+def normalize_word(word: str) -> str:
     """A word for comparison: no case, no punctuation; bare punctuation stays itself."""
     bare = "".join(character for character in word.casefold() if character.isalnum())
     return bare or word.strip()

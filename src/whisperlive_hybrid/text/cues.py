@@ -115,7 +115,7 @@ class Cue:
         return self.lines[-1][-1].end
 
 
-def cues(segments: Iterable[Segment], style: CueStyle) -> Iterator[Cue]:
+def cut_cues(segments: Iterable[Segment], style: CueStyle) -> Iterator[Cue]:
     """Cut the text of segments into cues; each word is in exactly one of them, in order."""
     for stretch in _stretches(segments, style):
         for units in _cut(stretch, style):

@@ -65,7 +65,7 @@ SHORTEST_UPDATE_S: Final = 3.0
 """Audio that an update reads at least, for the words in it to be right."""
 
 
-def early_end(
+def find_early_end(
     stable: Sequence[Word],
     pauses: Sequence[Pause],
     utterance: tuple[float, float],
@@ -89,7 +89,9 @@ def early_end(
     return _middle_of_longest(inside) if inside else None
 
 
-def update_start(stable: Sequence[Word], pauses: Sequence[Pause], heard: float) -> float | None:
+def find_update_start(
+    stable: Sequence[Word], pauses: Sequence[Pause], heard: float
+) -> float | None:
     """Return from where the next update of an utterance reads on; None for as before.
 
     It is the middle of the last pause that has stable words on both sides: a word behind it keeps

@@ -7,8 +7,8 @@ end a cue, and no cue ends before it starts.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from whisperlive_hybrid.text.cues import Cue, CueStyle, Unit, cues
-from whisperlive_hybrid.types import Segment, joined_text
+from whisperlive_hybrid.text.cues import Cue, CueStyle, Unit, cut_cues
+from whisperlive_hybrid.types import Segment, join_text
 
 _SHORTEST_CUE_MS: Final = 1
 """A cue of no length is never shown, and WebVTT forbids it."""
@@ -24,7 +24,7 @@ def tail(text: str) -> str:
 
 def plain_text(segments: Sequence[Segment]) -> str:
     """The running text and a final newline."""
-    return joined_text(segments) + "\n"
+    return join_text(segments) + "\n"
 
 
 def srt(segments: Sequence[Segment], style: CueStyle | None = None) -> str:
@@ -52,7 +52,7 @@ def _shown(
 ) -> Iterator[tuple[int, int, str]]:
     """(start, end, text) in milliseconds of all that is shown, in order."""
     style = style or CueStyle()
-    for cue in cues(segments, style):
+    for cue in cut_cues(segments, style):
         start = _milliseconds(cue.start)
         end = max(_milliseconds(cue.end), start + _SHORTEST_CUE_MS)
         if style.highlight_words:

@@ -114,7 +114,7 @@ class Candidate:
             is_overfull(text, n_tokens, duration),
         )
 
-    def runs_away(self, thresholds: Thresholds) -> bool:
+    def is_runaway(self, thresholds: Thresholds) -> bool:
         """Whether the text repeats itself, or is more than anybody can say in that time."""
         repeats = max(self.compression_ratio, self.loop_ratio) > thresholds.compression_ratio
         return repeats or self.is_overfull
@@ -125,18 +125,20 @@ def judge(candidate: Candidate, thresholds: Thresholds) -> Verdict:
     is_guess = candidate.hypothesis.avg_logprob < thresholds.avg_logprob
     if is_guess and candidate.hypothesis.no_speech_prob > thresholds.no_speech:
         return Verdict.SILENCE
-    if is_guess or candidate.runs_away(thresholds):
+    if is_guess or candidate.is_runaway(thresholds):
         return Verdict.RETRY
     return Verdict.ACCEPT
 
 
-def least_bad(candidates: Sequence[Candidate], thresholds: Thresholds) -> Candidate:
+def pick_least_bad(candidates: Sequence[Candidate], thresholds: Thresholds) -> Candidate:
     """The candidate to keep when none was accepted: the likeliest that does not run away."""
-    sober = [candidate for candidate in candidates if not candidate.runs_away(thresholds)]
+    sober = [candidate for candidate in candidates if not candidate.is_runaway(thresholds)]
     return max(sober or candidates, key=lambda c: c.hypothesis.avg_logprob)
 
 
-def segments(candidate: Candidate, vocabulary: Vocabulary, duration: float) -> tuple[Segment, ...]:
+def cut_segments(
+    candidate: Candidate, vocabulary: Vocabulary, duration: float
+) -> tuple[Segment, ...]:
     """Cut a candidate at its time marks; times are on the window clock, within [0, duration].
 
     Unlike openai/whisper, which seeks back to the last complete segment, text behind the last time
@@ -158,7 +160,7 @@ def segments(candidate: Candidate, vocabulary: Vocabulary, duration: float) -> t
     )
 
 
-def read_to(tokens: Sequence[int], vocabulary: Vocabulary, duration: float) -> float:
+def find_text_end(tokens: Sequence[int], vocabulary: Vocabulary, duration: float) -> float:
     """Return the window time up to which a hypothesis tells what is said, within [0, duration].
 
     A text behind the last time mark reaches to the end of the window. A last mark is believed to be

@@ -31,7 +31,7 @@ class LanguageVote:
     def __init__(self) -> None:
         self._heard: list[Language] = []
 
-    def hear(self, language: Language) -> Language | None:
+    def add(self, language: Language) -> Language | None:
         """Count the language of one window with speech; return the decision, if it is reached."""
         self._heard.append(language)
         if language.probability > SURE:
@@ -48,14 +48,14 @@ class LanguageVote:
         return Language(winner, best)
 
 
-class LanguageWatch:
+class LanguageMonitor:
     """Chooses windows of a recording in one language to detect it again, and tells one change."""
 
     def __init__(self) -> None:
         self._asked: tuple[float, float] | None = None  # start and end of the last one
         self._has_changed = False
 
-    def wants(self, window: Window) -> bool:
+    def should_check(self, window: Window) -> bool:
         """Return whether the language of the next window shall be detected.
 
         The same utterance, longer than before, is wanted again.
@@ -69,7 +69,7 @@ class LanguageWatch:
         self._asked = window.start, window.end
         return True
 
-    def is_news(self, language: Language, window: Window, detected: Language) -> bool:
+    def detects_change(self, language: Language, window: Window, detected: Language) -> bool:
         """Return True for the first window that is surely in another language."""
         is_other = (
             detected.code != language.code
@@ -81,7 +81,7 @@ class LanguageWatch:
         return is_first
 
 
-def told_language(code: str | None, known: frozenset[str]) -> Language | None:
+def requested_language(code: str | None, known: frozenset[str]) -> Language | None:
     """The language that a caller named, or the only one that a model knows."""
     if code is None and len(known) == 1:
         code = min(known)

@@ -26,7 +26,7 @@ Stretch = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class LanguagePart:
     """What is read in one language; seconds on the window clock."""
 
     start: float
@@ -67,11 +67,11 @@ class LanguageSurvey:
             self._refine()
         return next((each for each, language in self._found.items() if language is None), None)
 
-    def hear(self, stretch: Stretch, language: Language) -> None:
+    def record(self, stretch: Stretch, language: Language) -> None:
         """Note which language was detected in a stretch."""
         self._found[stretch] = language
 
-    def parts(self, expected: Language | None) -> list[Part]:
+    def parts(self, expected: Language | None) -> list[LanguagePart]:
         """Join the stretches that are in one language.
 
         A stretch whose language is not sure is in that of the sure one before it, or behind it; in
@@ -81,7 +81,7 @@ class LanguageSurvey:
         for _, run in groupby(self._labelled(expected), key=lambda each: each[1].code):
             stretches, languages = zip(*run, strict=True)
             surest = max(languages, key=lambda language: language.probability)
-            found.append(Part(stretches[0][0], stretches[-1][1], surest))
+            found.append(LanguagePart(stretches[0][0], stretches[-1][1], surest))
         return found
 
     def _labelled(self, expected: Language | None) -> list[tuple[Stretch, Language]]:

@@ -24,7 +24,7 @@ def words_in(text: str) -> list[str]:
     return _UNIT.findall(text.lower())
 
 
-def edits(wanted: Sequence[str], read: Sequence[str]) -> int:
+def edit_distance(wanted: Sequence[str], read: Sequence[str]) -> int:
     """How many words must be changed, put in or left out to make `read` of `wanted`.
 
     Levenshtein's distance, a row at a time, so that recordings of hours can be compared.

@@ -34,7 +34,7 @@ _LETTERS_OF_A_DIGIT: Final = 4
 """A number is written shorter than it is said: the mean of "one" to "nine"."""
 
 
-def with_words(
+def add_words(
     segments: Sequence[Segment],
     times: Sequence[TokenTime],
     vocabulary: Vocabulary,
@@ -46,7 +46,7 @@ def with_words(
     `times` belong to the text tokens of all the segments in order, on the same clock. A segment
     with words starts and ends with them: they are measured, its time marks were guessed. Only where
     the first word of all begins is not measured, so its time mark is believed there. `speech` are
-    the stretches that `beside_pauses` fits the words to.
+    the stretches that `fit_to_pauses` fits the words to.
     """
     dealt = [
         (segment, _words(vocabulary.split_words(tokens, language), own))
@@ -57,7 +57,7 @@ def with_words(
         segment, words = dealt[first]
         dealt[first] = segment, _begun(words, segment.start)
     every = _plausible([word for _, words in dealt for word in words])
-    plausible = iter(beside_pauses(every, speech))
+    plausible = iter(fit_to_pauses(every, speech))
     timed: list[Segment] = []
     for segment, measured in dealt:
         words = tuple(next(plausible) for _ in measured)
@@ -66,7 +66,7 @@ def with_words(
     return tuple(timed)
 
 
-def without_silences(segments: Sequence[Segment]) -> tuple[Segment, ...]:
+def trim_long_words(segments: Sequence[Segment]) -> tuple[Segment, ...]:
     """The segments of a recording, whose words do not last through what was not in their windows.
 
     Where silence was cut out of a window, a word may have begun before it: on the recording clock
@@ -90,7 +90,7 @@ def without_silences(segments: Sequence[Segment]) -> tuple[Segment, ...]:
     return tuple(result)
 
 
-def with_probabilities(
+def add_probabilities(
     segments: Sequence[Segment], times: Sequence[TokenTime], vocabulary: Vocabulary
 ) -> tuple[Segment, ...]:
     """Give each segment its tokens with their probabilities, and change nothing else.
@@ -169,7 +169,7 @@ def _plausible(words: Sequence[Word]) -> list[Word]:
     return _spread(bounded, usual)
 
 
-def beside_pauses(words: Sequence[Word], speech: Sequence[tuple[float, float]]) -> list[Word]:
+def fit_to_pauses(words: Sequence[Word], speech: Sequence[tuple[float, float]]) -> list[Word]:
     """Return `words` with those beside a pause ending, or beginning, where the speech does.
 
     `speech` are the stretches in which the voice detector found speech, (start, end) on the clock

@@ -5,20 +5,20 @@ from sqlalchemy.exc import IntegrityError
 from whisperlive_hybrid.jobs.model import JobRequest, NewJob, NewSource, Origin, Source
 from whisperlive_hybrid.jobs.store.store import JobStore
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
-from whisperlive_hybrid.types import Language, Reading, Segment, Span, Window
+from whisperlive_hybrid.types import DecodeResult, Language, Segment, Window, WindowSpan
 
 pytestmark = pytest.mark.anyio
 
 
 def window(start: int, end: int) -> Window:
     """A window of these samples of the recording."""
-    return Window(np.zeros(end - start, np.float32), (Span(0, start, end - start),))
+    return Window(np.zeros(end - start, np.float32), (WindowSpan(0, start, end - start),))
 
 
-def reading(text: str) -> Reading:
+def reading(text: str) -> DecodeResult:
     """What a model answers."""
     segment = Segment(0, 1, text, (1, 2), 0.0, -0.1, 1.0, 0.0)
-    return Reading((segment,), Language("en", 0.9))
+    return DecodeResult((segment,), Language("en", 0.9))
 
 
 async def source_in(store: JobStore) -> Source:

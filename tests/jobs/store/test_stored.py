@@ -18,7 +18,7 @@ from whisperlive_hybrid.jobs.store.checkpoints import (
 from whisperlive_hybrid.protocol.errors import Failure
 from whisperlive_hybrid.protocol.openai.request import AudioRequest, Granularity
 from whisperlive_hybrid.speech.regions import VadOptions
-from whisperlive_hybrid.types import DecodeOptions, Language, Reading, Segment, Task, Word
+from whisperlive_hybrid.types import DecodeOptions, DecodeResult, Language, Segment, Task, Word
 
 numbers = st.floats(allow_nan=False)  # infinities too: a model may be that sure
 words = st.builds(Word, st.text(), numbers, numbers, numbers)
@@ -38,7 +38,7 @@ segments = st.builds(
 languages = st.builds(Language, st.text(), numbers)
 unread = st.lists(st.tuples(numbers, numbers)).map(tuple)
 readings = st.builds(
-    Reading,
+    DecodeResult,
     st.lists(segments).map(tuple),
     languages,
     st.booleans(),
@@ -51,7 +51,7 @@ results = st.builds(
 
 
 @given(readings)
-def test_a_reading_comes_back_exactly(reading: Reading) -> None:
+def test_a_reading_comes_back_exactly(reading: DecodeResult) -> None:
     """Every digit: a resumed job must not differ from an undisturbed one."""
     assert reading_of_text(reading_to_text(reading)) == reading
 
@@ -109,5 +109,5 @@ def test_a_failure_comes_back() -> None:
 def test_what_is_not_finite_survives() -> None:
     """A log probability of minus infinity is one."""
     segment = Segment(0, 1, "", (), 0.0, -math.inf, 1.0, 0.0)
-    reading = Reading((segment,), Language("en", 1.0))
+    reading = DecodeResult((segment,), Language("en", 1.0))
     assert reading_of_text(reading_to_text(reading)).segments[0].avg_logprob == -math.inf

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from whisperlive_hybrid.errors import BackendFailed
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
 from whisperlive_hybrid.protocol.openai.sse import EventWriter, failed
-from whisperlive_hybrid.types import DecodeOptions, ScoredToken, Segment, joined_text
+from whisperlive_hybrid.types import DecodeOptions, ScoredToken, Segment, join_text
 
 
 def segment(text: str, *tokens: int) -> Segment:
@@ -34,7 +34,7 @@ def test_the_pieces_are_the_whole_letter_by_letter(windows: list[list[str]]) -> 
     (done,) = events(writer.done(everything, "en", 1.0))
     assert {piece["type"] for piece in pieces} <= {"transcript.text.delta"}
     assert all(piece["delta"] for piece in pieces)
-    assert "".join(piece["delta"] for piece in pieces) == done["text"] == joined_text(everything)
+    assert "".join(piece["delta"] for piece in pieces) == done["text"] == join_text(everything)
 
 
 def test_the_last_event_to_the_letter() -> None:

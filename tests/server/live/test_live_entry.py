@@ -18,7 +18,7 @@ from websockets.typing import Origin, Subprotocol
 from whisperlive_hybrid.auth import keys as wrong_keys
 from whisperlive_hybrid.auth.caller import Caller
 from whisperlive_hybrid.backends.fake import speak
-from whisperlive_hybrid.errors import Unauthenticated, kind_of
+from whisperlive_hybrid.errors import Unauthenticated, error_kind
 from whisperlive_hybrid.server.live.websocket import UNSERVED
 
 pytestmark = pytest.mark.anyio
@@ -214,5 +214,5 @@ async def test_refusals_are_counted_and_logged() -> None:
             await status(door)
         assert logs[0]["session_id"].startswith("live_")
         assert logs[0]["caller"] == "address:127.0.0.1"
-        kinds = {"door": "live", "kind": kind_of(Unauthenticated(""))}
+        kinds = {"door": "live", "kind": error_kind(Unauthenticated(""))}
         assert door.metrics._registry.get_sample_value("whisperlive_errors_total", kinds) == 1.0

@@ -23,7 +23,7 @@ from whisperlive_hybrid.transcribe import FileRequest, Transcriber, VoiceDetecto
 from whisperlive_hybrid.types import (
     SAMPLE_RATE,
     DecodeOptions,
-    Reading,
+    DecodeResult,
     Samples,
     Segment,
     Urgency,
@@ -162,7 +162,7 @@ class _WatchedDecoder:
         urgency: Urgency = Urgency.SHORT_FILE,
         *,
         continues: bool = False,
-    ) -> Reading:
+    ) -> DecodeResult:
         self._n_running += 1
         try:
             return await self._decoder.decode(window, options, urgency, continues=continues)

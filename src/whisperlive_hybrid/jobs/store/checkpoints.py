@@ -16,21 +16,21 @@ from whisperlive_hybrid.storage.database import Database
 from whisperlive_hybrid.types import (
     SAMPLE_RATE,
     DecodeOptions,
+    DecodeResult,
     Language,
-    Reading,
     Segment,
     Task,
     Thresholds,
     Window,
     Word,
-    joined_text,
+    join_text,
 )
 
 Written = dict[str, Any]
 """A JSON object as `json` reads it."""
 
 
-def reading_to_text(reading: Reading) -> str:
+def reading_to_text(reading: DecodeResult) -> str:
     """What the model answered for one window."""
     return _dumped(
         {
@@ -43,11 +43,11 @@ def reading_to_text(reading: Reading) -> str:
     )
 
 
-def reading_of_text(text: str) -> Reading:
+def reading_of_text(text: str) -> DecodeResult:
     """The inverse of `reading_to_text`."""
     written = json.loads(text)
     detected = written.get("detected")  # readings that an earlier version has stored have none
-    return Reading(
+    return DecodeResult(
         _segments_of(written["segments"]),
         Language(**written["language"]),
         was_doubted=written["was_doubted"],
@@ -162,7 +162,7 @@ class SourceMemory:
         """Recording time of the last sample that is known to be read."""
         return max((end for _, end, _ in self.known), default=0) / SAMPLE_RATE
 
-    async def recall(self, window: Window, language: str | None) -> Reading | None:
+    async def recall(self, window: Window, language: str | None) -> DecodeResult | None:
         """What was read in this very window, if anything."""
         key = _key(window, language)
         if key not in self.known:
@@ -177,7 +177,7 @@ class SourceMemory:
         """
         return await self._database.run(_text, self._source)
 
-    async def keep(self, window: Window, language: str | None, reading: Reading) -> None:
+    async def keep(self, window: Window, language: str | None, reading: DecodeResult) -> None:
         """Store a reading; when this returns, no crash undoes it.
 
         A window is stored once: a second time would be a defect, and the database refuses it.
@@ -218,7 +218,7 @@ def _text(connection: Connection, source: int) -> str:
     )
     last = {(row.start, row.end): row.reading for row in connection.execute(in_order)}
     read = map(reading_of_text, last.values())
-    return joined_text([segment for reading in read for segment in reading.segments])
+    return join_text([segment for reading in read for segment in reading.segments])
 
 
 def _keep(connection: Connection, source: int, key: Key, written: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from whisperlive_hybrid.errors import OutOfSpace
-from whisperlive_hybrid.system import full_disk_told
+from whisperlive_hybrid.system import translate_disk_full
 
 RESERVE_BYTES: Final = 64 * 1024 * 1024
 """What an upload must leave free on the disk: the database grows too."""
@@ -58,7 +58,7 @@ class Spool:
     def whole_or_gone(self, name: str) -> Iterator[None]:
         """Delete what was written if it was not settled; raises `OutOfSpace` for a full disk."""
         try:
-            with full_disk_told():
+            with translate_disk_full():
                 yield
         finally:
             self._partial(name).unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Final
 
 from whisperlive_hybrid.errors import BadRequest, Unsupported
-from whisperlive_hybrid.languages import is_detection
+from whisperlive_hybrid.languages import is_auto_language
 from whisperlive_hybrid.protocol.forms import (
     AUDIO_TRACK,
     LAST_AUDIO_TRACK,
@@ -236,9 +236,9 @@ def _languages(form: Form) -> tuple[str | None, tuple[str, ...]]:
     code = form.language()
     written = form.many("languages")
     listed = dict.fromkeys(
-        known_language(each, "languages") for each in written if not is_detection(each)
+        known_language(each, "languages") for each in written if not is_auto_language(each)
     )
-    if any(map(is_detection, written)):
+    if any(map(is_auto_language, written)):
         return code, ()  # "auto" admits every language, so the entries beside it narrow nothing
     if code and listed and code not in listed:
         raise BadRequest(

@@ -15,8 +15,8 @@ from whisperlive_hybrid.protocol.errors import code_of, fault_of, message_of, pa
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.openai.request import AudioRequest, Granularity, ResponseFormat
 from whisperlive_hybrid.text.formats import plain_text, srt, vtt
-from whisperlive_hybrid.text.words import without_silences
-from whisperlive_hybrid.types import Segment, Task, joined_text
+from whisperlive_hybrid.text.words import trim_long_words
+from whisperlive_hybrid.types import Segment, Task, join_text
 
 Json = dict[str, object]
 
@@ -40,10 +40,10 @@ def answer(
     `language` is the code of the spoken language, `duration` the seconds of the recording.
     `unread` are stretches of speech without text, on the recording clock.
     """
-    segments = without_silences(segments)
+    segments = trim_long_words(segments)
     match request.response_format:
         case ResponseFormat.JSON:
-            body: Json = {"text": joined_text(segments)}
+            body: Json = {"text": join_text(segments)}
             if request.options.token_probabilities:
                 body["logprobs"] = logprobs(segments)
             if request.tells_languages:
@@ -139,7 +139,7 @@ def _verbose(
         # A translation is in English whatever was spoken.
         "language": language_name("en" if task is Task.TRANSLATE else language),
         "duration": round(duration, 3),
-        "text": joined_text(segments),
+        "text": join_text(segments),
     }
     if Granularity.SEGMENT in request.granularities:
         body["segments"] = [_segment(i, segment) for i, segment in enumerate(segments)]

@@ -11,7 +11,7 @@ from typing import Final
 
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
 from whisperlive_hybrid.protocol.openai.response import Json, error_body, languages, logprobs
-from whisperlive_hybrid.types import TIME_MARK_S, Segment, joined_text
+from whisperlive_hybrid.types import TIME_MARK_S, Segment, join_text
 
 
 class EventWriter:
@@ -38,7 +38,7 @@ class EventWriter:
 
         `language` is the code of the spoken language, `duration` the seconds of the recording.
         """
-        body: Json = {"type": "transcript.text.done", "text": joined_text(segments)}
+        body: Json = {"type": "transcript.text.done", "text": join_text(segments)}
         if self._request.tells_languages:
             body["languages"] = languages(segments, language)
         body |= self._scores(segments) | {"usage": _tokens(segments, duration)}

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whisperlive_hybrid.auth.authenticator import Doorkeeper
 from whisperlive_hybrid.auth.caller import Caller
-from whisperlive_hybrid.errors import kind_of
+from whisperlive_hybrid.errors import error_kind
 from whisperlive_hybrid.protocol.model_names import MODEL_HEADER
 from whisperlive_hybrid.server.net.credentials import origin
 from whisperlive_hybrid.telemetry.server_metrics import Door, DoorMetrics, Served
@@ -120,7 +120,7 @@ class Access:
             self._metrics.failed(Door.HTTP, failure)
         # Who was refused before it was settled who asks is known by address.
         caller: Caller = state.get("caller") or self._doorkeeper.stranger(*origin(scope))
-        more = {} if failure is None else {"failure": kind_of(failure)}
+        more = {} if failure is None else {"failure": error_kind(failure)}
         if model := state.get(_MODEL):
             more["model"] = model
         tell = log.debug if scope["path"] in PROBES else log.info

@@ -14,7 +14,7 @@ from whisperlive_hybrid.errors import BadRequest, TooLarge
 from whisperlive_hybrid.protocol.forms import FieldNames
 from whisperlive_hybrid.protocol.json_limits import BadJson, read_json
 from whisperlive_hybrid.server.http.upload_progress import UploadProgress
-from whisperlive_hybrid.system import full_disk_told
+from whisperlive_hybrid.system import translate_disk_full
 
 _MAX_FIELDS: Final = 256
 _MAX_FIELD_BYTES: Final = 64 * 1024
@@ -98,7 +98,7 @@ async def _form(request: Request, content_type: str, max_files: int) -> FormData
     is_multipart = content_type.lower().startswith(_FORM_TYPES[0])
     try:
         if is_multipart:
-            with full_disk_told():
+            with translate_disk_full():
                 return await _WholeForm(request, max_files).parse()
         return await request.form(max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES)
     except MultiPartException as error:

@@ -22,7 +22,7 @@ from whisperlive_hybrid.server.http.openapi import fields_of, form_of
 from whisperlive_hybrid.server.http.schemas import LEGACY_FAILURES
 from whisperlive_hybrid.server.http.transcriptions import Listener
 from whisperlive_hybrid.speech.regions import VadOptions
-from whisperlive_hybrid.system import full_disk_told
+from whisperlive_hybrid.system import translate_disk_full
 
 
 @asynccontextmanager
@@ -34,7 +34,7 @@ async def downloaded(request: Request, fetcher: Fetcher, url: str) -> AsyncItera
     """
     file: BinaryIO
     # Around the file, whose close tries again to write what found no room.
-    with full_disk_told(), await anyio.to_thread.run_sync(tempfile.TemporaryFile) as file:
+    with translate_disk_full(), await anyio.to_thread.run_sync(tempfile.TemporaryFile) as file:
         found = await while_connected(request, lambda: fetcher.download(url, file))
         file.seek(0)
         yield Upload((), file, found.filename, found.size)
