@@ -55,7 +55,7 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=
 
 
 FROM builder AS program
-COPY README.md ./
+COPY README.md LICENSE ./
 COPY src ./src
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.pem \
     PIP_CONSTRAINT=constraints.txt /opt/pip/bin/pip install --no-deps --prefix /opt/program .
