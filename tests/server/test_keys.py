@@ -22,7 +22,7 @@ from websockets.typing import Subprotocol
 CLIP = CLIPS / "en-0.flac"
 FAILING = """
 import logging, sys
-from whisperlive_hybrid.telemetry.logs import configure_logging
+from whisperlive_hybrid.telemetry.logging import configure_logging
 configure_logging(form=sys.argv[1], level="info")
 def route(shown):
     raise KeyError(len(shown))
