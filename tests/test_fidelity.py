@@ -70,7 +70,7 @@ async def ours(recordings: list[Recording]) -> list[str]:
         transcriber = Transcriber(engine, SileroVad())
         for language, _, samples in recordings:
             request = FileRequest(DecodeOptions(language=language, beam_size=5))
-            transcript = await transcriber.transcript([samples], request)
+            transcript = await transcriber.transcribe([samples], request)
             texts.append(join_text(transcript.segments))
     return texts
 
@@ -107,9 +107,9 @@ async def test_probabilities_of_tokens_change_nothing(clips: list[Clip]) -> None
     async with Engine(Ct2Backend(demo_model(), device="cpu")) as engine:
         transcriber = Transcriber(engine, SileroVad())
         for clip in clips[6:12] + clips[-4:]:
-            plain = await transcriber.transcript([clip.samples], FileRequest())
+            plain = await transcriber.transcribe([clip.samples], FileRequest())
             wish = FileRequest(DecodeOptions(token_probabilities=True))
-            scored = await transcriber.transcript([clip.samples], wish)
+            scored = await transcriber.transcribe([clip.samples], wish)
             assert tuple(replace(each, scored=None) for each in scored.segments) == plain.segments
             for segment in scored.segments:
                 tokens = segment.scored or ()

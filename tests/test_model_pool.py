@@ -52,7 +52,7 @@ async def a_pool(
 
 async def text_of(transcriber: Transcriber) -> str:
     """What it reads in the words w1 and w2."""
-    return join_text((await transcriber.transcript([speak([1, 2])], FileRequest())).segments)
+    return join_text((await transcriber.transcribe([speak([1, 2])], FileRequest())).segments)
 
 
 async def test_a_model_is_loaded_by_the_first_who_names_it() -> None:

@@ -25,7 +25,7 @@ from whisperlive_hybrid.backends.fake import (
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BackendFailed, BadAudio, Unsupported
 from whisperlive_hybrid.speech.regions import VadOptions
-from whisperlive_hybrid.transcribe import Advance, FileRequest, Transcriber, Transcript
+from whisperlive_hybrid.transcribe import FileRequest, Transcriber, Transcript
 from whisperlive_hybrid.types import (
     SAMPLE_RATE,
     DecodeOptions,
@@ -71,7 +71,7 @@ async def transcribed(
 ) -> Transcript:
     """A recording, read with a fresh engine."""
     async with Engine(backend or FakeBackend()) as engine:
-        return await Transcriber(engine, EnergyVad()).transcript(blocks, request)
+        return await Transcriber(engine, EnergyVad()).transcribe(blocks, request)
 
 
 def assert_tells(transcript: Transcript, story: list[tuple[float, list[int]]]) -> None:
@@ -88,7 +88,7 @@ async def test_a_file_that_was_accepted_is_read_to_its_end() -> None:
     story = [(1.0, [n]) for n in range(1, 30)]
     async with Engine(FakeBackend(), queue_limit=1) as engine:
         transcriber = Transcriber(engine, EnergyVad())
-        assert_tells(await transcriber.transcript([recording(story)], ENGLISH), story)
+        assert_tells(await transcriber.transcribe([recording(story)], ENGLISH), story)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -266,14 +266,11 @@ async def test_a_second_language_leaves_a_warning() -> None:
 @pytest.mark.parametrize("request_", [ENGLISH, FileRequest()])
 async def test_progress_is_in_order_and_complete(request_: FileRequest) -> None:
     """News come in the order of the recording, and together they are the transcript."""
-    news: list[Advance] = []
-
-    async def hear(advance: Advance) -> None:
-        news.append(advance)
-
     async with Engine(FakeBackend()) as engine:
         transcriber = Transcriber(engine, EnergyVad())
-        transcript = await transcriber.transcript([recording(STORY)], request_, hear)
+        async with transcriber.stream([recording(STORY)], request_) as transcription:
+            news = [update async for update in transcription]
+    transcript = transcription.transcript
     done = [advance.done for advance in news]
     assert done == sorted(done)
     last_word_end = spoken(STORY)[-1][1] + WORD_S
@@ -291,8 +288,10 @@ async def test_audio_is_pulled_only_as_fast_as_windows_are_read() -> None:
     n_read = [0]
     leads: list[int] = []
 
-    async def hear(_: Advance) -> None:
-        n_read[0] += 1
+    async def count(transcriber: Transcriber) -> None:
+        async with transcriber.stream(long_story(), ENGLISH) as transcription:
+            async for _ in transcription:
+                n_read[0] += 1
 
     def long_story() -> Iterator[Samples]:
         for n in range(1, 61):
@@ -302,8 +301,7 @@ async def test_audio_is_pulled_only_as_fast_as_windows_are_read() -> None:
             yield np.concatenate([pause(0.8), speak([n])])
 
     async with Engine(backend) as engine, anyio.create_task_group() as tasks:
-        transcriber = Transcriber(engine, EnergyVad())
-        tasks.start_soon(transcriber.transcript, long_story(), ENGLISH, hear)
+        tasks.start_soon(count, Transcriber(engine, EnergyVad()))
         assert await anyio.to_thread.run_sync(fifth.wait, PATIENCE_S)
         await reached(backend)
         backend.gate.set()
@@ -326,7 +324,7 @@ async def test_what_the_blocks_raise_comes_out_as_itself() -> None:
 
     async with Engine(FakeBackend()) as engine:
         with pytest.raises(BadAudio, match="breaks off") as failure:
-            await Transcriber(engine, EnergyVad()).transcript(broken(), ENGLISH)
+            await Transcriber(engine, EnergyVad()).transcribe(broken(), ENGLISH)
         assert engine.queue_depth == 0
     assert failure.value.__cause__ is cause
 
@@ -337,21 +335,33 @@ async def test_what_the_engine_raises_comes_out_as_itself(trouble: Trouble) -> N
     story = [(1.0, [1]), (1.0, [int(trouble)]), (1.0, [2])]
     async with Engine(FakeBackend()) as engine:
         with pytest.raises(BackendFailed) as failure:
-            await Transcriber(engine, EnergyVad()).transcript([recording(story)], ENGLISH)
+            await Transcriber(engine, EnergyVad()).transcribe([recording(story)], ENGLISH)
         assert engine.queue_depth == 0
     assert isinstance(failure.value.__cause__, RuntimeError)
 
 
-async def test_what_the_listener_raises_comes_out_as_itself() -> None:
-    """A client that cannot be told any more ends its recording."""
+async def test_what_the_consumer_raises_comes_out_as_itself() -> None:
+    """A client that takes no more text ends its recording."""
 
-    async def gone(_: Advance) -> None:
-        raise ConnectionResetError("the client has gone")
+    async def consume(transcriber: Transcriber) -> None:
+        async with transcriber.stream([recording(STORY)], ENGLISH) as transcription:
+            async for _ in transcription:
+                raise ConnectionResetError("the client has gone")
 
     async with Engine(FakeBackend()) as engine:
         with pytest.raises(ConnectionResetError):
-            await Transcriber(engine, EnergyVad()).transcript([recording(STORY)], ENGLISH, gone)
+            await consume(Transcriber(engine, EnergyVad()))
         assert engine.queue_depth == 0
+
+
+async def test_a_consumer_may_stop_early() -> None:
+    """What is queued is withdrawn, and the transcript is that of what was read."""
+    async with Engine(FakeBackend()) as engine:
+        transcriber = Transcriber(engine, EnergyVad())
+        async with transcriber.stream([recording(STORY)], ENGLISH) as transcription:
+            update = await anext(aiter(transcription))
+        assert engine.queue_depth == 0
+    assert transcription.transcript.segments == update.segments
 
 
 @pytest.mark.parametrize("request_", [ENGLISH, FileRequest()])
@@ -361,7 +371,7 @@ async def test_a_cancelled_recording_withdraws_its_work(request_: FileRequest) -
     async with Engine(backend) as engine:
         async with anyio.create_task_group() as tasks:
             transcriber = Transcriber(engine, EnergyVad())
-            tasks.start_soon(transcriber.transcript, [recording(STORY)], request_)
+            tasks.start_soon(transcriber.transcribe, [recording(STORY)], request_)
             await reached(backend)
             tasks.cancel_scope.cancel()
         assert engine.queue_depth == 0
@@ -423,15 +433,15 @@ async def test_what_is_remembered_is_not_read_again(told: str | None, known: int
     story = [(1.5, [501]), (1.5, [1]), (1.5, [2]), (1.5, [3]), (1.5, [4])]
     undisturbed = Notebook()
     async with Engine(Polyglot()) as engine:
-        whole = await Transcriber(engine, EnergyVad()).transcript(
-            [recording(story)], request, memory=undisturbed
+        whole = await Transcriber(engine, EnergyVad()).transcribe(
+            [recording(story)], request, undisturbed
         )
     backend, resumed = Polyglot(), Notebook()
     resumed.readings = dict(list(undisturbed.readings.items())[:known])
     remembered = len(resumed.readings)
     async with Engine(backend) as engine:
-        again = await Transcriber(engine, EnergyVad()).transcript(
-            [recording(story)], request, memory=resumed
+        again = await Transcriber(engine, EnergyVad()).transcribe(
+            [recording(story)], request, resumed
         )
     assert again == whole
     assert resumed.readings == undisturbed.readings

@@ -13,7 +13,7 @@ def test_a_failure_keeps_its_cause() -> None:
     async def fail() -> None:
         async with Engine(FakeBackend()) as engine:
             transcriber = Transcriber(engine, EnergyVad())
-            await transcriber.transcript([speak([Trouble.ITEM_FAILS])], FileRequest())
+            await transcriber.transcribe([speak([Trouble.ITEM_FAILS])], FileRequest())
 
     with pytest.raises(BackendFailed) as failed:
         anyio.run(fail)

@@ -27,7 +27,7 @@ from whisperlive_hybrid.jobs.worker import Means
 from whisperlive_hybrid.model_pool import ModelPool, Room
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
 from whisperlive_hybrid.speech.regions import VadOptions
-from whisperlive_hybrid.transcribe import OpenMedia, Recordings
+from whisperlive_hybrid.transcribe import MediaFiles, OpenMedia
 from whisperlive_hybrid.types import DecodeOptions
 
 SOMEBODY = Caller("192.0.2.1")
@@ -129,7 +129,7 @@ async def workshop(
             means = Means(
                 store=store,
                 models=pool,
-                recordings=Recordings(media),
+                media=MediaFiles(media),
                 fetcher=network or Network(),
                 board=JobBoard(),
                 meter=Meter(limits_for_all(wanted), tell_time),

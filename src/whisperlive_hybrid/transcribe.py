@@ -1,13 +1,19 @@
-"""The use case of a file: blocks of samples in, segments out, with memory bounded by the windows.
+"""The use case of a file: samples in, segments out, with memory bounded by the windows.
 
 Audio is pulled, never pushed: a window is cut only when the engine has room for another one, so a
-file of any length holds a few windows' worth of samples. Windows are read side by side and answered
-in order.
+file of any length holds a few windows' worth of samples. Windows are decoded side by side and
+returned in order.
+
+    async with media.open(file) as recording:
+        async with transcriber.stream(recording.blocks(), request) as transcription:
+            async for update in transcription:
+                ...
+    transcription.transcript
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO, Final, Protocol
 
@@ -68,16 +74,21 @@ class FileRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Advance:
-    """News of a recording after one more of its windows was read."""
+class WindowDone:
+    """What one more window of a recording has brought."""
 
     segments: tuple[Segment, ...]
     """New ones, on the recording clock."""
     language: Language
     done: float
-    """Recording time up to which everything is read."""
+    """Recording time up to which everything is decoded."""
     unread: tuple[tuple[float, float], ...] = ()
     """As in `Transcript`, of this window."""
+
+    @property
+    def text(self) -> str:
+        """The new text, with its leading space."""
+        return "".join(segment.text for segment in self.segments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,42 +105,116 @@ class Transcript:
     clock."""
 
 
-OnAdvance = Callable[[Advance], Awaitable[None]]
+class Checkpoint(Protocol):
+    """Results of one recording from before, maybe of a process that has died since.
 
-
-async def ignore(_: Advance) -> None:
-    """Nobody wants to hear of the progress."""
-
-
-class Memory(Protocol):
-    """What was read of one recording before, maybe by a process that has died since.
-
-    Cutting is deterministic, so a recording that is begun again comes in the same windows. A
-    reading belongs to the language that was asked for, None where it was to be detected: before
-    the language is sure, a window may be read twice.
+    Cutting is deterministic, so a recording that is started again comes in the same windows. A
+    result belongs to the language that was requested, None where it was to be detected: before
+    the language is certain, a window may be decoded twice.
     """
 
     async def recall(self, window: Window, language: str | None) -> DecodeResult | None:
-        """What `keep` was given for this very window and language; None if nothing."""
+        """Return what `keep` was given for this very window and language, if anything."""
 
     async def keep(self, window: Window, language: str | None, reading: DecodeResult) -> None:
-        """Remember a reading that the model has just made."""
+        """Store a result that the model has just produced."""
 
 
-class _NoMemory:
-    """The memory of a recording that is read in one go."""
+class Transcription:
+    """A recording on its way through the engine: iterate over it once, then take `transcript`."""
 
-    async def recall(self, window: Window, language: str | None) -> DecodeResult | None:
-        """Know nothing."""
-        del window, language
-        return None
+    def __init__(
+        self,
+        decoder: Decoder,
+        request: FileRequest,
+        cuts: "_Cuts",
+        threads: anyio.CapacityLimiter,
+        tasks: anyio.abc.TaskGroup,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        """`tasks` owns the windows in the engine, and must not end before the iteration."""
+        self._decoder = decoder
+        self._request = request
+        self._cuts = cuts
+        self._threads = threads
+        self._tasks = tasks
+        self._checkpoint = checkpoint
+        self._has_begun = False  # whether a window was given to the engine
+        self._segments: list[Segment] = []
+        self._unread: list[tuple[float, float]] = []
+        self._language = SILENT_LANGUAGE
 
-    async def keep(self, window: Window, language: str | None, reading: DecodeResult) -> None:
-        """Forget at once."""
+    @property
+    def transcript(self) -> Transcript:
+        """Everything decoded so far; the whole recording after the iteration."""
+        cuts, segments = self._cuts, tuple(self._segments)
+        unread = tuple(self._unread)
+        return Transcript(segments, self._language, cuts.duration, cuts.speech, unread)
 
+    async def __aiter__(self) -> AsyncIterator[WindowDone]:
+        """Decode all windows and yield what each has brought, in order."""
+        async for window, reading in self._windows():
+            segments = tuple(to_recording_clock(window, reading.segments))
+            unread = tuple(
+                (recording_time(window, start), recording_time(window, end, is_end=True))
+                for start, end in reading.unread
+            )
+            for start, end in unread:
+                log.info("no text for speech", start=round(start, 2), end=round(end, 2))
+            self._segments += segments
+            self._unread += unread
+            yield WindowDone(segments, self._language, window.end, unread)
 
-NO_MEMORY: Final[Memory] = _NoMemory()
-"""For a recording that is read in one go."""
+    async def _windows(self) -> AsyncIterator[Read]:
+        """Yield the windows with their results; `_language` is known before the first one."""
+        lock = LanguageLock.of(self._decode, self._request.options, self._decoder.capabilities)
+        # Until the language is certain, windows are decoded one by one: they are shown in it.
+        shown: list[Read] = []
+        while lock.language is None and (window := await self._next_window()):
+            shown = await lock.admit(window, await self._decode(window, None))
+        shown = shown or await lock.decide()
+        self._language = language = lock.language or SILENT_LANGUAGE
+        for read in shown:
+            yield read
+        ahead = _windows_ahead(self._decoder.capabilities)
+        pending: deque[_Pending] = deque()
+        while True:
+            while len(pending) < ahead and (window := await self._next_window()):
+                pending.append(_Pending(window, checks_language=lock.wants_check(window)))
+                # The first language, and not that of the window before: how many windows are
+                # decoded side by side must not decide on any text. Where it matters, `admit`
+                # decodes again.
+                self._tasks.start_soon(self._settle, pending[-1], language)
+            if not pending:
+                return
+            first = pending.popleft()
+            await first.settled.wait()
+            for read in await lock.admit(first.window, first.reading):
+                yield read
+
+    async def _settle(self, pending: "_Pending", language: Language) -> None:
+        pending.reading = await self._decode(
+            pending.window, language, checks_language=pending.checks_language
+        )
+        pending.settled.set()
+
+    async def _decode(
+        self, window: Window, language: Language | None, *, checks_language: bool = False
+    ) -> DecodeResult:
+        code, checkpoint = language.code if language else None, self._checkpoint
+        if checkpoint and (known := await checkpoint.recall(window, code)):
+            return known
+        options = replace(self._request.options, language=code, checks_language=checks_language)
+        continues, self._has_begun = self._has_begun, True
+        reading = await self._decoder.decode(
+            window, options, self._request.urgency, continues=continues
+        )
+        if checkpoint:
+            await checkpoint.keep(window, code, reading)
+        return reading
+
+    async def _next_window(self) -> Window | None:
+        return await anyio.to_thread.run_sync(self._cuts.next, limiter=self._threads)
 
 
 class Transcriber:
@@ -151,39 +236,41 @@ class Transcriber:
         """The model itself, for those who cut windows in another way."""
         return self._decoder
 
-    async def transcript(
+    @asynccontextmanager
+    async def stream(
         self,
         blocks: Iterable[Samples],
         request: FileRequest,
-        on_advance: OnAdvance = ignore,
-        memory: Memory = NO_MEMORY,
-    ) -> Transcript:
-        """Transcribe a recording to its end; windows that `memory` knows are not read again.
+        checkpoint: Checkpoint | None = None,
+    ) -> AsyncIterator[Transcription]:
+        """Decode a recording while the caller iterates; windows of `checkpoint` are not repeated.
 
-        `blocks` are (n,) float32 arrays of any size; they are read in a thread, one at a time, only
-        as fast as windows are read. What their iteration raises, and what `Decoder.decode` raises,
-        comes out here, and all queued work of the recording is withdrawn.
+        `blocks` are (n,) float32 arrays of any size. They are read in a thread, one at a time, and
+        only as fast as windows are decoded. What their iteration and `Decoder.decode` raise is
+        raised here, and all queued work of the recording is withdrawn; so it is when the context
+        ends before the iteration.
         """
         self.capabilities.check(request.options)
         cuts = _Cuts(blocks, self._detector.open(), request, self.capabilities)
-        segments: list[Segment] = []
-        unread: list[tuple[float, float]] = []
-
-        async def collect(advance: Advance) -> None:
-            segments.extend(advance.segments)
-            unread.extend(advance.unread)
-            for start, end in advance.unread:
-                log.info("no text for speech", start=round(start, 2), end=round(end, 2))
-            await on_advance(advance)
-
         try:
             async with anyio.create_task_group() as tasks:
-                run = _Run(self._decoder, request, cuts, self._threads, tasks, memory)
-                language = await run.read(collect)
+                yield Transcription(self._decoder, request, cuts, self._threads, tasks, checkpoint)
+                tasks.cancel_scope.cancel()
         except ExceptionGroup as group:
             first = _first_cause(group)
             raise first from first.__cause__  # `from None` would forget why
-        return Transcript(tuple(segments), language, cuts.duration, cuts.speech, tuple(unread))
+
+    async def transcribe(
+        self,
+        blocks: Iterable[Samples],
+        request: FileRequest,
+        checkpoint: Checkpoint | None = None,
+    ) -> Transcript:
+        """Decode a recording to its end, as `stream` does, without intermediate results."""
+        async with self.stream(blocks, request, checkpoint) as transcription:
+            async for _ in transcription:
+                pass
+        return transcription.transcript
 
 
 class _Cuts:
@@ -218,83 +305,6 @@ class _Cuts:
         yield from self._cutter.flush()
 
 
-class _Run:
-    """One recording on its way through the engine."""
-
-    def __init__(
-        self,
-        decoder: Decoder,
-        request: FileRequest,
-        cuts: _Cuts,
-        threads: anyio.CapacityLimiter,
-        tasks: anyio.abc.TaskGroup,
-        memory: Memory,
-    ) -> None:
-        self._decoder = decoder
-        self._request = request
-        self._cuts = cuts
-        self._threads = threads
-        self._tasks = tasks
-        self._memory = memory
-        self._has_begun = False  # whether a window was handed to the engine
-        self._ahead = _windows_ahead(decoder.capabilities)
-
-    async def read(self, emit: OnAdvance) -> Language:
-        """Read all windows, emit their segments in order, and say which language it was.
-
-        Of several languages, the first one.
-        """
-        lock = LanguageLock.of(self._decode, self._request.options, self._decoder.capabilities)
-        language = await self._find_language(lock, emit)
-        pending: deque[_Pending] = deque()
-        while True:
-            while len(pending) < self._ahead and (window := await self._next_window()):
-                pending.append(_Pending(window, checks_language=lock.wants_check(window)))
-                # The first language, and not that of the window before: how many windows are read
-                # side by side must not decide on any text. Where it matters, `admit` reads again.
-                self._tasks.start_soon(self._settle, pending[-1], language)
-            if not pending:
-                return language
-            first = pending.popleft()
-            await first.settled.wait()
-            for window, reading in await lock.admit(first.window, first.reading):
-                await emit(_advance(window, reading, language))
-
-    async def _find_language(self, lock: LanguageLock, emit: OnAdvance) -> Language:
-        """Read windows one by one until the language is sure, then emit them in that language."""
-        shown: list[Read] = []
-        while lock.language is None and (window := await self._next_window()):
-            shown = await lock.admit(window, await self._decode(window, None))
-        shown = shown or await lock.decide()
-        language = lock.language or SILENT_LANGUAGE
-        for window, reading in shown:
-            await emit(_advance(window, reading, language))
-        return language
-
-    async def _settle(self, pending: "_Pending", language: Language) -> None:
-        pending.reading = await self._decode(
-            pending.window, language, checks_language=pending.checks_language
-        )
-        pending.settled.set()
-
-    async def _decode(
-        self, window: Window, language: Language | None, *, checks_language: bool = False
-    ) -> DecodeResult:
-        code = language.code if language else None
-        if known := await self._memory.recall(window, code):
-            return known
-        options = replace(self._request.options, language=code, checks_language=checks_language)
-        continues, self._has_begun = self._has_begun, True
-        reading = await self._decoder.decode(
-            window, options, self._request.urgency, continues=continues
-        )
-        await self._memory.keep(window, code, reading)
-        return reading
-
-    async def _next_window(self) -> Window | None:
-        return await anyio.to_thread.run_sync(self._cuts.next, limiter=self._threads)
-
-
 def _windows_ahead(able: Capabilities) -> int:
     """Windows that one file keeps in the engine: each worker runs a full batch, and one gathers.
 
@@ -311,15 +321,6 @@ class _Pending:
         self.checks_language = checks_language
         self.settled = anyio.Event()
         self.reading = DecodeResult((), SILENT_LANGUAGE)
-
-
-def _advance(window: Window, reading: DecodeResult, language: Language) -> Advance:
-    segments = tuple(to_recording_clock(window, reading.segments))
-    unread = tuple(
-        (recording_time(window, start), recording_time(window, end, is_end=True))
-        for start, end in reading.unread
-    )
-    return Advance(segments, language, window.end, unread)
 
 
 def _first_cause(group: ExceptionGroup[Exception]) -> Exception:
@@ -358,64 +359,62 @@ class OpenMedia(Protocol):
         """
 
 
-Heard = Callable[[float], None]
-"""Told how many seconds of audio were read."""
+class OpenRecording:
+    """An opened media file."""
+
+    def __init__(self, audio: AudioReader, on_audio: Callable[[float], None]) -> None:
+        self._audio = audio
+        self._on_audio = on_audio
+
+    @property
+    def claimed_s(self) -> float | None:
+        """The length that the file claims, before anything is decoded."""
+        return self._audio.duration_s
+
+    def blocks(self) -> Iterator[Samples]:
+        """Yield (n,) float32 arrays, mono, 16 kHz. Raise `BadAudio` if that is too little audio."""
+        duration_s = 0.0
+        for block in self._audio.blocks():
+            self._on_audio(len(block) / SAMPLE_RATE)
+            duration_s += len(block) / SAMPLE_RATE
+            yield block
+        if duration_s < SHORTEST_AUDIO_S:
+            raise BadAudio(
+                f"Audio file is too short. Minimum audio length is {SHORTEST_AUDIO_S} seconds.",
+                param="file",
+                code="audio_too_short",
+            )
 
 
-def ignored(_: float) -> None:
-    """Nobody counts."""
-
-
-class Recordings:
-    """Reads media files; all doors and jobs share what bounds how many they open together."""
+class MediaFiles:
+    """Opens media files; all servers and jobs share the bound on how many at the same time."""
 
     def __init__(
         self,
         open_media: OpenMedia,
-        heard: Heard = ignored,
+        on_audio: Callable[[float], None] = lambda _: None,
         opening: anyio.CapacityLimiter | None = None,
     ) -> None:
-        """`heard` is told of all audio that is read, in a thread."""
+        """`on_audio` is called with the seconds of all audio that is decoded, in a thread."""
         self._open_media = open_media
-        self._heard = heard
+        self._on_audio = on_audio
         self._opening = opening or anyio.CapacityLimiter(FILES_OPENED_AT_ONCE)
 
-    def heard_by(self, heard: Heard) -> "Recordings":
-        """The same for another door, whose audio is told to `heard`."""
-        return Recordings(self._open_media, heard, self._opening)
+    def with_callback(self, on_audio: Callable[[float], None]) -> "MediaFiles":
+        """Return the same for another part of the server, whose audio is reported to `on_audio`."""
+        return MediaFiles(self._open_media, on_audio, self._opening)
 
-    async def transcript(
-        self,
-        file: BinaryIO,
-        transcriber: Transcriber,
-        plan: Callable[[float | None], FileRequest],
-        on_advance: OnAdvance,
-        memory: Memory = NO_MEMORY,
-        audio_track: int | None = None,
-    ) -> Transcript:
-        """Read a file to its end; `plan` is told the length that it claims, and says how.
+    @asynccontextmanager
+    async def open(
+        self, file: BinaryIO, *, audio_track: int | None = None
+    ) -> AsyncIterator[OpenRecording]:
+        """Open a file. `audio_track` counts from 0; None is the file's default one.
 
-        `audio_track` counts from 0 among the file's audio tracks; None is its default one.
-
-        Raises `BadAudio`, and what `Transcriber.transcript` raises.
+        Raise `BadAudio`.
         """
         with ExitStack() as opened:
             audio = await anyio.to_thread.run_sync(
                 lambda: opened.enter_context(self._open_media(file, audio_track=audio_track)),
                 limiter=self._opening,
             )
-            wish = plan(audio.duration_s)
-            blocks = self._counted(audio.blocks())
-            transcript = await transcriber.transcript(blocks, wish, on_advance, memory)
-        if transcript.duration < SHORTEST_AUDIO_S:
-            raise BadAudio(
-                f"Audio file is too short. Minimum audio length is {SHORTEST_AUDIO_S} seconds.",
-                param="file",
-                code="audio_too_short",
-            )
-        return transcript
-
-    def _counted(self, blocks: Iterator[Samples]) -> Iterator[Samples]:
-        for block in blocks:
-            self._heard(len(block) / SAMPLE_RATE)
-            yield block
+            yield OpenRecording(audio, self._on_audio)

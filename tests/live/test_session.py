@@ -292,7 +292,7 @@ class TestWords:
         async def file() -> list[Segment]:
             async with Engine(FakeBackend()) as engine:
                 request = FileRequest(ENGLISH.options, ENGLISH.vad)
-                transcript = await Transcriber(engine, EnergyVad()).transcript([samples], request)
+                transcript = await Transcriber(engine, EnergyVad()).transcribe([samples], request)
                 return list(transcript.segments)
 
         assert performed([samples]).completed == anyio.run(file)

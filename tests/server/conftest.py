@@ -45,7 +45,7 @@ from whisperlive_hybrid.server.http.status import Operation
 from whisperlive_hybrid.server.net.uvicorn import HttpConfig, Patience
 from whisperlive_hybrid.storage.usage_recorder import open_accounts
 from whisperlive_hybrid.telemetry.metrics import Metrics
-from whisperlive_hybrid.transcribe import OpenMedia, Recordings
+from whisperlive_hybrid.transcribe import MediaFiles, OpenMedia
 from whisperlive_hybrid.types import Samples
 
 
@@ -78,7 +78,7 @@ class OpenDoor(Protocol):
 async def door_around(
     engine: Engine,
     pool: ModelPool,
-    recordings: Recordings,
+    media: MediaFiles,
     settings: Settings,
     keys: KeySource = NO_KEYS,
     metrics: Metrics | None = None,
@@ -95,7 +95,7 @@ async def door_around(
         accounts = await stack.enter_async_context(open_accounts(kept_there))
         no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         fetcher = await stack.enter_async_context(open_fetcher(settings, tls=no_tls))
-        means = Means(store, pool, recordings, Network(), JobBoard(), accounts.meter)
+        means = Means(store, pool, media, Network(), JobBoard(), accounts.meter)
         jobs = await open_jobs(means, settings)
         tasks = await stack.enter_async_context(anyio.create_task_group())
         tasks.start_soon(jobs.run)
@@ -105,7 +105,7 @@ async def door_around(
                 pool,
                 settings,
                 LiveDoorOf(n_clients=3),
-                recordings,
+                media,
                 fetcher,
                 jobs.desk_for,
                 accounts,
@@ -139,7 +139,7 @@ async def open_door(
     async with (
         Engine(backend, queue_limit=queue_limit, observer=metrics.engine) as engine,
         ModelPool(engine, EnergyVad(), others, Room(bytes=1000, idle_s=60), names) as pool,
-        door_around(engine, pool, Recordings(media), wanted, keys, metrics) as app,
+        door_around(engine, pool, MediaFiles(media), wanted, keys, metrics) as app,
     ):
         yield app, engine
 
@@ -211,7 +211,7 @@ async def open_speech_door() -> AsyncIterator[tuple[FastAPI, Engine]]:
     async with (
         Engine(Ct2Backend(demo_model(), device="cpu", workers=2)) as engine,
         ModelPool(engine, SileroVad(), (), Room(bytes=1000, idle_s=60)) as pool,
-        door_around(engine, pool, Recordings(open_audio), settings) as app,
+        door_around(engine, pool, MediaFiles(open_audio), settings) as app,
     ):
         yield app, engine
 

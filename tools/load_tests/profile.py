@@ -88,7 +88,7 @@ async def profile_file(
             request = FileRequest(replace(options, language=language), urgency=Urgency.BULK)
             began, cpu_began, foreign_began = _clocks()
             with made.file.open("rb") as file, open_audio(file) as audio:
-                await transcriber.transcript(_booked(audio.blocks(), ledger), request)
+                await transcriber.transcribe(_booked(audio.blocks(), ledger), request)
             ended, cpu_ended, foreign_ended = _clocks()
             workers = engine.capabilities.workers
     cpu_s = cpu_ended - cpu_began

@@ -333,7 +333,7 @@ async def _transcripts(
 ) -> list[Transcript]:
     """Read files one after another."""
     request = FileRequest(options, urgency=Urgency.BULK)
-    return [await transcriber.transcript(read_blocks(file, limits), request) for file in files]
+    return [await transcriber.transcribe(read_blocks(file, limits), request) for file in files]
 
 
 def _trial(

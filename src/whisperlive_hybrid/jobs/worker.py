@@ -5,7 +5,6 @@ import uuid
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Final, Protocol
 
 import anyio
@@ -13,7 +12,6 @@ import structlog
 
 from whisperlive_hybrid.auth.caller import Caller
 from whisperlive_hybrid.auth.quotas import FileBooking, Meter
-from whisperlive_hybrid.backends.base import Capabilities
 from whisperlive_hybrid.errors import Overloaded, WhisperLiveError, error_kind
 from whisperlive_hybrid.jobs.model import Fetcher, Job, Result, Source, Status
 from whisperlive_hybrid.jobs.progress import JobBoard, LiveJob
@@ -24,7 +22,7 @@ from whisperlive_hybrid.protocol.errors import Failure
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.openai.request import measure_words
 from whisperlive_hybrid.text.formats import tail
-from whisperlive_hybrid.transcribe import Advance, FileRequest, OnAdvance, Recordings, Transcriber
+from whisperlive_hybrid.transcribe import FileRequest, MediaFiles, Transcriber, WindowDone
 from whisperlive_hybrid.types import Urgency, join_text
 
 PROGRESS_STORED_S: Final = 1.0
@@ -81,7 +79,7 @@ class Means:
 
     store: JobStore
     models: Models
-    recordings: Recordings
+    media: MediaFiles
     fetcher: Fetcher
     board: JobBoard
     meter: Meter
@@ -151,7 +149,7 @@ class _SourceRun:
         self._live = live
         self._means = means
         self._booking: FileBooking | None = None
-        self._n_shown = 0  # advances: after a pause for a crowded engine, all of them come again
+        self._n_shown = 0  # windows: after a pause for a full engine, all of them come again
         self._stored_at = means.clock()
 
     def show(self, source: Source) -> None:
@@ -182,20 +180,30 @@ class _SourceRun:
         job, store = self._live.job, self._means.store
         memory = await store.memory(self._source)
         booking = self._booking_after(memory)
+        audio = job.request.audio
         try:
             with await store.opened(self._source) as file:
-                lease = self._means.models.lease(job.request.audio.model, job.account)
-                async with lease as transcriber:
-                    transcript = await self._means.recordings.transcript(
-                        file,
-                        transcriber,
-                        partial(self._plan, transcriber.capabilities),
-                        self._listener(booking),
-                        memory,
-                        audio_track=job.request.audio.audio_track,
-                    )
+                async with (
+                    self._means.models.lease(audio.model, job.account) as transcriber,
+                    self._means.media.open(file, audio_track=audio.audio_track) as recording,
+                ):
+                    self.show(replace(self._source, total=recording.claimed_s))
+                    # The format is chosen with the result, which may be one with times.
+                    is_able = transcriber.capabilities.word_times
+                    options = measure_words(audio.options, is_able=is_able)
+                    request = FileRequest(options, audio.vad, Urgency.BULK)
+                    blocks = recording.blocks()
+                    async with transcriber.stream(blocks, request, memory) as transcription:
+                        n_windows = 0
+                        async for update in transcription:
+                            n_windows += 1
+                            booking.read_to(update.done)
+                            if n_windows > self._n_shown:
+                                self._n_shown = n_windows
+                                await self._advance(update)
         finally:
-            booking.read_to(memory.read_to)  # also what was read out of its turn before a stop
+            booking.read_to(memory.read_to)  # also what was decoded out of its turn before a stop
+        transcript = transcription.transcript
         booking.read_to(transcript.duration)
         log.info(
             "read a file of a job",
@@ -206,13 +214,6 @@ class _SourceRun:
         language, duration = transcript.language.code, transcript.duration
         return Result(transcript.segments, language, duration, transcript.unread)
 
-    def _plan(self, able: Capabilities, claimed_s: float | None) -> FileRequest:
-        self.show(replace(self._source, total=claimed_s))
-        audio = self._live.job.request.audio
-        # The format is chosen with the result, so the job is ready for those with times.
-        options = measure_words(audio.options, is_able=able.word_times)
-        return FileRequest(options, audio.vad, Urgency.BULK)
-
     def _booking_after(self, memory: SourceMemory) -> FileBooking:
         """Of this run; what an earlier process has read, it has booked as well."""
         if self._booking is None:
@@ -220,23 +221,9 @@ class _SourceRun:
             self._booking = FileBooking(self._means.meter, self._live.job.account, done)
         return self._booking
 
-    def _listener(self, booking: FileBooking) -> OnAdvance:
-        """Hear of the advances of one try, and let those pass that were shown before."""
-        heard = 0
-
-        async def hear(news: Advance) -> None:
-            nonlocal heard
-            heard += 1
-            booking.read_to(news.done)
-            if heard > self._n_shown:
-                self._n_shown = heard
-                await self._advance(news)
-
-        return hear
-
-    async def _advance(self, news: Advance) -> None:
-        self._live.say("".join(segment.text for segment in news.segments))
-        self.show(replace(self._source, done=max(self._source.done, news.done)))
+    async def _advance(self, update: WindowDone) -> None:
+        self._live.say(update.text)
+        self.show(replace(self._source, done=max(self._source.done, update.done)))
         if self._means.clock() - self._stored_at >= PROGRESS_STORED_S:
             self._stored_at = self._means.clock()
             await self._means.store.set_source(self._source)

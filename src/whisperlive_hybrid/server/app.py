@@ -73,7 +73,7 @@ from whisperlive_hybrid.telemetry.opening import open_tracing
 from whisperlive_hybrid.telemetry.server_metrics import Door, FileReport
 from whisperlive_hybrid.telemetry.tracing import Tracing
 from whisperlive_hybrid.text.endings import live_endings
-from whisperlive_hybrid.transcribe import Recordings
+from whisperlive_hybrid.transcribe import MediaFiles
 from whisperlive_hybrid.types import Samples
 
 log = structlog.get_logger(__name__)
@@ -139,9 +139,7 @@ async def serve(
     room = Room(settings.models_bytes, settings.model_idle_s)
     limits = MediaLimits(max_duration_s=settings.max_audio_hours * 3600)
     metrics = Metrics()
-    recordings = Recordings(
-        partial(open_audio, limits=limits), partial(metrics.doors.heard, Door.HTTP)
-    )
+    media = MediaFiles(partial(open_audio, limits=limits), partial(metrics.doors.heard, Door.HTTP))
     async with AsyncExitStack() as stack:
         tracing = await stack.enter_async_context(open_tracing(enabled=settings.otel))
         observer = _observers(metrics, tracing, settings)
@@ -165,7 +163,7 @@ async def serve(
         means = Means(
             store,
             pool,
-            recordings.heard_by(partial(metrics.doors.heard, Door.JOBS)),
+            media.with_callback(partial(metrics.doors.heard, Door.JOBS)),
             fetcher,
             JobBoard(),
             accounts.meter,
@@ -206,7 +204,7 @@ async def serve(
                 pool,
                 settings,
                 live,
-                recordings,
+                media,
                 fetcher,
                 jobs.desk_for,
                 accounts,

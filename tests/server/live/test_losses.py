@@ -115,7 +115,7 @@ async def test_3_faster_than_real_time(spoken: dict[str, Clip]) -> None:
 async def file_text(door: OpenDoor, samples: Samples) -> str:
     """What the file door would answer, segment by segment."""
     transcriber = Transcriber(door.engine, SileroVad())
-    transcript = await transcriber.transcript([samples], FileRequest(DecodeOptions(language="en")))
+    transcript = await transcriber.transcribe([samples], FileRequest(DecodeOptions(language="en")))
     return " ".join(segment.text.strip() for segment in transcript.segments)
 
 

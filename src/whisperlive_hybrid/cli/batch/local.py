@@ -18,7 +18,7 @@ from whisperlive_hybrid.errors import BadAudio, BadRequest, WhisperLiveError
 from whisperlive_hybrid.media.limits import MediaLimits
 from whisperlive_hybrid.media.reader import open_audio
 from whisperlive_hybrid.protocol.openai.request import measure_words
-from whisperlive_hybrid.transcribe import Advance, FileRequest, Recordings, Transcriber
+from whisperlive_hybrid.transcribe import FileRequest, MediaFiles, Transcriber
 from whisperlive_hybrid.types import Samples, Urgency
 
 
@@ -34,9 +34,9 @@ async def transcribe_here(
 
     Raises `Unsupported` if the model cannot do what is wished.
     """
-    recordings = Recordings(partial(open_audio, limits=_limits(settings)))
+    media = MediaFiles(partial(open_audio, limits=_limits(settings)))
     async with Engine(backend, queue_limit=settings.queue_limit) as engine:
-        reader = _Reader(recordings, Transcriber(engine, SileroVad()), wish, on_progress)
+        reader = _Reader(media, Transcriber(engine, SileroVad()), wish, on_progress)
         for item in items:
             on_outcome(await reader.outcome(item))
 
@@ -59,7 +59,7 @@ class _Reader:
 
     def __init__(
         self,
-        recordings: Recordings,
+        media: MediaFiles,
         transcriber: Transcriber,
         wish: Wish,
         on_progress: OnProgress,
@@ -71,7 +71,7 @@ class _Reader:
             options = replace(options, words=True)
         able.check(options)
         self._options = options
-        self._recordings = recordings
+        self._media = media
         self._transcriber = transcriber
         self._wish = wish
         self._on_progress = on_progress
@@ -88,21 +88,13 @@ class _Reader:
     async def _texts(self, item: Item) -> Texts:
         if isinstance(item.source, UrlSource):
             raise BadRequest("Only a server fetches URLs.")
-        total: float | None = None
-
-        def plan(claimed_s: float | None) -> FileRequest:
-            nonlocal total
-            total = claimed_s
-            return FileRequest(self._options, urgency=Urgency.BULK)
-
-        async def advance(news: Advance) -> None:
-            self._on_progress(Progress(item, news.done, total))
-
         with await anyio.to_thread.run_sync(item.source.open) as media:
-            transcript = await self._recordings.transcript(
-                media, self._transcriber, plan, advance, audio_track=self._wish.audio_track
-            )
-        return texts_of(transcript, self._wish)
+            async with self._media.open(media, audio_track=self._wish.audio_track) as recording:
+                request = FileRequest(self._options, urgency=Urgency.BULK)
+                async with self._transcriber.stream(recording.blocks(), request) as transcription:
+                    async for update in transcription:
+                        self._on_progress(Progress(item, update.done, recording.claimed_s))
+        return texts_of(transcription.transcript, self._wish)
 
 
 def _limits(settings: Settings) -> MediaLimits:

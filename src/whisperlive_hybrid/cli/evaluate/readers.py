@@ -75,7 +75,7 @@ class FileReader:
         request = FileRequest(DecodeOptions(language=recording.language))
         began = time.process_time()
         blocks = read_blocks(recording.file, self._limits)
-        transcript = await self._transcriber.transcript(blocks, request)
+        transcript = await self._transcriber.transcribe(blocks, request)
         return _output(transcript.segments, transcript.duration, time.process_time() - began)
 
 

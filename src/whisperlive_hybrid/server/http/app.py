@@ -38,13 +38,13 @@ from whisperlive_hybrid.server.http.paths import CanonicalPath
 from whisperlive_hybrid.server.http.progress_events import DeskFor, Feeds
 from whisperlive_hybrid.server.http.schemas import FAILURES
 from whisperlive_hybrid.server.http.status import Operation, Sight, StatusRoutes, readiness_of
-from whisperlive_hybrid.server.http.transcriptions import AudioRoutes, Listener
+from whisperlive_hybrid.server.http.transcriptions import AudioRoutes, UploadTranscriber
 from whisperlive_hybrid.server.http.unserved import Unserved
 from whisperlive_hybrid.server.http.upload_progress import UploadBoard
 from whisperlive_hybrid.server.http.usage import UsageRoutes
 from whisperlive_hybrid.server.http.web_page import Page
 from whisperlive_hybrid.storage.usage_recorder import Accounts
-from whisperlive_hybrid.transcribe import Recordings
+from whisperlive_hybrid.transcribe import MediaFiles
 
 
 class HeadAsGet:
@@ -101,7 +101,7 @@ class HttpMeans:
     pool: ModelPool
     settings: Settings
     live: LiveView
-    recordings: Recordings
+    media: MediaFiles
     fetcher: Fetcher
     desk_for: DeskFor
     accounts: Accounts
@@ -156,7 +156,7 @@ def build_http_app(means: HttpMeans) -> FastAPI:
         },
     )
     uploads = UploadBoard()
-    listener = Listener(means.recordings, uploads, accounts.meter)
+    transcriber = UploadTranscriber(means.media, uploads, accounts.meter)
     page = Page(settings, engine.capabilities, pool.names, lambda: means.live.port)
     page.mount(app)
     OverviewRoutes(engine, pool, lambda: means.live.n_clients, page).mount(app)
@@ -165,8 +165,8 @@ def build_http_app(means: HttpMeans) -> FastAPI:
         app, has_metrics=settings.metrics
     )
     UsageRoutes(accounts).mount(app)
-    AudioRoutes(pool, listener).mount(app)
-    LegacyRoutes(pool, listener, means.fetcher).mount(app)
+    AudioRoutes(pool, transcriber).mount(app)
+    LegacyRoutes(pool, transcriber, means.fetcher).mount(app)
     JobRoutes(
         means.desk_for,
         Feeds(means.desk_for, uploads),

@@ -20,7 +20,7 @@ from whisperlive_hybrid.server.http.error_handlers import LEGACY_PATH
 from whisperlive_hybrid.server.http.forms import Upload, received_fields, while_connected
 from whisperlive_hybrid.server.http.openapi import fields_of, form_of
 from whisperlive_hybrid.server.http.schemas import LEGACY_FAILURES
-from whisperlive_hybrid.server.http.transcriptions import Listener
+from whisperlive_hybrid.server.http.transcriptions import UploadTranscriber
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.system import translate_disk_full
 
@@ -43,9 +43,9 @@ async def downloaded(request: Request, fetcher: Fetcher, url: str) -> AsyncItera
 class LegacyRoutes:
     """/transcribe: a file, or the URL of one, and few options in, segments out."""
 
-    def __init__(self, pool: ModelPool, listener: Listener, fetcher: Fetcher) -> None:
+    def __init__(self, pool: ModelPool, uploads: UploadTranscriber, fetcher: Fetcher) -> None:
         self._pool = pool
-        self._listener = listener
+        self._uploads = uploads
         self._fetcher = fetcher
 
     def mount(self, app: FastAPI) -> None:
@@ -63,13 +63,13 @@ class LegacyRoutes:
 
     async def transcribe(self, request: Request) -> Response:
         """The older request for a file."""
-        async with self._listener.received(request) as upload:
+        async with self._uploads.received(request) as upload:
             wish = legacy.transcribe(upload.fields, self._pool.names)
             return await self._answer(request, upload, wish)
 
     async def transcribe_url(self, request: Request) -> Response:
         """The same for a file that lies elsewhere."""
-        with self._listener.shown(request) as progress:
+        with self._uploads.shown(request) as progress:
             fields = await received_fields(request, legacy.URL_FIELDS)
             url, wish = legacy.transcribe_url(fields, self._pool.names)
             async with downloaded(request, self._fetcher, url) as upload:
@@ -79,7 +79,7 @@ class LegacyRoutes:
         self, request: Request, upload: Upload, wish: legacy.LegacyRequest
     ) -> Response:
         async with self._pool.lease(wish.model, caller_of(request).account) as transcriber:
-            transcript = await self._listener.transcript(
+            transcript = await self._uploads.transcribe(
                 request,
                 upload,
                 transcriber,

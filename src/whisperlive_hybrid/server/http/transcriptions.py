@@ -41,13 +41,12 @@ from whisperlive_hybrid.server.http.upload_progress import (
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.transcribe import (
     SHORTEST_AUDIO_S,
-    Advance,
     FileRequest,
-    OnAdvance,
-    Recordings,
+    MediaFiles,
     Transcriber,
     Transcript,
-    ignore,
+    Transcription,
+    WindowDone,
 )
 from whisperlive_hybrid.types import DecodeOptions, Segment, Urgency
 
@@ -58,11 +57,36 @@ SHORT_FILE_BYTES: Final = 512 * 1024
 """The same for files that do not claim a length: 60 s of Opus at a high rate."""
 
 
-class Listener:
+class UploadTranscription:
+    """The transcription of an upload, which shows its progress and records its usage."""
+
+    def __init__(
+        self, transcription: Transcription, progress: UploadProgress | None, booking: FileBooking
+    ) -> None:
+        self._transcription = transcription
+        self._progress = progress
+        self._booking = booking
+
+    @property
+    def transcript(self) -> Transcript:
+        """Everything decoded so far."""
+        return self._transcription.transcript
+
+    async def __aiter__(self) -> AsyncIterator[WindowDone]:
+        """Yield what each window has brought."""
+        async for update in self._transcription:
+            self._booking.read_to(update.done)
+            if self._progress:
+                self._progress.advance(update.done, update.text)
+            yield update
+        self._booking.read_to(self.transcript.duration)
+
+
+class UploadTranscriber:
     """Turns the upload of a request into a transcript."""
 
-    def __init__(self, recordings: Recordings, board: UploadBoard, meter: Meter) -> None:
-        self._recordings = recordings
+    def __init__(self, media: MediaFiles, board: UploadBoard, meter: Meter) -> None:
+        self._media = media
         self._board = board
         self._meter = meter
 
@@ -70,7 +94,7 @@ class Listener:
     async def received(self, request: Request) -> AsyncIterator[Upload]:
         """Read the form of a request, and show its progress if the client has given it an id.
 
-        Raises `Conflict` for an id that another upload has, and `BadRequest`.
+        Raise `Conflict` for an id that another upload has, and `BadRequest`.
         """
         with self.shown(request) as progress:
             async with received(request) as upload:
@@ -78,7 +102,7 @@ class Listener:
 
     @contextmanager
     def shown(self, request: Request) -> Iterator[UploadProgress | None]:
-        """While inside, a request with X-Progress-Id can be watched."""
+        """Show the progress of a request with X-Progress-Id while the context lasts."""
         written = request.headers.get(PROGRESS_ID)
         if written is None:
             yield None
@@ -86,53 +110,55 @@ class Listener:
         with self._board.upload(caller_of(request), progress_id(written)) as progress:
             yield progress
 
-    async def transcript(
+    @asynccontextmanager
+    async def stream(
         self,
         request: Request,
         upload: Upload,
         transcriber: Transcriber,
         options: DecodeOptions,
         vad: VadOptions,
-        on_advance: OnAdvance = ignore,
+        *,
+        audio_track: int | None,
+    ) -> AsyncIterator[UploadTranscription]:
+        """Decode an upload while the caller iterates; what was decoded counts as its usage.
+
+        Raise `BadAudio`, and what `Transcriber.stream` raises.
+        """
+        transcriber.capabilities.check(options)  # before any decoding
+        async with self._media.open(upload.file, audio_track=audio_track) as recording:
+            if upload.progress:
+                upload.progress.expect(recording.claimed_s)
+            urgency = _urgency(recording.claimed_s, upload.size)
+            request_ = FileRequest(options, vad, urgency)
+            booking = FileBooking(self._meter, caller_of(request).account)
+            async with transcriber.stream(recording.blocks(), request_) as transcription:
+                yield UploadTranscription(transcription, upload.progress, booking)
+
+    async def transcribe(
+        self,
+        request: Request,
+        upload: Upload,
+        transcriber: Transcriber,
+        options: DecodeOptions,
+        vad: VadOptions,
         *,
         audio_track: int | None,
     ) -> Transcript:
-        """Read an upload to its end, and book on its caller what was read, all of it or not.
+        """Decode an upload to its end.
 
-        Raises `BadAudio`, what `Transcriber.transcript` raises, and `ClientDisconnect` when nobody
-        waits for the answer any more.
+        Raise what `stream` raises, and `ClientDisconnect` when the client no longer waits.
         """
-        transcriber.capabilities.check(options)  # before any decoding
 
-        def plan(claimed_s: float | None) -> FileRequest:
-            if upload.progress:
-                upload.progress.expect(claimed_s)
-            return FileRequest(options, vad, _urgency(claimed_s, upload.size))
+        async def work() -> Transcript:
+            async with self.stream(
+                request, upload, transcriber, options, vad, audio_track=audio_track
+            ) as transcription:
+                async for _ in transcription:
+                    pass
+            return transcription.transcript
 
-        read = partial(
-            self._recordings.transcript, upload.file, transcriber, plan, audio_track=audio_track
-        )
-        hear = _showing(upload.progress, on_advance) if upload.progress else on_advance
-        booking = FileBooking(self._meter, caller_of(request).account)
-        transcript = await while_connected(request, partial(read, _booked(booking, hear)))
-        booking.read_to(transcript.duration)
-        return transcript
-
-
-def _showing(progress: UploadProgress, on_advance: OnAdvance) -> OnAdvance:
-    async def hear(news: Advance) -> None:
-        progress.advance(news.done, "".join(segment.text for segment in news.segments))
-        await on_advance(news)
-
-    return hear
-
-
-def _booked(booking: FileBooking, on_advance: OnAdvance) -> OnAdvance:
-    async def hear(news: Advance) -> None:
-        booking.read_to(news.done)
-        await on_advance(news)
-
-    return hear
+        return await while_connected(request, work)
 
 
 def _urgency(claimed_s: float | None, size: int) -> Urgency:
@@ -144,9 +170,9 @@ def _urgency(claimed_s: float | None, size: int) -> Urgency:
 class AudioRoutes:
     """/v1/audio: what was said, as it was said or in English."""
 
-    def __init__(self, pool: ModelPool, listener: Listener) -> None:
+    def __init__(self, pool: ModelPool, uploads: UploadTranscriber) -> None:
         self._pool = pool
-        self._listener = listener
+        self._uploads = uploads
 
     def mount(self, app: FastAPI) -> None:
         """Add the routes."""
@@ -164,7 +190,7 @@ class AudioRoutes:
     async def transcriptions(self, request: Request) -> Response:
         """What was said, in the language it was said in."""
         async with AsyncExitStack() as held:
-            upload = await held.enter_async_context(self._listener.received(request))
+            upload = await held.enter_async_context(self._uploads.received(request))
             wish = transcription(_fields(request, upload), self._pool.names)
             if not wish.stream:
                 return await self._answer(request, upload, wish)
@@ -174,7 +200,7 @@ class AudioRoutes:
 
     async def translations(self, request: Request) -> Response:
         """What was said, in English."""
-        async with self._listener.received(request) as upload:
+        async with self._uploads.received(request) as upload:
             wish = translation(_fields(request, upload), self._pool.names)
             return await self._answer(request, upload, wish)
 
@@ -185,22 +211,24 @@ class AudioRoutes:
         writer = EventWriter(wish)
         waiting: list[Segment] = []
 
-        async def advance(news: Advance) -> None:
-            waiting.extend(news.segments)
-            if news.done >= SHORTEST_AUDIO_S:  # less may still prove to be all, and is refused
-                await emit(writer.delta(waiting))
-                waiting.clear()
-
-        async with self._pool.lease(wish.model, caller_of(request).account) as transcriber:
-            transcript = await self._listener.transcript(
+        async def work(transcriber: Transcriber) -> Transcript:
+            async with self._uploads.stream(
                 request,
                 upload,
                 transcriber,
                 wish.options,
                 wish.vad,
-                advance,
                 audio_track=wish.audio_track,
-            )
+            ) as transcription:
+                async for update in transcription:
+                    waiting.extend(update.segments)
+                    if update.done >= SHORTEST_AUDIO_S:  # less may still prove to be too short
+                        await emit(writer.delta(waiting))
+                        waiting.clear()
+            return transcription.transcript
+
+        async with self._pool.lease(wish.model, caller_of(request).account) as transcriber:
+            transcript = await while_connected(request, partial(work, transcriber))
         await emit(writer.delta(waiting))
         language = transcript.language.code
         await emit(writer.done(transcript.segments, language, transcript.duration))
@@ -210,7 +238,7 @@ class AudioRoutes:
             options, able = wish.options, transcriber.capabilities
             if wish.response_format in TIMED:
                 options = measure_words(options, is_able=able.word_times)
-            transcript = await self._listener.transcript(
+            transcript = await self._uploads.transcribe(
                 request,
                 upload,
                 transcriber,
