@@ -27,7 +27,7 @@ from its own layer and from those before it in this table."""
 PURE = {"types", "errors", *dict(LAYERS)["pure core"]}
 """Packages that compute: no clock, thread, socket, log, setting, model or web library."""
 
-PURE_LIBRARIES = {"numpy"}
+PURE_LIBRARIES = {"numpy", "soxr"}
 """The only libraries inside: they compute."""
 
 IMPURE_STANDARD = {

@@ -1,5 +1,6 @@
 from itertools import pairwise
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,9 +14,11 @@ from whisperlive_hybrid.audio.pcm import (
     PcmFormat,
     PcmReader,
 )
+from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.types import Samples
 
 FORMATS = st.sampled_from(PcmFormat)
+RATES = [8_000, 11_025, 24_000, 44_100, 48_000]
 CUTS = st.lists(st.integers(0, 400), max_size=12)
 
 
@@ -242,3 +245,49 @@ def test_a_torn_last_sample_is_no_sample(torn: int) -> None:
     assert len(reader.read(bytes(40 + torn))) == 0
     assert len(reader.flush()) == 10
     assert len(reader.flush()) == 0
+
+
+def wav_of_codec(name: str, raw: bytes) -> Samples:
+    """Decode bytes with ffmpeg's codec of a telephone encoding."""
+    decoder = av.CodecContext.create(name, "r")
+    assert isinstance(decoder, av.AudioCodecContext)
+    decoder.sample_rate, decoder.layout = 8_000, "mono"
+    frames = decoder.decode(av.Packet(raw))
+    samples = np.concatenate([frame.to_ndarray().reshape(-1) for frame in frames])
+    return samples.astype(np.float32) / np.float32(32768)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "codec"), [(PcmFormat.MULAW, "pcm_mulaw"), (PcmFormat.ALAW, "pcm_alaw")]
+)
+def test_telephone_encodings_are_those_of_the_standard(encoding: PcmFormat, codec: str) -> None:
+    """Each of the 256 bytes stands for the sample that ffmpeg reads in it."""
+    raw = bytes(range(256))
+    assert PcmReader(encoding).read(raw).tolist() == wav_of_codec(codec, raw).tolist()
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_other_sample_rates_become_16_khz(rate: int) -> None:
+    """A tone keeps its pitch, its loudness and its length."""
+    seconds = np.arange(rate * 2) / rate
+    tone = np.sin(2 * np.pi * 440 * seconds).astype("<f4")
+    heard = read_all(PcmReader(PcmFormat.FLOAT32, rate), tone.tobytes(), [1, 4099, 40_000])
+    expected = np.sin(2 * np.pi * 440 * np.arange(32_000) / 16_000)
+    assert abs(len(heard) - 32_000) <= 1
+    middle = slice(1_600, 30_400)  # the ends are those of a tone that begins and stops
+    assert np.abs(heard[: len(expected)] - expected[: len(heard)])[middle].max() < 1e-3
+
+
+@given(cuts=CUTS)
+def test_blocks_do_not_show_after_resampling(cuts: list[int]) -> None:
+    """However a stream is cut into messages, its samples are the same."""
+    raw = (np.random.default_rng(0).normal(0, 3000, 200)).astype("<i2").tobytes()
+    whole = read_all(PcmReader(PcmFormat.INT16, 24_000), raw, [])
+    assert read_all(PcmReader(PcmFormat.INT16, 24_000), raw, cuts).tolist() == whole.tolist()
+
+
+@pytest.mark.parametrize("rate", [0, 7_999, 48_001, 192_000])
+def test_a_rate_that_no_client_has_is_refused(rate: int) -> None:
+    """With the rates that are allowed."""
+    with pytest.raises(BadRequest, match="between 8000 and 48000"):
+        PcmReader(PcmFormat.INT16, rate)

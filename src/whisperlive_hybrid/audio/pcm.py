@@ -1,4 +1,4 @@
-"""Raw PCM bytes of a live stream, in any split, to mono float32 samples.
+"""Encoded samples of a live stream, in any split, to mono float32 samples at 16 kHz.
 
 Frames carry no header and no framing (protocol page, 1.3): a sample may be torn apart by a frame
 border, and its bytes are carried over. A client that announces no format but sends int16 is
@@ -15,16 +15,22 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import soxr
 
+from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.types import SAMPLE_RATE, Samples
 
 
 class PcmFormat(Enum):
-    """Sample formats of the wire, all little-endian and mono at 16 kHz."""
+    """Encodings of samples in live streams, all little-endian and mono."""
 
     FLOAT32 = "float32"
     INT16 = "int16"
     UINT8 = "uint8"
+    MULAW = "mulaw"
+    """G.711 µ-law, of telephones in North America and Japan."""
+    ALAW = "alaw"
+    """G.711 A-law, of telephones elsewhere."""
 
     @property
     def width(self) -> int:
@@ -32,7 +38,17 @@ class PcmFormat(Enum):
         return _WIDTHS[self]
 
 
-_WIDTHS: Final = {PcmFormat.FLOAT32: 4, PcmFormat.INT16: 2, PcmFormat.UINT8: 1}
+_WIDTHS: Final = {
+    PcmFormat.FLOAT32: 4,
+    PcmFormat.INT16: 2,
+    PcmFormat.UINT8: 1,
+    PcmFormat.MULAW: 1,
+    PcmFormat.ALAW: 1,
+}
+
+LOWEST_RATE: Final = 8_000
+HIGHEST_RATE: Final = 48_000
+"""Sample rates of live streams, in Hz: from telephones to browsers."""
 
 LOUDEST_FLOAT: Final = 8.0
 """Full scale is 1; codecs and mixers overshoot it, but no audio is eight times as loud."""
@@ -66,9 +82,20 @@ than it sends."""
 class PcmReader:
     """Turns the bytes of one stream into samples; float32 that can be no audio becomes silence."""
 
-    def __init__(self, declared: PcmFormat | None = None) -> None:
-        """`declared` is what the client announced; None to find out, with float32 the default."""
+    def __init__(self, declared: PcmFormat | None = None, rate: int = SAMPLE_RATE) -> None:
+        """`declared` is what the client announced; None to find out, with float32 the default.
+
+        `rate` is the client's sample rate; samples are returned at 16 kHz. Raise `BadRequest` for
+        one that is not supported.
+        """
+        if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+            raise BadRequest(
+                f"The sample rate is {rate} Hz; use one between {LOWEST_RATE} and {HIGHEST_RATE}."
+            )
         self.format = declared
+        # Its default quality keeps everything below 0.91 of the lower rate's half, and its stream
+        # object carries the filter over from block to block.
+        self._resampler = None if rate == SAMPLE_RATE else soxr.ResampleStream(rate, SAMPLE_RATE, 1)
         self.is_doubtful = False
         """Whether many float32 samples of one frame were no audio, and read as silence."""
         self._pending = b""
@@ -77,6 +104,15 @@ class PcmReader:
 
     def read(self, payload: bytes) -> Samples:
         """Return the samples that `payload` completes; shape (n,), n may be 0."""
+        return self._resample(self._decode(payload))
+
+    def _resample(self, samples: Samples, *, is_last: bool = False) -> Samples:
+        if self._resampler is None:
+            return samples
+        resampled: Samples = self._resampler.resample_chunk(samples, last=is_last)
+        return resampled
+
+    def _decode(self, payload: bytes) -> Samples:
         held = len(self._pending)
         self._pending += payload
         if self.format is None:
@@ -96,7 +132,7 @@ class PcmReader:
             evidence = _weigh(self._pending)
             is_int16 = evidence.is_enough and evidence.is_mostly_int16
             self.format = PcmFormat.INT16 if is_int16 else PcmFormat.FLOAT32
-        return self._take(len(self._pending))
+        return self._resample(self._take(len(self._pending)), is_last=True)
 
     def _decide(self, evidence: "_Evidence", *, has_waited: bool) -> PcmFormat | None:
         """Return the format of an undeclared stream, or None while it could still be either.
@@ -171,11 +207,38 @@ def _weigh(raw: bytes) -> _Evidence:
 
 
 def _samples(raw: bytes, pcm_format: PcmFormat) -> Samples:
-    if pcm_format is PcmFormat.INT16:
-        return np.frombuffer(raw, "<i2").astype(np.float32) / np.float32(32768)
-    if pcm_format is PcmFormat.UINT8:
-        return (np.frombuffer(raw, np.uint8).astype(np.float32) - 128) / np.float32(128)
-    return np.frombuffer(raw, "<f4").astype(np.float32)
+    match pcm_format:
+        case PcmFormat.FLOAT32:
+            return np.frombuffer(raw, "<f4").astype(np.float32)
+        case PcmFormat.INT16:
+            return np.frombuffer(raw, "<i2").astype(np.float32) / np.float32(32768)
+        case PcmFormat.UINT8:
+            return (np.frombuffer(raw, np.uint8).astype(np.float32) - 128) / np.float32(128)
+        case PcmFormat.MULAW:
+            return _MULAW[np.frombuffer(raw, np.uint8)]
+        case PcmFormat.ALAW:
+            return _ALAW[np.frombuffer(raw, np.uint8)]
+
+
+def _mulaw_samples() -> Samples:
+    """Return the sample of each byte, by ITU-T G.711: sign, exponent and mantissa, inverted."""
+    code = ~np.arange(256, dtype=np.uint8)
+    exponent, mantissa = (code >> 4 & 7).astype(np.int32), (code & 15).astype(np.int32)
+    size = ((mantissa * 8 + 132) << exponent) - 132
+    return (np.where(code & 128, -size, size) / 32768).astype(np.float32)
+
+
+def _alaw_samples() -> Samples:
+    """Return the sample of each byte, by ITU-T G.711: every second bit is inverted."""
+    code = np.arange(256, dtype=np.uint8) ^ np.uint8(0x55)
+    exponent, mantissa = (code >> 4 & 7).astype(np.int32), (code & 15).astype(np.int32)
+    steps = np.where(exponent > 0, mantissa * 16 + 264, mantissa * 16 + 8)
+    size = steps << np.maximum(exponent - 1, 0)
+    return (np.where(code & 128, size, -size) / 32768).astype(np.float32)
+
+
+_MULAW: Final = _mulaw_samples()
+_ALAW: Final = _alaw_samples()
 
 
 def mute_impossible(samples: npt.NDArray[np.floating[Any]]) -> int:

@@ -12,7 +12,7 @@ from typing import Protocol
 from whisperlive_hybrid.audio.pcm import PcmFormat
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.speech.regions import LIVE_VAD, VadOptions
-from whisperlive_hybrid.types import DecodeOptions, Language, Segment
+from whisperlive_hybrid.types import SAMPLE_RATE, DecodeOptions, Language, Segment
 
 Frame = str | bytes
 """One message: text or binary."""
@@ -28,6 +28,8 @@ class StreamRequest:
     """As clients spell it; empty where they name none."""
     audio_format: PcmFormat | None = None
     """None to detect it from the audio."""
+    sample_rate: int = SAMPLE_RATE
+    """Of the client's audio, in Hz; 8,000 to 48,000."""
     unsupported: tuple[str, ...] = ()
     """Keys that were accepted although what they ask for does not exist yet."""
     notes: tuple[str, ...] = ()

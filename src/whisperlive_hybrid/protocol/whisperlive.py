@@ -66,6 +66,9 @@ _OLD_MULTILINGUAL: Final = (
 LONGEST_UID: Final = 1024
 """Characters: it goes out with every message. Clients send a UUID."""
 
+_PCM_FORMATS: Final = (PcmFormat.FLOAT32, PcmFormat.INT16, PcmFormat.UINT8)
+"""Those that clients of this protocol name."""
+
 _NOT_YET: Final = ("enable_diarization", "enable_translation", "known_speakers")
 """Keys that are accepted and answered by a log line until the feature exists."""
 
@@ -279,11 +282,11 @@ class WhisperLiveCodec:
                 words=handshake.word_timestamps,
                 thresholds=Thresholds(no_speech=handshake.no_speech_thresh),
             ),
-            handshake.vad,
-            handshake.model,
-            handshake.audio_format or self._audio_format,
-            handshake.not_yet,
-            (_OLD_MULTILINGUAL,) if handshake.asks_for_multilingual_model else (),
+            vad=handshake.vad,
+            model=handshake.model,
+            audio_format=handshake.audio_format or self._audio_format,
+            unsupported=handshake.not_yet,
+            notes=(_OLD_MULTILINGUAL,) if handshake.asks_for_multilingual_model else (),
         )
 
     def receive(self, frame: Frame) -> list[ClientEvent]:
@@ -390,7 +393,7 @@ def _audio_format(message: Mapping[str, Any]) -> PcmFormat | None:
     written = _text(message, "audio_format")
     if not written:
         return None
-    allowed = [each.value for each in PcmFormat]
+    allowed = [each.value for each in _PCM_FORMATS]
     if written not in allowed:
         raise BadRequest(
             f"Unknown audio_format {short_repr(written)}; use one of: {', '.join(allowed)}."

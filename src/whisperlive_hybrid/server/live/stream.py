@@ -199,7 +199,7 @@ class _Stream:
 
     async def _receive(self, session: LiveSession) -> None:
         """Feed the session until the client has sent everything, or is stopped."""
-        pcm = PcmReader(self._request.audio_format)
+        pcm = PcmReader(self._request.audio_format, self._request.sample_rate)
         has_warned = False
         async for payload in self._payloads():
             await self._feed(pcm.read(payload), session)
