@@ -36,7 +36,7 @@ from whisperlive_hybrid.server.live.server import WhisperLiveServer
 from whisperlive_hybrid.server.live.stream import LiveStreams
 from whisperlive_hybrid.server.live.transport import TransportLimits
 from whisperlive_hybrid.server.live.websocket import UpgradeCheck
-from whisperlive_hybrid.server.net.listener import Census, listen
+from whisperlive_hybrid.server.net.listener import ConnectionLimiter, listen
 from whisperlive_hybrid.server.net.tls import tls_of
 from whisperlive_hybrid.telemetry.metrics import Metrics
 from whisperlive_hybrid.text.endings import live_endings
@@ -251,7 +251,7 @@ async def open_door(
             stack.callback(tasks.cancel_scope.cancel)
         codec = whisperlive_codec(chosen)
         live = WhisperLiveServer(streams, check, codec, limits, tls_of(chosen))
-        listener = listen("127.0.0.1", 0, Census(1000, 1000), speaks_tls=chosen.ssl)
+        listener = listen("127.0.0.1", 0, ConnectionLimiter(1000, 1000), speaks_tls=chosen.ssl)
         server = await stack.enter_async_context(live.listening(listener))
         port: int = next(iter(server.sockets)).getsockname()[1]
         yield OpenDoor(live, admission, engine, server, port, metrics, meter)

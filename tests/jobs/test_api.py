@@ -17,13 +17,13 @@ from whisperlive_hybrid.jobs.api import (
     result_list,
 )
 from whisperlive_hybrid.jobs.model import Job, JobRequest, Origin, Result, Source, Status
-from whisperlive_hybrid.protocol.errors import Failure
+from whisperlive_hybrid.protocol.errors import ErrorInfo
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.openai.request import AudioRequest, Granularity, ResponseFormat
 from whisperlive_hybrid.types import Segment, Task
 
 MODELS = ModelNames("demo", ("small",))
-FAILURE = Failure("Not audio.", "invalid_request_error", "file", None)
+FAILURE = ErrorInfo("Not audio.", "invalid_request_error", "file", None)
 
 
 def source(index: int = 0, status: Status = Status.COMPLETED, **changes: object) -> Source:

@@ -16,7 +16,7 @@ from whisperlive_hybrid.errors import (
     Unauthenticated,
     Unsupported,
 )
-from whisperlive_hybrid.protocol.errors import fault_of, headers_of, message_of
+from whisperlive_hybrid.protocol.errors import headers_of, map_error, message_of
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ from whisperlive_hybrid.protocol.errors import fault_of, headers_of, message_of
 )
 def test_every_error_has_a_status(error: Exception, status: int) -> None:
     """The nearest class in the table decides, so a subclass keeps its parent's row."""
-    assert fault_of(error).status == status
+    assert map_error(error).status == status
 
 
 @pytest.mark.parametrize(("seconds", "header"), [(0.0, "1"), (1.2, "2"), (30.0, "30")])
@@ -68,4 +68,4 @@ def test_a_day_that_is_used_up_is_not_asked_for_again() -> None:
     headers = headers_of(DayUsedUp("…", retry_after_s=40_000.0))
     assert headers == {"retry-after": "40000", "x-should-retry": "false"}
     assert headers_of(LimitReached("…", retry_after_s=2.5)) == {"retry-after": "3"}
-    assert fault_of(DayUsedUp("…", retry_after_s=1)).status == 429
+    assert map_error(DayUsedUp("…", retry_after_s=1)).status == 429

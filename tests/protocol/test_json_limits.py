@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisperlive_hybrid.protocol.json_limits import (
-    DEEPEST,
-    MOST_CONTAINERS,
-    MOST_VALUES,
+    MAX_CONTAINERS,
+    MAX_DEPTH,
+    MAX_VALUES,
     BadJson,
     read_json,
 )
@@ -37,12 +37,12 @@ def test_what_is_small_is_read(value: object) -> None:
         ('{"a": NaN}', "is not JSON"),
         ("9" * 5000, "is not JSON"),
         ('"' + "a" * MEGABYTE + '"', "is longer than 1000000 bytes"),
-        ("[" * 60_000, f"has more than {MOST_CONTAINERS} lists and objects"),
-        ('{"a":' * 60_000, f"has more than {MOST_CONTAINERS} lists and objects"),
-        ("[" + "{}," * 300_000 + "0]", f"has more than {MOST_CONTAINERS} lists and objects"),
-        ("[" + "0," * 400_000 + "0]", f"has more than {MOST_VALUES} values"),
-        ("[" * 40 + "]" * 40, f"is nested deeper than {DEEPEST} levels"),
-        ('{"a":' * 40 + "0" + "}" * 40, f"is nested deeper than {DEEPEST} levels"),
+        ("[" * 60_000, f"has more than {MAX_CONTAINERS} lists and objects"),
+        ('{"a":' * 60_000, f"has more than {MAX_CONTAINERS} lists and objects"),
+        ("[" + "{}," * 300_000 + "0]", f"has more than {MAX_CONTAINERS} lists and objects"),
+        ("[" + "0," * 400_000 + "0]", f"has more than {MAX_VALUES} values"),
+        ("[" * 40 + "]" * 40, f"is nested deeper than {MAX_DEPTH} levels"),
+        ('{"a":' * 40 + "0" + "}" * 40, f"is nested deeper than {MAX_DEPTH} levels"),
     ],
 )
 def test_what_would_cost_much_is_refused(text: str, why: str) -> None:
@@ -61,12 +61,12 @@ def test_bytes_that_are_no_text() -> None:
 
 def test_the_limits_themselves_pass() -> None:
     """A nest as deep as allowed, and as many values and objects."""
-    nest = "[" * DEEPEST + "]" * DEEPEST
+    nest = "[" * MAX_DEPTH + "]" * MAX_DEPTH
     assert json.dumps(read_json(nest, longest=MEGABYTE)) == nest
-    many = "[" + "0," * MOST_VALUES + "0]"
-    assert len(str(read_json(many, longest=MEGABYTE))) > MOST_VALUES
-    objects = "[" + "{}," * (MOST_CONTAINERS - 2) + "{}]"
-    assert read_json(objects, longest=MEGABYTE) == [{}] * (MOST_CONTAINERS - 1)
+    many = "[" + "0," * MAX_VALUES + "0]"
+    assert len(str(read_json(many, longest=MEGABYTE))) > MAX_VALUES
+    objects = "[" + "{}," * (MAX_CONTAINERS - 2) + "{}]"
+    assert read_json(objects, longest=MEGABYTE) == [{}] * (MAX_CONTAINERS - 1)
 
 
 def test_repeated_names_are_seen() -> None:

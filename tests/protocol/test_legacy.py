@@ -26,7 +26,7 @@ def test_several_languages_are_an_option_and_are_told() -> None:
     wish = legacy.transcribe(fields, MODELS)
     assert wish.options == DecodeOptions(switch_threshold=0.6)
     segment = Segment(0.0, 2.5, " Hallo.", (), 0.0, -0.1, 1.0, 0.1, language="de")
-    recording = legacy.Recording([segment], Language("en", 0.95), 10.5, 9.25, "audio.wav")
+    recording = legacy.LegacyRecording([segment], Language("en", 0.95), 10.5, 9.25, "audio.wav")
     made: Any = legacy.answer(recording, wish.options, "base")
     assert made["segments"][0]["language"] == "de"
     options = made["info"]["transcription_options"]
@@ -61,7 +61,7 @@ def test_a_url_comes_with_the_same_options() -> None:
 def test_the_documented_body() -> None:
     """Key by key what deployments rely on: text stripped, options as plain values."""
     segment = Segment(0.0, 2.5, " Hello, this is a test.", (), 0.0, -0.1, 1.0, 0.1)
-    recording = legacy.Recording([segment], Language("en", 0.95), 10.5, 9.25, "audio.wav")
+    recording = legacy.LegacyRecording([segment], Language("en", 0.95), 10.5, 9.25, "audio.wav")
     made = legacy.answer(recording, DecodeOptions(task=Task.TRANSLATE), "base")
     info = made["info"]
     assert isinstance(info, dict)

@@ -42,7 +42,7 @@ from whisperlive_hybrid.models.files import demo_model
 from whisperlive_hybrid.server.app import doorkeeper_for, model_names
 from whisperlive_hybrid.server.http.app import HttpMeans, build_http_app
 from whisperlive_hybrid.server.http.status import Operation
-from whisperlive_hybrid.server.net.uvicorn import HttpConfig, Patience
+from whisperlive_hybrid.server.net.uvicorn import ConnectionTimeouts, HttpConfig
 from whisperlive_hybrid.storage.usage_recorder import open_accounts
 from whisperlive_hybrid.telemetry.metrics import Metrics
 from whisperlive_hybrid.transcribe import MediaFiles, OpenMedia
@@ -183,7 +183,9 @@ def on_port(door: AbstractAsyncContextManager[tuple[FastAPI, Engine]]) -> Iterat
 
         async def run() -> None:
             async with door as (app, _):
-                config = HttpConfig(app, Patience(head_s=10, min_bytes_per_s=1024), drain_s=30)
+                config = HttpConfig(
+                    app, ConnectionTimeouts(head_s=10, min_bytes_per_s=1024), drain_s=30
+                )
                 servers.append(uvicorn.Server(config))
                 is_made.set()
                 await servers[0].serve([listener])

@@ -30,7 +30,7 @@ from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.media.reader import open_audio
 from whisperlive_hybrid.models.files import demo_model
 from whisperlive_hybrid.server.app import HttpDoor, models_on_demand
-from whisperlive_hybrid.server.net.listener import Census
+from whisperlive_hybrid.server.net.listener import ConnectionLimiter
 
 SPOKEN = [clip for clip in json.loads((CLIPS / "manifest.json").read_text()) if clip["text"]]
 FRAME = 4096 * 4
@@ -286,7 +286,7 @@ def test_a_reply_does_not_wait_for_an_acknowledgement() -> None:
     """Its body follows its head at once; with Nagle's rule it comes 40 ms later."""
     settings = Settings(host="127.0.0.1", http_port=0)
     door = HttpDoor(FastAPI(), settings, drain_s=settings.drain_s)
-    with socket.create_connection(("127.0.0.1", door.bind(settings, Census(1, 1)))):
+    with socket.create_connection(("127.0.0.1", door.bind(settings, ConnectionLimiter(1, 1)))):
         assert door._socket is not None
         accepted, _ = door._socket.accept()
         with accepted, door._socket:

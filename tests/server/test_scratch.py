@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.server.process import hold_to_tmpdir
+from whisperlive_hybrid.server.process import check_tmpdir
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_temporary_files_lie_in_tmpdir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Also if its disk was full when Python looked: then an upload is refused there."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    hold_to_tmpdir()
+    check_tmpdir()
     assert tempfile.gettempdir() == str(tmp_path)
 
 
@@ -29,7 +29,7 @@ def test_the_choice_is_pythons_where_nobody_made_one(monkeypatch: pytest.MonkeyP
         monkeypatch.delenv("TMPDIR", raising=False)
         if given is not None:
             monkeypatch.setenv("TMPDIR", given)
-        hold_to_tmpdir()
+        check_tmpdir()
         assert tempfile.gettempdir() == "/elsewhere"
 
 
@@ -41,4 +41,4 @@ def test_a_directory_that_takes_no_files_is_named(
     for place in (tmp_path / "nope", tmp_path / "file"):
         monkeypatch.setenv("TMPDIR", str(place))
         with pytest.raises(BadRequest, match=f"TMPDIR='{place}': N"):
-            hold_to_tmpdir()
+            check_tmpdir()

@@ -7,13 +7,17 @@ from typing import Final
 
 from whisperlive_hybrid.errors import BadRequest, Conflict, Unsupported
 from whisperlive_hybrid.jobs.model import Job, JobRequest, Result, Source
-from whisperlive_hybrid.protocol.errors import Failure
+from whisperlive_hybrid.protocol.errors import ErrorInfo
 from whisperlive_hybrid.protocol.forms import FieldNames, Form
-from whisperlive_hybrid.protocol.json_limits import BadJson, has_half_characters, read_json
+from whisperlive_hybrid.protocol.json_limits import BadJson, has_surrogates, read_json
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.openai import response as bodies
 from whisperlive_hybrid.protocol.openai.cue_fields import HIGHLIGHT_FIELD, LAYOUT_FIELDS, cue_style
-from whisperlive_hybrid.protocol.openai.request import DECODING_FIELDS, ResponseFormat, decoding
+from whisperlive_hybrid.protocol.openai.request import (
+    DECODING_FIELDS,
+    ResponseFormat,
+    parse_decoding,
+)
 from whisperlive_hybrid.text.cues import CueStyle
 from whisperlive_hybrid.text.formats import tail
 from whisperlive_hybrid.types import Task
@@ -43,11 +47,11 @@ DEFAULT_LIST: Final = 20
 
 
 def job_request(given: Iterable[tuple[str, str]], models: ModelNames) -> JobRequest:
-    """Read the fields of a submission, in any order; raises as `decoding` does."""
+    """Read the fields of a submission, in any order; raises as `parse_decoding` does."""
     form = Form.of(given, JOB_FIELDS)
     task = form.choice("task", [each.value for each in Task], Task.TRANSCRIBE.value)
     return JobRequest(
-        audio=decoding(form, models, Task(task)),
+        audio=parse_decoding(form, models, Task(task)),
         urls=(*form.many("url"), *form.many("urls")),
         webhook_url=form.one("webhook_url"),
     )
@@ -89,7 +93,7 @@ def _texts(name: str, value: object) -> Iterator[str]:
 
 
 def _encodable(name: str, text: str) -> str:
-    if has_half_characters(text):
+    if has_surrogates(text):
         raise BadRequest(f"Field {name[:80]!r} holds half a character.", param=name[:80])
     return text
 
@@ -244,7 +248,7 @@ def _file(source: Source) -> Json:
     }
 
 
-def _error(failure: Failure | None) -> Json | None:
+def _error(failure: ErrorInfo | None) -> Json | None:
     return None if failure is None else asdict(failure)
 
 

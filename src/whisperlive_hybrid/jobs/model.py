@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import BinaryIO, Final, Protocol
 
-from whisperlive_hybrid.protocol.errors import Failure
+from whisperlive_hybrid.protocol.errors import ErrorInfo
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
 from whisperlive_hybrid.types import Segment
 
@@ -88,7 +88,7 @@ class Source:
     """Recording time up to which everything is read."""
     total: float | None = None
     """Its length; None while unknown."""
-    failure: Failure | None = None
+    failure: ErrorInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class Job:
         return Status.COMPLETED if succeeded else Status.FAILED
 
     @property
-    def failure(self) -> Failure | None:
+    def failure(self) -> ErrorInfo | None:
         """Why the job failed: what its first file says."""
         if self.status is not Status.FAILED:
             return None

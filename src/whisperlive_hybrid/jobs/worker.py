@@ -18,7 +18,7 @@ from whisperlive_hybrid.jobs.progress import JobBoard, LiveJob
 from whisperlive_hybrid.jobs.store.checkpoints import SourceMemory
 from whisperlive_hybrid.jobs.store.store import JobStore
 from whisperlive_hybrid.jobs.webhooks import webhook_of
-from whisperlive_hybrid.protocol.errors import Failure
+from whisperlive_hybrid.protocol.errors import ErrorInfo
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.openai.request import measure_words
 from whisperlive_hybrid.text.formats import tail
@@ -135,7 +135,7 @@ class JobRun:
                 log.warning("a file of a job failed", file=source.index, reason=error_kind(error))
             else:
                 log.exception("a file of a job failed", file=source.index)
-            await reading.end(Status.FAILED, None, Failure.of(error))
+            await reading.end(Status.FAILED, None, ErrorInfo.of(error))
             return None
         await reading.end(Status.COMPLETED, result, None)
         return result
@@ -158,7 +158,7 @@ class _SourceRun:
         self._live.show(source)
         self._means.board.notify(self._live.job.id)
 
-    async def end(self, status: Status, result: Result | None, failure: Failure | None) -> None:
+    async def end(self, status: Status, result: Result | None, failure: ErrorInfo | None) -> None:
         """Store what became of it."""
         length = result.duration if result else None
         source = replace(self._source, status=status, failure=failure)

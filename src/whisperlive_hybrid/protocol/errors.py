@@ -24,7 +24,7 @@ from whisperlive_hybrid.errors import (
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ErrorMapping:
     """How one class of errors looks from outside."""
 
     status: int
@@ -35,28 +35,28 @@ class Fault:
     """False: what SDKs would ask again soon (409, 429, 5xx), and to no avail; with the file."""
 
 
-FAULTS: Final[dict[type[Exception], Fault]] = {
-    BadRequest: Fault(400),  # BadAudio too
-    Unsupported: Fault(400, code="unsupported_value"),
-    Unauthenticated: Fault(401),
-    Forbidden: Fault(403),
-    NotFound: Fault(404),
-    Conflict: Fault(409, may_retry=False),
-    Stalled: Fault(408),
-    TooLarge: Fault(413, "server_error"),  # OpenAI's own type for it
-    Overloaded: Fault(429, "requests", "rate_limit_exceeded"),
-    DayUsedUp: Fault(429, "requests", "rate_limit_exceeded", may_retry=False),
-    Draining: Fault(503, "server_error", "server_draining"),
-    BackendFailed: Fault(500, "server_error"),
-    OutOfSpace: Fault(507, "server_error", "insufficient_storage", may_retry=False),
-    ModelUnavailable: Fault(503, "server_error", may_retry=False),
-    Exception: Fault(500, "server_error", may_retry=False),  # a defect of ours
+ERROR_MAPPINGS: Final[dict[type[Exception], ErrorMapping]] = {
+    BadRequest: ErrorMapping(400),  # BadAudio too
+    Unsupported: ErrorMapping(400, code="unsupported_value"),
+    Unauthenticated: ErrorMapping(401),
+    Forbidden: ErrorMapping(403),
+    NotFound: ErrorMapping(404),
+    Conflict: ErrorMapping(409, may_retry=False),
+    Stalled: ErrorMapping(408),
+    TooLarge: ErrorMapping(413, "server_error"),  # OpenAI's own type for it
+    Overloaded: ErrorMapping(429, "requests", "rate_limit_exceeded"),
+    DayUsedUp: ErrorMapping(429, "requests", "rate_limit_exceeded", may_retry=False),
+    Draining: ErrorMapping(503, "server_error", "server_draining"),
+    BackendFailed: ErrorMapping(500, "server_error"),
+    OutOfSpace: ErrorMapping(507, "server_error", "insufficient_storage", may_retry=False),
+    ModelUnavailable: ErrorMapping(503, "server_error", may_retry=False),
+    Exception: ErrorMapping(500, "server_error", may_retry=False),  # a defect of ours
 }
 
 
-def fault_of(error: Exception) -> Fault:
+def map_error(error: Exception) -> ErrorMapping:
     """The row of the nearest class."""
-    return next(FAULTS[each] for each in type(error).__mro__ if each in FAULTS)
+    return next(ERROR_MAPPINGS[each] for each in type(error).__mro__ if each in ERROR_MAPPINGS)
 
 
 def message_of(error: Exception) -> str:
@@ -73,7 +73,7 @@ def param_of(error: Exception) -> str | None:
 
 def code_of(error: Exception) -> str | None:
     """The kind of fault, where one has a name."""
-    return fault_of(error).code or (error.code if isinstance(error, WhisperLiveError) else None)
+    return map_error(error).code or (error.code if isinstance(error, WhisperLiveError) else None)
 
 
 def headers_of(error: Exception) -> dict[str, str]:
@@ -84,13 +84,13 @@ def headers_of(error: Exception) -> dict[str, str]:
     if isinstance(error, Overloaded):
         # Whole seconds (RFC 9110, 10.2.3); zero would invite a storm.
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
-    if not fault_of(error).may_retry:
+    if not map_error(error).may_retry:
         headers["x-should-retry"] = "false"
     return headers
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class ErrorInfo:
     """Why something failed."""
 
     message: str
@@ -99,6 +99,6 @@ class Failure:
     code: str | None = None
 
     @staticmethod
-    def of(error: Exception) -> "Failure":
+    def of(error: Exception) -> "ErrorInfo":
         """As the HTTP door would tell it at once; a defect of ours tells nothing."""
-        return Failure(message_of(error), fault_of(error).type, param_of(error), code_of(error))
+        return ErrorInfo(message_of(error), map_error(error).type, param_of(error), code_of(error))

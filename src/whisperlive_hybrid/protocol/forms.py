@@ -85,7 +85,7 @@ class Form:
         if value is None:
             return default
         if value not in allowed:
-            raise not_among(name, value, allowed)
+            raise invalid_choice(name, value, allowed)
         return value
 
     def number(self, name: str, default: float, low: float, high: float) -> float:
@@ -114,13 +114,13 @@ class Form:
         if value is None:
             return default
         if value.lower() not in ("true", "false"):
-            raise not_among(name, value, ("true", "false"))
+            raise invalid_choice(name, value, ("true", "false"))
         return value.lower() == "true"
 
     def language(self, name: str = "language") -> str | None:
         """Whisper's code of a language given by code, region or English name; None to detect it."""
         value = self.one(name)
-        return None if value is None or is_auto_language(value) else known_language(value, name)
+        return None if value is None or is_auto_language(value) else parse_language(value, name)
 
 
 def number(name: str, value: object, low: float, high: float) -> float:
@@ -138,7 +138,7 @@ def number(name: str, value: object, low: float, high: float) -> float:
     return read
 
 
-def known_language(written: str, name: str) -> str:
+def parse_language(written: str, name: str) -> str:
     """The code that `written` means; raises `BadRequest` if it means none."""
     code = language_code(written)
     if code is None:
@@ -151,7 +151,7 @@ def known_language(written: str, name: str) -> str:
     return code
 
 
-def not_among(name: str, value: str, allowed: Iterable[str]) -> BadRequest:
+def invalid_choice(name: str, value: str, allowed: Iterable[str]) -> BadRequest:
     """The error for a word outside a set."""
     return BadRequest(
         f"Invalid {name} {value[:80]!r}; it must be one of: {', '.join(allowed)}.",

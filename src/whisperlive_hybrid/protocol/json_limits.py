@@ -12,13 +12,13 @@ from typing import Final
 
 from whisperlive_hybrid.errors import BadRequest
 
-MOST_CONTAINERS: Final = 256
+MAX_CONTAINERS: Final = 256
 """Lists and objects, counted by their opening brackets, also those inside strings."""
 
-MOST_VALUES: Final = 4_000
+MAX_VALUES: Final = 4_000
 """Counted by their commas, also those inside strings."""
 
-DEEPEST: Final = 16
+MAX_DEPTH: Final = 16
 """Lists and objects inside one another; ours have three."""
 
 Pairs = Callable[[list[tuple[str, object]]], object]
@@ -35,20 +35,20 @@ def read_json(text: str | bytes, *, longest: int, pairs: Pairs = dict) -> object
     """
     if len(text) > longest:
         raise BadJson(f"is longer than {longest} bytes")
-    if _count(text, "[") + _count(text, "{") > MOST_CONTAINERS:
-        raise BadJson(f"has more than {MOST_CONTAINERS} lists and objects")
-    if _count(text, ",") > MOST_VALUES:
-        raise BadJson(f"has more than {MOST_VALUES} values")
+    if _count(text, "[") + _count(text, "{") > MAX_CONTAINERS:
+        raise BadJson(f"has more than {MAX_CONTAINERS} lists and objects")
+    if _count(text, ",") > MAX_VALUES:
+        raise BadJson(f"has more than {MAX_VALUES} values")
     try:
         written: object = json.loads(text, object_pairs_hook=pairs, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:  # also UnicodeDecodeError
         raise BadJson("is not JSON") from error
     if _is_deep(written):
-        raise BadJson(f"is nested deeper than {DEEPEST} levels")
+        raise BadJson(f"is nested deeper than {MAX_DEPTH} levels")
     return written
 
 
-def has_half_characters(text: str) -> bool:
+def has_surrogates(text: str) -> bool:
     """Whether a text that JSON could write can be written by nothing else: it has surrogates."""
     return any("\ud800" <= character <= "\udfff" for character in text)
 
@@ -61,7 +61,7 @@ def _count(text: str | bytes, character: str) -> int:
 def _is_deep(value: object) -> bool:
     """Whether lists and objects are inside one another beyond the limit, level by level."""
     level = [value]
-    for _ in range(DEEPEST + 1):
+    for _ in range(MAX_DEPTH + 1):
         level = [inner for outer in level for inner in _inside(outer)]
     return bool(level)
 

@@ -9,9 +9,9 @@ from whisperlive_hybrid.protocol.errors import message_of
 from whisperlive_hybrid.protocol.forms import AUDIO_TRACK, LAST_AUDIO_TRACK, FieldNames, Form
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.multilingual import (
+    MULTILINGUAL_FIELD,
     MULTILINGUAL_FIELDS,
-    SWITCH,
-    THRESHOLD,
+    THRESHOLD_FIELD,
     switch_threshold,
 )
 from whisperlive_hybrid.types import DecodeOptions, Language, Segment, Task
@@ -36,7 +36,7 @@ class LegacyRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class LegacyRecording:
     """What became of the recording, for the answer."""
 
     segments: Sequence[Segment]
@@ -76,12 +76,12 @@ def _wish(form: Form, models: ModelNames) -> LegacyRequest:
     return LegacyRequest(model, options, form.whole(AUDIO_TRACK, 0, LAST_AUDIO_TRACK))
 
 
-def answer(recording: Recording, used: DecodeOptions, model: str) -> Json:
+def answer(recording: LegacyRecording, used: DecodeOptions, model: str) -> Json:
     """The documented body; `used` are the options in effect, and `model` is the one that ran."""
     options = asdict(used) | {"task": used.task.value}
     del options["is_guess"], options["checks_language"]  # of single windows only
     threshold = options.pop("switch_threshold")
-    options |= {SWITCH: threshold is not None, THRESHOLD: threshold}
+    options |= {MULTILINGUAL_FIELD: threshold is not None, THRESHOLD_FIELD: threshold}
     return {
         "success": True,
         "segments": [_segment(segment) for segment in recording.segments],

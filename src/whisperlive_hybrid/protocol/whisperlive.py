@@ -25,7 +25,7 @@ from typing import Any, Final
 from whisperlive_hybrid.audio.pcm import PcmFormat
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.languages import is_auto_language, language_code
-from whisperlive_hybrid.protocol.json_limits import BadJson, has_half_characters, read_json
+from whisperlive_hybrid.protocol.json_limits import BadJson, has_surrogates, read_json
 from whisperlive_hybrid.protocol.live import (
     Audio,
     BadHandshake,
@@ -42,7 +42,7 @@ from whisperlive_hybrid.protocol.live import (
     StreamRequest,
     TextUpdate,
 )
-from whisperlive_hybrid.protocol.multilingual import SWITCH, THRESHOLD
+from whisperlive_hybrid.protocol.multilingual import MULTILINGUAL_FIELD, THRESHOLD_FIELD
 from whisperlive_hybrid.protocol.vad_parameters import vad_options
 from whisperlive_hybrid.speech.regions import LIVE_VAD, VadOptions
 from whisperlive_hybrid.text.language import SWITCH_THRESHOLD
@@ -56,14 +56,14 @@ DEFAULT_WINDOW: Final = 10
 
 DEFAULT_NO_SPEECH: Final = 0.45
 
-LONGEST_HANDSHAKE: Final = 2**20
+MAX_HANDSHAKE_BYTES: Final = 2**20
 """Bytes, as in the reference: `known_speakers` brings recordings in base64."""
 
 _OLD_MULTILINGUAL: Final = (
     "multilingual is ignored, since only clients of 2023 send it without use_vad"
 )
 
-LONGEST_UID: Final = 1024
+MAX_UID_CHARACTERS: Final = 1024
 """Characters: it goes out with every message. Clients send a UUID."""
 
 _PCM_FORMATS: Final = (PcmFormat.FLOAT32, PcmFormat.INT16, PcmFormat.UINT8)
@@ -106,7 +106,7 @@ def parse_handshake(frame: str | bytes, vad: VadOptions = LIVE_VAD) -> Handshake
     Raises `BadHandshake`, which carries the uid as far as it is known.
     """
     try:
-        message = read_json(frame, longest=LONGEST_HANDSHAKE)
+        message = read_json(frame, longest=MAX_HANDSHAKE_BYTES)
     except BadJson as error:
         raise BadHandshake(f"The handshake {error.message}.", uid=None) from error
     if not isinstance(message, dict):
@@ -114,8 +114,8 @@ def parse_handshake(frame: str | bytes, vad: VadOptions = LIVE_VAD) -> Handshake
     uid = message.get("uid")
     if not isinstance(uid, str | int | None):
         raise BadHandshake("uid is not a string.", uid=None)
-    if isinstance(uid, str) and len(uid) > LONGEST_UID:
-        raise BadHandshake(f"uid is longer than {LONGEST_UID} characters.", uid=None)
+    if isinstance(uid, str) and len(uid) > MAX_UID_CHARACTERS:
+        raise BadHandshake(f"uid is longer than {MAX_UID_CHARACTERS} characters.", uid=None)
     try:
         return _handshake(uid, message, vad)
     except BadRequest as error:
@@ -346,7 +346,7 @@ def _handshake(uid: object, message: Mapping[str, Any], vad: VadOptions) -> Hand
         hotwords=_text(message, "hotwords"),
         initial_prompt=_text(message, "initial_prompt"),
         not_yet=tuple(key for key in _NOT_YET if message.get(key)),
-        asks_for_multilingual_model=_flag(message, SWITCH, default=False)
+        asks_for_multilingual_model=_flag(message, MULTILINGUAL_FIELD, default=False)
         and not _means_languages(message),
     )
 
@@ -358,14 +358,14 @@ def _means_languages(message: Mapping[str, Any]) -> bool:
     None of them knew the keys that are looked for here; no later client of the project sends
     `multilingual`.
     """
-    return "use_vad" in message or THRESHOLD in message
+    return "use_vad" in message or THRESHOLD_FIELD in message
 
 
 def _switch_threshold(message: Mapping[str, Any]) -> float | None:
-    wished = _flag(message, SWITCH, default=False)
-    threshold = _number(message, THRESHOLD, SWITCH_THRESHOLD, 0, 1)
-    if message.get(THRESHOLD) is not None and not wished:
-        raise BadRequest(f"{THRESHOLD} needs {SWITCH}: true.")
+    wished = _flag(message, MULTILINGUAL_FIELD, default=False)
+    threshold = _number(message, THRESHOLD_FIELD, SWITCH_THRESHOLD, 0, 1)
+    if message.get(THRESHOLD_FIELD) is not None and not wished:
+        raise BadRequest(f"{THRESHOLD_FIELD} needs {MULTILINGUAL_FIELD}: true.")
     return threshold if wished and _means_languages(message) else None
 
 
@@ -425,7 +425,7 @@ def _text(message: Mapping[str, Any], key: str) -> str:
         return ""
     if not isinstance(value, str):
         raise BadRequest(f"{key} is {short_repr(value)}; it must be a string or null.")
-    if has_half_characters(value):
+    if has_surrogates(value):
         raise BadRequest(f"{key} holds half a character.")
     return value
 

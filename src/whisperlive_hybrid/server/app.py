@@ -55,14 +55,14 @@ from whisperlive_hybrid.server.live.server import WhisperLiveServer
 from whisperlive_hybrid.server.live.stream import LiveStreams
 from whisperlive_hybrid.server.live.transport import TransportLimits
 from whisperlive_hybrid.server.live.websocket import UpgradeCheck
-from whisperlive_hybrid.server.net.listener import Census, Listener, listen
+from whisperlive_hybrid.server.net.listener import ConnectionLimiter, LimitedListener, listen
 from whisperlive_hybrid.server.net.tls import tls_of
-from whisperlive_hybrid.server.net.uvicorn import HttpConfig, Patience
+from whisperlive_hybrid.server.net.uvicorn import ConnectionTimeouts, HttpConfig
 from whisperlive_hybrid.server.process import (
-    hold_to_tmpdir,
-    keep_small,
-    most_connections,
-    raise_limit,
+    check_tmpdir,
+    max_connections,
+    raise_descriptor_limit,
+    trim_memory_periodically,
 )
 from whisperlive_hybrid.speech.regions import live_vad
 from whisperlive_hybrid.storage.keys import open_access_store
@@ -133,8 +133,8 @@ async def serve(
     had or the list of hosts to fetch from makes no sense.
     """
     stop = stop or anyio.Event()
-    raise_limit()
-    hold_to_tmpdir()
+    raise_descriptor_limit()
+    check_tmpdir()
     detector = SileroVad()
     room = Room(settings.models_bytes, settings.model_idle_s)
     limits = MediaLimits(max_duration_s=settings.max_audio_hours * 3600)
@@ -213,9 +213,9 @@ async def serve(
             )
         )
         http = HttpDoor(app, settings, drain_s=settings.drain_s)
-        census = Census(
+        census = ConnectionLimiter(
             settings.connections_per_address,
-            most_connections(settings),
+            max_connections(settings),
             doorkeeper.proxies.trusts,
             on_refusal=metrics.doors.connection_refused,
         )
@@ -229,7 +229,7 @@ async def serve(
             tasks.start_soon(jobs.run)
             tasks.start_soon(accounts.bookkeeper.run)
             tasks.start_soon(admission.close_revoked)
-            tasks.start_soon(keep_small)
+            tasks.start_soon(trim_memory_periodically)
             tasks.start_soon(probe.run)
             await tasks.start(_stop_on_signal, stop)
             on_open(OpenDoors(live_port, http_port, engine.capabilities))
@@ -328,12 +328,12 @@ class HttpDoor:
     """uvicorn on a socket of ours, without signal handlers of its own."""
 
     def __init__(self, app: ASGIApp, settings: Settings, *, drain_s: float) -> None:
-        patience = Patience(settings.head_s, settings.min_bytes_per_s)
+        patience = ConnectionTimeouts(settings.head_s, settings.min_bytes_per_s)
         self._server = _SignalFreeServer(HttpConfig(app, patience, drain_s=drain_s))
-        self._socket: Listener | None = None
+        self._socket: LimitedListener | None = None
         self.has_stopped = anyio.Event()
 
-    def bind(self, settings: Settings, census: Census) -> int:
+    def bind(self, settings: Settings, census: ConnectionLimiter) -> int:
         """Begin to listen; return the port. Raises `BadRequest` if it cannot be had."""
         with _named_port("HTTP_PORT", settings.http_port, settings.host):
             self._socket = listen(settings.host, settings.http_port, census)
@@ -361,7 +361,7 @@ class _SignalFreeServer(uvicorn.Server):
 
 @asynccontextmanager
 async def _live_port(
-    live: WhisperLiveServer, settings: Settings, census: Census
+    live: WhisperLiveServer, settings: Settings, census: ConnectionLimiter
 ) -> AsyncIterator[int]:
     """Listen on the live door's port while inside."""
     with _named_port("PORT_WHISPERLIVE", settings.live_port, settings.host):

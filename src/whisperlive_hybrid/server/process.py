@@ -32,7 +32,7 @@ _MOST: Final = 10_000
 log = structlog.get_logger(__name__)
 
 
-def most_connections(settings: Settings, limit: int | None = None) -> int:
+def max_connections(settings: Settings, limit: int | None = None) -> int:
     """Connections of both doors that the process can carry; warns if the settings promise more.
 
     `limit` is that of file descriptors, the process's own (`ulimit -n`) where it is not given.
@@ -51,7 +51,7 @@ def most_connections(settings: Settings, limit: int | None = None) -> int:
     return connections
 
 
-def raise_limit() -> None:
+def raise_descriptor_limit() -> None:
     """Take what the hard limit allows: the soft one is 1024 only for programs that use select()."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     enough = _ENOUGH if hard == resource.RLIM_INFINITY else min(_ENOUGH, hard)
@@ -65,7 +65,7 @@ def _descriptors() -> int:
     return 2**31 - 1 if soft == resource.RLIM_INFINITY else soft
 
 
-def hold_to_tmpdir() -> None:
+def check_tmpdir() -> None:
     """Have temporary files lie where the environment says, if it does; blocking.
 
     Python would take another directory, the current one at last, without a word. Raises
@@ -82,17 +82,17 @@ def hold_to_tmpdir() -> None:
     tempfile.tempdir = given
 
 
-EVERY_S: Final = 60.0
+TRIM_INTERVAL_S: Final = 60.0
 """Measured: two workers on 30 s windows of base fetch 28,000 pages again each time, which is 0.1 s
 of one core in 60 s."""
 
 
-async def keep_small() -> None:
+async def trim_memory_periodically() -> None:
     """Give free memory back every minute, so that a crowd that has left costs nothing.
 
     To be run as a task; returns where the allocator cannot do it.
     """
     can_do_it = True
     while can_do_it:
-        await anyio.sleep(EVERY_S)
+        await anyio.sleep(TRIM_INTERVAL_S)
         can_do_it = await anyio.to_thread.run_sync(malloc_trim)

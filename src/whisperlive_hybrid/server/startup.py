@@ -19,7 +19,7 @@ from whisperlive_hybrid.model_pool import OnDemand
 from whisperlive_hybrid.models.store import OnProgress, PullProgress
 from whisperlive_hybrid.server.app import HttpDoor, OpenDoors, serve
 from whisperlive_hybrid.server.http.starting import StartingApp
-from whisperlive_hybrid.server.net.listener import Census
+from whisperlive_hybrid.server.net.listener import ConnectionLimiter
 from whisperlive_hybrid.system import run_in_daemon_thread
 
 Load = Callable[[OnProgress], tuple[Backend, Sequence[OnDemand]]]
@@ -66,7 +66,7 @@ async def _answering(app: StartingApp, settings: Settings) -> AsyncIterator[None
         yield
         return
     door = HttpDoor(app, settings, drain_s=0)
-    door.bind(settings, Census(_MOST_CONNECTIONS, _MOST_CONNECTIONS))
+    door.bind(settings, ConnectionLimiter(_MOST_CONNECTIONS, _MOST_CONNECTIONS))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(door.run)
         try:

@@ -21,7 +21,7 @@ from whisperlive_hybrid.jobs.model import (
 from whisperlive_hybrid.jobs.store.queries import Delivery
 from whisperlive_hybrid.jobs.store.spool import new_name
 from whisperlive_hybrid.jobs.store.store import JobStore, open_store
-from whisperlive_hybrid.protocol.errors import Failure
+from whisperlive_hybrid.protocol.errors import ErrorInfo
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
 
 pytestmark = pytest.mark.anyio
@@ -192,7 +192,7 @@ async def test_a_file_that_ended_has_a_result_and_no_audio(store: JobStore) -> N
 async def test_failures_are_told_after_a_restart(store: JobStore) -> None:
     """With all that the error object says."""
     job = await submitted(store)
-    failure = Failure("No audio.", "invalid_request_error", "file", None)
+    failure = ErrorInfo("No audio.", "invalid_request_error", "file", None)
     failed = replace(job.sources[0], status=Status.FAILED, failure=failure)
     await store.end_source(failed, None)
     read = await store.job("job_1")

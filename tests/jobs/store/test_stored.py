@@ -15,7 +15,7 @@ from whisperlive_hybrid.jobs.store.checkpoints import (
     result_of_text,
     result_to_text,
 )
-from whisperlive_hybrid.protocol.errors import Failure
+from whisperlive_hybrid.protocol.errors import ErrorInfo
 from whisperlive_hybrid.protocol.openai.request import AudioRequest, Granularity
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.types import DecodeOptions, DecodeResult, Language, Segment, Task, Word
@@ -101,7 +101,7 @@ def test_a_request_of_an_earlier_version_reads_the_default_track() -> None:
 
 def test_a_failure_comes_back() -> None:
     """With all four keys of the error object, or not at all."""
-    failure = Failure("Bad.", "invalid_request_error", "file", "audio_too_long")
+    failure = ErrorInfo("Bad.", "invalid_request_error", "file", "audio_too_long")
     assert failure_of_text(failure_to_text(failure)) == failure
     assert failure_of_text(failure_to_text(None)) is None
 

@@ -10,8 +10,8 @@ from whisperlive_hybrid.protocol.openai.request import (
     Granularity,
     ResponseFormat,
     measure_words,
-    transcription,
-    translation,
+    parse_transcription,
+    parse_translation,
 )
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.text.cues import CueStyle
@@ -23,7 +23,7 @@ MODELS = ModelNames("tiny", ("small",))
 
 def ask(*fields: tuple[str, str]) -> AudioRequest:
     """Read the fields of a transcription where "tiny" is the first model, and "small" another."""
-    return transcription(fields, MODELS)
+    return parse_transcription(fields, MODELS)
 
 
 def test_nothing_asked_is_the_default() -> None:
@@ -165,7 +165,7 @@ def test_cues_are_cut_as_asked_for() -> None:
     plain = ask(("response_format", "vtt"), ("highlight_words", "false"))
     assert plain.cue_style == CueStyle()
     assert not plain.options.words
-    translated = translation([("response_format", "vtt"), ("max_line_width", "30")], MODELS)
+    translated = parse_translation([("response_format", "vtt"), ("max_line_width", "30")], MODELS)
     assert translated.cue_style == CueStyle(30)
 
 
@@ -199,7 +199,7 @@ def test_words_of_a_translation_have_no_times() -> None:
     assert not measure_words(options, is_able=False).words
     assert not measure_words(replace(options, task=Task.TRANSLATE), is_able=True).words
     with pytest.raises(BadRequest, match="Unknown field 'highlight_words'"):
-        translation([("response_format", "srt"), ("highlight_words", "true")], MODELS)
+        parse_translation([("response_format", "srt"), ("highlight_words", "true")], MODELS)
 
 
 def test_logprobs_need_json() -> None:
@@ -299,7 +299,7 @@ def test_several_languages_may_be_asked_for(
     """Also of a translation; the answer then says which were heard."""
     assert ask(*fields).options.switch_threshold == threshold
     assert ask(*fields).tells_languages == (threshold is not None)
-    assert translation(fields, MODELS).options.switch_threshold == threshold
+    assert parse_translation(fields, MODELS).options.switch_threshold == threshold
     begun = ask(*fields, ("language", "de"))
     assert (begun.options.language, begun.options.switch_threshold) == ("de", threshold)
 
@@ -333,9 +333,9 @@ def test_several_languages_that_make_no_sense(
 def test_a_translation_asks_for_english() -> None:
     """The language is that of the speech; fields that make no sense here are unknown."""
     fields = [("language", "de"), ("response_format", "text"), ("vad", "false")]
-    asked = translation(fields, MODELS)
+    asked = parse_translation(fields, MODELS)
     assert asked.vad == VadOptions(enabled=False)
     assert asked.options == DecodeOptions(language="de", task=Task.TRANSLATE)
     assert asked.response_format is ResponseFormat.TEXT
     with pytest.raises(BadRequest, match="Unknown field 'stream'"):
-        translation([("stream", "false")], MODELS)
+        parse_translation([("stream", "false")], MODELS)

@@ -4,7 +4,7 @@ import pytest
 
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.protocol.forms import FieldNames, Form
-from whisperlive_hybrid.protocol.openai.vad import STRATEGY_FIELDS, VAD_FIELDS, cutting
+from whisperlive_hybrid.protocol.openai.vad import STRATEGY_FIELDS, VAD_FIELDS, parse_vad_options
 from whisperlive_hybrid.speech.regions import VadOptions
 
 NAMES = FieldNames((*STRATEGY_FIELDS, *VAD_FIELDS))
@@ -12,7 +12,7 @@ NAMES = FieldNames((*STRATEGY_FIELDS, *VAD_FIELDS))
 
 def ask(*fields: tuple[str, str]) -> VadOptions:
     """Read these fields."""
-    return cutting(Form.of(fields, NAMES))
+    return parse_vad_options(Form.of(fields, NAMES))
 
 
 def spelled(name: str, value: dict[str, object]) -> list[list[tuple[str, str]]]:

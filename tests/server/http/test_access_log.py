@@ -19,7 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 from whisperlive_hybrid.auth.authenticator import Doorkeeper
 from whisperlive_hybrid.backends.fake import Trouble, speak
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.server.http.access_log import Access
+from whisperlive_hybrid.server.http.access_log import AccessLogMiddleware
 from whisperlive_hybrid.telemetry.logging import configure_logging
 from whisperlive_hybrid.telemetry.metrics import Metrics
 from whisperlive_hybrid.telemetry.tracing import NO_TRACER
@@ -196,7 +196,7 @@ async def watched(*messages: Message) -> tuple[Metrics, Scope]:
         del message
 
     metrics, scope = Metrics(), {"type": "websocket", "path": "/w", "headers": []}
-    await Access(app, metrics.doors, NO_TRACER, Doorkeeper())(scope, receive, send)
+    await AccessLogMiddleware(app, metrics.doors, NO_TRACER, Doorkeeper())(scope, receive, send)
     return metrics, scope
 
 

@@ -22,7 +22,7 @@ from whisperlive_hybrid.auth.authenticator import Doorkeeper
 from whisperlive_hybrid.auth.network import Proxies
 from whisperlive_hybrid.backends.fake import speak
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.server.http.auth import Identify, caller_of
+from whisperlive_hybrid.server.http.auth import AuthMiddleware, caller_of
 from whisperlive_hybrid.types import Samples
 
 pytestmark = pytest.mark.anyio
@@ -76,7 +76,7 @@ def asked(proxies: Proxies, peer: str, headers: Sequence[tuple[str, str]] = ()) 
     async def who(request: Request) -> str:
         return caller_of(request).address
 
-    app = FastAPI(middleware=[Middleware(Identify, doorkeeper=Doorkeeper(proxies=proxies))])
+    app = FastAPI(middleware=[Middleware(AuthMiddleware, doorkeeper=Doorkeeper(proxies=proxies))])
     app.get("/who")(who)
     # With a list, headers of one name stay apart.
     reply = TestClient(app, client=(peer, 4711)).get("/who", headers=httpx.Headers(list(headers)))

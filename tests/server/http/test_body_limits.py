@@ -7,7 +7,12 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whisperlive_hybrid.errors import Overloaded, Stalled, TooLarge
-from whisperlive_hybrid.server.http.body_limits import BodyLimit, Pace, Stamp, UploadSlots
+from whisperlive_hybrid.server.http.body_limits import (
+    BodyLimit,
+    Pace,
+    RequestIdMiddleware,
+    UploadSlots,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -174,7 +179,7 @@ async def test_an_upload_that_stalls_gives_its_slot_back() -> None:
 async def test_every_reply_is_stamped() -> None:
     """An id of its own, the milliseconds it took, and the API's version."""
     ticks = iter([1.0, 1.25, 2.0, 2.5])
-    async with client(Stamp(echo, clock=lambda: next(ticks))) as door:
+    async with client(RequestIdMiddleware(echo, clock=lambda: next(ticks))) as door:
         first, second = await door.get("/"), await door.get("/")
     assert first.headers["openai-processing-ms"] == "250"
     assert first.headers["openai-version"] == "2020-10-01"
@@ -184,9 +189,10 @@ async def test_every_reply_is_stamped() -> None:
 
 
 @pytest.mark.parametrize(
-    "guard", [lambda a: BodyLimit(a, limit=0), lambda a: UploadSlots(a, 0, patient), Stamp]
+    "guard",
+    [lambda a: BodyLimit(a, limit=0), lambda a: UploadSlots(a, 0, patient), RequestIdMiddleware],
 )
-async def test_only_requests_are_guarded(guard: type[Stamp]) -> None:
+async def test_only_requests_are_guarded(guard: type[RequestIdMiddleware]) -> None:
     """The start and stop of the server pass unseen."""
     seen: list[object] = []
 

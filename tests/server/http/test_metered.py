@@ -15,7 +15,7 @@ from whisperlive_hybrid.auth.caller import Limits
 from whisperlive_hybrid.auth.quotas import Meter
 from whisperlive_hybrid.auth.usage import Usage
 from whisperlive_hybrid.backends.fake import pause, speak
-from whisperlive_hybrid.server.http.auth import Identify, Metered
+from whisperlive_hybrid.server.http.auth import AuthMiddleware, RateLimitMiddleware
 from whisperlive_hybrid.types import Samples
 
 pytestmark = pytest.mark.anyio
@@ -193,7 +193,7 @@ async def test_it_is_refused_unread() -> None:
         "headers": [(b"content-length", b"90000000")],
         "client": ("192.0.2.1", 4711),
     }
-    here = Identify(Metered(app, meter), Doorkeeper())
+    here = AuthMiddleware(RateLimitMiddleware(app, meter), Doorkeeper())
     with pytest.raises(pytest.fail.Exception, match="passed on"):
         await here(scope, receive, send)
     meter.add(scope["state"]["caller"].account, Usage(file_s=60.0))

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from whisperlive_hybrid.backends.fake import speak
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.server.http.paths import canonical
+from whisperlive_hybrid.server.http.paths import canonicalize_path
 from whisperlive_hybrid.types import Samples
 
 pytestmark = pytest.mark.anyio
@@ -58,7 +58,7 @@ def at(path: str) -> str:
 )
 def test_each_route_has_one_path(written: str, route: str | None) -> None:
     """None: the path is none of these, and stays as it is, percent-encoding included."""
-    path, _ = canonical(written.encode())
+    path, _ = canonicalize_path(written.encode())
     assert path.decode() == (route or written)
 
 

@@ -10,7 +10,7 @@ import pytest
 from starlette.types import Message
 
 from whisperlive_hybrid.server.http import progress_events as events
-from whisperlive_hybrid.server.http.progress_events import Feed, FeedStream, Json
+from whisperlive_hybrid.server.http.progress_events import EventSource, EventSourceResponse, Json
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +31,7 @@ class QuietFeed:
         return None
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[tuple[Json, Feed]]:
+    async def open(self) -> AsyncIterator[tuple[Json, EventSource]]:
         """Remember whether anybody reads."""
         self.is_open = True
         try:
@@ -65,7 +65,7 @@ async def test_silence_is_filled_with_pings(monkeypatch: pytest.MonkeyPatch) -> 
             feed.end.set()
         await anyio.lowlevel.checkpoint()
 
-    await FeedStream(feed.open)(SCOPE, connected, send)
+    await EventSourceResponse(feed.open)(SCOPE, connected, send)
     assert sent[:3] == [b"", b'data: {"type":"first"}\n\n', b": ping\n\n"]
     assert sent[-1] == b""
     assert not feed.is_open
@@ -81,7 +81,7 @@ async def test_a_reader_who_goes_is_let_go() -> None:
     async def send(_: Message) -> None:
         await anyio.lowlevel.checkpoint()
 
-    await FeedStream(feed.open)(SCOPE, receive, send)
+    await EventSourceResponse(feed.open)(SCOPE, receive, send)
     assert not feed.is_open
 
 
@@ -93,5 +93,5 @@ async def test_a_reader_who_takes_nothing_is_let_go() -> None:
         if message["type"] == "http.response.body":
             await anyio.sleep_forever()
 
-    await FeedStream(feed.open)(SCOPE, connected, send)
+    await EventSourceResponse(feed.open)(SCOPE, connected, send)
     assert not feed.is_open

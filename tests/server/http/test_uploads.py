@@ -1,7 +1,7 @@
 import pytest
 
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.protocol.errors import Failure
+from whisperlive_hybrid.protocol.errors import ErrorInfo
 from whisperlive_hybrid.server.http.upload_progress import (
     Stage,
     UploadNews,
@@ -36,7 +36,7 @@ def test_events_tell_how_far_it_is() -> None:
         "total": None,
         "text": "so far",
     }
-    failed = UploadNews("my-upload", Stage.FAILED, failure=Failure("No.", "server_error"))
+    failed = UploadNews("my-upload", Stage.FAILED, failure=ErrorInfo("No.", "server_error"))
     assert upload_event(failed)["error"] == {
         "message": "No.",
         "type": "server_error",

@@ -7,7 +7,7 @@ import pytest
 from whisperlive_hybrid.auth.caller import Limits
 from whisperlive_hybrid.auth.usage import ANONYMOUS, DayUsage, Usage
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.server.http.usage import days_asked, usage_list
+from whisperlive_hybrid.server.http.usage import parse_days, usage_list
 
 MONDAY = date(2025, 11, 24)
 
@@ -52,17 +52,17 @@ def test_not_all_have_a_name(account: str, key: str | None) -> None:
 )
 def test_days_that_can_be_asked_for(written: str | None, days: int) -> None:
     """As many as are kept."""
-    assert days_asked(written, most=400) == days
+    assert parse_days(written, most=400) == days
 
 
 def test_the_default_is_no_more_than_is_kept() -> None:
     """A server that keeps a week tells of a week."""
-    assert days_asked(None, most=7) == 7
+    assert parse_days(None, most=7) == 7
 
 
 @pytest.mark.parametrize("written", ["", "0", "-1", "401", "1.5", "ten", "²", "9" * 5000])
 def test_days_that_make_no_sense(written: str) -> None:
     """The message names the value and what is allowed."""
     with pytest.raises(BadRequest, match=r"from 1 to 400\.") as refused:
-        days_asked(written, most=400)
+        parse_days(written, most=400)
     assert refused.value.param == "days"

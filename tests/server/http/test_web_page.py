@@ -14,7 +14,7 @@ import whisperlive_hybrid
 from whisperlive_hybrid.config import Settings, load_settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.server.http.web_page import PageFiles, live_address, page_headers
+from whisperlive_hybrid.server.http.web_page import PageFiles, build_live_url, build_page_headers
 
 pytestmark = pytest.mark.anyio
 
@@ -167,12 +167,12 @@ def test_where_the_live_door_is(
 ) -> None:
     """On the host that the page was asked for at; a name that is none writes into no header."""
     known = Settings.model_validate(settings)
-    assert live_address(known, 5050, host, is_secure=is_secure) == expected
+    assert build_live_url(known, 5050, host, is_secure=is_secure) == expected
 
 
 def test_a_proxy_s_path_is_no_part_of_the_policy() -> None:
     """A path there would be compared to the letter; the origin is what is meant."""
-    policy = page_headers("n", "wss://x.example/live")["content-security-policy"]
+    policy = build_page_headers("n", "wss://x.example/live")["content-security-policy"]
     assert "connect-src 'self' wss://x.example;" in policy
 
 

@@ -32,7 +32,7 @@ from whisperlive_hybrid.server.live.server import WhisperLiveServer
 from whisperlive_hybrid.server.live.stream import LiveStreams
 from whisperlive_hybrid.server.live.transport import TransportLimits
 from whisperlive_hybrid.server.live.websocket import UpgradeCheck
-from whisperlive_hybrid.server.net.listener import Census, Listener, listen
+from whisperlive_hybrid.server.net.listener import ConnectionLimiter, LimitedListener, listen
 from whisperlive_hybrid.server.net.tls import tls_of
 from whisperlive_hybrid.telemetry.metrics import Metrics
 
@@ -44,9 +44,9 @@ def tls_settings(certificate: Path | None, key: Path | None) -> Settings:
     return load_settings(host="127.0.0.1", live_port=0, ssl=True, ssl_cert=certificate, ssl_key=key)
 
 
-def listener(census: Census | None = None) -> Listener:
+def listener(census: ConnectionLimiter | None = None) -> LimitedListener:
     """A socket on any free port."""
-    return listen("127.0.0.1", 0, census or Census(10, 10), speaks_tls=True)
+    return listen("127.0.0.1", 0, census or ConnectionLimiter(10, 10), speaks_tls=True)
 
 
 def no_limits() -> Meter:
@@ -93,7 +93,7 @@ async def test_a_peer_that_never_shakes_hands_is_let_go(tmp_path: Path) -> None:
     authority = trustme.CA()
     certificate = tmp_path / "cert.pem"
     authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(certificate)
-    census = Census(10, 10)
+    census = ConnectionLimiter(10, 10)
     async with Engine(FakeBackend()) as engine:
         server = server_of(engine, tls_settings(certificate, None), limits)
         async with server.listening(listener(census)) as listening:

@@ -6,12 +6,17 @@ import anyio
 import pytest
 
 from whisperlive_hybrid.server.net import listener as listening
-from whisperlive_hybrid.server.net.listener import TOO_MANY, TOO_MANY_OF_ADDRESS, Census, listen
+from whisperlive_hybrid.server.net.listener import (
+    TOO_MANY,
+    TOO_MANY_OF_ADDRESS,
+    ConnectionLimiter,
+    listen,
+)
 
 
 def test_an_address_has_its_share() -> None:
     """One more than it may have is refused, until one of its own is closed; others are not."""
-    census = Census(per_address=2, altogether=100)
+    census = ConnectionLimiter(per_address=2, altogether=100)
     census.enter("10.0.0.1")
     census.enter("10.0.0.1")
     assert census.refusal("10.0.0.1") == TOO_MANY_OF_ADDRESS
@@ -22,7 +27,7 @@ def test_an_address_has_its_share() -> None:
 
 def test_all_together_have_a_bound() -> None:
     """It holds for everybody, whatever an address may have, and for those who are exempt."""
-    census = Census(per_address=100, altogether=2, is_exempt=lambda _: True)
+    census = ConnectionLimiter(per_address=100, altogether=2, is_exempt=lambda _: True)
     for n in range(2):
         assert census.refusal(f"10.0.0.{n}") is None
         census.enter(f"10.0.0.{n}")
@@ -32,7 +37,9 @@ def test_all_together_have_a_bound() -> None:
 
 def test_a_proxy_has_no_share() -> None:
     """Behind a trusted proxy there are many, each of whom is none of its own connections."""
-    census = Census(per_address=1, altogether=100, is_exempt=lambda address: address == "10.0.0.1")
+    census = ConnectionLimiter(
+        per_address=1, altogether=100, is_exempt=lambda address: address == "10.0.0.1"
+    )
     for _ in range(5):
         census.enter("10.0.0.1")
     assert census.refusal("10.0.0.1") is None
@@ -40,7 +47,7 @@ def test_a_proxy_has_no_share() -> None:
 
 def test_addresses_are_forgotten() -> None:
     """Whoever has gone leaves nothing behind, or a year of visitors would fill the memory."""
-    census = Census(per_address=2, altogether=100)
+    census = ConnectionLimiter(per_address=2, altogether=100)
     for n in range(1000):
         address = f"10.0.{n // 250}.{n % 250}"
         assert census.refusal(address) is None
@@ -53,7 +60,7 @@ def test_addresses_are_forgotten() -> None:
 def test_refusals_do_not_flood_the_log(capsys: pytest.CaptureFixture[str]) -> None:
     """The first is told at once, those of the next minute with the first one after it."""
     now = 0.0
-    census = Census(1, 1, clock=lambda: now)
+    census = ConnectionLimiter(1, 1, clock=lambda: now)
     for _ in range(100):
         census.refused("10.0.0.1")
     now = listening._TOLD_EVERY_S
@@ -79,7 +86,7 @@ async def test_connections_over_real_sockets() -> None:
     """Whoever is too many reads why, costs no protocol, and is let in when there is room."""
     made: list[asyncio.Transport] = []
     loop = asyncio.get_running_loop()
-    census = Census(per_address=2, altogether=100)
+    census = ConnectionLimiter(per_address=2, altogether=100)
     server = await loop.create_server(lambda: Door(made), sock=listen("127.0.0.1", 0, census))
     port = server.sockets[0].getsockname()[1]
     async with server, AsyncExitStack() as stack:

@@ -19,7 +19,7 @@ from websockets.frames import Frame, Opcode
 
 from whisperlive_hybrid.server.net import uvicorn as sockets
 from whisperlive_hybrid.server.net import uvicorn as taking
-from whisperlive_hybrid.server.net.uvicorn import MOST_HEAD_BYTES, HttpConfig, Patience
+from whisperlive_hybrid.server.net.uvicorn import MAX_HEAD_BYTES, ConnectionTimeouts, HttpConfig
 
 pytestmark = pytest.mark.anyio
 
@@ -94,7 +94,7 @@ class Door:
 @asynccontextmanager
 async def open_door(head_s: float = 10, min_bytes_per_s: float = 1024) -> AsyncIterator[Door]:
     """Serve on a free port."""
-    config = HttpConfig(application(), Patience(head_s, min_bytes_per_s), drain_s=1)
+    config = HttpConfig(application(), ConnectionTimeouts(head_s, min_bytes_per_s), drain_s=1)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with anyio.create_task_group() as tasks:
@@ -164,7 +164,7 @@ async def test_a_slow_body_is_not_hurried_here() -> None:
         assert (await client.receive()).endswith(b"3")
 
 
-@pytest.mark.parametrize(("step", "size"), [(100, MOST_HEAD_BYTES + 1), (10**6, 60_000)])
+@pytest.mark.parametrize(("step", "size"), [(100, MAX_HEAD_BYTES + 1), (10**6, 60_000)])
 async def test_a_head_has_a_size(step: int, size: int) -> None:
     """A long one gets 400, whether it comes in drops or at once; a cookie of 8 kB is none."""
     fine = GET[:-2] + b"Cookie: " + b"c" * 8000 + b"\r\n\r\n"
@@ -232,7 +232,7 @@ async def test_chunks_alone_keep_the_connection() -> None:
 
 async def test_an_answer_that_nobody_reads_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """16 MB would wait in memory as long as the client is there."""
-    monkeypatch.setattr(taking, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(taking, "WRITE_CHECK_INTERVAL_S", 0.1)
     async with open_door() as door, door.peer() as deaf:
         await deaf.send(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         await door.is_deserted()
@@ -240,7 +240,7 @@ async def test_an_answer_that_nobody_reads_is_dropped(monkeypatch: pytest.Monkey
 
 async def test_a_slow_reader_gets_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     """What counts is whether it takes something, in the kernel too, not whether it is done."""
-    monkeypatch.setattr(taking, "LOOK_EVERY_S", 0.5)
+    monkeypatch.setattr(taking, "WRITE_CHECK_INTERVAL_S", 0.5)
     async with open_door(min_bytes_per_s=1) as door, door.peer() as slow:
         await slow.send(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         heard = 0
@@ -253,7 +253,7 @@ async def test_a_slow_reader_gets_everything(monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_a_watcher_that_never_reads_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one whose WebSocket would be closed in good manners, which it does not read either."""
-    monkeypatch.setattr(taking, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(taking, "WRITE_CHECK_INTERVAL_S", 0.1)
     async with (
         open_door() as door,
         connect(f"ws://127.0.0.1:{door.port}/shout", max_queue=1, ping_interval=None) as deaf,
@@ -264,7 +264,7 @@ async def test_a_watcher_that_never_reads_is_cut_off(monkeypatch: pytest.MonkeyP
 
 async def test_pings_are_not_answered_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that only pings and never reads makes the server keep all its pongs."""
-    monkeypatch.setattr(sockets, "MOST_UNSENT", 2**16)
+    monkeypatch.setattr(sockets, "MAX_UNSENT_BYTES", 2**16)
     async with open_door() as door:
         async with connect(f"ws://127.0.0.1:{door.port}/listen", ping_interval=None) as deaf:
             deaf.transport.pause_reading()

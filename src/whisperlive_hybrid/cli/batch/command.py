@@ -24,7 +24,7 @@ from whisperlive_hybrid.cli.terminal import (
 from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.protocol.forms import LAST_AUDIO_TRACK
-from whisperlive_hybrid.protocol.openai.cue_fields import LARGEST, cue_params
+from whisperlive_hybrid.protocol.openai.cue_fields import MAX_CUE_VALUE, cue_params
 from whisperlive_hybrid.telemetry.logging import configure_logging
 from whisperlive_hybrid.text.cues import CueStyle
 from whisperlive_hybrid.text.language import SWITCH_THRESHOLD
@@ -77,14 +77,17 @@ def transcribe(
     max_line_width: Annotated[
         int | None,
         typer.Option(
-            min=1, max=LARGEST, help="Characters of a line of srt and vtt; 42.", show_default=False
+            min=1,
+            max=MAX_CUE_VALUE,
+            help="Characters of a line of srt and vtt; 42.",
+            show_default=False,
         ),
     ] = None,
     max_line_count: Annotated[
         int | None,
         typer.Option(
             min=1,
-            max=LARGEST,
+            max=MAX_CUE_VALUE,
             help="Lines of a cue; 2. Needs --max-line-width; with both, lines are filled across "
             "segments.",
             show_default=False,
@@ -92,7 +95,9 @@ def transcribe(
     ] = None,
     max_words_per_line: Annotated[
         int | None,
-        typer.Option(min=1, max=LARGEST, help="Words of a cue of srt and vtt.", show_default=False),
+        typer.Option(
+            min=1, max=MAX_CUE_VALUE, help="Words of a cue of srt and vtt.", show_default=False
+        ),
     ] = None,
     highlight_words: Annotated[
         bool,

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Final
 
 from whisperlive_hybrid.protocol.openai.request import (
-    TIMED,
+    TIMED_FORMATS,
     AudioRequest,
     Granularity,
     ResponseFormat,
@@ -58,7 +58,7 @@ class Wish:
     @property
     def has_times(self) -> bool:
         """True if one of the formats holds times."""
-        return any(BODIES[each] in TIMED for each in self.formats)
+        return any(BODIES[each] in TIMED_FORMATS for each in self.formats)
 
     @property
     def granularities(self) -> tuple[Granularity, ...]:

@@ -14,7 +14,7 @@ from whisperlive_hybrid.cli.batch.manifest import Stamp
 from whisperlive_hybrid.cli.batch.report import OnOutcome, OnProgress, Outcome, Progress
 from whisperlive_hybrid.errors import NotFound, RemoteFailed, ServerUnusable, WhisperLiveError
 from whisperlive_hybrid.protocol.forms import AUDIO_TRACK
-from whisperlive_hybrid.protocol.multilingual import SWITCH, THRESHOLD
+from whisperlive_hybrid.protocol.multilingual import MULTILINGUAL_FIELD, THRESHOLD_FIELD
 
 UPLOADS_AT_ONCE: Final = 2
 """One is sent while the next is stored; more would only share the same line."""
@@ -188,8 +188,11 @@ def job_fields(wish: Wish, model: str | None) -> Fields:
     given = [
         ("model", model),
         ("language", options.language),
-        (SWITCH, None if options.switch_threshold is None else "true"),
-        (THRESHOLD, None if options.switch_threshold is None else str(options.switch_threshold)),
+        (MULTILINGUAL_FIELD, None if options.switch_threshold is None else "true"),
+        (
+            THRESHOLD_FIELD,
+            None if options.switch_threshold is None else str(options.switch_threshold),
+        ),
         ("prompt", options.prompt),
         ("hotwords", options.hotwords),
         ("task", options.task.value),

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, insert, select
 
 from whisperlive_hybrid.jobs.model import Result
 from whisperlive_hybrid.jobs.store.schema import readings
-from whisperlive_hybrid.protocol.errors import Failure
+from whisperlive_hybrid.protocol.errors import ErrorInfo
 from whisperlive_hybrid.protocol.openai.request import AudioRequest, Granularity
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.storage.database import Database
@@ -106,14 +106,14 @@ def audio_of_text(text: str, model: str) -> AudioRequest:
     )
 
 
-def failure_to_text(failure: Failure | None) -> str | None:
+def failure_to_text(failure: ErrorInfo | None) -> str | None:
     """Why a file failed, if it did."""
     return None if failure is None else _dumped(asdict(failure))
 
 
-def failure_of_text(text: str | None) -> Failure | None:
+def failure_of_text(text: str | None) -> ErrorInfo | None:
     """The inverse of `failure_to_text`."""
-    return None if text is None else Failure(**json.loads(text))
+    return None if text is None else ErrorInfo(**json.loads(text))
 
 
 def _segments(segments: Iterable[Segment]) -> list[Written]:

@@ -10,7 +10,7 @@ from whisperlive_hybrid.types import Task
 LAYOUT_FIELDS: Final = ("max_line_width", "max_line_count", "max_words_per_line")
 HIGHLIGHT_FIELD: Final = "highlight_words"
 
-LARGEST: Final = 1000
+MAX_CUE_VALUE: Final = 1000
 """Of each number: more is no limit."""
 
 
@@ -33,7 +33,7 @@ def cue_style(form: Form, answer_format: str, task: Task, *, format_field: str) 
     """
     names = (*LAYOUT_FIELDS, HIGHLIGHT_FIELD)
     given = [name for name in names if name in form.names.single and form.one(name)]
-    width, count, words = (form.whole(name, 1, LARGEST) for name in LAYOUT_FIELDS)
+    width, count, words = (form.whole(name, 1, MAX_CUE_VALUE) for name in LAYOUT_FIELDS)
     has_highlight = HIGHLIGHT_FIELD in given and form.truth(HIGHLIGHT_FIELD)
     if given and answer_format not in ("srt", "vtt"):
         raise BadRequest(

@@ -18,14 +18,18 @@ from whisperlive_hybrid.protocol.forms import (
     LAST_AUDIO_TRACK,
     FieldNames,
     Form,
-    known_language,
-    not_among,
+    invalid_choice,
+    parse_language,
 )
 from whisperlive_hybrid.protocol.json_limits import BadJson, read_json
 from whisperlive_hybrid.protocol.model_names import ModelNames
-from whisperlive_hybrid.protocol.multilingual import MULTILINGUAL_FIELDS, SWITCH, switch_threshold
+from whisperlive_hybrid.protocol.multilingual import (
+    MULTILINGUAL_FIELD,
+    MULTILINGUAL_FIELDS,
+    switch_threshold,
+)
 from whisperlive_hybrid.protocol.openai.cue_fields import HIGHLIGHT_FIELD, LAYOUT_FIELDS, cue_style
-from whisperlive_hybrid.protocol.openai.vad import STRATEGY_FIELDS, VAD_FIELDS, cutting
+from whisperlive_hybrid.protocol.openai.vad import STRATEGY_FIELDS, VAD_FIELDS, parse_vad_options
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.text.cues import CueStyle
 from whisperlive_hybrid.types import TEMPERATURES, DecodeOptions, Task
@@ -74,11 +78,11 @@ class ResponseFormat(Enum):
     VTT = "vtt"
 
 
-STREAMED: Final = (ResponseFormat.JSON, ResponseFormat.TEXT)
+STREAMABLE_FORMATS: Final = (ResponseFormat.JSON, ResponseFormat.TEXT)
 """The formats of OpenAI's streaming models; a stream is the same events for both."""
 
 
-TIMED: Final = (ResponseFormat.VERBOSE_JSON, ResponseFormat.SRT, ResponseFormat.VTT)
+TIMED_FORMATS: Final = (ResponseFormat.VERBOSE_JSON, ResponseFormat.SRT, ResponseFormat.VTT)
 """The formats that say when something was said."""
 
 
@@ -113,10 +117,10 @@ class AudioRequest:
     """How srt and vtt are cut."""
 
 
-def transcription(given: Iterable[tuple[str, str]], models: ModelNames) -> AudioRequest:
-    """Read the fields of /v1/audio/transcriptions, in any order; raises as `decoding` does."""
+def parse_transcription(given: Iterable[tuple[str, str]], models: ModelNames) -> AudioRequest:
+    """Read the fields of /v1/audio/transcriptions; raise as `parse_decoding` does."""
     form = Form.of(given, TRANSCRIPTION_FIELDS)
-    read = decoding(form, models, Task.TRANSCRIBE)
+    read = parse_decoding(form, models, Task.TRANSCRIBE)
     _refuse_speakers(form)
     response_format = _response_format(form)
     if response_format is not ResponseFormat.VERBOSE_JSON:
@@ -126,7 +130,7 @@ def transcription(given: Iterable[tuple[str, str]], models: ModelNames) -> Audio
     if style.highlight_words:  # the only style that a model without word times cannot serve
         read = replace(read, options=replace(read.options, words=True))
     # LiteLLM asks for verbose_json and passes stream=true on: the answer is then sent as a whole.
-    stream = form.truth("stream") and response_format in STREAMED
+    stream = form.truth("stream") and response_format in STREAMABLE_FORMATS
     options = replace(read.options, token_probabilities=_logprobs(form, response_format))
     return replace(
         read,
@@ -137,10 +141,10 @@ def transcription(given: Iterable[tuple[str, str]], models: ModelNames) -> Audio
     )
 
 
-def translation(given: Iterable[tuple[str, str]], models: ModelNames) -> AudioRequest:
-    """Read the fields of /v1/audio/translations; raises as `decoding` does."""
+def parse_translation(given: Iterable[tuple[str, str]], models: ModelNames) -> AudioRequest:
+    """Read the fields of /v1/audio/translations; raises as `parse_decoding` does."""
     form = Form.of(given, TRANSLATION_FIELDS)
-    read = decoding(form, models, Task.TRANSLATE)
+    read = parse_decoding(form, models, Task.TRANSLATE)
     response_format = _response_format(form)
     style = _cue_style(form, response_format, Task.TRANSLATE)
     return replace(read, response_format=response_format, cue_style=style)
@@ -157,7 +161,7 @@ def measure_words(options: DecodeOptions, *, is_able: bool) -> DecodeOptions:
     return replace(options, words=options.words or is_measured)
 
 
-def decoding(form: Form, models: ModelNames, task: Task) -> AudioRequest:
+def parse_decoding(form: Form, models: ModelNames, task: Task) -> AudioRequest:
     """All but the format of the answer, as far as the form has fields for it.
 
     Raises `NotFound` for a model that the server does not offer, `Unsupported` for a wish that
@@ -169,8 +173,9 @@ def decoding(form: Form, models: ModelNames, task: Task) -> AudioRequest:
     threshold = switch_threshold(form)
     if threshold is not None and len(candidates) == 1:
         raise BadRequest(
-            f"{SWITCH}=true needs several languages, but languages[] is {candidates[0]!r} alone.",
-            param=SWITCH,
+            f"{MULTILINGUAL_FIELD}=true needs several languages, but languages[] is "
+            f"{candidates[0]!r} alone.",
+            param=MULTILINGUAL_FIELD,
             code="invalid_value",
         )
     words = Granularity.WORD in granularities
@@ -182,7 +187,7 @@ def decoding(form: Form, models: ModelNames, task: Task) -> AudioRequest:
     )
     return AudioRequest(
         options,
-        cutting(form),
+        parse_vad_options(form),
         granularities=granularities,
         model=model,
         tells_languages=bool(form.many("languages")) or threshold is not None,
@@ -206,7 +211,7 @@ def _logprobs(form: Form, response_format: ResponseFormat) -> bool:
     wishes = form.many("include")
     for wish in wishes:
         if wish != "logprobs":
-            raise not_among("include", wish, ["logprobs"])
+            raise invalid_choice("include", wish, ["logprobs"])
     if wishes and response_format is not ResponseFormat.JSON:
         raise Unsupported(
             f"include[]=logprobs needs response_format 'json', not {response_format.value!r}.",
@@ -236,7 +241,7 @@ def _languages(form: Form) -> tuple[str | None, tuple[str, ...]]:
     code = form.language()
     written = form.many("languages")
     listed = dict.fromkeys(
-        known_language(each, "languages") for each in written if not is_auto_language(each)
+        parse_language(each, "languages") for each in written if not is_auto_language(each)
     )
     if any(map(is_auto_language, written)):
         return code, ()  # "auto" admits every language, so the entries beside it narrow nothing
@@ -267,7 +272,7 @@ def _granularities(form: Form) -> frozenset[Granularity]:
     asked = [each for written in form.many(name) for each in _entries(name, written)]
     for value in asked:
         if value not in known:
-            raise not_among(name, value, known)
+            raise invalid_choice(name, value, known)
     return frozenset(map(Granularity, asked)) or _SEGMENTS_ALONE
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from whisperlive_hybrid.errors import TooLarge
 from whisperlive_hybrid.languages import language_name
-from whisperlive_hybrid.protocol.errors import code_of, fault_of, message_of, param_of
+from whisperlive_hybrid.protocol.errors import code_of, map_error, message_of, param_of
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.openai.request import AudioRequest, Granularity, ResponseFormat
 from whisperlive_hybrid.text.formats import plain_text, srt, vtt
@@ -92,7 +92,7 @@ def error_body(error: Exception) -> Json:
     """The four-key object, and for an upload that is too large the usage that OpenAI adds."""
     body = error_object(
         message_of(error),
-        type_=fault_of(error).type,
+        type_=map_error(error).type,
         param=param_of(error),
         code=code_of(error),
     )

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.protocol.forms import Form, not_among, number
+from whisperlive_hybrid.protocol.forms import Form, invalid_choice, number
 from whisperlive_hybrid.protocol.json_limits import BadJson, read_json
 from whisperlive_hybrid.protocol.vad_parameters import VAD_PARAMETERS, vad_options
 from whisperlive_hybrid.speech.regions import VadOptions
@@ -33,7 +33,7 @@ STRATEGY_FIELDS: Final = _with_brackets(_STRATEGY, _STRATEGY_PARTS)
 VAD_FIELDS: Final = (*_SWITCHES, *_with_brackets(_PARAMETERS, VAD_PARAMETERS))
 
 
-def cutting(form: Form) -> VadOptions:
+def parse_vad_options(form: Form) -> VadOptions:
     """Read all of these fields; raises `BadRequest`, also for two that contradict each other."""
     enabled = _switch(form)
     strategy = _strategy(form)
@@ -77,7 +77,7 @@ def _strategy(form: Form) -> VadOptions | None:
         parts = {"type": parts}
     kind = parts.get("type", "server_vad" if parts else "auto")
     if kind not in ("auto", "server_vad"):
-        raise not_among(_STRATEGY, f"{kind}", ["auto", "server_vad (with its settings)"])
+        raise invalid_choice(_STRATEGY, f"{kind}", ["auto", "server_vad (with its settings)"])
     if kind == "auto":
         _refuse_settings([name for name in parts if name != "type"])
         return None
@@ -130,5 +130,5 @@ def _written(name: str, whole: str, names: Sequence[str]) -> dict[str, object] |
         return f"{written}"
     for part in written:
         if part not in names:
-            raise not_among(name, part, names)
+            raise invalid_choice(name, part, names)
     return {part: value for part, value in written.items() if value is not None}

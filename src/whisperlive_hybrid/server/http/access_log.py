@@ -26,7 +26,7 @@ PROBES: Final = ("/health", "/ready", "/metrics")
 UNROUTED: Final = "none"
 """The route of what has none; a path of a client's own making is no label."""
 
-HUNG_UP: Final = 499
+CLIENT_CLOSED_REQUEST: Final = 499
 """The status of a request whose client went before its reply began."""
 
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -36,7 +36,7 @@ _MODEL: Final = "answering_model"
 log = structlog.get_logger(__name__)
 
 
-def note_failure(scope: Scope, error: Exception) -> None:
+def record_failure(scope: Scope, error: Exception) -> None:
     """Remember why a request came to nothing; the last word on it counts."""
     scope.setdefault("state", {})[_FAILURE] = error
 
@@ -52,7 +52,7 @@ def model_headers(request: Request, model: str) -> dict[str, str]:
 class _Reply:
     """What was seen of a reply."""
 
-    status: int = HUNG_UP
+    status: int = CLIENT_CLOSED_REQUEST
     n_bytes: int = 0
 
     def see(self, message: Message) -> None:
@@ -62,7 +62,7 @@ class _Reply:
                 self.status = message["status"]
             case "websocket.accept":
                 self.status = 101
-            case "websocket.close" if self.status == HUNG_UP:
+            case "websocket.close" if self.status == CLIENT_CLOSED_REQUEST:
                 self.status = 403  # as the server answers a handshake that is not accepted
             case "http.response.body":
                 self.n_bytes += len(message.get("body", b""))
@@ -70,7 +70,7 @@ class _Reply:
                 self.n_bytes += len(message.get("bytes") or message.get("text") or "")
 
 
-class Access:
+class AccessLogMiddleware:
     """Watches every request from its head to the end of its reply; a WebSocket is one request."""
 
     def __init__(

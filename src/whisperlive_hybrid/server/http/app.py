@@ -21,28 +21,38 @@ from whisperlive_hybrid.engine.client import EngineClient
 from whisperlive_hybrid.errors import WhisperLiveError
 from whisperlive_hybrid.fetch.fetcher import Fetcher
 from whisperlive_hybrid.model_pool import ModelPool
-from whisperlive_hybrid.server.http.access_log import Access
-from whisperlive_hybrid.server.http.auth import Identify, Metered, PageGuard, cross_origin
+from whisperlive_hybrid.server.http.access_log import AccessLogMiddleware
+from whisperlive_hybrid.server.http.auth import (
+    AuthMiddleware,
+    OriginMiddleware,
+    RateLimitMiddleware,
+    cors_middleware,
+)
 from whisperlive_hybrid.server.http.body_limits import (
     BodyLimit,
     CountWork,
     Pace,
-    Stamp,
+    RequestIdMiddleware,
     UploadSlots,
 )
-from whisperlive_hybrid.server.http.error_handlers import hung_up, invalid, refused, unroutable
-from whisperlive_hybrid.server.http.info import SERVICE, OverviewRoutes
+from whisperlive_hybrid.server.http.error_handlers import (
+    handle_disconnect,
+    handle_http_exception,
+    handle_validation_error,
+    refused,
+)
+from whisperlive_hybrid.server.http.info import SERVICE, InfoRoutes
 from whisperlive_hybrid.server.http.jobs import JobRoutes
 from whisperlive_hybrid.server.http.legacy import LegacyRoutes
-from whisperlive_hybrid.server.http.paths import CanonicalPath
-from whisperlive_hybrid.server.http.progress_events import DeskFor, Feeds
-from whisperlive_hybrid.server.http.schemas import FAILURES
+from whisperlive_hybrid.server.http.paths import CanonicalPathMiddleware
+from whisperlive_hybrid.server.http.progress_events import DeskFor, EventSources
+from whisperlive_hybrid.server.http.schemas import ERROR_RESPONSES
 from whisperlive_hybrid.server.http.status import Operation, Sight, StatusRoutes, readiness_of
 from whisperlive_hybrid.server.http.transcriptions import AudioRoutes, UploadTranscriber
-from whisperlive_hybrid.server.http.unserved import Unserved
+from whisperlive_hybrid.server.http.unserved import NotFoundApp
 from whisperlive_hybrid.server.http.upload_progress import UploadBoard
 from whisperlive_hybrid.server.http.usage import UsageRoutes
-from whisperlive_hybrid.server.http.web_page import Page
+from whisperlive_hybrid.server.http.web_page import WebPage
 from whisperlive_hybrid.storage.usage_recorder import Accounts
 from whisperlive_hybrid.transcribe import MediaFiles
 
@@ -124,42 +134,42 @@ def build_http_app(means: HttpMeans) -> FastAPI:
         docs_url=None,  # these pages load their scripts from the internet
         redoc_url=None,
         redirect_slashes=False,
-        responses=FAILURES,  # on every route, so that FastAPI documents no 422 of its own
+        responses=ERROR_RESPONSES,  # on every route, so that FastAPI documents no 422 of its own
         # Its own spans would carry the query of every URL, and some clients have a token there.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         # Outermost first. ServerErrorMiddleware answers defects inside the stamp; Starlette's own,
         # which wraps all of these, then only passes the exception on to the server's log.
         middleware=[
-            Middleware(CanonicalPath),  # before everything that reads the path
-            Middleware(Stamp),
+            Middleware(CanonicalPathMiddleware),  # before everything that reads the path
+            Middleware(RequestIdMiddleware),
             Middleware(
-                Access,
+                AccessLogMiddleware,
                 metrics=operation.metrics.doors,
                 tracer=operation.tracer,
                 doorkeeper=means.doorkeeper,
             ),
             Middleware(HeadAsGet),
-            *cross_origin(pages),  # around all that refuses, so that pages can read why
+            *cors_middleware(pages),  # around all that refuses, so that pages can read why
             Middleware(ServerErrorMiddleware, handler=refused),
-            Middleware(PageGuard, pages=pages),
-            Middleware(Identify, doorkeeper=means.doorkeeper),
-            Middleware(Metered, meter=accounts.meter),
+            Middleware(OriginMiddleware, pages=pages),
+            Middleware(AuthMiddleware, doorkeeper=means.doorkeeper),
+            Middleware(RateLimitMiddleware, meter=accounts.meter),
             Middleware(CountWork, work=operation.work),
             Middleware(UploadSlots, limit=settings.max_uploads, pace=pace),
             Middleware(BodyLimit, limit=settings.max_upload_bytes),
         ],
         exception_handlers={
             WhisperLiveError: refused,
-            HTTPException: unroutable,
-            RequestValidationError: invalid,
-            ClientDisconnect: hung_up,
+            HTTPException: handle_http_exception,
+            RequestValidationError: handle_validation_error,
+            ClientDisconnect: handle_disconnect,
         },
     )
     uploads = UploadBoard()
     transcriber = UploadTranscriber(means.media, uploads, accounts.meter)
-    page = Page(settings, engine.capabilities, pool.names, lambda: means.live.port)
+    page = WebPage(settings, engine.capabilities, pool.names, lambda: means.live.port)
     page.mount(app)
-    OverviewRoutes(engine, pool, lambda: means.live.n_clients, page).mount(app)
+    InfoRoutes(engine, pool, lambda: means.live.n_clients, page).mount(app)
     sight = Sight(engine, pool, operation, lambda: means.live.n_clients, settings.max_clients)
     StatusRoutes(sight, readiness_of(engine, operation.work, settings)).mount(
         app, has_metrics=settings.metrics
@@ -169,9 +179,9 @@ def build_http_app(means: HttpMeans) -> FastAPI:
     LegacyRoutes(pool, transcriber, means.fetcher).mount(app)
     JobRoutes(
         means.desk_for,
-        Feeds(means.desk_for, uploads),
+        EventSources(means.desk_for, uploads),
         pool.names,
         most_files=settings.job_files,
     ).mount(app)
-    app.router.default = Unserved(app.router.default, settings.live_url, lambda: means.live.port)
+    app.router.default = NotFoundApp(app.router.default, settings.live_url, lambda: means.live.port)
     return app

@@ -20,20 +20,20 @@ from whisperlive_hybrid.auth.origins import Pages
 from whisperlive_hybrid.auth.quotas import Allowances, Meter
 from whisperlive_hybrid.auth.rate_limits import Allowance, short
 from whisperlive_hybrid.errors import Forbidden, LimitReached, Unauthenticated
-from whisperlive_hybrid.protocol.errors import fault_of
+from whisperlive_hybrid.protocol.errors import map_error
 from whisperlive_hybrid.protocol.openai import response as bodies
-from whisperlive_hybrid.server.http.access_log import note_failure
-from whisperlive_hybrid.server.http.error_handlers import refused, reply_to
+from whisperlive_hybrid.server.http.access_log import record_failure
+from whisperlive_hybrid.server.http.error_handlers import error_response, refused
 from whisperlive_hybrid.server.net import credentials
 from whisperlive_hybrid.server.net.credentials import origin
 
-OPEN_PATHS: Final = ("/", "/health", "/ready", "/openapi.json", "/test_form.html")
+PUBLIC_PATHS: Final = ("/", "/health", "/ready", "/openapi.json", "/test_form.html")
 """What a load balancer, and whoever has no key yet, may see."""
 
-OPEN_BELOW: Final = "/web/"
+PUBLIC_PREFIX: Final = "/web/"
 """The files of the page, into which a key is typed."""
 
-AZURE_KEY: Final = "api-key"
+AZURE_KEY_HEADER: Final = "api-key"
 """The header in which clients of Azure show a key."""
 
 _EVENTS: Final = re.compile(r"/v1/jobs/[^/]+/events")
@@ -42,7 +42,7 @@ _EVENTS: Final = re.compile(r"/v1/jobs/[^/]+/events")
 _CALLER: Final = "caller"
 
 
-class Identify:
+class AuthMiddleware:
     """Puts the `Caller` of a request, or of a WebSocket, into its state; turns away who is none."""
 
     def __init__(self, app: ASGIApp, doorkeeper: Doorkeeper) -> None:
@@ -57,9 +57,9 @@ class Identify:
         try:
             caller = self._caller(HTTPConnection(scope))
         except Unauthenticated as error:
-            note_failure(scope, error)
+            record_failure(scope, error)
             await anyio.sleep(error.answer_after_s)
-            await reply_to(scope["path"], error)(scope, receive, send)
+            await error_response(scope["path"], error)(scope, receive, send)
             return
         scope.setdefault("state", {})[_CALLER] = caller
         await self._app(scope, receive, send)
@@ -79,25 +79,28 @@ def caller_of(connection: HTTPConnection) -> Caller:
 
 def _is_open(scope: Scope) -> bool:
     path: str = scope["path"]
-    is_page = path in OPEN_PATHS or path.startswith(OPEN_BELOW)
+    is_page = path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIX)
     return scope["type"] == "http" and is_page
 
 
 def _shown(connection: HTTPConnection) -> list[str]:
     scope = connection.scope
     headers = connection.headers
-    tokens = [*credentials.in_header(headers.get("authorization")), *headers.getlist(AZURE_KEY)]
+    tokens = [
+        *credentials.read_bearer_token(headers.get("authorization")),
+        *headers.getlist(AZURE_KEY_HEADER),
+    ]
     if scope["type"] == "websocket":
-        tokens += credentials.in_subprotocols(scope["subprotocols"])
+        tokens += credentials.read_subprotocol_tokens(scope["subprotocols"])
     elif not (scope["method"] == "GET" and _EVENTS.fullmatch(scope["path"])):
         return tokens  # a URL is written into the logs of proxies, and into histories
-    return tokens + credentials.in_query(scope["query_string"].decode("latin-1"))
+    return tokens + credentials.read_query_token(scope["query_string"].decode("latin-1"))
 
 
 HeaderValues = dict[str, str]
 
 
-def allowance_headers(allowances: Allowances) -> HeaderValues:
+def rate_limit_headers(allowances: Allowances) -> HeaderValues:
     """The `x-ratelimit-` headers of whatever is bounded; seconds of audio are a name of ours."""
     return _headers("requests", allowances.requests) | _headers("audio-seconds", allowances.audio_s)
 
@@ -116,7 +119,7 @@ _FREE: Final = re.compile(r"/v1/jobs/[^/]+/cancel")
 """What is posted without asking for work."""
 
 
-class Metered:
+class RateLimitMiddleware:
     """Counts the requests for work of each caller."""
 
     def __init__(self, app: ASGIApp, meter: Meter) -> None:
@@ -132,7 +135,7 @@ class Metered:
 
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
-                left = allowance_headers(self._meter.allowances(caller))
+                left = rate_limit_headers(self._meter.allowances(caller))
                 MutableHeaders(scope=message).update(left)
             await send(message)
 
@@ -176,7 +179,7 @@ _EXPOSED: Final = (
 log = structlog.get_logger(__name__)
 
 
-def cross_origin(pages: Pages) -> Sequence[Middleware]:
+def cors_middleware(pages: Pages) -> Sequence[Middleware]:
     """What tells browsers that the listed pages may read; nothing where none is listed."""
     if not pages.origins:
         return ()
@@ -191,7 +194,7 @@ def cross_origin(pages: Pages) -> Sequence[Middleware]:
     return (reading,)
 
 
-class PageGuard:
+class OriginMiddleware:
     """Refuses what browsers send for pages that are not welcome: WebSockets and all changes.
 
     A multipart form may be sent to any server without asking it first (Fetch, "CORS-safelisted
@@ -228,6 +231,6 @@ async def _refuse(error: Forbidden, scope: Scope, receive: Receive, send: Send) 
         reply = await refused(Request(scope), error)
         await reply(scope, receive, send)
     else:
-        note_failure(scope, error)
-        body = JSONResponse(bodies.error_body(error), fault_of(error).status)
+        record_failure(scope, error)
+        body = JSONResponse(bodies.error_body(error), map_error(error).status)
         await WebSocket(scope, receive, send).send_denial_response(body)

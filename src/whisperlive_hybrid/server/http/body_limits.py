@@ -170,7 +170,7 @@ class UploadSlots:
         self._taken += 1
 
 
-class Stamp:
+class RequestIdMiddleware:
     """Puts a request id, the time it took and the API's version on every reply.
 
     The id is the client's own, if it sends a harmless one, and stands on every line of the log.

@@ -9,9 +9,9 @@ from starlette.responses import JSONResponse, Response
 
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.protocol import legacy
-from whisperlive_hybrid.protocol.errors import fault_of, headers_of
+from whisperlive_hybrid.protocol.errors import headers_of, map_error
 from whisperlive_hybrid.protocol.openai import response as bodies
-from whisperlive_hybrid.server.http.access_log import note_failure
+from whisperlive_hybrid.server.http.access_log import record_failure
 
 LEGACY_PATH: Final = "/transcribe"
 """It and all below it have errors of their own shape."""
@@ -25,23 +25,23 @@ _UNROUTABLE: Final = {
 
 async def refused(request: Request, error: Exception) -> Response:
     """The reply to an error of ours, or to a defect (any other exception)."""
-    note_failure(request.scope, error)
-    return reply_to(request.url.path, error)
+    record_failure(request.scope, error)
+    return error_response(request.url.path, error)
 
 
-def reply_to(path: str, error: Exception) -> Response:
+def error_response(path: str, error: Exception) -> Response:
     """The same by path alone; as an ASGI application it answers the upgrade of a WebSocket too."""
     body = legacy.error_body(error) if _is_legacy(path) else bodies.error_body(error)
-    return JSONResponse(body, fault_of(error).status, headers_of(error))
+    return JSONResponse(body, map_error(error).status, headers_of(error))
 
 
-async def unroutable(request: Request, error: Exception) -> Response:
+async def handle_http_exception(request: Request, error: Exception) -> Response:
     """The reply to what the web framework refuses: path, method, broken form."""
     assert isinstance(error, HTTPException)  # noqa: S101 (it is registered for nothing else)
     message = _UNROUTABLE.get(error.status_code, "{detail}").format(
         method=request.method, path=request.url.path, detail=error.detail
     )
-    note_failure(request.scope, BadRequest(message))
+    record_failure(request.scope, BadRequest(message))
     if _is_legacy(request.url.path):
         body = legacy.error_body(BadRequest(message))
     else:
@@ -49,7 +49,7 @@ async def unroutable(request: Request, error: Exception) -> Response:
     return JSONResponse(body, error.status_code, error.headers)
 
 
-async def invalid(request: Request, error: Exception) -> Response:
+async def handle_validation_error(request: Request, error: Exception) -> Response:
     """The reply to parameters that the framework has checked: 400, and only the first fault."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 (as above)
     first = error.errors()[0]
@@ -58,7 +58,7 @@ async def invalid(request: Request, error: Exception) -> Response:
     return await refused(request, fault)
 
 
-async def hung_up(request: Request, error: Exception) -> Response:
+async def handle_disconnect(request: Request, error: Exception) -> Response:
     """The client has gone: nobody reads this reply, but its status is logged."""
     del request, error
     return Response(status_code=499)

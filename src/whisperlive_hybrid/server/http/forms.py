@@ -60,14 +60,14 @@ async def received(request: Request) -> AsyncIterator[Upload]:
 
     Raises `BadRequest` unless there is exactly one file, named `file`.
     """
-    async with opened_form(request, max_files=_MAX_FILES) as form:
+    async with open_form(request, max_files=_MAX_FILES) as form:
         file = _the_file(form)
         fields = tuple((name, v) for name, v in form.multi_items() if isinstance(v, str))
         yield Upload(fields, file.file, file.filename or "", file.size or 0)
 
 
 @asynccontextmanager
-async def opened_form(
+async def open_form(
     request: Request, *, max_files: int, wanted: str = FILE_FORM
 ) -> AsyncIterator[FormData]:
     """Read the whole form; its files are deleted on leaving.
@@ -149,7 +149,7 @@ def _the_file(form: FormData) -> UploadFile:
     """The one file of a form."""
     files = [(name, v) for name, v in form.multi_items() if isinstance(v, UploadFile)]
     if "file" not in form:
-        raise sent_as(files[0][0], "send it as 'file'") if files else BadRequest(_NO_FILE)
+        raise wrong_field_error(files[0][0], "send it as 'file'") if files else BadRequest(_NO_FILE)
     if any(isinstance(value, str) for value in form.getlist("file")):
         raise BadRequest(_FILE_AS_TEXT)
     if len(files) > 1:
@@ -158,7 +158,7 @@ def _the_file(form: FormData) -> UploadFile:
     return files[0][1]
 
 
-def sent_as(name: str, advice: str) -> BadRequest:
+def wrong_field_error(name: str, advice: str) -> BadRequest:
     """The refusal of a file in a field of another name."""
     return BadRequest(
         f"A file was sent as {name[:80]!r}; {advice}.",
@@ -167,7 +167,7 @@ def sent_as(name: str, advice: str) -> BadRequest:
     )
 
 
-async def while_connected(request: Request, work: Callable[[], Awaitable[T]]) -> T:
+async def run_while_connected(request: Request, work: Callable[[], Awaitable[T]]) -> T:
     """Do `work`, unless the client hangs up first: then it is cancelled.
 
     Raises `ClientDisconnect` in that case. To be called when the body has been read: all that can
@@ -200,7 +200,7 @@ Fields = tuple[tuple[str, str], ...]
 """Names and values in the order sent."""
 
 
-async def received_fields(request: Request, names: FieldNames) -> Fields:
+async def read_fields(request: Request, names: FieldNames) -> Fields:
     """Read the whole body. Raises `BadRequest` for a type or a content that is something else."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type == "application/json":
@@ -257,7 +257,7 @@ async def _form_fields(request: Request) -> Fields:
         return tuple((name, v) for name, v in form.multi_items() if isinstance(v, str))
 
 
-def query_fields(request: Request, names: tuple[str, ...]) -> dict[str, str]:
+def read_query(request: Request, names: tuple[str, ...]) -> dict[str, str]:
     """The parameters behind the path; raises `BadRequest` for unknown and repeated ones."""
     asked: dict[str, str] = {}
     for name, value in request.query_params.multi_items():

@@ -14,16 +14,16 @@ from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.protocol.openai import response as bodies
 from whisperlive_hybrid.server.http.error_handlers import LEGACY_PATH
 from whisperlive_hybrid.server.http.schemas import ModelCard, ModelList
-from whisperlive_hybrid.server.http.web_page import Page, wants_page
+from whisperlive_hybrid.server.http.web_page import WebPage, wants_page
 
 SERVICE: Final = "WhisperLive Hybrid Server"
 
 
-class OverviewRoutes:
+class InfoRoutes:
     """/, /health and /v1/models."""
 
     def __init__(
-        self, engine: EngineClient, pool: ModelPool, live_clients: Callable[[], int], page: Page
+        self, engine: EngineClient, pool: ModelPool, live_clients: Callable[[], int], page: WebPage
     ) -> None:
         """`live_clients` counts the streams of the live door; `page` is what browsers see at /."""
         self._engine = engine

@@ -31,20 +31,30 @@ from whisperlive_hybrid.jobs.api import (
 )
 from whisperlive_hybrid.jobs.model import Status
 from whisperlive_hybrid.jobs.service import JobDesk, UploadedFile
-from whisperlive_hybrid.protocol.forms import not_among
+from whisperlive_hybrid.protocol.forms import invalid_choice
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.openai.cue_fields import HIGHLIGHT_FIELD, LAYOUT_FIELDS
 from whisperlive_hybrid.protocol.openai.request import ResponseFormat
 from whisperlive_hybrid.server.http.access_log import model_headers
 from whisperlive_hybrid.server.http.auth import caller_of
-from whisperlive_hybrid.server.http.forms import FILE_FORM, opened_form, query_fields, sent_as
-from whisperlive_hybrid.server.http.openapi import FORM_FIELDS, Schema, query_of, submission_of
-from whisperlive_hybrid.server.http.progress_events import DeskFor, Feeds, FeedStream, stream_to
+from whisperlive_hybrid.server.http.forms import FILE_FORM, open_form, read_query, wrong_field_error
+from whisperlive_hybrid.server.http.openapi import (
+    FORM_FIELDS,
+    Schema,
+    query_schema,
+    submission_schema,
+)
+from whisperlive_hybrid.server.http.progress_events import (
+    DeskFor,
+    EventSourceResponse,
+    EventSources,
+    send_events,
+)
 from whisperlive_hybrid.server.http.schemas import (
     ErrorBody,
     ErrorFields,
-    Exact,
     Responses,
+    StrictModel,
     TranscriptionBody,
     VerboseBody,
 )
@@ -52,7 +62,7 @@ from whisperlive_hybrid.server.http.schemas import (
 _Status = Literal["queued", "running", "completed", "failed", "cancelled"]
 
 
-class JobFile(Exact):
+class JobFile(StrictModel):
     """One file of a job; seconds of audio."""
 
     index: int
@@ -64,14 +74,14 @@ class JobFile(Exact):
     error: ErrorFields | None
 
 
-class JobProgress(Exact):
+class JobProgress(StrictModel):
     """Seconds of audio, of all files together."""
 
     done: float
     total: float | None
 
 
-class JobBody(Exact):
+class JobBody(StrictModel):
     """A job as it stands."""
 
     id: str
@@ -90,7 +100,7 @@ class JobBody(Exact):
     files: list[JobFile]
 
 
-class JobList(Exact):
+class JobList(StrictModel):
     """A page of jobs, newest first."""
 
     object: Literal["list"]
@@ -100,7 +110,7 @@ class JobList(Exact):
     has_more: bool
 
 
-class JobDeleted(Exact):
+class JobDeleted(StrictModel):
     """A job that is no more."""
 
     id: str
@@ -108,7 +118,7 @@ class JobDeleted(Exact):
     deleted: Literal[True]
 
 
-class FailedResult(Exact):
+class FailedResult(StrictModel):
     """A file without a result, in a list."""
 
     index: int
@@ -133,7 +143,7 @@ class VerboseResult(VerboseBody):
     status: _Status
 
 
-class ResultList(Exact):
+class ResultList(StrictModel):
     """The results of several files."""
 
     object: Literal["list"]
@@ -191,7 +201,7 @@ class JobRoutes:
     def __init__(
         self,
         desk_for: DeskFor,
-        feeds: Feeds,
+        feeds: EventSources,
         models: ModelNames,
         *,
         most_files: int,
@@ -207,14 +217,16 @@ class JobRoutes:
         app.post(
             JOBS_PATH,
             status_code=202,
-            openapi_extra=submission_of(JOB_FIELDS),
+            openapi_extra=submission_schema(JOB_FIELDS),
             responses=SUBMITTED,
         )(self.submit)
-        app.get(JOBS_PATH, openapi_extra=query_of(**_PAGE), responses=JOBS)(self.page)
+        app.get(JOBS_PATH, openapi_extra=query_schema(**_PAGE), responses=JOBS)(self.page)
         app.get(one, responses=JOB)(self.job)
         app.delete(one, responses=DELETED)(self.delete)
         app.post(f"{one}/cancel", responses=JOB)(self.cancel)
-        app.get(f"{one}/result", openapi_extra=query_of(**_RESULT), responses=RESULT)(self.result)
+        app.get(f"{one}/result", openapi_extra=query_schema(**_RESULT), responses=RESULT)(
+            self.result
+        )
         app.get(f"{one}/events", response_class=Response, responses=EVENTS)(self.events)
         app.websocket(f"{one}/ws")(self.watch)
 
@@ -226,11 +238,11 @@ class JobRoutes:
 
     async def page(self, request: Request) -> Response:
         """The newest jobs."""
-        asked = query_fields(request, tuple(_PAGE))
+        asked = read_query(request, tuple(_PAGE))
         known = [each.value for each in Status]
         status = asked.get("status")
         if status is not None and status not in known:
-            raise not_among("status", status, known)
+            raise invalid_choice("status", status, known)
         found, has_more = await self._desk(request).page(
             page_size(asked.get("limit")), asked.get("after"), Status(status) if status else None
         )
@@ -251,7 +263,7 @@ class JobRoutes:
 
     async def result(self, request: Request, job_id: str) -> Response:
         """What was said: as /v1/audio answers for one file, a list for several."""
-        asked = query_fields(request, tuple(_RESULT))
+        asked = read_query(request, tuple(_RESULT))
         wanted, style, index = result_query(asked.items())
         job, results = await self._desk(request).results(job_id, index)
         if len(results) > 1:
@@ -266,11 +278,11 @@ class JobRoutes:
 
     async def events(self, request: Request, job_id: str) -> Response:
         """A job, or an upload by its X-Progress-Id, as server-sent events."""
-        return FeedStream(partial(self._feeds.open, caller_of(request), job_id))
+        return EventSourceResponse(partial(self._feeds.open, caller_of(request), job_id))
 
     async def watch(self, socket: WebSocket, job_id: str) -> None:
         """The same over a WebSocket."""
-        await stream_to(socket, partial(self._feeds.open, caller_of(socket), job_id))
+        await send_events(socket, partial(self._feeds.open, caller_of(socket), job_id))
 
     def _desk(self, request: Request) -> JobDesk:
         return self._desk_for(caller_of(request))
@@ -285,7 +297,7 @@ class JobRoutes:
             yield json_fields(await _small_body(request)), []
             return
         most_files = self._most_files + 1
-        async with opened_form(request, max_files=most_files, wanted=_WANTED) as form:
+        async with open_form(request, max_files=most_files, wanted=_WANTED) as form:
             fields: Fields = []
             files: list[UploadedFile] = []
             for name, value in form.multi_items():
@@ -300,7 +312,7 @@ class JobRoutes:
 
 def _uploaded(name: str, file: UploadFile) -> UploadedFile:
     if name not in FILE_FIELDS:
-        raise sent_as(name, "send files as 'file' or 'files[]'")
+        raise wrong_field_error(name, "send files as 'file' or 'files[]'")
     return UploadedFile(file.filename or "", file.file, file.size or 0)
 
 

@@ -17,9 +17,9 @@ from whisperlive_hybrid.protocol import legacy
 from whisperlive_hybrid.server.http.access_log import model_headers
 from whisperlive_hybrid.server.http.auth import caller_of
 from whisperlive_hybrid.server.http.error_handlers import LEGACY_PATH
-from whisperlive_hybrid.server.http.forms import Upload, received_fields, while_connected
-from whisperlive_hybrid.server.http.openapi import fields_of, form_of
-from whisperlive_hybrid.server.http.schemas import LEGACY_FAILURES
+from whisperlive_hybrid.server.http.forms import Upload, read_fields, run_while_connected
+from whisperlive_hybrid.server.http.openapi import fields_schema, form_schema
+from whisperlive_hybrid.server.http.schemas import LEGACY_ERROR_RESPONSES
 from whisperlive_hybrid.server.http.transcriptions import UploadTranscriber
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.system import translate_disk_full
@@ -35,7 +35,7 @@ async def downloaded(request: Request, fetcher: Fetcher, url: str) -> AsyncItera
     file: BinaryIO
     # Around the file, whose close tries again to write what found no room.
     with translate_disk_full(), await anyio.to_thread.run_sync(tempfile.TemporaryFile) as file:
-        found = await while_connected(request, lambda: fetcher.download(url, file))
+        found = await run_while_connected(request, lambda: fetcher.download(url, file))
         file.seek(0)
         yield Upload((), file, found.filename, found.size)
 
@@ -52,13 +52,13 @@ class LegacyRoutes:
         """Add the routes."""
         app.post(
             LEGACY_PATH,
-            openapi_extra=form_of(legacy.TRANSCRIBE_FIELDS),
-            responses=LEGACY_FAILURES,
+            openapi_extra=form_schema(legacy.TRANSCRIBE_FIELDS),
+            responses=LEGACY_ERROR_RESPONSES,
         )(self.transcribe)
         app.post(
             f"{LEGACY_PATH}/url",
-            openapi_extra=fields_of(legacy.URL_FIELDS, "url"),
-            responses=LEGACY_FAILURES,
+            openapi_extra=fields_schema(legacy.URL_FIELDS, "url"),
+            responses=LEGACY_ERROR_RESPONSES,
         )(self.transcribe_url)
 
     async def transcribe(self, request: Request) -> Response:
@@ -70,7 +70,7 @@ class LegacyRoutes:
     async def transcribe_url(self, request: Request) -> Response:
         """The same for a file that lies elsewhere."""
         with self._uploads.shown(request) as progress:
-            fields = await received_fields(request, legacy.URL_FIELDS)
+            fields = await read_fields(request, legacy.URL_FIELDS)
             url, wish = legacy.transcribe_url(fields, self._pool.names)
             async with downloaded(request, self._fetcher, url) as upload:
                 return await self._answer(request, replace(upload, progress=progress), wish)
@@ -87,7 +87,7 @@ class LegacyRoutes:
                 VadOptions(),
                 audio_track=wish.audio_track,
             )
-        recording = legacy.Recording(
+        recording = legacy.LegacyRecording(
             transcript.segments,
             transcript.language,
             transcript.duration,

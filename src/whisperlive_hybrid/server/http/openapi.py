@@ -4,7 +4,7 @@ from typing import Final
 
 from whisperlive_hybrid.languages import AUTO, LANGUAGES
 from whisperlive_hybrid.protocol.forms import LAST_AUDIO_TRACK, FieldNames
-from whisperlive_hybrid.protocol.openai.cue_fields import LARGEST
+from whisperlive_hybrid.protocol.openai.cue_fields import MAX_CUE_VALUE
 from whisperlive_hybrid.protocol.openai.request import Granularity, ResponseFormat
 from whisperlive_hybrid.text.language import SWITCH_THRESHOLD
 from whisperlive_hybrid.types import Task
@@ -27,7 +27,7 @@ def _number(low: float, high: float, default: float, description: str) -> Schema
 
 
 def _whole(description: str) -> Schema:
-    return {"type": "integer", "minimum": 1, "maximum": LARGEST, "description": description}
+    return {"type": "integer", "minimum": 1, "maximum": MAX_CUE_VALUE, "description": description}
 
 
 def _object(description: str, **properties: Schema) -> Schema:
@@ -130,7 +130,7 @@ _LISTS: Final[dict[str, Schema]] = {
 _NESTED: Final = ("vad_parameters", "chunking_strategy")
 
 
-def form_of(names: FieldNames) -> dict[str, object]:
+def form_schema(names: FieldNames) -> dict[str, object]:
     """The `openapi_extra` of a route that takes a file and these fields."""
     properties: Schema = {"file": {"type": "string", "format": "binary"}} | _properties(names)
     content = _multipart(_form(properties, "file"), properties)
@@ -143,7 +143,7 @@ def _multipart(schema: Schema, properties: Schema) -> Schema:
     return {"schema": schema, "encoding": encoding}
 
 
-def submission_of(names: FieldNames) -> dict[str, object]:
+def submission_schema(names: FieldNames) -> dict[str, object]:
     """The `openapi_extra` of a route that takes files, or these fields alone as JSON."""
     properties = _properties(names)
     described = "May be sent several times, also as file[], files or files[]."
@@ -156,7 +156,7 @@ def submission_of(names: FieldNames) -> dict[str, object]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def query_of(**parameters: Schema) -> dict[str, object]:
+def query_schema(**parameters: Schema) -> dict[str, object]:
     """The `openapi_extra` of a route with these optional parameters behind its path."""
     listed = [
         {"name": name, "in": "query", "required": False, "schema": schema}
@@ -165,7 +165,7 @@ def query_of(**parameters: Schema) -> dict[str, object]:
     return {"parameters": listed}
 
 
-def fields_of(names: FieldNames, required: str) -> dict[str, object]:
+def fields_schema(names: FieldNames, required: str) -> dict[str, object]:
     """The `openapi_extra` of a route that takes these fields, as JSON or as a form."""
     schema = _form(_properties(names), required)
     types = ("application/json", "multipart/form-data", "application/x-www-form-urlencoded")

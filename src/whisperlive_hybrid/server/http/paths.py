@@ -21,7 +21,7 @@ _IS_GROQ: Final = "is_groq_path"
 _DEPLOYMENT: Final = "deployment"
 
 
-class CanonicalPath:
+class CanonicalPathMiddleware:
     """Rewrites the path of a request to that of its route.
 
     It stands outside of everything that reads the path, so that authentication, limits, the labels
@@ -37,7 +37,7 @@ class CanonicalPath:
         """Pass a request on under its canonical path."""
         if scope["type"] != "lifespan" and scope["path"].startswith("/"):
             written: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
-            raw, state = canonical(written)
+            raw, state = canonicalize_path(written)
             scope = {
                 **scope,
                 "path": unquote(raw.decode("latin-1")),
@@ -47,7 +47,7 @@ class CanonicalPath:
         await self._app(scope, receive, send)
 
 
-def canonical(raw: bytes) -> tuple[bytes, Mapping[str, object]]:
+def canonicalize_path(raw: bytes) -> tuple[bytes, Mapping[str, object]]:
     """Return the path of the route that `raw` means, and what else the path says."""
     path = _SLASHES.sub(b"/", raw).removesuffix(b"/") or b"/"
     if groq := _GROQ.fullmatch(path):

@@ -42,7 +42,7 @@ _NORMAL, _RESTARTING, _UNKNOWN, _REFUSED = 1000, 1012, 4404, 4400
 Json = dict[str, object]
 
 
-class Feed(Protocol):
+class EventSource(Protocol):
     """Where events come from."""
 
     async def next(self) -> Json | None:
@@ -53,14 +53,14 @@ class Feed(Protocol):
         """Whether the last event was the end of what is watched, and not of the server."""
 
 
-OpenFeed = Callable[[], AbstractAsyncContextManager[tuple[Json, Feed]]]
+OpenEventSource = Callable[[], AbstractAsyncContextManager[tuple[Json, EventSource]]]
 """Enters a feed and waits for its first event; raises `NotFound` and the like."""
 
 
-class FeedStream(Response):
+class EventSourceResponse(Response):
     """`data:` lines until the feed ends or the client has gone."""
 
-    def __init__(self, open_feed: OpenFeed) -> None:
+    def __init__(self, open_feed: OpenEventSource) -> None:
         super().__init__(
             media_type="text/event-stream",
             # Proxies must neither keep nor gather what is meant for one reader, now.
@@ -90,7 +90,7 @@ async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
-async def _write(first: Json, feed: Feed, send: Send) -> None:
+async def _write(first: Json, feed: EventSource, send: Send) -> None:
     event: Json | None = first
     while event is not None:
         await _send_part(send, f"data: {_dumped(event)}\n\n".encode())
@@ -98,7 +98,7 @@ async def _write(first: Json, feed: Feed, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _paced(feed: Feed, send: Send) -> Json | None:
+async def _paced(feed: EventSource, send: Send) -> Json | None:
     """The next event, not too soon after the last one, with pings while there is none."""
     if not feed.is_over:
         await anyio.sleep(PACE_S)
@@ -116,7 +116,7 @@ async def _send_part(send: Send, body: bytes) -> None:
     raise ClientDisconnect
 
 
-async def stream_to(socket: WebSocket, open_feed: OpenFeed) -> None:
+async def send_events(socket: WebSocket, open_feed: OpenEventSource) -> None:
     """Send the events as text frames, then close; what the client sends is thrown away."""
     # A browser that shows its key as a subprotocol wants one of those it has offered.
     is_bearer = BEARER in socket.scope["subprotocols"]
@@ -131,7 +131,7 @@ async def stream_to(socket: WebSocket, open_feed: OpenFeed) -> None:
         pass  # the reader has gone, and nobody else wanted to know
 
 
-async def _sent(socket: WebSocket, open_feed: OpenFeed) -> tuple[int, str]:
+async def _sent(socket: WebSocket, open_feed: OpenEventSource) -> tuple[int, str]:
     """Send all events; how to close."""
     try:
         async with open_feed() as (first, feed):
@@ -161,14 +161,14 @@ def _dumped(event: Json) -> str:
     return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
 
 
-BEGINS_WITHIN_S: Final = 30.0
+UPLOAD_START_TIMEOUT_S: Final = 30.0
 """How long a watcher waits for an upload that has not begun."""
 
 DeskFor = Callable[[Caller], JobDesk]
 """The desk of jobs as a caller sees it."""
 
 
-class JobFeed:
+class JobEvents:
     """The events of a job."""
 
     def __init__(self, watch: JobWatch) -> None:
@@ -184,7 +184,7 @@ class JobFeed:
         return job_end(news.job) if news.is_last else job_progress(news.job, news.delta)
 
 
-class UploadFeed:
+class UploadEvents:
     """The events of an upload."""
 
     def __init__(self, watch: UploadWatch) -> None:
@@ -200,11 +200,14 @@ class UploadFeed:
         return upload_event(news)
 
 
-class Feeds:
+class EventSources:
     """Opens the feed that an id stands for."""
 
     def __init__(
-        self, desk_for: DeskFor, uploads: UploadBoard, begins_within_s: float = BEGINS_WITHIN_S
+        self,
+        desk_for: DeskFor,
+        uploads: UploadBoard,
+        begins_within_s: float = UPLOAD_START_TIMEOUT_S,
     ) -> None:
         self._desk_for = desk_for
         self._uploads = uploads
@@ -212,7 +215,7 @@ class Feeds:
 
     def open(
         self, caller: Caller, watched_id: str
-    ) -> AbstractAsyncContextManager[tuple[Json, Feed]]:
+    ) -> AbstractAsyncContextManager[tuple[Json, EventSource]]:
         """Enter the feed at its first event.
 
         Raises `NotFound`, also for what is another's, and for what never begins.
@@ -222,15 +225,17 @@ class Feeds:
         return opened(caller, watched_id)
 
     @asynccontextmanager
-    async def _of_job(self, caller: Caller, job_id: str) -> AsyncIterator[tuple[Json, Feed]]:
+    async def _of_job(self, caller: Caller, job_id: str) -> AsyncIterator[tuple[Json, EventSource]]:
         async with self._desk_for(caller).watch(job_id) as watch:
-            feed = JobFeed(watch)
+            feed = JobEvents(watch)
             yield await _first(feed, job_id), feed
 
     @asynccontextmanager
-    async def _of_upload(self, caller: Caller, upload_id: str) -> AsyncIterator[tuple[Json, Feed]]:
+    async def _of_upload(
+        self, caller: Caller, upload_id: str
+    ) -> AsyncIterator[tuple[Json, EventSource]]:
         with self._uploads.watch(caller, upload_id) as watch:
-            feed = UploadFeed(watch)
+            feed = UploadEvents(watch)
             first = None
             with anyio.move_on_after(self._begins_within_s):
                 first = await _first(feed, upload_id)
@@ -242,7 +247,7 @@ class Feeds:
             yield first, feed
 
 
-async def _first(feed: Feed, watched_id: str) -> Json:
+async def _first(feed: EventSource, watched_id: str) -> Json:
     """The current state, which is there at once for what has begun."""
     first = await feed.next()
     if first is None:

@@ -7,20 +7,20 @@ from pydantic import BaseModel, ConfigDict
 Responses = dict[int | str, dict[str, Any]]
 
 
-class Exact(BaseModel):
+class StrictModel(BaseModel):
     """Has these keys and no others."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class DurationUsage(Exact):
+class DurationUsage(StrictModel):
     """Begun seconds of audio."""
 
     type: Literal["duration"]
     seconds: int
 
 
-class ErrorFields(Exact):
+class ErrorFields(StrictModel):
     """What went wrong; all four keys are always there."""
 
     message: str
@@ -29,27 +29,27 @@ class ErrorFields(Exact):
     code: str | None
 
 
-class ErrorBody(Exact):
+class ErrorBody(StrictModel):
     """Every refusal and failure; `usage` is there for an upload that is too large."""
 
     error: ErrorFields
     usage: DurationUsage | None = None
 
 
-class LegacyErrorBody(Exact):
+class LegacyErrorBody(StrictModel):
     """The same on the older routes."""
 
     success: Literal[False]
     error: str
 
 
-class GroqMark(Exact):
+class GroqMark(StrictModel):
     """What Groq's API adds to its answers."""
 
     id: str
 
 
-class TokenLogprob(Exact):
+class TokenLogprob(StrictModel):
     """One token of the text."""
 
     token: str
@@ -57,13 +57,13 @@ class TokenLogprob(Exact):
     bytes: list[int]
 
 
-class LanguageCode(Exact):
+class LanguageCode(StrictModel):
     """A language that was heard."""
 
     code: str
 
 
-class TranscriptionBody(Exact):
+class TranscriptionBody(StrictModel):
     """`json`."""
 
     text: str
@@ -74,7 +74,7 @@ class TranscriptionBody(Exact):
     """Where the path begins with /openai/v1."""
 
 
-class SegmentBody(Exact):
+class SegmentBody(StrictModel):
     """A stretch of text."""
 
     id: int
@@ -91,7 +91,7 @@ class SegmentBody(Exact):
     """The code of what is spoken, with multilingual=true."""
 
 
-class WordBody(Exact):
+class WordBody(StrictModel):
     """A word with its measured place."""
 
     word: str
@@ -99,14 +99,14 @@ class WordBody(Exact):
     end: float
 
 
-class UnreadBody(Exact):
+class UnreadBody(StrictModel):
     """Speech without text, in seconds of the recording."""
 
     start: float
     end: float
 
 
-class VerboseBody(Exact):
+class VerboseBody(StrictModel):
     """`verbose_json`."""
 
     task: Literal["transcribe", "translate"]
@@ -122,7 +122,7 @@ class VerboseBody(Exact):
     """Where the path begins with /openai/v1."""
 
 
-class ModelCard(Exact):
+class ModelCard(StrictModel):
     """A name that requests may use as `model`."""
 
     id: str
@@ -132,7 +132,7 @@ class ModelCard(Exact):
     shutdown_date: str | None
 
 
-class ModelList(Exact):
+class ModelList(StrictModel):
     """All of them."""
 
     object: Literal["list"]
@@ -184,17 +184,17 @@ def _failures(body: type[BaseModel]) -> Responses:
     }
 
 
-FAILURES: Final = _failures(ErrorBody)
-LEGACY_FAILURES: Final = _failures(LegacyErrorBody)
+ERROR_RESPONSES: Final = _failures(ErrorBody)
+LEGACY_ERROR_RESPONSES: Final = _failures(LegacyErrorBody)
 
-TRANSLATED: Final[Responses] = {
+TRANSLATION_RESPONSES: Final[Responses] = {
     200: {
         "model": TranscriptionBody | VerboseBody,
         "content": {"text/plain": _TEXT},
         "description": "The text in the format asked for.",
     }
 }
-TRANSCRIBED: Final[Responses] = {
+TRANSCRIPTION_RESPONSES: Final[Responses] = {
     200: {
         "model": TranscriptionBody | VerboseBody,
         "content": {"text/plain": _TEXT, "text/event-stream": _EVENTS},

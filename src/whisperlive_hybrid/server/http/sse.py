@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from whisperlive_hybrid.errors import WhisperLiveError
 from whisperlive_hybrid.protocol.openai.sse import failed
-from whisperlive_hybrid.server.http.access_log import note_failure
+from whisperlive_hybrid.server.http.access_log import record_failure
 
 STALLED_S: Final = 60.0
 """A client that takes nothing for so long is taken to have gone."""
@@ -59,7 +59,7 @@ class EventStream(Response):
         except Exception as error:
             if not reply.has_begun:
                 raise
-            note_failure(scope, error)
+            record_failure(scope, error)
             await reply.end(failed(error))
             if not isinstance(error, WhisperLiveError):
                 raise  # a defect is for the server's log

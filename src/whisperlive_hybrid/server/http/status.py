@@ -19,7 +19,7 @@ from whisperlive_hybrid.engine.client import EngineClient
 from whisperlive_hybrid.jobs.model import Status
 from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.server.http.body_limits import Work
-from whisperlive_hybrid.server.http.schemas import Exact
+from whisperlive_hybrid.server.http.schemas import StrictModel
 from whisperlive_hybrid.telemetry.engine_metrics import label_of
 from whisperlive_hybrid.telemetry.metrics import Metrics, State
 from whisperlive_hybrid.telemetry.tracing import NO_TRACER, Tracer
@@ -73,7 +73,7 @@ def written_directories(data_dir: Path) -> tuple[Path, ...]:
     return (existing, Path(tempfile.gettempdir()))
 
 
-class ReadyBody(Exact):
+class ReadyBody(StrictModel):
     """Whether to send work here."""
 
     ready: bool
@@ -82,14 +82,14 @@ class ReadyBody(Exact):
     checks: dict[str, bool]
 
 
-class ModelBody(Exact):
+class ModelBody(StrictModel):
     """A model in memory; the real-time factor is null where nothing was read for a minute."""
 
     name: str
     real_time_factor: float | None
 
 
-class QueueBody(Exact):
+class QueueBody(StrictModel):
     """Pieces of work that wait, by class of urgency."""
 
     final: int
@@ -98,7 +98,7 @@ class QueueBody(Exact):
     bulk: int
 
 
-class ServerBody(Exact):
+class ServerBody(StrictModel):
     """One moment of the server."""
 
     version: str

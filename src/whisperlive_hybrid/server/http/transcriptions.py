@@ -15,22 +15,22 @@ from whisperlive_hybrid.auth.quotas import FileBooking, Meter
 from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.protocol.openai import response as bodies
 from whisperlive_hybrid.protocol.openai.request import (
-    TIMED,
+    TIMED_FORMATS,
     TRANSCRIPTION_FIELDS,
     TRANSLATION_FIELDS,
     AudioRequest,
     measure_words,
-    transcription,
-    translation,
+    parse_transcription,
+    parse_translation,
 )
 from whisperlive_hybrid.protocol.openai.sse import EventWriter
 from whisperlive_hybrid.server.http.access_log import model_headers
 from whisperlive_hybrid.server.http.auth import caller_of
 from whisperlive_hybrid.server.http.body_limits import request_id_of
-from whisperlive_hybrid.server.http.forms import Upload, received, while_connected
-from whisperlive_hybrid.server.http.openapi import form_of
+from whisperlive_hybrid.server.http.forms import Upload, received, run_while_connected
+from whisperlive_hybrid.server.http.openapi import form_schema
 from whisperlive_hybrid.server.http.paths import deployment_of, is_groq_path
-from whisperlive_hybrid.server.http.schemas import TRANSCRIBED, TRANSLATED
+from whisperlive_hybrid.server.http.schemas import TRANSCRIPTION_RESPONSES, TRANSLATION_RESPONSES
 from whisperlive_hybrid.server.http.sse import Emit, EventStream
 from whisperlive_hybrid.server.http.upload_progress import (
     PROGRESS_ID,
@@ -61,7 +61,10 @@ class UploadTranscription:
     """The transcription of an upload, which shows its progress and records its usage."""
 
     def __init__(
-        self, transcription: Transcription, progress: UploadProgress | None, booking: FileBooking
+        self,
+        transcription: Transcription,
+        progress: UploadProgress | None,
+        booking: FileBooking,
     ) -> None:
         self._transcription = transcription
         self._progress = progress
@@ -158,7 +161,7 @@ class UploadTranscriber:
                     pass
             return transcription.transcript
 
-        return await while_connected(request, work)
+        return await run_while_connected(request, work)
 
 
 def _urgency(claimed_s: float | None, size: int) -> Urgency:
@@ -178,20 +181,20 @@ class AudioRoutes:
         """Add the routes."""
         app.post(
             "/v1/audio/transcriptions",
-            openapi_extra=form_of(TRANSCRIPTION_FIELDS),
-            responses=TRANSCRIBED,
+            openapi_extra=form_schema(TRANSCRIPTION_FIELDS),
+            responses=TRANSCRIPTION_RESPONSES,
         )(self.transcriptions)
         app.post(
             "/v1/audio/translations",
-            openapi_extra=form_of(TRANSLATION_FIELDS),
-            responses=TRANSLATED,
+            openapi_extra=form_schema(TRANSLATION_FIELDS),
+            responses=TRANSLATION_RESPONSES,
         )(self.translations)
 
     async def transcriptions(self, request: Request) -> Response:
         """What was said, in the language it was said in."""
         async with AsyncExitStack() as held:
             upload = await held.enter_async_context(self._uploads.received(request))
-            wish = transcription(_fields(request, upload), self._pool.names)
+            wish = parse_transcription(_fields(request, upload), self._pool.names)
             if not wish.stream:
                 return await self._answer(request, upload, wish)
             # The reply is made after this function has returned, from the file that it still holds.
@@ -201,7 +204,7 @@ class AudioRoutes:
     async def translations(self, request: Request) -> Response:
         """What was said, in English."""
         async with self._uploads.received(request) as upload:
-            wish = translation(_fields(request, upload), self._pool.names)
+            wish = parse_translation(_fields(request, upload), self._pool.names)
             return await self._answer(request, upload, wish)
 
     async def _stream(
@@ -228,7 +231,7 @@ class AudioRoutes:
             return transcription.transcript
 
         async with self._pool.lease(wish.model, caller_of(request).account) as transcriber:
-            transcript = await while_connected(request, partial(work, transcriber))
+            transcript = await run_while_connected(request, partial(work, transcriber))
         await emit(writer.delta(waiting))
         language = transcript.language.code
         await emit(writer.done(transcript.segments, language, transcript.duration))
@@ -236,7 +239,7 @@ class AudioRoutes:
     async def _answer(self, request: Request, upload: Upload, wish: AudioRequest) -> Response:
         async with self._pool.lease(wish.model, caller_of(request).account) as transcriber:
             options, able = wish.options, transcriber.capabilities
-            if wish.response_format in TIMED:
+            if wish.response_format in TIMED_FORMATS:
                 options = measure_words(options, is_able=able.word_times)
             transcript = await self._uploads.transcribe(
                 request,

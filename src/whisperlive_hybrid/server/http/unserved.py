@@ -5,11 +5,11 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from whisperlive_hybrid.errors import NotFound
-from whisperlive_hybrid.server.http.access_log import note_failure
-from whisperlive_hybrid.server.http.error_handlers import reply_to
+from whisperlive_hybrid.server.http.access_log import record_failure
+from whisperlive_hybrid.server.http.error_handlers import error_response
 
 
-class Unserved:
+class NotFoundApp:
     """The router's last resort: 404 for the upgrade of a WebSocket, `otherwise` for the rest.
 
     Starlette closes such a handshake unaccepted, which reaches the client as 403, as if a key or an
@@ -34,5 +34,5 @@ class Unserved:
             f"connect to {self._live_url or f'port {self._live_port()} of this host'}; a job is "
             "watched at '/v1/jobs/{job_id}/ws'."
         )
-        note_failure(scope, error)
-        await reply_to(scope["path"], error)(scope, receive, send)
+        record_failure(scope, error)
+        await error_response(scope["path"], error)(scope, receive, send)

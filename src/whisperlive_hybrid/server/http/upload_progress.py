@@ -17,7 +17,7 @@ import anyio
 from whisperlive_hybrid.auth.caller import Caller
 from whisperlive_hybrid.errors import BadRequest, Conflict, Overloaded
 from whisperlive_hybrid.notifier import Notifier
-from whisperlive_hybrid.protocol.errors import Failure
+from whisperlive_hybrid.protocol.errors import ErrorInfo
 from whisperlive_hybrid.text.formats import tail
 
 Json = dict[str, object]
@@ -49,7 +49,7 @@ class UploadNews:
     """None while its length is unknown."""
     text: str = ""
     """The end of its text so far."""
-    failure: Failure | None = None
+    failure: ErrorInfo | None = None
 
 
 def progress_id(written: str) -> str:
@@ -125,7 +125,7 @@ class UploadProgress:
         """Tell how far it is read, and what was said since."""
         self._put(replace(self._news, done=done, text=tail(self._news.text + text)))
 
-    def end(self, failure: Failure | None) -> None:
+    def end(self, failure: ErrorInfo | None) -> None:
         """Tell that it is over."""
         stage = Stage.COMPLETED if failure is None else Stage.FAILED
         done = self._news.total or self._news.done if failure is None else self._news.done
@@ -188,10 +188,10 @@ class UploadBoard:
         try:
             yield progress
         except Exception as error:
-            progress.end(Failure.of(error))
+            progress.end(ErrorInfo.of(error))
             raise
         except BaseException:  # cancelled: the client has gone, or the server stops
-            progress.end(Failure("The upload was given up.", "server_error"))
+            progress.end(ErrorInfo("The upload was given up.", "server_error"))
             raise
         else:
             progress.end(None)

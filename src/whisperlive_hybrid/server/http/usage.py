@@ -10,9 +10,9 @@ from whisperlive_hybrid.auth.caller import Caller, Limits
 from whisperlive_hybrid.auth.usage import ANONYMOUS, DayUsage
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.server.http.auth import caller_of
-from whisperlive_hybrid.server.http.forms import query_fields
-from whisperlive_hybrid.server.http.openapi import query_of
-from whisperlive_hybrid.server.http.schemas import Exact
+from whisperlive_hybrid.server.http.forms import read_query
+from whisperlive_hybrid.server.http.openapi import query_schema
+from whisperlive_hybrid.server.http.schemas import StrictModel
 from whisperlive_hybrid.storage.usage_recorder import Accounts
 
 DEFAULT_DAYS: Final = 30
@@ -33,7 +33,7 @@ def usage_list(rows: Sequence[DayUsage], names: Mapping[str, str], limits: Limit
     }
 
 
-def days_asked(written: str | None, most: int) -> int:
+def parse_days(written: str | None, most: int) -> int:
     """How many days are wanted, today included. Raises `BadRequest`."""
     if written is None:
         return min(DEFAULT_DAYS, most)
@@ -72,7 +72,7 @@ def _day(row: DayUsage, names: Mapping[str, str]) -> Json:
 USAGE_PATH: Final = "/v1/usage"
 
 
-class DayBody(Exact):
+class DayBody(StrictModel):
     """What one key has taken on one UTC day; all who have none are one, without a key."""
 
     object: Literal["usage"]
@@ -87,7 +87,7 @@ class DayBody(Exact):
     live_seconds: float
 
 
-class LimitsBody(Exact):
+class LimitsBody(StrictModel):
     """What the caller may take; null where nothing bounds it."""
 
     requests_per_minute: int | None
@@ -95,7 +95,7 @@ class LimitsBody(Exact):
     live_streams: int | None
 
 
-class UsageBody(Exact):
+class UsageBody(StrictModel):
     """The newest day first; days without usage are left out."""
 
     object: Literal["list"]
@@ -119,14 +119,14 @@ class UsageRoutes:
             "description": "How many UTC days back, today included.",
         }
         app.get(
-            USAGE_PATH, openapi_extra=query_of(days=days), responses={200: {"model": UsageBody}}
+            USAGE_PATH, openapi_extra=query_schema(days=days), responses={200: {"model": UsageBody}}
         )(self.usage)
 
     async def usage(self, request: Request) -> Json:
         """What was taken on the last days."""
         caller, keeper = caller_of(request), self._accounts.bookkeeper
-        asked = query_fields(request, ("days",))
-        days = days_asked(asked.get("days"), keeper.kept_days)
+        asked = read_query(request, ("days",))
+        days = parse_days(asked.get("days"), keeper.kept_days)
         rows = await keeper.usage(_account(caller), days)
         return usage_list(rows, await self._names(caller), self._accounts.meter.limits_of(caller))
 

@@ -94,7 +94,7 @@ _HOST: Final = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])", re.IGNORECASE)
 """A name or an address as browsers send it; anything else could write into our headers."""
 
 
-def live_address(settings: Settings, port: int, host: str, *, is_secure: bool) -> str | None:
+def build_live_url(settings: Settings, port: int, host: str, *, is_secure: bool) -> str | None:
     """Where a page that was asked for at `host` finds the live door; None if `host` is no host.
 
     `port` is the one that the live door listens on. `is_secure` says that the page came over HTTPS,
@@ -109,7 +109,7 @@ def live_address(settings: Settings, port: int, host: str, *, is_secure: bool) -
     return f"{scheme}://{name[0]}:{port}"
 
 
-def page_headers(nonce: str, live: str | None) -> dict[str, str]:
+def build_page_headers(nonce: str, live: str | None) -> dict[str, str]:
     """The headers of the page; `nonce` is for the style of the waveform, `live` the live door."""
     return {
         "content-security-policy": _policy(nonce, live),
@@ -162,7 +162,7 @@ def wants_page(request: HTTPConnection) -> bool:
     return any(each.partition(";")[0].strip() == "text/html" for each in accepted.split(","))
 
 
-class Page:
+class WebPage:
     """The page, its older address, /web/config.json and /web/{build}/."""
 
     def __init__(
@@ -189,7 +189,7 @@ class Page:
         """The page itself."""
         nonce = secrets.token_urlsafe(16)
         text = self._files.page(build=self._files.build, nonce=nonce)
-        return HTMLResponse(text, headers=page_headers(nonce, self._live(request)))
+        return HTMLResponse(text, headers=build_page_headers(nonce, self._live(request)))
 
     async def form(self, request: Request) -> Response:
         """The page under its older address; its links are relative to the same place."""
@@ -228,4 +228,4 @@ class Page:
     def _live(self, request: Request) -> str | None:
         host = request.headers.get("host", "")
         is_secure = request.url.scheme == "https"
-        return live_address(self._settings, self._live_port(), host, is_secure=is_secure)
+        return build_live_url(self._settings, self._live_port(), host, is_secure=is_secure)

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from whisperlive_hybrid.auth.caller import Caller
 from whisperlive_hybrid.protocol.live import Frame
-from whisperlive_hybrid.server.net.uvicorn import MOST_UNSENT
+from whisperlive_hybrid.server.net.uvicorn import MAX_UNSENT_BYTES
 
 NORMAL_CLOSURE: Final = 1000
 INTERNAL_ERROR: Final = 1011
@@ -62,5 +62,5 @@ class TransportLimits:
     most_greeting: int = 2 * 2**20
     """Before the first message is read: the reference allows that message 1 MiB, and audio may
     follow at once. Later messages of an admitted client may be larger."""
-    most_unsent: int = MOST_UNSENT
+    most_unsent: int = MAX_UNSENT_BYTES
     """In the write buffer, before a client that asks for more is cut off."""

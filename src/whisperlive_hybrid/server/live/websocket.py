@@ -214,7 +214,7 @@ def _credentials(request: Request) -> list[str]:
     headers = request.headers
     offered = ",".join(headers.get_all("Sec-WebSocket-Protocol"))
     return [
-        *credentials.in_header(next(iter(headers.get_all("Authorization")), None)),
-        *credentials.in_query(request.path.partition("?")[2]),
-        *credentials.in_subprotocols(name.strip() for name in offered.split(",")),
+        *credentials.read_bearer_token(next(iter(headers.get_all("Authorization")), None)),
+        *credentials.read_query_token(request.path.partition("?")[2]),
+        *credentials.read_subprotocol_tokens(name.strip() for name in offered.split(",")),
     ]

@@ -14,18 +14,18 @@ _OPENAI: Final = "openai-insecure-api-key."
 """What OpenAI's own client puts before a key there."""
 
 
-def in_header(authorization: str | None) -> list[str]:
+def read_bearer_token(authorization: str | None) -> list[str]:
     """The token of `Authorization: Bearer …`."""
     scheme, _, token = (authorization or "").strip().partition(" ")
     return [token.strip()] if scheme.lower() == BEARER else []
 
 
-def in_query(query: str) -> list[str]:
+def read_query_token(query: str) -> list[str]:
     """The first value of `?token=`."""
     return [value for name, value in parse_qsl(query) if name == "token"][:1]
 
 
-def in_subprotocols(offered: Iterable[str]) -> list[str]:
+def read_subprotocol_tokens(offered: Iterable[str]) -> list[str]:
     """What stands beside `bearer`, and keys as OpenAI's client sends them."""
     names = list(offered)
     beside = [name for name in names if name != BEARER] if BEARER in names else []

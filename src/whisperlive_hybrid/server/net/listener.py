@@ -46,7 +46,7 @@ def ignored() -> None:
     """Nobody counts."""
 
 
-class Census:
+class ConnectionLimiter:
     """Counts the open connections of all doors, and says who may not have one more."""
 
     def __init__(
@@ -108,10 +108,12 @@ class Census:
             log.warning("connections refused", address=address, so_far=self.n_refused)
 
 
-class Listener(socket.socket):
+class LimitedListener(socket.socket):
     """A listening socket that lets in whom the census allows."""
 
-    def __init__(self, listening: socket.socket, census: Census, *, speaks_tls: bool) -> None:
+    def __init__(
+        self, listening: socket.socket, census: ConnectionLimiter, *, speaks_tls: bool
+    ) -> None:
         """Take over `listening`; where TLS is spoken a refusal is no more than a close."""
         super().__init__(
             listening.family, listening.type, listening.proto, fileno=listening.detach()
@@ -131,7 +133,7 @@ class Listener(socket.socket):
             self._census.refused(address)
             self._dismiss(accepted, answer)
             raise ConnectionAbortedError
-        return Admitted(accepted, self._census, address), peer
+        return CountedSocket(accepted, self._census, address), peer
 
     def _dismiss(self, accepted: socket.socket, answer: bytes) -> None:
         with accepted, suppress(OSError):
@@ -140,10 +142,10 @@ class Listener(socket.socket):
                 accepted.send(answer)
 
 
-class Admitted(socket.socket):
+class CountedSocket(socket.socket):
     """A connection that is counted until it is closed."""
 
-    def __init__(self, accepted: socket.socket, census: Census, address: str) -> None:
+    def __init__(self, accepted: socket.socket, census: ConnectionLimiter, address: str) -> None:
         """Take over `accepted`."""
         super().__init__(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
         self._census = census
@@ -159,7 +161,9 @@ class Admitted(socket.socket):
         super().close()
 
 
-def listen(host: str, port: int, census: Census, *, speaks_tls: bool = False) -> Listener:
+def listen(
+    host: str, port: int, census: ConnectionLimiter, *, speaks_tls: bool = False
+) -> LimitedListener:
     """Listen on an address that a host name has, IPv4 before IPv6; raises `OSError`."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, _, _, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
@@ -168,4 +172,4 @@ def listen(host: str, port: int, census: Census, *, speaks_tls: bool = False) ->
     # for the client's delayed acknowledgement of its head: 40 ms for each but a connection's
     # first. Connections inherit it.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return Listener(listening, census, speaks_tls=speaks_tls)
+    return LimitedListener(listening, census, speaks_tls=speaks_tls)

@@ -20,14 +20,14 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
-LOOK_EVERY_S: Final = 30.0
+WRITE_CHECK_INTERVAL_S: Final = 30.0
 """For so long a peer may take nothing at all."""
 
-MOST_UNSENT: Final = 4 * 2**20
+MAX_UNSENT_BYTES: Final = 4 * 2**20
 """Bytes that may wait while more is asked for: pongs for a client that pings and reads nothing."""
 
 
-class Uptake:
+class WriteWatchdog:
     """Watches one connection; `pause` and `resume` are told by its transport.
 
     The transport must have no room for unsent bytes, so that it pauses whenever there are any.
@@ -36,7 +36,7 @@ class Uptake:
     def __init__(self, transport: asyncio.Transport, min_bytes_per_s: float) -> None:
         transport.set_write_buffer_limits(high=0)
         self._transport = transport
-        self._least = min_bytes_per_s * LOOK_EVERY_S
+        self._least = min_bytes_per_s * WRITE_CHECK_INTERVAL_S
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._left = 0
@@ -44,7 +44,7 @@ class Uptake:
     def pause(self) -> None:
         """Bytes wait for the peer."""
         self._left = self._waiting()
-        self._timer = self._loop.call_later(LOOK_EVERY_S, self._look)
+        self._timer = self._loop.call_later(WRITE_CHECK_INTERVAL_S, self._look)
 
     def resume(self) -> None:
         """None wait any more, or there is nobody for whom they could."""
@@ -58,7 +58,7 @@ class Uptake:
             self._transport.abort()
             return
         self._left = left
-        self._timer = self._loop.call_later(LOOK_EVERY_S, self._look)
+        self._timer = self._loop.call_later(WRITE_CHECK_INTERVAL_S, self._look)
 
     def _waiting(self) -> int:
         """Bytes that the peer has not taken: ours and the kernel's, which may be megabytes."""
@@ -78,7 +78,7 @@ def _unacknowledged(transport: asyncio.Transport) -> int:
 KEEP_ALIVE_S: Final = 30
 """Between two requests on one connection."""
 
-MOST_HEAD_BYTES: Final = 16 * 1024
+MAX_HEAD_BYTES: Final = 16 * 1024
 """A request's line and headers; one that is longer gets 400."""
 
 _SLICE: Final = 4 * 1024
@@ -86,12 +86,12 @@ _SLICE: Final = 4 * 1024
 
 32 KiB of one-letter headers took it 11 ms (measured)."""
 
-WATCHER_MESSAGE_BYTES: Final = 4096
+MAX_WEBSOCKET_MESSAGE_BYTES: Final = 4096
 """Those who watch over a WebSocket have nothing to say."""
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class ConnectionTimeouts:
     """How long, and for whom."""
 
     head_s: float
@@ -101,20 +101,20 @@ class Patience:
 class HttpConfig(uvicorn.Config):
     """How the HTTP door runs on uvicorn."""
 
-    def __init__(self, app: ASGIApp, patience: Patience, *, drain_s: float) -> None:
+    def __init__(self, app: ASGIApp, patience: ConnectionTimeouts, *, drain_s: float) -> None:
         super().__init__(
             app,
-            http=PatientHttp,
-            ws=PatientWebSocket,
+            http=TimeoutH11Protocol,
+            ws=TimeoutWebSocketProtocol,
             log_config=None,
             access_log=False,
             proxy_headers=False,  # it would believe whoever is on this machine; see `Proxies`
             lifespan="off",
-            ws_max_size=WATCHER_MESSAGE_BYTES,
+            ws_max_size=MAX_WEBSOCKET_MESSAGE_BYTES,
             ws_per_message_deflate=False,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=max(1, round(drain_s)),
-            h11_max_incomplete_event_size=MOST_HEAD_BYTES,
+            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         )
         self.patience = patience
 
@@ -122,11 +122,11 @@ class HttpConfig(uvicorn.Config):
 class _Watched(asyncio.Protocol):
     """A protocol whose peer is cut off if it does not take what is written for it."""
 
-    _uptake: Uptake | None = None
+    _uptake: WriteWatchdog | None = None
 
-    def _watch_uptake(self, transport: asyncio.Transport, patience: Patience) -> None:
+    def _watch_uptake(self, transport: asyncio.Transport, patience: ConnectionTimeouts) -> None:
         """To be called when there is a connection."""
-        self._uptake = Uptake(transport, patience.min_bytes_per_s)
+        self._uptake = WriteWatchdog(transport, patience.min_bytes_per_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody is left who could take anything."""
@@ -165,7 +165,7 @@ class StrictConnection(h11.Connection):
         return event
 
 
-class PatientHttp(_Watched, H11Protocol):
+class TimeoutH11Protocol(_Watched, H11Protocol):
     """HTTP/1.1 for clients that mean it."""
 
     def __init__(
@@ -176,7 +176,7 @@ class PatientHttp(_Watched, H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.conn = StrictConnection(h11.SERVER, MOST_HEAD_BYTES)
+        self.conn = StrictConnection(h11.SERVER, MAX_HEAD_BYTES)
         self._patience = config.patience
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -233,7 +233,7 @@ class PatientHttp(_Watched, H11Protocol):
             self._deadline = None
 
 
-class PatientWebSocket(_Watched, WebSocketsSansIOProtocol):
+class TimeoutWebSocketProtocol(_Watched, WebSocketsSansIOProtocol):
     """A WebSocket whose reader reads."""
 
     def __init__(
@@ -254,5 +254,5 @@ class PatientWebSocket(_Watched, WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         """Answer, but not without bound: every ping is worth a pong."""
         super().data_received(data)
-        if self.transport.get_write_buffer_size() > MOST_UNSENT:
+        if self.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
             self.transport.abort()
