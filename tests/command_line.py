@@ -39,7 +39,7 @@ def whisperlive(
     return subprocess.CompletedProcess(done.args, done.returncode, *texts)
 
 
-def started(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     """Start the command; its standard error can be read line by line."""
     return subprocess.Popen(
         command(*arguments),

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from places import CLIPS, TESTS
+from paths import CLIPS, TESTS
 
 from whisperlive_hybrid.system import tune_process
 

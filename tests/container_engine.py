@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from places import ROOT
+from paths import ROOT
 
 IMAGE: Final = "localhost/whisperlive:image-test"
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
-from known_keys import NO_KEYS
-from scraped import scrape
+from fake_keys import NO_KEYS
+from metrics_scrape import scrape
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import Server
 from websockets.exceptions import ConnectionClosed
@@ -43,7 +43,7 @@ from whisperlive_hybrid.text.endings import live_endings
 from whisperlive_hybrid.transcribe import VoiceDetector
 from whisperlive_hybrid.types import Samples
 
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 """After which a test that waits for a message has failed; no passing test waits so long."""
 
 DEFAULT_LIMITS = TransportLimits()
@@ -73,7 +73,7 @@ class LiveClient:
 
     async def next(self) -> dict[str, Any]:
         """The next message."""
-        with anyio.fail_after(PATIENCE_S):
+        with anyio.fail_after(TIMEOUT_S):
             self.messages.append(json.loads(await self.socket.recv()))
         return self.messages[-1]
 
@@ -85,7 +85,7 @@ class LiveClient:
         except ConnectionClosed:
             return self.messages
 
-    async def until_text(self) -> None:
+    async def wait_for_text(self) -> None:
         """Wait for any text."""
         while not any("segments" in each for each in self.messages):
             await self.next()
@@ -98,7 +98,7 @@ class LiveClient:
     @property
     def completed(self) -> list[dict[str, Any]]:
         """All completed segments, put together from the windows that were sent."""
-        return completed(self.messages)
+        return completed_segments(self.messages)
 
     @property
     def text(self) -> str:
@@ -106,7 +106,7 @@ class LiveClient:
         return " ".join(segment["text"].strip() for segment in self.completed)
 
 
-def completed(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def completed_segments(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """All completed segments of messages with sliding windows; one that changes appears twice."""
     found: list[dict[str, Any]] = []
     for message in messages:
@@ -117,7 +117,7 @@ def completed(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @dataclass(slots=True)
-class OpenDoor:
+class OpenLiveServer:
     """A live door that listens."""
 
     live: WhisperLiveServer
@@ -151,7 +151,7 @@ class OpenDoor:
             assert (await client.next()).get("message") == "SERVER_READY", client.messages
             yield client
 
-    async def heard(self, *pieces: Samples, **keys: object) -> LiveClient:
+    async def transcribe(self, *pieces: Samples, **keys: object) -> LiveClient:
         """Send a whole recording as fast as the server takes it; return when it has closed."""
         async with self.client() as client, anyio.create_task_group() as tasks:
             await client.greet(**keys)
@@ -160,26 +160,26 @@ class OpenDoor:
             await client.end()
         return client
 
-    async def is_empty(self) -> None:
+    async def wait_until_empty(self) -> None:
         """Wait until all clients that are admitted now have gone."""
-        with anyio.fail_after(PATIENCE_S):
+        with anyio.fail_after(TIMEOUT_S):
             for client in list(self.admission._clients):
                 await client.gone.wait()
 
-    async def is_deserted(self) -> None:
+    async def wait_until_disconnected(self) -> None:
         """Wait until all connections there are now have ended, admitted or not."""
         if handlers := list(self.server.handler_tasks):
-            _, staying = await asyncio.wait(handlers, timeout=PATIENCE_S)
+            _, staying = await asyncio.wait(handlers, timeout=TIMEOUT_S)
             assert not staying
 
-    def endings(self) -> dict[str, float]:
+    def count_endings(self) -> dict[str, float]:
         """How many streams have ended, by why."""
         name = "whisperlive_live_streams_total"
         seen = scrape(self.metrics)
         whys = [each["end"] for each in seen.labels(name)]
         return {why: seen.total(name, end=why) for why in whys}
 
-    def narrow(self) -> None:
+    def shrink_buffers(self) -> None:
         """Make the sockets that are accepted from now on hold little: they inherit it."""
         for listener in self.server.sockets:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
@@ -196,18 +196,18 @@ class OpenDoor:
 
 
 @asynccontextmanager
-async def open_door(
+async def open_live_server(
     backend: Backend | None = None,
     detector: VoiceDetector | None = None,
     keys: KeySource = NO_KEYS,
     *,
     others: Sequence[OnDemand] = (),
     probes: bool = False,
-    probe_patience_s: float = PATIENCE_S,
+    probe_patience_s: float = TIMEOUT_S,
     limits: TransportLimits = DEFAULT_LIMITS,
     revoked_every_s: float = 5.0,
     **settings: Any,  # noqa: ANN401 (checked by the settings themselves)
-) -> AsyncIterator[OpenDoor]:
+) -> AsyncIterator[OpenLiveServer]:
     """Listen on a free port of this machine while inside.
 
     With `probes` the cost of live work is measured as a server does it. `ping_s` of `limits` is
@@ -254,4 +254,4 @@ async def open_door(
         listener = listen("127.0.0.1", 0, ConnectionLimiter(1000, 1000), speaks_tls=chosen.ssl)
         server = await stack.enter_async_context(live.listening(listener))
         port: int = next(iter(server.sockets)).getsockname()[1]
-        yield OpenDoor(live, admission, engine, server, port, metrics, meter)
+        yield OpenLiveServer(live, admission, engine, server, port, metrics, meter)

@@ -29,7 +29,7 @@ def dominant_hz(samples: Samples, rate: int = 16_000) -> float:
     return float(np.argmax(spectrum) * rate / samples.size)
 
 
-def encoded(
+def encode(
     container: str,
     codec: str,
     *,
@@ -40,10 +40,10 @@ def encoded(
 ) -> bytes:
     """Encode mono samples (two seconds of tone unless given) on every channel of `layout`."""
     given = tone(rate, 2.0) if samples is None else samples
-    return stamped(container, codec, [(0.0, given)], rate=rate, layout=layout, video=video)
+    return encode_parts(container, codec, [(0.0, given)], rate=rate, layout=layout, video=video)
 
 
-def stamped(
+def encode_parts(
     container: str,
     codec: str,
     parts: list[tuple[float, Samples]],

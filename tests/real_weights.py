@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from places import ROOT
+from paths import ROOT
 
 from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.models.store import ModelStore

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 from container_engine import IMAGE, Containers
-from running_server import Server, ended, opened
+from running_server import Server, wait_for_exit, wait_until_ready
 
 ASK_INSIDE = """
 import os, sys, httpx
@@ -40,11 +40,11 @@ class Service:
     def stop(self) -> int:
         """Stop it as an orchestrator does; return its exit code."""
         self.engine.podman("stop", "--time=60", self.name)
-        return ended(self.server)
+        return wait_for_exit(self.server)
 
 
 @contextmanager
-def serving(
+def run_container(
     engine: Containers,
     name: str,
     *options: str,
@@ -65,11 +65,11 @@ def serving(
     variables = tuple(f"--env={variable}={value}" for variable, value in given.items())
     process = engine.start(name, (*variables, *options), image, network)
     try:
-        yield Service(engine, name, opened(process, Path("/data")))
+        yield Service(engine, name, wait_until_ready(process, Path("/data")))
     finally:
         if process.poll() is None:
             engine.podman("kill", name, check=False)
-            ended(Server(process, "", "", "", Path("/data")))
+            wait_for_exit(Server(process, "", "", "", Path("/data")))
         engine.podman("rm", "--force", "--volumes", name)
 
 
@@ -82,7 +82,7 @@ def free_ports(n: int) -> list[int]:
     return ports
 
 
-def file_text(service: Service, audio: bytes) -> str:
+def transcribe_file(service: Service, audio: bytes) -> str:
     """Return what the HTTP port writes for a recording in English."""
     form: dict[str, Any] = {"file": audio}
     reply = httpx.post(

@@ -46,10 +46,10 @@ def start_server(
                 **environment,
             },
         )
-    return opened(process, data_dir)
+    return wait_until_ready(process, data_dir)
 
 
-def opened(process: subprocess.Popen[str], data_dir: Path) -> Server:
+def wait_until_ready(process: subprocess.Popen[str], data_dir: Path) -> Server:
     """Read what a server prints that was just started, up to the line to paste."""
     assert process.stdout is not None
     lines: list[str] = []
@@ -65,7 +65,7 @@ def opened(process: subprocess.Popen[str], data_dir: Path) -> Server:
     return Server(process, printed, urls[0], urls[1], data_dir)
 
 
-def ended(server: Server, patience_s: float = 30) -> int:
+def wait_for_exit(server: Server, patience_s: float = 30) -> int:
     """Wait for its end, close the pipe, and return the exit code."""
     code = server.process.wait(patience_s)
     assert server.process.stdout is not None

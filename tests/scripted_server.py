@@ -10,7 +10,7 @@ Script = Callable[[ServerConnection], Awaitable[None]]
 
 
 @asynccontextmanager
-async def listening(script: Script) -> AsyncIterator[str]:
+async def run_script(script: Script) -> AsyncIterator[str]:
     """Listen on a free port of this machine; gives the address."""
     async with serve(script, "127.0.0.1", 0, compression=None) as server:
         port = next(iter(server.sockets)).getsockname()[1]

@@ -41,7 +41,7 @@ def read_clips(directory: Path) -> list[Clip]:
     ]
 
 
-def whole(samples: Samples) -> Window:
+def whole_window(samples: Samples) -> Window:
     """A recording as one window."""
     return Window(samples, (WindowSpan(0, 0, len(samples)),))
 

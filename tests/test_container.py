@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from places import ROOT
+from paths import ROOT
 
 from whisperlive_hybrid.cli import settings as settings_reference
 from whisperlive_hybrid.config import IMAGE_DEFAULTS, Settings

@@ -2,7 +2,7 @@ import sys
 
 import anyio
 import pytest
-from remote_server import answer, serving
+from fake_web_server import answer, serve_answers
 
 from whisperlive_hybrid.healthcheck import ask, door
 
@@ -24,21 +24,21 @@ async def checked(port: int, host: str = "127.0.0.1") -> tuple[int, str]:
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])  # noqa: S104 (asked, not bound)
 async def test_a_door_that_answers_is_healthy(host: str) -> None:
     """200 is exit code 0, by the environment's port, past any proxy."""
-    async with serving({"/health": answer(b"{}")}) as remote:
+    async with serve_answers({"/health": answer(b"{}")}) as remote:
         assert await checked(remote.port, host) == (0, f"127.0.0.1:{remote.port} answers 200.\n")
         assert [each.target for each in remote.asked] == ["/health"]
 
 
 async def test_a_door_that_says_it_is_ill_is_believed() -> None:
     """Any other status is exit code 1, and is told."""
-    async with serving({"/health": answer(status="503 Service Unavailable")}) as remote:
+    async with serve_answers({"/health": answer(status="503 Service Unavailable")}) as remote:
         code, finding = await checked(remote.port)
     assert (code, finding) == (1, f"127.0.0.1:{remote.port} answers 503.\n")
 
 
 async def test_a_closed_door_is_told_in_one_line() -> None:
     """Where nobody listens, the exit code is 1 and no stack is printed."""
-    async with serving({}) as remote:
+    async with serve_answers({}) as remote:
         port = remote.port
     code, finding = await checked(port)
     assert code == 1
@@ -48,7 +48,7 @@ async def test_a_closed_door_is_told_in_one_line() -> None:
 
 async def test_what_speaks_no_http_is_no_door() -> None:
     """Another service on the port is not taken for ours."""
-    async with serving({"/health": b"SSH-2.0-OpenSSH_9.2\r\n\r\n"}) as remote:
+    async with serve_answers({"/health": b"SSH-2.0-OpenSSH_9.2\r\n\r\n"}) as remote:
         is_healthy, finding = await anyio.to_thread.run_sync(ask, "127.0.0.1", remote.port)
     assert not is_healthy
     assert "BadStatusLine" in finding

@@ -7,7 +7,7 @@ import anyio.to_thread
 import numpy as np
 import pytest
 import structlog
-from held_backend import PATIENCE_S, HeldBackend
+from gated_backend import TIMEOUT_S, GatedBackend
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -283,7 +283,7 @@ async def test_progress_is_in_order_and_complete(request_: FileRequest) -> None:
 
 async def test_audio_is_pulled_only_as_fast_as_windows_are_read() -> None:
     """One worker: a batch that runs, one that gathers, and the window that is being cut."""
-    backend = HeldBackend(FakeBackend(generate_batch=2))
+    backend = GatedBackend(FakeBackend(generate_batch=2))
     fifth = threading.Event()
     n_read = [0]
     leads: list[int] = []
@@ -302,16 +302,16 @@ async def test_audio_is_pulled_only_as_fast_as_windows_are_read() -> None:
 
     async with Engine(backend) as engine, anyio.create_task_group() as tasks:
         tasks.start_soon(count, Transcriber(engine, EnergyVad()))
-        assert await anyio.to_thread.run_sync(fifth.wait, PATIENCE_S)
+        assert await anyio.to_thread.run_sync(fifth.wait, TIMEOUT_S)
         await reached(backend)
         backend.gate.set()
     assert n_read == [60]
     assert max(leads) == 5
 
 
-async def reached(backend: HeldBackend) -> None:
+async def reached(backend: GatedBackend) -> None:
     """Wait until a worker stands at the gate."""
-    assert await anyio.to_thread.run_sync(backend.reached.wait, PATIENCE_S)
+    assert await anyio.to_thread.run_sync(backend.reached.wait, TIMEOUT_S)
 
 
 async def test_what_the_blocks_raise_comes_out_as_itself() -> None:
@@ -367,7 +367,7 @@ async def test_a_consumer_may_stop_early() -> None:
 @pytest.mark.parametrize("request_", [ENGLISH, FileRequest()])
 async def test_a_cancelled_recording_withdraws_its_work(request_: FileRequest) -> None:
     """A caller who goes away takes every queued window along."""
-    backend = HeldBackend()
+    backend = GatedBackend()
     async with Engine(backend) as engine:
         async with anyio.create_task_group() as tasks:
             transcriber = Transcriber(engine, EnergyVad())

@@ -1,7 +1,7 @@
 """Who comes in."""
 
 import pytest
-from known_keys import Keys
+from fake_keys import FakeKeys
 
 from whisperlive_hybrid.auth.authenticator import MOST_TOKENS, Doorkeeper
 from whisperlive_hybrid.auth.keys import PAUSE_S, KeyRing, WrongKeys
@@ -11,7 +11,7 @@ from whisperlive_hybrid.errors import Unauthenticated
 
 def test_one_valid_key_is_enough() -> None:
     """Wherever it stands among what was shown."""
-    keys = Keys()
+    keys = FakeKeys()
     caller = Doorkeeper(KeyRing(keys)).caller("192.0.2.1", [], ["wrong", keys.made(1)])
     assert caller.key is not None
     assert (caller.address, caller.key.name) == ("192.0.2.1", "key 1")
@@ -19,7 +19,7 @@ def test_one_valid_key_is_enough() -> None:
 
 def test_no_key_and_a_wrong_one_are_told_apart() -> None:
     """As OpenAI does; the wrong one is not repeated."""
-    keeper = Doorkeeper(KeyRing(Keys()))
+    keeper = Doorkeeper(KeyRing(FakeKeys()))
     with pytest.raises(Unauthenticated, match="didn't provide") as missing:
         keeper.caller("a", [], ["", ""])
     assert missing.value.code is None
@@ -31,14 +31,14 @@ def test_no_key_and_a_wrong_one_are_told_apart() -> None:
 
 def test_a_thousand_tries_in_one_request_are_a_few() -> None:
     """One request is no cheap way to try many keys, nor to keep the server busy."""
-    keys = Keys()
+    keys = FakeKeys()
     with pytest.raises(Unauthenticated):
         Doorkeeper(KeyRing(keys)).caller("a", [], ["wrong"] * MOST_TOKENS + [keys.made(1)])
 
 
 def test_only_wrong_keys_are_held_back() -> None:
     """Neither a right one from the same address, nor somebody who has shown none."""
-    keys = Keys()
+    keys = FakeKeys()
     keeper = Doorkeeper(KeyRing(keys), wrong_keys=WrongKeys(1, lambda: 1000.0))
 
     def pause(*shown: str) -> float:
@@ -58,7 +58,7 @@ def test_without_keys_everybody_is_known_by_address() -> None:
 
 def test_a_key_counts_and_not_the_address_it_came_from() -> None:
     """The address is still told, as a trusted proxy has it."""
-    keys = Keys()
+    keys = FakeKeys()
     keeper = Doorkeeper(KeyRing(keys), Proxies.of("10.0.0.1"))
     caller = keeper.caller("10.0.0.1", ["192.0.2.7"], [keys.made(1)])
     assert caller.address == "192.0.2.7"
@@ -67,7 +67,7 @@ def test_a_key_counts_and_not_the_address_it_came_from() -> None:
 
 def test_the_owner_of_a_job_has_the_limits_that_its_key_has_now() -> None:
     """Also long after it was handed in; a revoked key's work is still its own."""
-    keys = Keys()
+    keys = FakeKeys()
     keeper = Doorkeeper(KeyRing(keys, "given"))
     keys.made(1)
     account = "key:000000000001"

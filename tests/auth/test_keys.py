@@ -3,7 +3,7 @@
 import hmac
 
 import pytest
-from known_keys import NO_KEYS, Keys
+from fake_keys import NO_KEYS, FakeKeys
 
 from whisperlive_hybrid.auth.keys import ENVIRONMENT, KeyRing
 from whisperlive_hybrid.errors import BadRequest
@@ -11,7 +11,7 @@ from whisperlive_hybrid.errors import BadRequest
 
 def test_a_key_opens_and_nothing_else_does() -> None:
     """Neither the secret of one under the id of another, nor an unknown id, nor a bare secret."""
-    keys = Keys()
+    keys = FakeKeys()
     first, second = keys.made(1), keys.made(2)
     ring = KeyRing(keys)
     found = ring.card(first)
@@ -24,7 +24,7 @@ def test_a_key_opens_and_nothing_else_does() -> None:
 
 def test_a_change_is_seen_at_once_and_otherwise_nothing_is_read() -> None:
     """A new key opens at the next request, a revoked one no more; requests read no keys."""
-    keys = Keys()
+    keys = FakeKeys()
     ring = KeyRing(keys)
     token = keys.made(1)
     assert ring.card(token) is not None
@@ -38,7 +38,7 @@ def test_a_change_is_seen_at_once_and_otherwise_nothing_is_read() -> None:
 
 def test_every_token_is_compared_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Right or wrong, known id or none: one hash, two comparisons, in constant time each."""
-    keys = Keys()
+    keys = FakeKeys()
     token = keys.made(1)
     ring = KeyRing(keys, "given")
     compared = list[int]()

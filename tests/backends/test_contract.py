@@ -13,7 +13,7 @@ import jiwer
 import numpy as np
 import numpy.typing as npt
 import pytest
-from speech_clips import Clip, whole
+from speech_clips import Clip, whole_window
 
 from whisperlive_hybrid.backends.base import Align, DetectLanguage, Encode, Encoded, Generate, Work
 from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend, Ct2Encoded
@@ -92,7 +92,7 @@ def good(answers: list[T | Exception]) -> list[T]:
 
 def encoded(backend: WhisperBackend, clip: Clip) -> Encoded:
     """The encoder output of a sentence by itself."""
-    return good(backend.encode([Encode(whole(clip.samples), CONTEXT_S)]))[0]
+    return good(backend.encode([Encode(whole_window(clip.samples), CONTEXT_S)]))[0]
 
 
 def generate(encoding: Encoded, clip: Clip, options: DecodeOptions | None = None) -> Generate:
@@ -155,7 +155,9 @@ def test_a_window_alone_or_in_a_batch_gives_the_same_tokens(
     """The law of batches: neighbours change no token and, but for rounding, no score."""
     clips, options = sentences[4:12], DecodeOptions(beam_size=beam_size)
     alone = [encoded(backend, clip) for clip in clips]
-    together = good(backend.encode([Encode(whole(clip.samples), CONTEXT_S) for clip in clips]))
+    together = good(
+        backend.encode([Encode(whole_window(clip.samples), CONTEXT_S) for clip in clips])
+    )
     assert len(together) == 8
     for a, b in zip(alone, together, strict=True):
         np.testing.assert_allclose(numbers(a), numbers(b), rtol=0, atol=tolerance(backend))
@@ -213,7 +215,7 @@ def aligned(backend: AligningBackend, clip: Clip) -> tuple[Align, list[TokenTime
     """The true tokens of a clip with the times at which the model heard them."""
     tokens = tuple(backend.vocabulary._encode(clip.text))
     language = Language(clip.language or "en", 1.0)
-    duration = whole(clip.samples).duration
+    duration = whole_window(clip.samples).duration
     work = Align(encoded(backend, clip), language, Task.TRANSCRIBE, tokens, duration)
     return work, good(backend.align([work]))[0]
 
@@ -236,7 +238,7 @@ def test_every_token_has_a_time_in_the_shortest_window(
     aligning: AligningBackend, sentences: list[Clip], n_samples: int
 ) -> None:
     """Audio shorter than an encoder position still has room for a time per token."""
-    window = whole(sentences[0].samples[8000 : 8000 + n_samples])
+    window = whole_window(sentences[0].samples[8000 : 8000 + n_samples])
     (encoding,) = good(aligning.encode([Encode(window, CONTEXT_S)]))
     work = Align(encoding, Language("en", 1.0), Task.TRANSCRIBE, (300, 301), window.duration)
     (times,) = good(aligning.align([work]))
@@ -279,7 +281,7 @@ def test_work_shares_a_call_only_where_the_runtime_allows_it(
 ) -> None:
     """Kind, context, prompt length and call-wide options part calls; words and language do not."""
     encoding = encoded(backend, sentences[0])
-    longer = good(backend.encode([Encode(whole(sentences[0].samples), 7.5)]))[0]
+    longer = good(backend.encode([Encode(whole_window(sentences[0].samples), 7.5)]))[0]
     plain = generate(encoding, sentences[0])
     apart: list[Work] = [
         plain,
@@ -289,7 +291,7 @@ def test_work_shares_a_call_only_where_the_runtime_allows_it(
         generate(encoding, sentences[0], DecodeOptions(max_new_tokens=9)),
         replace(plain, temperature=0.2),
         DetectLanguage(encoding),
-        Encode(whole(sentences[0].samples), CONTEXT_S),
+        Encode(whole_window(sentences[0].samples), CONTEXT_S),
     ]
     assert len({backend.batch_key(work) for work in apart}) == len(apart)
     translated = generate(encoding, sentences[8], DecodeOptions(task=Task.TRANSLATE))
@@ -342,7 +344,7 @@ def test_the_length_of_an_answer_is_bounded(
 ) -> None:
     """No more than one token beyond the bound, whatever the prompt; CTranslate2 counts with it."""
     long = next(clip for clip in clips if "long" in clip.file)
-    (encoding,) = good(backend.encode([Encode(whole(long.samples), 15.0)]))
+    (encoding,) = good(backend.encode([Encode(whole_window(long.samples), 15.0)]))
     options = DecodeOptions(prompt=prompt, max_new_tokens=bound)
     (hypothesis,) = good(backend.generate([generate(encoding, long, options)]))
     assert bound <= len(hypothesis.tokens) <= bound + 1
@@ -362,7 +364,7 @@ def test_nothing_is_written_where_nobody_speaks(
 ) -> None:
     """The model says that there is no speech, and writes none."""
     clip = next(clip for clip in clips if clip.file == file)
-    (encoding,) = good(backend.encode([Encode(whole(clip.samples), 15.0)]))
+    (encoding,) = good(backend.encode([Encode(whole_window(clip.samples), 15.0)]))
     (hypothesis,) = good(backend.generate([generate(encoding, clip)]))
     assert backend.vocabulary.decode(hypothesis.tokens) == ""
     assert hypothesis.no_speech_prob > 0.9
@@ -381,7 +383,7 @@ def test_one_bad_item_fails_alone(backend: WhisperBackend, sentences: list[Clip]
     works = [generate(encoded(backend, clip), clip) for clip in sentences[:3]]
     works[1] = replace(works[1], encoded=FakeEncoded((), CONTEXT_S))
     jobs = [
-        DecodeJob(backend, whole(clip.samples), work.options, Urgency.SHORT_FILE)
+        DecodeJob(backend, whole_window(clip.samples), work.options, Urgency.SHORT_FILE)
         for clip, work in zip(sentences, works, strict=False)
     ]
     steps = [

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from speech_clips import whole
+from speech_clips import whole_window
 
 from whisperlive_hybrid.backends.base import Encode, Generate
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend, FakeEncoded, pause, speak
@@ -27,7 +27,7 @@ def test_voices_are_judged_alike_in_any_split(cuts: list[int]) -> None:
 def test_reads_what_was_spoken(words: list[int]) -> None:
     """Each level is its word, once and in order."""
     backend = FakeBackend()
-    (encoded,) = backend.encode([Encode(whole(speak(words)), 30.0)])
+    (encoded,) = backend.encode([Encode(whole_window(speak(words)), 30.0)])
     assert isinstance(encoded, FakeEncoded)
     assert [level for level, _, _ in encoded.words] == words
     work = Generate(encoded, Language("en", 1.0), DecodeOptions(), 0.0)
@@ -38,6 +38,6 @@ def test_reads_what_was_spoken(words: list[int]) -> None:
 
 def test_refuses_a_batch_of_mixed_keys() -> None:
     """It is as strict as CTranslate2, so that the engine's tests mean something."""
-    works = [Encode(whole(speak([1])), 5.0), Encode(whole(speak([1])), 10.0)]
+    works = [Encode(whole_window(speak([1])), 5.0), Encode(whole_window(speak([1])), 10.0)]
     with pytest.raises(ValueError, match="mixed keys"):
         FakeBackend().encode(works)

@@ -5,7 +5,7 @@ import random
 
 import numpy as np
 import pytest
-from scripted_server import listening
+from scripted_server import run_script
 from websockets.asyncio.server import ServerConnection
 
 from whisperlive_hybrid.bench.client import CHUNK, Outcome, handshake, schedule, speak
@@ -57,7 +57,7 @@ async def test_a_stream_is_heard_to_its_end() -> None:
         await socket.send(_hello(uid, completed=True))
 
     material = _material()
-    async with listening(script) as url:
+    async with run_script(script) as url:
         take = await speak(url, material, "en", SPEED)
     assert (take.outcome, take.reason) == (Outcome.FINISHED, "")
     assert np.array_equal(np.frombuffer(b"".join(heard), "<f4"), material.samples)
@@ -77,7 +77,7 @@ async def test_the_clock_starts_with_the_first_sample() -> None:
             if frame == b"END_OF_AUDIO":
                 return
 
-    async with listening(script) as url:
+    async with run_script(script) as url:
         take = await speak(url, _material(), "en", SPEED)
     assert take.events[0].at >= 0.256
 
@@ -93,7 +93,7 @@ async def test_a_refusal_is_told(status: str, message: object, reason: str) -> N
         await socket.recv()
         await socket.send(json.dumps({"status": status, "message": message}))
 
-    async with listening(script) as url:
+    async with run_script(script) as url:
         take = await speak(url, _material(), "en", SPEED)
     assert (take.outcome, take.reason) == (Outcome.REFUSED, reason)
 
@@ -112,7 +112,7 @@ async def test_a_server_that_leaves_early_loses_the_stream() -> None:
         await socket.recv()
         await socket.send(_hello(uid, completed=True))
 
-    async with listening(script) as url:
+    async with run_script(script) as url:
         take = await speak(url, _material(60.0), "en", SPEED)
     assert take.outcome is Outcome.LOST
     assert take.reason == "the server closed before the end of audio"
@@ -129,7 +129,7 @@ async def test_nonsense_loses_the_stream_and_no_other(frame: str) -> None:
         async for _ in socket:
             pass
 
-    async with listening(script) as url:
+    async with run_script(script) as url:
         take = await speak(url, _material(60.0), "en", SPEED)
     assert take.outcome is Outcome.LOST
     assert "none of the protocol" in take.reason
@@ -142,7 +142,7 @@ async def test_a_disconnect_is_told() -> None:
         uid = await _welcome(socket)
         await socket.send(json.dumps({"uid": uid, "message": "DISCONNECT"}))
 
-    async with listening(script) as url:
+    async with run_script(script) as url:
         take = await speak(url, _material(60.0), "en", SPEED)
     assert (take.outcome, take.reason) == (Outcome.LOST, "server says DISCONNECT")
 

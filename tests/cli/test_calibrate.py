@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from places import CLIPS
+from paths import CLIPS
 
 from whisperlive_hybrid.backends.base import Backend, Encode, Encoded, Generate
 from whisperlive_hybrid.backends.ctranslate2 import Ct2Encoded

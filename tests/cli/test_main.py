@@ -5,8 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from command_line import ENGLISH, ENVIRONMENT, command, started, whisperlive
-from places import CLIPS
+from command_line import ENGLISH, ENVIRONMENT, command, start, whisperlive
+from paths import CLIPS
 
 from whisperlive_hybrid.cli.main import sample_clip
 
@@ -60,7 +60,7 @@ def test_output_that_cannot_be_written_is_one_line(arguments: list[str], unbuffe
 
 def test_a_reader_that_has_left_is_told_nothing() -> None:
     """As of every command in a pipe."""
-    process = started("settings", "--markdown")
+    process = start("settings", "--markdown")
     assert process.stdout is not None
     process.stdout.close()
     assert process.stderr is not None

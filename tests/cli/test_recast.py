@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from speech_clips import whole
+from speech_clips import whole_window
 
 from whisperlive_hybrid.backends.base import Align, DetectLanguage, Encode, Generate
 from whisperlive_hybrid.backends.fake import FakeBackend, speak
@@ -15,7 +15,7 @@ def test_works_as_the_backend_does_under_other_capabilities() -> None:
     fake = FakeBackend()
     recast = Recast(fake, replace(fake.capabilities, contexts_s=(30.0,)))
     assert recast.capabilities.context_for(1.0) == 30.0
-    encode = Encode(whole(speak([1, 2])), 30.0)
+    encode = Encode(whole_window(speak([1, 2])), 30.0)
     (encoded,) = recast.encode([encode])
     assert not isinstance(encoded, Exception)
     generate = Generate(encoded, ENGLISH, DecodeOptions(), 0.0)

@@ -1,6 +1,6 @@
 import pytest
 from command_line import whisperlive
-from places import ROOT
+from paths import ROOT
 
 from whisperlive_hybrid.cli import settings as reference
 from whisperlive_hybrid.config import Settings, load_settings

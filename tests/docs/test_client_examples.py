@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from places import ROOT
-from running_server import Server, ended, start_server
+from paths import ROOT
+from running_server import Server, start_server, wait_for_exit
 from speech_clips import Clip
 from wav_files import write_wav
 
@@ -42,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = start_server(tmp_path_factory.mktemp("data"))
     yield running
     running.process.send_signal(signal.SIGTERM)
-    assert ended(running) == 0
+    assert wait_for_exit(running) == 0
 
 
 @pytest.fixture

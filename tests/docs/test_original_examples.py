@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 import pytest
-from places import TESTS
-from running_server import PROGRAM, Server, ended, start_server
+from paths import TESTS
+from running_server import PROGRAM, Server, start_server, wait_for_exit
 from speech_clips import Clip
 from wav_files import write_wav
 
@@ -101,7 +101,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = start_server(data, program=PROGRAM, FASTERWHISPER_MODEL="demo")
     yield running
     running.process.send_signal(signal.SIGTERM)
-    assert ended(running) == 0
+    assert wait_for_exit(running) == 0
 
 
 @pytest.fixture(scope="module")

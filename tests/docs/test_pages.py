@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
-from places import ROOT
+from paths import ROOT
 from typer.core import TyperCommand, TyperGroup
 
 from whisperlive_hybrid.cli import settings as settings_reference

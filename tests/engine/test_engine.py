@@ -6,7 +6,7 @@ import anyio
 import anyio.to_thread
 import numpy as np
 import pytest
-from held_backend import PATIENCE_S, HeldBackend
+from gated_backend import TIMEOUT_S, GatedBackend
 from structlog.testing import capture_logs
 
 from whisperlive_hybrid.backends.base import Align, Backend, DetectLanguage, Encode, Generate, Work
@@ -60,9 +60,9 @@ class Answers:
             self.texts[words[0]] = join_text(reading.segments)
 
 
-async def reached(backend: HeldBackend) -> None:
+async def reached(backend: GatedBackend) -> None:
     """Wait until a worker stands at the gate."""
-    assert await anyio.to_thread.run_sync(backend.reached.wait, PATIENCE_S)
+    assert await anyio.to_thread.run_sync(backend.reached.wait, TIMEOUT_S)
 
 
 @dataclass
@@ -106,7 +106,7 @@ async def test_jobs_of_other_models_share_the_workers() -> None:
         except BackendFailed:
             failed.append(numbers[0])
 
-    backend = HeldBackend()
+    backend = GatedBackend()
     async with Engine(backend) as engine, anyio.create_task_group() as tasks:
         tasks.start_soon(engine.decode, window(1), ENGLISH)
         await reached(backend)
@@ -140,7 +140,7 @@ class StillClock:
 async def test_urgent_work_overtakes_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A live window that comes last is answered before the files that wait."""
     monkeypatch.setattr(engine_module, "time", StillClock())
-    backend = HeldBackend(FakeBackend(generate_batch=1))
+    backend = GatedBackend(FakeBackend(generate_batch=1))
     order: list[int] = []
 
     async with Engine(backend) as engine, anyio.create_task_group() as tasks:
@@ -161,7 +161,7 @@ async def test_urgent_work_overtakes_what_waits(monkeypatch: pytest.MonkeyPatch)
 
 async def test_work_that_may_share_a_call_does() -> None:
     """While one call runs others gather: eight windows behind a slow one need one call."""
-    backend = HeldBackend()
+    backend = GatedBackend()
     async with Engine(backend) as engine, anyio.create_task_group() as tasks:
         answers = Answers(engine)
         tasks.start_soon(answers.ask, 1)
@@ -181,7 +181,7 @@ async def test_work_that_may_share_a_call_does() -> None:
 )
 async def test_calls_for_files_may_hold_less(urgency: Urgency, sizes: list[int]) -> None:
     """Eight windows of files need two calls where the backend says four; live ones need one."""
-    backend = HeldBackend(FakeBackend(file_batch=4))
+    backend = GatedBackend(FakeBackend(file_batch=4))
     async with Engine(backend) as engine, anyio.create_task_group() as tasks:
         answers = Answers(engine)
         tasks.start_soon(partial(answers.ask, 1, urgency=urgency))
@@ -213,7 +213,7 @@ async def test_what_is_guessed_cold_is_read_again_without_encoding_again() -> No
     assert backend.calls == [(Encode, 1), (Generate, 1), (Generate, 1)]
 
 
-async def gathered(backend: HeldBackend, *words: int) -> Answers:
+async def gathered(backend: GatedBackend, *words: int) -> Answers:
     """Read windows in one call: they gather while the worker is held up by another one."""
     async with Engine(backend) as engine, anyio.create_task_group() as tasks:
         answers = Answers(engine)
@@ -228,7 +228,7 @@ async def gathered(backend: HeldBackend, *words: int) -> Answers:
 
 async def test_one_bad_item_fails_alone() -> None:
     """An item's own exception is its caller's; its neighbours in the call succeed."""
-    backend = HeldBackend()
+    backend = GatedBackend()
     answers = await gathered(backend, 2, Trouble.ITEM_FAILS, 3)
     assert answers.texts == {1: "w1", 2: "w2", 3: "w3"}
     error = answers.errors[Trouble.ITEM_FAILS]
@@ -239,7 +239,7 @@ async def test_one_bad_item_fails_alone() -> None:
 
 async def test_a_dying_call_fails_only_the_guilty() -> None:
     """Items of a call that raised run again one by one."""
-    backend = HeldBackend()
+    backend = GatedBackend()
     answers = await gathered(backend, 2, Trouble.CALL_DIES, 3)
     assert answers.texts == {1: "w1", 2: "w2", 3: "w3"}
     assert list(answers.errors) == [Trouble.CALL_DIES]
@@ -250,13 +250,13 @@ async def test_a_dying_call_fails_only_the_guilty() -> None:
 
 async def test_a_failure_tells_nothing_of_the_server() -> None:
     """The caller reads one plain sentence; the cause is for the log."""
-    answers = await gathered(HeldBackend(), Trouble.CALL_DIES)
+    answers = await gathered(GatedBackend(), Trouble.CALL_DIES)
     error = answers.errors[Trouble.CALL_DIES]
     assert error.message == "The model failed on this audio."
     assert str(error.__cause__) == "the fake call died"
 
 
-class Forgetful(HeldBackend):
+class Forgetful(GatedBackend):
     """Breaks the contract of backends: it answers with one result too few."""
 
     def generate(self, batch: Sequence[Generate]) -> list[Hypothesis | Exception]:
@@ -264,7 +264,7 @@ class Forgetful(HeldBackend):
         return self.fake.generate(batch)[:-1]
 
 
-class Picky(HeldBackend):
+class Picky(GatedBackend):
     """Fails where the engine only asks what may share a call."""
 
     def batch_key(self, work: Work) -> tuple[str, float]:
@@ -279,13 +279,13 @@ async def test_no_fault_of_a_backend_stops_a_worker(backend: Backend) -> None:
     """Whatever goes wrong fails its caller; the next one is served by the same worker."""
     async with Engine(backend) as engine:
         for _ in range(2):
-            with anyio.fail_after(PATIENCE_S), pytest.raises(BackendFailed):
+            with anyio.fail_after(TIMEOUT_S), pytest.raises(BackendFailed):
                 await engine.decode(window(1), ENGLISH)
 
 
 async def test_a_cancelled_caller_leaves_nothing_behind() -> None:
     """Work that waits is withdrawn: the backend never sees it."""
-    backend = HeldBackend()
+    backend = GatedBackend()
     async with Engine(backend) as engine, anyio.create_task_group() as tasks:
         answers = Answers(engine)
         tasks.start_soon(answers.ask, 1)
@@ -304,7 +304,7 @@ async def test_a_cancelled_caller_leaves_nothing_behind() -> None:
 
 async def test_a_caller_who_goes_while_its_work_runs_disturbs_nobody() -> None:
     """What comes back for it is ignored, and the worker serves the next one."""
-    backend = HeldBackend()
+    backend = GatedBackend()
     async with Engine(backend) as engine:
         answers = Answers(engine)
         async with anyio.create_task_group() as goes_away:
@@ -319,7 +319,7 @@ async def test_a_caller_who_goes_while_its_work_runs_disturbs_nobody() -> None:
 
 async def test_files_are_refused_past_the_limit_and_live_work_is_not() -> None:
     """A full queue answers at once; the sentence of a live stream is always read."""
-    backend = HeldBackend()
+    backend = GatedBackend()
     async with Engine(backend, queue_limit=2) as engine, anyio.create_task_group() as tasks:
         answers = Answers(engine)
         tasks.start_soon(answers.ask, 1)
@@ -337,7 +337,7 @@ async def test_files_are_refused_past_the_limit_and_live_work_is_not() -> None:
 
 async def test_an_open_live_stream_keeps_a_worker_free() -> None:
     """Of two workers files get one while a stream is open, and both when it has closed."""
-    backend = HeldBackend(FakeBackend(workers=2, generate_batch=1))
+    backend = GatedBackend(FakeBackend(workers=2, generate_batch=1))
     async with Engine(backend) as engine, anyio.create_task_group() as tasks:
         answers = Answers(engine)
         with engine.open_stream():
@@ -354,7 +354,7 @@ async def test_an_open_live_stream_keeps_a_worker_free() -> None:
 
 async def test_live_work_teaches_its_cost_while_all_workers_are_busy() -> None:
     """A call beside an idle worker is faster than calls will be when there are more streams."""
-    backend = HeldBackend(FakeBackend(workers=2))
+    backend = GatedBackend(FakeBackend(workers=2))
     async with Engine(backend) as engine, anyio.create_task_group() as tasks:
         answers = Answers(engine)
         backend.gate.set()
@@ -381,7 +381,7 @@ async def test_a_rehearsal_is_refused_as_a_window_is() -> None:
 
 async def test_drain_finishes_what_was_admitted_and_takes_no_more() -> None:
     """A shutdown loses no window that waits, and refuses the next one."""
-    backend = HeldBackend()
+    backend = GatedBackend()
     async with Engine(backend) as engine, anyio.create_task_group() as tasks:
         answers = Answers(engine)
         tasks.start_soon(answers.ask, 1)
@@ -390,7 +390,7 @@ async def test_drain_finishes_what_was_admitted_and_takes_no_more() -> None:
         drained: list[bool] = []
 
         async def drain() -> None:
-            drained.append(await engine.drain(PATIENCE_S))
+            drained.append(await engine.drain(TIMEOUT_S))
 
         tasks.start_soon(drain)
         await anyio.wait_all_tasks_blocked()
@@ -403,7 +403,7 @@ async def test_drain_finishes_what_was_admitted_and_takes_no_more() -> None:
 
 async def test_drain_says_when_time_was_too_short() -> None:
     """Work that is not done in time is reported, not waited for."""
-    backend = HeldBackend()
+    backend = GatedBackend()
     async with Engine(backend) as engine, anyio.create_task_group() as tasks:
         tasks.start_soon(Answers(engine).ask, 1)
         await reached(backend)
@@ -419,7 +419,7 @@ async def test_drain_of_an_idle_engine_is_done() -> None:
 
 async def test_leaving_answers_all_who_wait_and_closes_the_backend() -> None:
     """Nobody hangs: callers get Draining at once, then threads end and the weights go."""
-    backend = HeldBackend()
+    backend = GatedBackend()
     engine = Engine(backend)
     answers = Answers(engine)
     async with anyio.create_task_group() as leaving:
@@ -439,7 +439,7 @@ async def test_leaving_answers_all_who_wait_and_closes_the_backend() -> None:
 
 async def test_cancellation_while_leaving_still_closes_the_backend() -> None:
     """Weights are freed after the last call has come back, however the server goes down."""
-    backend = HeldBackend()
+    backend = GatedBackend()
     engine = Engine(backend)
     async with anyio.create_task_group() as tasks:
         await engine.__aenter__()

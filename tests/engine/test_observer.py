@@ -3,8 +3,8 @@
 import anyio
 import anyio.to_thread
 import pytest
-from engine_notes import Notes
-from held_backend import PATIENCE_S, HeldBackend
+from gated_backend import TIMEOUT_S, GatedBackend
+from observer_log import ObserverLog
 from structlog.testing import capture_logs
 
 from whisperlive_hybrid.backends.fake import FakeBackend, Trouble, speak
@@ -26,7 +26,7 @@ def window(*words: int) -> Window:
 
 async def test_a_window_is_told_from_its_beginning_to_its_end() -> None:
     """Who asks, every call with its kind and its waits, and the reading; each once."""
-    notes = Notes()
+    notes = ObserverLog()
     async with Engine(FakeBackend(), observer=notes) as engine:
         reading = await engine.decode(window(1), DecodeOptions(words=True), Urgency.FINAL)
     assert notes.asked_ == [Asked("fake", Urgency.FINAL, window(1).duration)]
@@ -45,8 +45,8 @@ async def test_a_window_is_told_from_its_beginning_to_its_end() -> None:
 
 async def test_windows_that_share_a_call_are_told_with_it() -> None:
     """The parts of a call are the marks of its windows."""
-    notes = Notes()
-    backend = HeldBackend()
+    notes = ObserverLog()
+    backend = GatedBackend()
     async with Engine(backend, observer=notes) as engine, anyio.create_task_group() as tasks:
         for word in (1, 2, 3):
             tasks.start_soon(engine.decode, window(word), ENGLISH, Urgency.BULK)
@@ -58,11 +58,11 @@ async def test_windows_that_share_a_call_are_told_with_it() -> None:
 
 async def test_failures_and_refusals_are_told_as_they_reach_the_caller() -> None:
     """By the exception that the caller gets."""
-    notes, backend = Notes(), HeldBackend()
+    notes, backend = ObserverLog(), GatedBackend()
     async with Engine(backend, queue_limit=1, observer=notes) as engine:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(engine.decode, window(1), ENGLISH)
-            await anyio.to_thread.run_sync(backend.reached.wait, PATIENCE_S)
+            await anyio.to_thread.run_sync(backend.reached.wait, TIMEOUT_S)
             with pytest.raises(Overloaded):
                 await engine.decode(window(2), ENGLISH)
             backend.gate.set()
@@ -77,8 +77,8 @@ async def test_failures_and_refusals_are_told_as_they_reach_the_caller() -> None
 
 async def test_a_caller_who_leaves_is_told_as_cancelled() -> None:
     """So that no span stays open and no count is lost."""
-    notes = Notes()
-    backend = HeldBackend()
+    notes = ObserverLog()
+    backend = GatedBackend()
     async with Engine(backend, observer=notes) as engine:
         with anyio.move_on_after(0):
             await engine.decode(window(1), ENGLISH)
@@ -90,7 +90,7 @@ async def test_a_caller_who_leaves_is_told_as_cancelled() -> None:
 
 async def test_each_of_several_observers_gets_its_own_marks_back() -> None:
     """They know nothing of one another."""
-    one, other = Notes(), Notes(first=100)
+    one, other = ObserverLog(), ObserverLog(first=100)
     async with Engine(FakeBackend(), observer=Observers([one, other])) as engine:
         await engine.decode(window(1), ENGLISH)
     for notes in (one, other):

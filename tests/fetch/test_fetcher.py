@@ -13,7 +13,7 @@ import pytest
 import trustme
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSStream
-from remote_server import Answer, Remote, answer, serving
+from fake_web_server import Answer, FakeWebServer, answer, serve_answers
 
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import BadRequest, Overloaded, RemoteFailed, TooLarge, Unsupported
@@ -53,7 +53,7 @@ class World:
     """A fetcher, and a server that it may reach."""
 
     fetcher: Fetcher
-    remote: Remote
+    remote: FakeWebServer
 
     def url(self, path: str = "/", scheme: str = "http", host: str = "media.example") -> str:
         """A path of the server."""
@@ -77,7 +77,7 @@ async def world(
     """With `tls` the server has a certificate of that authority, whom the fetcher trusts."""
     serverside, clientside = tls_contexts(tls) if tls else (None, None)
     async with (
-        serving(answers, serverside) as remote,
+        serve_answers(answers, serverside) as remote,
         open_fetcher(settings, resolve=resolve, tls=clientside) as fetcher,
     ):
         yield World(fetcher, remote)
@@ -199,7 +199,7 @@ async def test_a_redirect_to_a_forbidden_place_is_refused(location: str, told: s
         return [host] if host[0] in "1:" else await resolve(host, port)
 
     async with (
-        serving({"/": answer(status="302 Found", location=location)}) as remote,
+        serve_answers({"/": answer(status="302 Found", location=location)}) as remote,
         open_fetcher(SETTINGS, resolve=literal_or_name) as fetcher,
     ):
         with pytest.raises(BadRequest, match=told):
@@ -335,7 +335,10 @@ async def test_a_closed_port_is_told() -> None:
 
 async def test_loopback_is_closed_unless_it_is_listed() -> None:
     """Whatever its spelling; the default lets clients reach nothing of ours."""
-    async with serving({"/": answer(b"secret")}) as remote, open_fetcher(Settings()) as fetcher:
+    async with (
+        serve_answers({"/": answer(b"secret")}) as remote,
+        open_fetcher(Settings()) as fetcher,
+    ):
         for host in ("127.0.0.1", "localhost", "127.1", "2130706433", "[::ffff:127.0.0.1]"):
             with pytest.raises(BadRequest, match="may not be reached"):
                 await fetcher.download(f"http://{host}:{remote.port}/", io.BytesIO())
@@ -351,7 +354,7 @@ async def test_every_download_is_judged_anew() -> None:
         return answers.pop(0)
 
     async with (
-        serving({"/": answer(b"sound")}) as remote,
+        serve_answers({"/": answer(b"sound")}) as remote,
         open_fetcher(SETTINGS, resolve=turning) as fetcher,
     ):
         url = f"http://media.example:{remote.port}/"
@@ -419,7 +422,7 @@ async def test_an_unknown_authority_is_refused() -> None:
     """The default trusts what the system trusts, and checks."""
     serverside, _ = tls_contexts(trustme.CA())
     async with (
-        serving({"/": answer(b"sound")}, serverside) as remote,
+        serve_answers({"/": answer(b"sound")}, serverside) as remote,
         open_fetcher(SETTINGS, resolve=resolve) as fetcher,
     ):
         with pytest.raises(RemoteFailed, match=r"certificate of media\.example is not accepted"):

@@ -13,8 +13,8 @@ import pytest
 from command_line import ENGLISH
 from container_engine import IMAGE, Containers
 from live_clients import LiveClient
-from running_container import Service, file_text, serving
-from running_server import ended
+from running_container import Service, run_container, transcribe_file
+from running_server import wait_for_exit
 from speech_clips import Clip
 from wav_files import write_wav
 from websockets.asyncio.client import connect
@@ -39,7 +39,7 @@ STRANGER = "--user=1000650000:0"
 @pytest.fixture(scope="module")
 def service(engine: Containers) -> Iterator[Service]:
     """One container with the demo model for the tests that leave it as it is."""
-    with serving(engine, "served") as service:
+    with run_container(engine, "served") as service:
         yield service
         assert service.stop() == 0
 
@@ -53,7 +53,7 @@ def speech() -> Samples:
 
 async def test_both_doors_answer(service: Service, speech: Samples) -> None:
     """An upload and a live stream of one clip give the same text, from a hardened container."""
-    assert file_text(service, sample_clip().read_bytes()) == ENGLISH
+    assert transcribe_file(service, sample_clip().read_bytes()) == ENGLISH
     async with connect(service.server.live_url, proxy=None, compression=None) as socket:
         client = LiveClient(socket)
         await client.greet()
@@ -91,8 +91,8 @@ def test_only_the_volumes_can_be_written(engine: Containers) -> None:
 
 def test_it_serves_as_whoever_it_is_told_to_be(engine: Containers) -> None:
     """A user id that the image does not know, with the root group, works: jobs and models too."""
-    with serving(engine, "stranger", STRANGER) as service:
-        assert file_text(service, sample_clip().read_bytes()) == ENGLISH
+    with run_container(engine, "stranger", STRANGER) as service:
+        assert transcribe_file(service, sample_clip().read_bytes()) == ENGLISH
         service.inside("touch", "/cache/x", "/app/models/x")
         assert "jobs.db" in service.inside("ls", "/data")
         assert service.stop() == 0
@@ -100,15 +100,15 @@ def test_it_serves_as_whoever_it_is_told_to_be(engine: Containers) -> None:
 
 async def test_sigterm_completes_live_text(engine: Containers, speech: Samples) -> None:
     """Stopping a container gives a client in mid-sentence its words and 1012, and exits with 0."""
-    with serving(engine, "drained") as service:
+    with run_container(engine, "drained") as service:
         async with connect(service.server.live_url, proxy=None, compression=None) as socket:
             client = LiveClient(socket)
             await client.greet()
             await client.say(speech)
-            await client.until_text()
+            await client.wait_for_text()
             engine.podman("kill", "--signal=TERM", service.name)
             await client.rest()
-        assert ended(service.server) == 0
+        assert wait_for_exit(service.server) == 0
     assert client.closed_with == 1012
     assert client.text.endswith("Maria wants soup.")
 
@@ -140,16 +140,16 @@ def test_jobs_survive_with_their_volume(engine: Containers, clips: list[Clip]) -
     """A job in the middle of its file goes on in the next container, and ends as if undisturbed."""
     talk = write_wav(np.concatenate([c.samples for c in clips if c.language == "en"] * 3))
     volume = "--volume=jobs:/data"
-    with serving(engine, "first", volume) as service:
+    with run_container(engine, "first", volume) as service:
         form = {"language": "en"}
         jobs = f"{service.server.http_url}/v1/jobs"
         job_id = httpx.post(jobs, files={"file": talk}, data=form).json()["id"]
         next(each for each in Job(f"{jobs}/{job_id}").events() if each["job"]["progress"]["done"])
         assert service.stop() == 0
-    with serving(engine, "second", volume) as service:
+    with run_container(engine, "second", volume) as service:
         last = list(Job(f"{service.server.http_url}/v1/jobs/{job_id}").events())[-1]
         assert last["type"] == "job.completed"
-        assert last["job"]["text"].strip() == file_text(service, talk)
+        assert last["job"]["text"].strip() == transcribe_file(service, talk)
         assert service.stop() == 0
     engine.podman("volume", "rm", "jobs")
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from container_engine import IMAGE, Containers
-from running_container import file_text, serving
+from running_container import run_container, transcribe_file
 
 from whisperlive_hybrid.cli.main import sample_clip
 from whisperlive_hybrid.models.store import BAKED
@@ -40,7 +40,7 @@ def size_mb(engine: Containers, image: str) -> float:
 
 def test_a_baked_model_needs_no_network(engine: Containers, base_image: str) -> None:
     """It is the default, and serves at once where there is nothing but loopback."""
-    with serving(engine, "baked", CLIP, image=base_image, network="none", **UNSET) as service:
+    with run_container(engine, "baked", CLIP, image=base_image, network="none", **UNSET) as service:
         assert "base" in service.server.announcement
         assert LAST_WORDS in service.text_inside("/clip.flac")
         assert service.inside("whisperlive", "models", "where", "base").strip() == str(
@@ -105,12 +105,12 @@ def test_the_first_start_downloads_base_into_the_volume(engine: Containers, volu
     """Only the first one needs a network; here from the package index, by a user without rights."""
     mounts = (CLIP, f"--volume={volume}:/cache")
     first = (*mounts, *engine.registry_options())
-    with serving(engine, "first-start", *first, **UNSET, **NO_HUB) as service:
-        assert LAST_WORDS in file_text(service, sample_clip().read_bytes())
+    with run_container(engine, "first-start", *first, **UNSET, **NO_HUB) as service:
+        assert LAST_WORDS in transcribe_file(service, sample_clip().read_bytes())
         where = service.inside("whisperlive", "models", "where", "base").strip()
         assert where == "/cache/models/base"
         assert service.stop() == 0
-    with serving(engine, "second-start", *mounts, network="none", **UNSET) as service:
+    with run_container(engine, "second-start", *mounts, network="none", **UNSET) as service:
         assert LAST_WORDS in service.text_inside("/clip.flac")
         assert service.stop() == 0
 

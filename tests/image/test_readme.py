@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 from container_engine import BARE, Containers, base_name
-from places import ROOT
+from paths import ROOT
 from running_container import free_ports
-from running_server import Server, ended, opened
+from running_server import Server, wait_for_exit, wait_until_ready
 
 from whisperlive_hybrid.models.catalogue import DEFAULT, known_model
 
@@ -88,10 +88,10 @@ def pasted(
     """Run the README's command until it is interrupted."""
     process = engine.start_bare(name, readme_command(), options(engine, clone, environment))
     try:
-        yield opened(process, Path("/root"))
+        yield wait_until_ready(process, Path("/root"))
     finally:
         engine.podman("kill", name, check=False)
-        ended(Server(process, "", "", "", Path("/root")))
+        wait_for_exit(Server(process, "", "", "", Path("/root")))
         engine.podman("rm", "--force", "--volumes", name)
 
 

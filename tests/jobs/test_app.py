@@ -11,9 +11,19 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 import pytest
-from held_backend import PATIENCE_S, HeldBackend
+from gated_backend import TIMEOUT_S, GatedBackend
+from job_fixtures import (
+    SECRET,
+    Clock,
+    JobServer,
+    Network,
+    expected_text,
+    job_request,
+    run_job_server,
+    spoken_wav,
+    uploaded_files,
+)
 from wav_files import WavReader, open_wav, write_wav
-from workshop import SECRET, Clock, Network, Workshop, talk, told, uploads, wish, workshop
 
 from whisperlive_hybrid.backends.base import Encode
 from whisperlive_hybrid.backends.fake import FakeBackend, Trouble, pause
@@ -29,7 +39,7 @@ from whisperlive_hybrid.types import Language, Samples, join_text
 pytestmark = pytest.mark.anyio
 
 WORDS = range(1, 21)
-TALK = talk(*WORDS)
+TALK = spoken_wav(*WORDS)
 HOOK = "https://example/hook"
 
 
@@ -38,12 +48,12 @@ def encoded(backend: FakeBackend) -> int:
     return sum(size for kind, size in backend.calls if kind is Encode)
 
 
-async def reached(backend: HeldBackend) -> None:
+async def reached(backend: GatedBackend) -> None:
     """Wait until a worker stands at the gate."""
-    assert await anyio.to_thread.run_sync(backend.reached.wait, PATIENCE_S)
+    assert await anyio.to_thread.run_sync(backend.reached.wait, TIMEOUT_S)
 
 
-async def text_of(shop: Workshop, job: Job, index: int = 0) -> str:
+async def text_of(shop: JobServer, job: Job, index: int = 0) -> str:
     """What a file of a job says."""
     _, [(_, result)] = await shop.desk.results(job.id, index)
     assert result is not None
@@ -55,12 +65,12 @@ async def text_of(shop: Workshop, job: Job, index: int = 0) -> str:
 
 async def test_a_job_is_read_to_its_end(tmp_path: Path) -> None:
     """Its text, its language, its length; and its audio is deleted."""
-    async with workshop(tmp_path) as shop:
-        job = await shop.desk.submit(wish(language=None), uploads(TALK))
+    async with run_job_server(tmp_path) as shop:
+        job = await shop.desk.submit(job_request(language=None), uploaded_files(TALK))
         assert (job.status, job.done, job.total) == (Status.QUEUED, 0.0, None)
-        ended = await shop.ended(job)
+        ended = await shop.wait_for_end(job)
         assert ended.status is Status.COMPLETED
-        assert ended.text == told(WORDS) == await text_of(shop, job)
+        assert ended.text == expected_text(WORDS) == await text_of(shop, job)
         assert ended.language == "en"
         assert ended.done == ended.total == pytest.approx(20 * 1.36)
         assert ended.expires_at == 1_000_000 + 24 * 3600
@@ -70,9 +80,11 @@ async def test_a_job_is_read_to_its_end(tmp_path: Path) -> None:
 
 async def test_one_bad_file_fails_itself_alone(tmp_path: Path) -> None:
     """The others are read, and the job has succeeded; each file says how it fared."""
-    async with workshop(tmp_path) as shop:
-        job = await shop.desk.submit(wish(), uploads(talk(1), b"no audio", talk(2)))
-        ended = await shop.ended(job)
+    async with run_job_server(tmp_path) as shop:
+        job = await shop.desk.submit(
+            job_request(), uploaded_files(spoken_wav(1), b"no audio", spoken_wav(2))
+        )
+        ended = await shop.wait_for_end(job)
         assert ended.status is Status.COMPLETED
         assert [source.status for source in ended.sources] == [
             Status.COMPLETED,
@@ -87,12 +99,12 @@ async def test_one_bad_file_fails_itself_alone(tmp_path: Path) -> None:
         assert shop.spooled == []
 
 
-@pytest.mark.parametrize("bad", [b"no audio", talk(int(Trouble.ITEM_FAILS))])
+@pytest.mark.parametrize("bad", [b"no audio", spoken_wav(int(Trouble.ITEM_FAILS))])
 async def test_a_job_fails_if_no_file_succeeds(tmp_path: Path, bad: bytes) -> None:
     """With the reason, whether the file or the model was at fault."""
-    async with workshop(tmp_path) as shop:
-        job = await shop.desk.submit(wish(), uploads(bad))
-        ended = await shop.ended(job)
+    async with run_job_server(tmp_path) as shop:
+        job = await shop.desk.submit(job_request(), uploaded_files(bad))
+        ended = await shop.wait_for_end(job)
         assert ended.status is Status.FAILED
         assert ended.failure == ended.sources[0].failure
         assert ended.failure is not None
@@ -100,34 +112,38 @@ async def test_a_job_fails_if_no_file_succeeds(tmp_path: Path, bad: bytes) -> No
 
 async def test_a_file_that_is_too_short_is_told_as_at_the_door(tmp_path: Path) -> None:
     """One rule for all ways in."""
-    async with workshop(tmp_path) as shop:
-        job = await shop.desk.submit(wish(), uploads(talk(1)[:1000]))
-        ended = await shop.ended(job)
+    async with run_job_server(tmp_path) as shop:
+        job = await shop.desk.submit(job_request(), uploaded_files(spoken_wav(1)[:1000]))
+        ended = await shop.wait_for_end(job)
         assert ended.failure is not None
         assert ended.failure.code == "audio_too_short"
 
 
 async def test_jobs_run_in_the_order_of_submission(tmp_path: Path) -> None:
     """One at a time, unless the operator says otherwise."""
-    backend = HeldBackend()
-    async with workshop(tmp_path, backend) as shop:
-        jobs = [await shop.desk.submit(wish(), uploads(talk(n))) for n in (1, 2, 3)]
+    backend = GatedBackend()
+    async with run_job_server(tmp_path, backend) as shop:
+        jobs = [
+            await shop.desk.submit(job_request(), uploaded_files(spoken_wav(n))) for n in (1, 2, 3)
+        ]
         await reached(backend)
         found, has_more = await shop.desk.page(9, None, None)
         assert not has_more
         assert [job.id for job in found] == [job.id for job in reversed(jobs)]
         assert [job.status for job in found] == [Status.QUEUED, Status.QUEUED, Status.RUNNING]
         backend.gate.set()
-        ended = [await shop.ended(job) for job in jobs]
+        ended = [await shop.wait_for_end(job) for job in jobs]
     assert [job.text for job in ended] == ["w1", "w2", "w3"]
 
 
 async def test_a_list_goes_on_after_a_job(tmp_path: Path) -> None:
     """Page by page, every job is seen once."""
-    async with workshop(tmp_path) as shop:
-        jobs = [await shop.desk.submit(wish(), uploads(talk(1))) for _ in range(3)]
+    async with run_job_server(tmp_path) as shop:
+        jobs = [
+            await shop.desk.submit(job_request(), uploaded_files(spoken_wav(1))) for _ in range(3)
+        ]
         for job in jobs:
-            await shop.ended(job)
+            await shop.wait_for_end(job)
         first, has_more = await shop.desk.page(2, None, None)
         assert has_more
         rest, has_more = await shop.desk.page(2, first[-1].id, None)
@@ -142,33 +158,33 @@ async def test_a_list_goes_on_after_a_job(tmp_path: Path) -> None:
 
 async def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
     """Before anything is stored."""
-    async with workshop(tmp_path, settings={"job_files": 2}) as shop:
+    async with run_job_server(tmp_path, settings={"job_files": 2}) as shop:
         with pytest.raises(BadRequest, match="1 to 2 files and URLs together, not 0"):
-            await shop.desk.submit(wish(), [])
+            await shop.desk.submit(job_request(), [])
         with pytest.raises(BadRequest, match="not 3"):
-            await shop.desk.submit(wish("https://a", "https://b"), uploads(TALK))
+            await shop.desk.submit(job_request("https://a", "https://b"), uploaded_files(TALK))
         with pytest.raises(BadRequest, match="is no URL"):
-            await shop.desk.submit(wish("file:///etc/passwd"), [])
+            await shop.desk.submit(job_request("file:///etc/passwd"), [])
         with pytest.raises(BadRequest, match="is no URL"):
-            await shop.desk.submit(wish(webhook="ftp://x"), uploads(TALK))
+            await shop.desk.submit(job_request(webhook="ftp://x"), uploaded_files(TALK))
         assert await shop.desk.page(9, None, None) == ([], False)
         assert shop.spooled == []
 
 
 async def test_a_webhook_needs_a_secret(tmp_path: Path) -> None:
     """What nobody could verify is not sent, and that is said at once."""
-    async with workshop(tmp_path, settings={"webhook_secret": None}) as shop:
+    async with run_job_server(tmp_path, settings={"webhook_secret": None}) as shop:
         with pytest.raises(Unsupported, match="WHISPERLIVE_WEBHOOK_SECRET"):
-            await shop.desk.submit(wish(webhook=HOOK), uploads(TALK))
+            await shop.desk.submit(job_request(webhook=HOOK), uploaded_files(TALK))
 
 
 async def test_too_many_jobs_are_refused_and_leave_nothing(tmp_path: Path) -> None:
     """The client is told when to come back; its upload is not kept."""
-    backend = HeldBackend()
-    async with workshop(tmp_path, backend, settings={"max_jobs": 1}) as shop:
-        await shop.desk.submit(wish(), uploads(TALK))
+    backend = GatedBackend()
+    async with run_job_server(tmp_path, backend, settings={"max_jobs": 1}) as shop:
+        await shop.desk.submit(job_request(), uploaded_files(TALK))
         with pytest.raises(Overloaded):
-            await shop.desk.submit(wish(), uploads(TALK))
+            await shop.desk.submit(job_request(), uploaded_files(TALK))
         assert len(shop.spooled) == 1
         backend.gate.set()
 
@@ -185,22 +201,26 @@ async def test_a_stopped_job_is_finished_by_the_next_start(
 
     A language that is detected is unsure, so that the first windows are put to a vote.
     """
-    async with workshop(tmp_path / "a", FakeBackend(language=Language("en", 0.4))) as shop:
-        job = await shop.desk.submit(wish(language=language, words=True), uploads(TALK))
-        await shop.ended(job)
+    async with run_job_server(tmp_path / "a", FakeBackend(language=Language("en", 0.4))) as shop:
+        job = await shop.desk.submit(
+            job_request(language=language, words=True), uploaded_files(TALK)
+        )
+        await shop.wait_for_end(job)
         _, [(_, undisturbed)] = await shop.desk.results(job.id, 0)
     first = FakeBackend(language=Language("en", 0.4))
-    async with workshop(tmp_path / "b", first) as shop:
-        job = await shop.desk.submit(wish(language=language, words=True), uploads(TALK))
+    async with run_job_server(tmp_path / "b", first) as shop:
+        job = await shop.desk.submit(
+            job_request(language=language, words=True), uploaded_files(TALK)
+        )
         async with shop.desk.watch(job.id) as watch:
             while (news := await watch.next()) and news.job.done < stop_at and not news.is_last:
                 pass
         stopped = await shop.store.job(job.id)
         assert stopped is not None
     second = FakeBackend(language=Language("en", 0.4))
-    async with workshop(tmp_path / "b", second) as shop:
+    async with run_job_server(tmp_path / "b", second) as shop:
         kept = len((await shop.store.memory(stopped.sources[0])).known)
-        await shop.ended(job)
+        await shop.wait_for_end(job)
         _, [(_, resumed)] = await shop.desk.results(job.id, 0)
         assert shop.spooled == []
         assert len((await shop.desk.page(9, None, None))[0]) == 1
@@ -210,50 +230,52 @@ async def test_a_stopped_job_is_finished_by_the_next_start(
 
 async def test_a_job_that_waited_is_run_by_the_next_start(tmp_path: Path) -> None:
     """With its upload, which lay in the spool."""
-    backend = HeldBackend()
-    async with workshop(tmp_path, backend) as shop:
-        jobs = [await shop.desk.submit(wish(), uploads(talk(n))) for n in (1, 2)]
+    backend = GatedBackend()
+    async with run_job_server(tmp_path, backend) as shop:
+        jobs = [
+            await shop.desk.submit(job_request(), uploaded_files(spoken_wav(n))) for n in (1, 2)
+        ]
         await reached(backend)
         backend.gate.set()
-    async with workshop(tmp_path) as shop:
-        assert [(await shop.ended(job)).text for job in jobs] == ["w1", "w2"]
+    async with run_job_server(tmp_path) as shop:
+        assert [(await shop.wait_for_end(job)).text for job in jobs] == ["w1", "w2"]
 
 
 async def test_files_that_were_done_are_not_done_again(tmp_path: Path) -> None:
     """The first of two files had ended when the server stopped; its text is not lost."""
     backend = FakeBackend()
-    async with workshop(tmp_path, backend) as shop:
-        job = await shop.desk.submit(wish(), uploads(talk(1, 2), TALK))
+    async with run_job_server(tmp_path, backend) as shop:
+        job = await shop.desk.submit(job_request(), uploaded_files(spoken_wav(1, 2), TALK))
         async with shop.desk.watch(job.id) as watch:
             while (news := await watch.next()) and not news.job.sources[0].status.is_finished:
                 pass
     second = FakeBackend()
-    async with workshop(tmp_path, second) as shop:
-        assert (await shop.ended(job)).text == f"w1 w2\n{told(WORDS)}"
+    async with run_job_server(tmp_path, second) as shop:
+        assert (await shop.wait_for_end(job)).text == f"w1 w2\n{expected_text(WORDS)}"
     assert encoded(second) <= len(WORDS)
 
 
 async def test_an_upload_that_has_vanished_is_told(tmp_path: Path) -> None:
     """Somebody has emptied the directory: the file fails, with the reason."""
-    backend = HeldBackend()
-    async with workshop(tmp_path, backend) as shop:
-        await shop.desk.submit(wish(), uploads(talk(1)))
+    backend = GatedBackend()
+    async with run_job_server(tmp_path, backend) as shop:
+        await shop.desk.submit(job_request(), uploaded_files(spoken_wav(1)))
         await reached(backend)
-        job = await shop.desk.submit(wish(), uploads(TALK))
+        job = await shop.desk.submit(job_request(), uploaded_files(TALK))
         await shop.store.drop([job.sources[0].spooled])
         backend.gate.set()
-        ended = await shop.ended(job)
+        ended = await shop.wait_for_end(job)
         assert ended.failure is not None
         assert "no longer on the disk" in ended.failure.message
 
 
 async def test_a_model_that_is_not_offered_any_more_is_waited_for(tmp_path: Path) -> None:
     """Another server, or the next start, may offer it; the jobs behind are not held up."""
-    async with workshop(tmp_path) as shop:
+    async with run_job_server(tmp_path) as shop:
         gone = JobRequest(AudioRequest(model="gone"))
-        other = await shop.desk.submit(gone, uploads(talk(2)))
-        job = await shop.desk.submit(wish(), uploads(talk(1)))
-        await shop.ended(job)
+        other = await shop.desk.submit(gone, uploaded_files(spoken_wav(2)))
+        job = await shop.desk.submit(job_request(), uploaded_files(spoken_wav(1)))
+        await shop.wait_for_end(job)
         assert (await shop.desk.job(other.id)).status is Status.QUEUED
 
 
@@ -280,11 +302,11 @@ async def test_a_crowded_engine_fails_no_job(tmp_path: Path) -> None:
         with open_wav(file) as reader:
             yield Crowded(reader.samples)
 
-    async with workshop(tmp_path, backend, media=media) as shop:
-        job = await shop.desk.submit(wish(), uploads(TALK))
+    async with run_job_server(tmp_path, backend, media=media) as shop:
+        job = await shop.desk.submit(job_request(), uploaded_files(TALK))
         async with shop.desk.watch(job.id) as watch:
             deltas = [news.delta async for news in all_of(watch)]
-        assert "".join(deltas) == told(WORDS)
+        assert "".join(deltas) == expected_text(WORDS)
     assert tries == [3]
 
 
@@ -299,9 +321,9 @@ async def all_of(watch: JobWatch) -> AsyncIterator[JobNews]:
 
 async def test_a_running_job_is_cancelled_at_once(tmp_path: Path) -> None:
     """Its windows are withdrawn, its audio deleted, and doing it again does no harm."""
-    backend = HeldBackend()
-    async with workshop(tmp_path, backend) as shop:
-        job = await shop.desk.submit(wish(), uploads(TALK))
+    backend = GatedBackend()
+    async with run_job_server(tmp_path, backend) as shop:
+        job = await shop.desk.submit(job_request(), uploaded_files(TALK))
         await reached(backend)
         cancelled = await shop.desk.cancel(job.id)
         assert (cancelled.status, cancelled.sources[0].status) == (Status.CANCELLED,) * 2
@@ -309,7 +331,11 @@ async def test_a_running_job_is_cancelled_at_once(tmp_path: Path) -> None:
         assert shop.spooled == []
         assert await shop.desk.cancel(job.id) == cancelled
         backend.gate.set()
-        assert (await shop.ended(await shop.desk.submit(wish(), uploads(talk(1))))).text == "w1"
+        assert (
+            await shop.wait_for_end(
+                await shop.desk.submit(job_request(), uploaded_files(spoken_wav(1)))
+            )
+        ).text == "w1"
         assert await shop.desk.job(job.id) == cancelled
 
 
@@ -332,9 +358,10 @@ async def test_a_cancelled_job_keeps_all_that_was_read(tmp_path: Path) -> None:
             yield Interrupted(reader.samples)
 
     network = Network()
-    async with workshop(tmp_path, media=media, network=network) as shop:
+    async with run_job_server(tmp_path, media=media, network=network) as shop:
         job = await shop.desk.submit(
-            wish(webhook=HOOK, language=None), uploads(talk(1, 2), talk(*words))
+            job_request(webhook=HOOK, language=None),
+            uploaded_files(spoken_wav(1, 2), spoken_wav(*words)),
         )
         seen = ""
         async with shop.desk.watch(job.id) as watch:
@@ -342,7 +369,7 @@ async def test_a_cancelled_job_keeps_all_that_was_read(tmp_path: Path) -> None:
                 seen += news.delta
         cancelled = await shop.desk.cancel(job.id)
         assert cancelled.text.startswith(seen)
-        assert f"w1 w2\n{told(words)}".startswith(cancelled.text)
+        assert f"w1 w2\n{expected_text(words)}".startswith(cancelled.text)
         assert cancelled.language == "en"
         assert await shop.desk.job(job.id) == cancelled
         await posted(network, 1)
@@ -352,21 +379,21 @@ async def test_a_cancelled_job_keeps_all_that_was_read(tmp_path: Path) -> None:
 
 async def test_a_waiting_job_is_cancelled(tmp_path: Path) -> None:
     """It never runs."""
-    backend = HeldBackend()
-    async with workshop(tmp_path, backend) as shop:
-        first = await shop.desk.submit(wish(), uploads(talk(1)))
-        second = await shop.desk.submit(wish(), uploads(talk(2)))
+    backend = GatedBackend()
+    async with run_job_server(tmp_path, backend) as shop:
+        first = await shop.desk.submit(job_request(), uploaded_files(spoken_wav(1)))
+        second = await shop.desk.submit(job_request(), uploaded_files(spoken_wav(2)))
         await shop.desk.cancel(second.id)
         backend.gate.set()
-        await shop.ended(first)
+        await shop.wait_for_end(first)
         assert (await shop.desk.job(second.id)).started_at is None
 
 
 async def test_what_has_ended_is_not_cancelled(tmp_path: Path) -> None:
     """A result is never taken back by an accident."""
-    async with workshop(tmp_path) as shop:
-        job = await shop.desk.submit(wish(), uploads(talk(1)))
-        await shop.ended(job)
+    async with run_job_server(tmp_path) as shop:
+        job = await shop.desk.submit(job_request(), uploaded_files(spoken_wav(1)))
+        await shop.wait_for_end(job)
         with pytest.raises(Conflict, match="completed already"):
             await shop.desk.cancel(job.id)
         assert await text_of(shop, job) == "w1"
@@ -375,13 +402,13 @@ async def test_what_has_ended_is_not_cancelled(tmp_path: Path) -> None:
 @pytest.mark.parametrize("is_running", [True, False])
 async def test_a_deleted_job_is_gone(tmp_path: Path, is_running: bool) -> None:
     """With its audio and its result, whether it runs or has ended; whoever watches is told."""
-    backend = HeldBackend()
-    async with workshop(tmp_path, backend) as shop:
-        job = await shop.desk.submit(wish(), uploads(TALK))
+    backend = GatedBackend()
+    async with run_job_server(tmp_path, backend) as shop:
+        job = await shop.desk.submit(job_request(), uploaded_files(TALK))
         await reached(backend)
         if not is_running:
             backend.gate.set()
-            await shop.ended(job)
+            await shop.wait_for_end(job)
         async with shop.desk.watch(job.id) as watch:
             first = await watch.next()
             await shop.desk.delete(job.id)
@@ -397,14 +424,14 @@ async def test_a_deleted_job_is_gone(tmp_path: Path, is_running: bool) -> None:
 
 async def test_results_wait_for_the_end(tmp_path: Path) -> None:
     """Half a result would be taken for a whole one; a file that is not there is named."""
-    backend = HeldBackend()
-    async with workshop(tmp_path, backend) as shop:
-        job = await shop.desk.submit(wish(), uploads(TALK))
+    backend = GatedBackend()
+    async with run_job_server(tmp_path, backend) as shop:
+        job = await shop.desk.submit(job_request(), uploaded_files(TALK))
         with pytest.raises(Conflict) as refusal:
             await shop.desk.results(job.id, 0)
         assert refusal.value.code == "job_not_finished"
         backend.gate.set()
-        await shop.ended(job)
+        await shop.wait_for_end(job)
         with pytest.raises(BadRequest, match="no file 1"):
             await shop.desk.results(job.id, 1)
 
@@ -412,14 +439,14 @@ async def test_results_wait_for_the_end(tmp_path: Path) -> None:
 async def test_results_expire(tmp_path: Path) -> None:
     """After the time that the operator has set, nothing of a job is left."""
     clock = Clock()
-    async with workshop(tmp_path, clock=clock) as shop:
-        job = await shop.desk.submit(wish(), uploads(talk(1)))
-        await shop.ended(job)
+    async with run_job_server(tmp_path, clock=clock) as shop:
+        job = await shop.desk.submit(job_request(), uploaded_files(spoken_wav(1)))
+        await shop.wait_for_end(job)
     clock.now += 24 * 3600 - 1
-    async with workshop(tmp_path, clock=clock) as shop:
+    async with run_job_server(tmp_path, clock=clock) as shop:
         assert await text_of(shop, job) == "w1"
     clock.now += 1
-    async with workshop(tmp_path, clock=clock) as shop:
+    async with run_job_server(tmp_path, clock=clock) as shop:
         await shop.store.expire(clock.now)
         with pytest.raises(NotFound):
             await shop.desk.job(job.id)
@@ -430,10 +457,10 @@ async def test_results_expire(tmp_path: Path) -> None:
 
 async def test_a_watcher_reads_every_word_once(tmp_path: Path) -> None:
     """Whenever it comes, it gets the current state at once and, piece by piece, the whole text."""
-    backend = HeldBackend()
-    async with workshop(tmp_path, backend) as shop:
-        files = uploads(talk(1, 2), write_wav(pause(1.0)), b"no audio", TALK)
-        job = await shop.desk.submit(wish(), files)
+    backend = GatedBackend()
+    async with run_job_server(tmp_path, backend) as shop:
+        files = uploaded_files(spoken_wav(1, 2), write_wav(pause(1.0)), b"no audio", TALK)
+        job = await shop.desk.submit(job_request(), files)
         await reached(backend)
         async with shop.desk.watch(job.id) as watch, shop.desk.watch(job.id) as late:
             first = await watch.next()
@@ -442,7 +469,7 @@ async def test_a_watcher_reads_every_word_once(tmp_path: Path) -> None:
             backend.gate.set()
             news = [each async for each in all_of(watch)]
             of_late = [each async for each in all_of(late)]
-        text = f"w1 w2\n{told(WORDS)}"
+        text = f"w1 w2\n{expected_text(WORDS)}"
         assert first.delta + "".join(each.delta for each in news) == text
         assert "".join(each.delta for each in of_late) == text
         assert [each.is_last for each in news] == [False] * (len(news) - 1) + [True]
@@ -453,11 +480,11 @@ async def test_a_watcher_reads_every_word_once(tmp_path: Path) -> None:
 
 async def test_a_slow_watcher_gets_the_newest_state(tmp_path: Path) -> None:
     """What it missed is not kept for it; the text of all of it comes in one piece."""
-    async with workshop(tmp_path) as shop:
-        job = await shop.desk.submit(wish(), uploads(TALK))
+    async with run_job_server(tmp_path) as shop:
+        job = await shop.desk.submit(job_request(), uploaded_files(TALK))
         async with shop.desk.watch(job.id) as slow:
             await slow.next()
-            await shop.ended(job)
+            await shop.wait_for_end(job)
             rest = [news async for news in all_of(slow)]
         assert len(rest) <= 2
         assert rest[-1].is_last
@@ -465,24 +492,24 @@ async def test_a_slow_watcher_gets_the_newest_state(tmp_path: Path) -> None:
 
 async def test_a_job_that_has_ended_is_told_at_once(tmp_path: Path) -> None:
     """Its end is all there is to say."""
-    async with workshop(tmp_path) as shop:
-        job = await shop.desk.submit(wish(), uploads(talk(1)))
-        ended = await shop.ended(job)
+    async with run_job_server(tmp_path) as shop:
+        job = await shop.desk.submit(job_request(), uploaded_files(spoken_wav(1)))
+        ended = await shop.wait_for_end(job)
         async with shop.desk.watch(job.id) as watch:
             assert [each async for each in all_of(watch)] == [JobNews(ended, is_last=True)]
 
 
 async def test_watchers_are_let_go_when_the_server_stops(tmp_path: Path) -> None:
     """The job is not over, so none of them is told an end."""
-    backend = HeldBackend()
+    backend = GatedBackend()
     told_last: list[bool] = []
 
     async def look_on(desk: JobDesk, job: Job) -> None:
         async with desk.watch(job.id) as watch:
             told_last.extend([news.is_last async for news in all_of(watch)])
 
-    async with anyio.create_task_group() as tasks, workshop(tmp_path, backend) as shop:
-        job = await shop.desk.submit(wish(), uploads(TALK))
+    async with anyio.create_task_group() as tasks, run_job_server(tmp_path, backend) as shop:
+        job = await shop.desk.submit(job_request(), uploaded_files(TALK))
         tasks.start_soon(look_on, shop.desk, job)
         await reached(backend)
         backend.gate.set()
@@ -495,10 +522,12 @@ async def test_watchers_are_let_go_when_the_server_stops(tmp_path: Path) -> None
 
 async def test_urls_are_fetched(tmp_path: Path) -> None:
     """As files of the job, behind its uploads, with the names that their servers tell."""
-    network = Network({"https://example/a.wav": talk(1)})
-    async with workshop(tmp_path, network=network) as shop:
-        request = wish("https://example/a.wav", "https://example/gone.wav?signature=hush")
-        ended = await shop.ended(await shop.desk.submit(request, uploads(talk(2))))
+    network = Network({"https://example/a.wav": spoken_wav(1)})
+    async with run_job_server(tmp_path, network=network) as shop:
+        request = job_request("https://example/a.wav", "https://example/gone.wav?signature=hush")
+        ended = await shop.wait_for_end(
+            await shop.desk.submit(request, uploaded_files(spoken_wav(2)))
+        )
         assert ended.text == "w2\nw1"
         assert [source.name for source in ended.sources] == [
             "0.wav",
@@ -516,13 +545,13 @@ async def test_urls_are_fetched(tmp_path: Path) -> None:
 async def test_what_was_fetched_is_not_fetched_again(tmp_path: Path) -> None:
     """The server stopped while it was read: the next one finds it in the spool."""
     network = Network({"https://example/a.wav": TALK})
-    backend = HeldBackend()
-    async with workshop(tmp_path, backend, network=network) as shop:
-        job = await shop.desk.submit(wish("https://example/a.wav"), [])
+    backend = GatedBackend()
+    async with run_job_server(tmp_path, backend, network=network) as shop:
+        job = await shop.desk.submit(job_request("https://example/a.wav"), [])
         await reached(backend)
         backend.gate.set()
-    async with workshop(tmp_path, network=network) as shop:
-        assert (await shop.ended(job)).text == told(WORDS)
+    async with run_job_server(tmp_path, network=network) as shop:
+        assert (await shop.wait_for_end(job)).text == expected_text(WORDS)
     assert network.asked == ["https://example/a.wav"]
 
 
@@ -539,14 +568,14 @@ async def test_a_download_that_is_stopped_leaves_nothing(tmp_path: Path) -> None
             await anyio.sleep_forever()
             raise AssertionError
 
-    async with workshop(tmp_path, network=Endless()) as shop:
-        job = await shop.desk.submit(wish("https://example/a.wav"), [])
+    async with run_job_server(tmp_path, network=Endless()) as shop:
+        job = await shop.desk.submit(job_request("https://example/a.wav"), [])
         await begun.wait()
         assert len(shop.spooled) == 1
         await shop.desk.cancel(job.id)
         assert shop.spooled == []
         begun = anyio.Event()
-        await shop.desk.submit(wish("https://example/a.wav"), [])
+        await shop.desk.submit(job_request("https://example/a.wav"), [])
         await begun.wait()
         directory = shop.directory / "spool"
     assert list(directory.iterdir()) == []
@@ -558,9 +587,9 @@ async def test_a_download_that_is_stopped_leaves_nothing(tmp_path: Path) -> None
 async def test_the_end_of_a_job_is_told(tmp_path: Path) -> None:
     """As the last event of the job, signed."""
     network = Network()
-    async with workshop(tmp_path, network=network) as shop:
-        job = await shop.desk.submit(wish(webhook=HOOK), uploads(talk(1)))
-        await shop.ended(job)
+    async with run_job_server(tmp_path, network=network) as shop:
+        job = await shop.desk.submit(job_request(webhook=HOOK), uploaded_files(spoken_wav(1)))
+        await shop.wait_for_end(job)
         await posted(network, 1)
         await shop.desk.delete(job.id)
     [(url, body, headers)] = network.posted
@@ -574,10 +603,10 @@ async def test_the_end_of_a_job_is_told(tmp_path: Path) -> None:
 
 async def test_a_cancelled_job_is_told_and_a_deleted_one_is_not(tmp_path: Path) -> None:
     """A cancelled job has ended; of a deleted one there is nothing to tell."""
-    network, backend = Network(), HeldBackend()
-    async with workshop(tmp_path, backend, network=network) as shop:
-        first = await shop.desk.submit(wish(webhook=HOOK), uploads(talk(1)))
-        second = await shop.desk.submit(wish(webhook=HOOK), uploads(talk(1)))
+    network, backend = Network(), GatedBackend()
+    async with run_job_server(tmp_path, backend, network=network) as shop:
+        first = await shop.desk.submit(job_request(webhook=HOOK), uploaded_files(spoken_wav(1)))
+        second = await shop.desk.submit(job_request(webhook=HOOK), uploaded_files(spoken_wav(1)))
         await shop.desk.delete(first.id)
         await shop.desk.cancel(second.id)
         await posted(network, 1)
@@ -589,6 +618,6 @@ async def test_a_cancelled_job_is_told_and_a_deleted_one_is_not(tmp_path: Path) 
 
 async def posted(network: Network, times: int) -> None:
     """Wait until so many webhooks were sent."""
-    with anyio.fail_after(PATIENCE_S):
+    with anyio.fail_after(TIMEOUT_S):
         while len(network.posted) < times:
             await anyio.lowlevel.checkpoint()

@@ -5,8 +5,8 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 import pytest
-from held_backend import PATIENCE_S, HeldBackend
-from workshop import SOMEBODY, Clock, talk, uploads, wish, workshop
+from gated_backend import TIMEOUT_S, GatedBackend
+from job_fixtures import CALLER, Clock, job_request, run_job_server, spoken_wav, uploaded_files
 
 from whisperlive_hybrid.auth.usage import Usage
 from whisperlive_hybrid.backends.fake import FakeBackend
@@ -18,16 +18,18 @@ pytestmark = pytest.mark.anyio
 WORD_S = 1.36
 """A second of silence, and a word."""
 N_WORDS = 20
-TALK = talk(*range(1, N_WORDS + 1))
+TALK = spoken_wav(*range(1, N_WORDS + 1))
 NOW = Clock().now
 
 
 async def test_a_job_is_booked_on_its_maker(tmp_path: Path) -> None:
     """All its files, as far as they could be read."""
-    async with workshop(tmp_path) as shop:
-        job = await shop.desk.submit(wish(), uploads(TALK, b"no audio", talk(1)))
-        await shop.ended(job)
-        had = shop.meter.book.audio_s(SOMEBODY.account, NOW)
+    async with run_job_server(tmp_path) as shop:
+        job = await shop.desk.submit(
+            job_request(), uploaded_files(TALK, b"no audio", spoken_wav(1))
+        )
+        await shop.wait_for_end(job)
+        had = shop.meter.book.audio_s(CALLER.account, NOW)
     assert had == pytest.approx((N_WORDS + 1) * WORD_S)
 
 
@@ -38,24 +40,26 @@ async def test_a_job_that_goes_on_is_booked_once(
 ) -> None:
     """What the server before has read, it has booked; together it is the length of the file."""
     had = 0.0
-    async with workshop(tmp_path, FakeBackend(language=Language("en", 0.4))) as shop:
-        job = await shop.desk.submit(wish(language=language), uploads(TALK))
+    async with run_job_server(tmp_path, FakeBackend(language=Language("en", 0.4))) as shop:
+        job = await shop.desk.submit(job_request(language=language), uploaded_files(TALK))
         async with shop.desk.watch(job.id) as watch:
             while (news := await watch.next()) and news.job.done < stop_at and not news.is_last:
                 pass
         first = shop.meter.book
-    had += first.audio_s(SOMEBODY.account, NOW)
-    async with workshop(tmp_path, FakeBackend(language=Language("en", 0.4))) as shop:
-        await shop.ended(job)
-        had += shop.meter.book.audio_s(SOMEBODY.account, NOW)
+    had += first.audio_s(CALLER.account, NOW)
+    async with run_job_server(tmp_path, FakeBackend(language=Language("en", 0.4))) as shop:
+        await shop.wait_for_end(job)
+        had += shop.meter.book.audio_s(CALLER.account, NOW)
     assert had == pytest.approx(N_WORDS * WORD_S)
 
 
 async def test_files_after_the_end_of_the_day_are_not_begun(tmp_path: Path) -> None:
     """The one that goes beyond it is read to its end; each of the rest says when to come again."""
-    async with workshop(tmp_path, settings={"audio_s_per_day": 1}) as shop:
-        job = await shop.desk.submit(wish(), uploads(talk(1, 2), talk(3), talk(4)))
-        ended = await shop.ended(job)
+    async with run_job_server(tmp_path, settings={"audio_s_per_day": 1}) as shop:
+        job = await shop.desk.submit(
+            job_request(), uploaded_files(spoken_wav(1, 2), spoken_wav(3), spoken_wav(4))
+        )
+        ended = await shop.wait_for_end(job)
         statuses = [source.status for source in ended.sources]
         assert statuses == [Status.COMPLETED, Status.FAILED, Status.FAILED]
         failure = ended.sources[1].failure
@@ -67,13 +71,13 @@ async def test_files_after_the_end_of_the_day_are_not_begun(tmp_path: Path) -> N
 
 async def test_a_file_that_had_begun_is_read_to_its_end(tmp_path: Path) -> None:
     """Also where its maker's day was used up between two starts of the server."""
-    backend = HeldBackend()
-    async with workshop(tmp_path, backend) as shop:
-        job = await shop.desk.submit(wish(), uploads(TALK, talk(1)))
-        assert await anyio.to_thread.run_sync(backend.reached.wait, PATIENCE_S)
+    backend = GatedBackend()
+    async with run_job_server(tmp_path, backend) as shop:
+        job = await shop.desk.submit(job_request(), uploaded_files(TALK, spoken_wav(1)))
+        assert await anyio.to_thread.run_sync(backend.reached.wait, TIMEOUT_S)
         shop.close()
         backend.gate.set()
-    async with workshop(tmp_path, settings={"audio_s_per_day": 1}) as shop:
-        shop.meter.add(SOMEBODY.account, Usage(live_s=1.0))  # before anything else runs
-        statuses = [source.status for source in (await shop.ended(job)).sources]
+    async with run_job_server(tmp_path, settings={"audio_s_per_day": 1}) as shop:
+        shop.meter.add(CALLER.account, Usage(live_s=1.0))  # before anything else runs
+        statuses = [source.status for source in (await shop.wait_for_end(job)).sources]
         assert statuses == [Status.COMPLETED, Status.FAILED]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from workshop import SECRET, Clock, Network
+from job_fixtures import SECRET, Clock, Network
 
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.jobs.model import Job, JobRequest, NewJob, NewSource, Origin, Status

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import anyio
 import anyio.to_thread
 import pytest
-from held_backend import PATIENCE_S, HeldBackend
+from gated_backend import TIMEOUT_S, GatedBackend
 from structlog.testing import capture_logs
 
 from whisperlive_hybrid.backends.base import Encode
@@ -24,26 +24,26 @@ SPEECH = speak([1, 2, 3])
 
 @asynccontextmanager
 async def probing(
-    backend: HeldBackend, speech: Samples = SPEECH, patience_s: float = PATIENCE_S
+    backend: GatedBackend, speech: Samples = SPEECH, patience_s: float = TIMEOUT_S
 ) -> AsyncIterator[tuple[Engine, LiveProbe]]:
     """A probe that runs, and has reached the model."""
     async with Engine(backend) as engine, anyio.create_task_group() as tasks:
         probe = LiveProbe(engine, speech, patience_s)
         tasks.start_soon(probe.run)
-        await anyio.to_thread.run_sync(backend.reached.wait, PATIENCE_S)
+        await anyio.to_thread.run_sync(backend.reached.wait, TIMEOUT_S)
         yield engine, probe
         backend.gate.set()
         tasks.cancel_scope.cancel()
 
 
-def encodes(backend: HeldBackend) -> int:
+def encodes(backend: GatedBackend) -> int:
     """How many windows were read; the first was there to warm the model up."""
     return sum(n for kind, n in backend.fake.calls if kind is Encode)
 
 
 async def test_it_measures_at_the_start() -> None:
     """An update and a final, so that a second client is judged without a wait."""
-    backend = HeldBackend()
+    backend = GatedBackend()
     async with probing(backend) as (engine, probe):
         with engine.open_stream():
             before = engine.live_room
@@ -57,7 +57,7 @@ async def test_it_measures_at_the_start() -> None:
 
 async def test_all_workers_are_kept_busy() -> None:
     """Since windows that run beside each other cost more."""
-    backend = HeldBackend(FakeBackend(workers=6))
+    backend = GatedBackend(FakeBackend(workers=6))
     async with probing(backend) as (_, probe):
         backend.gate.set()
         await probe.refresh()
@@ -66,7 +66,7 @@ async def test_all_workers_are_kept_busy() -> None:
 
 async def test_who_asks_at_once_shares_a_measurement() -> None:
     """A crowd costs the model no more than one client."""
-    backend = HeldBackend()
+    backend = GatedBackend()
     async with probing(backend) as (_, probe):
         async with anyio.create_task_group() as clients:
             for _ in range(5):
@@ -80,14 +80,14 @@ async def test_who_asks_at_once_shares_a_measurement() -> None:
 
 async def test_a_measurement_that_takes_too_long_is_not_waited_for() -> None:
     """The client is told so."""
-    backend = HeldBackend()
+    backend = GatedBackend()
     async with probing(backend, patience_s=0.0) as (_, probe):
         assert not await probe.refresh()
 
 
 async def test_a_model_that_fails_leaves_it_open() -> None:
     """With a line in the log; the next request tries again."""
-    backend = HeldBackend()
+    backend = GatedBackend()
     with capture_logs() as lines:
         async with probing(backend, speak([Trouble.CALL_DIES])) as (engine, probe):
             backend.gate.set()

@@ -11,10 +11,10 @@ import anyio.to_thread
 import numpy as np
 import pytest
 import structlog
-from engine_notes import Notes
-from held_backend import PATIENCE_S, HeldBackend
+from gated_backend import TIMEOUT_S, GatedBackend
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from observer_log import ObserverLog
 
 from whisperlive_hybrid.backends.base import Backend, Capabilities, DetectLanguage, Generate
 from whisperlive_hybrid.backends.fake import (
@@ -75,7 +75,7 @@ class Stage:
 
     async def until(self, fact: Callable[[], bool]) -> None:
         """Wait for news that make `fact` true."""
-        with anyio.fail_after(PATIENCE_S):
+        with anyio.fail_after(TIMEOUT_S):
             while not fact():
                 await self._more.wait()
 
@@ -424,8 +424,8 @@ class TestTentative:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Two seconds of speech are not read yet where three shall pass."""
-        monkeypatch.setattr(session_module, "STALL_S", PATIENCE_S)
-        held = HeldBackend()
+        monkeypatch.setattr(session_module, "STALL_S", TIMEOUT_S)
+        held = GatedBackend()
         held.gate.set()
         async with stage(held, update_interval=lambda: 3.0) as (scene, session):
             await session.hear(speak(range(1, 6)))
@@ -440,7 +440,7 @@ class TestTentative:
         """However long it lasts, an update reads some seconds, and shows all that is open."""
         words = list(range(1, 45))
         phrases = [joined(speak(words[i : i + 4]), pause(0.15)) for i in range(0, 44, 4)]
-        notes = Notes()
+        notes = ObserverLog()
         live = LiveOptions(ENGLISH.options, LIVE_VAD, EndingOptions(shortest_sentence_s=60.0))
         async with stage(live=live, observer=notes) as (scene, session):
             for block in blocks_of(joined(*phrases, pause(0.9)), 1.0):
@@ -491,10 +491,10 @@ class TestTentative:
 
     async def test_a_guess_in_flight_is_withdrawn(self) -> None:
         """A guess that is still being read when the speaker goes on leaves no trace."""
-        held = HeldBackend()
+        held = GatedBackend()
         async with stage(held) as (scene, session):
             await session.hear(joined(speak([1, 2]), pause(0.3)))
-            await anyio.to_thread.run_sync(held.reached.wait, PATIENCE_S)
+            await anyio.to_thread.run_sync(held.reached.wait, TIMEOUT_S)
             await session.hear(joined(speak([3]), pause(0.8)))
             held.gate.set()
             await session.finish()
@@ -641,7 +641,7 @@ class TestFailures:
         backend = Flaky(failures=2)
         async with stage(backend) as (scene, session):
             await session.hear(joined(speak([13]), pause(0.3)))
-            await anyio.to_thread.run_sync(backend.is_over.wait, PATIENCE_S)
+            await anyio.to_thread.run_sync(backend.is_over.wait, TIMEOUT_S)
             await session.hear(joined(speak([14]), pause(0.8)))
             await session.finish()
         assert scene.said == [13, 14]
@@ -675,7 +675,7 @@ class TestPressure:
 
     async def test_a_fast_client_is_slowed_down(self) -> None:
         """With the model busy, `hear` waits after a few utterances; nothing is lost by it."""
-        held = HeldBackend()
+        held = GatedBackend()
         words = list(range(1, 13))
         accepted: list[int] = []
         is_full = anyio.Event()
@@ -690,7 +690,7 @@ class TestPressure:
 
         async with stage(held) as (scene, session), anyio.create_task_group() as feeding:
             feeding.start_soon(feed)
-            with anyio.fail_after(PATIENCE_S):
+            with anyio.fail_after(TIMEOUT_S):
                 await is_full.wait()
             for _ in range(200):  # turns in which it could hear on
                 await anyio.to_thread.run_sync(accepted.copy)
@@ -701,14 +701,14 @@ class TestPressure:
 
     async def test_a_stream_that_ends_early_takes_its_work_along(self) -> None:
         """Cancelling a stream withdraws what it has queued."""
-        held = HeldBackend()
+        held = GatedBackend()
         async with Engine(held) as engine:
             scene = Stage(engine)
             async with anyio.create_task_group() as tasks:
                 session = LiveSession(engine, EnergyVad(), ENGLISH, scene.publish, tasks)
                 tasks.start_soon(session.run)
                 await session.hear(utterances([1], [2], [3]))
-                await anyio.to_thread.run_sync(held.reached.wait, PATIENCE_S)
+                await anyio.to_thread.run_sync(held.reached.wait, TIMEOUT_S)
                 assert engine.queue_depth > 0
                 tasks.cancel_scope.cancel()
             assert engine.queue_depth == 0

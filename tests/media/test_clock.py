@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from media_samples import Samples, encoded, stamped, tone
+from media_samples import Samples, encode, encode_parts, tone
 
 from whisperlive_hybrid.errors import BadAudio
 from whisperlive_hybrid.media.limits import MediaLimits
@@ -45,7 +45,7 @@ def beeps(samples: Samples) -> list[float]:
 @pytest.mark.parametrize(("container", "codec", "video"), FILMS)
 def test_sound_that_begins_after_the_picture(container: str, codec: str, video: str) -> None:
     """Two seconds of picture at 0; the sound begins at 3 s and has a hole from 4 s to 6 s."""
-    media = stamped(container, codec, [(3.0, BEEP), (6.0, BEEP)], video=video)
+    media = encode_parts(container, codec, [(3.0, BEEP), (6.0, BEEP)], video=video)
     samples = read(media)
     assert beeps(samples) == pytest.approx([3.0, 6.0], abs=0.06)
     assert samples.size / 16_000 == pytest.approx(7.0, abs=0.06)
@@ -54,7 +54,7 @@ def test_sound_that_begins_after_the_picture(container: str, codec: str, video: 
 @pytest.mark.parametrize(("container", "codec"), RECORDINGS)
 def test_a_hole_in_sound_alone(container: str, codec: str) -> None:
     """What a muted microphone leaves out is as long as it was."""
-    samples = read(stamped(container, codec, [(0.0, BEEP), (3.0, BEEP)]))
+    samples = read(encode_parts(container, codec, [(0.0, BEEP), (3.0, BEEP)]))
     assert beeps(samples) == pytest.approx([0.0, 3.0], abs=0.06)
     assert samples.size / 16_000 == pytest.approx(4.0, abs=0.06)
 
@@ -62,14 +62,14 @@ def test_a_hole_in_sound_alone(container: str, codec: str) -> None:
 @pytest.mark.parametrize(("container", "codec"), RECORDINGS)
 def test_a_clock_need_not_begin_at_zero(container: str, codec: str) -> None:
     """Where nothing comes before the sound it begins at 0, as a recording of a broadcast does."""
-    samples = read(stamped(container, codec, [(3_000.0, BEEP)]))
+    samples = read(encode_parts(container, codec, [(3_000.0, BEEP)]))
     assert beeps(samples) == pytest.approx([0.0], abs=0.06)
     assert samples.size / 16_000 == pytest.approx(1.0, abs=0.06)
 
 
 def test_a_numbering_need_not_begin_at_zero() -> None:
     """A FLAC whose first half was never received begins at its first frame."""
-    media = encoded("flac", "flac", samples=tone(RATE, 4.0))
+    media = encode("flac", "flac", samples=tone(RATE, 4.0))
     first, middle = (media.index(b"\xff\xf8", at) for at in (0, len(media) // 2))
     assert read(media[:first] + media[middle:]).size / 16_000 == pytest.approx(2.0, abs=0.5)
 
@@ -78,21 +78,21 @@ def test_many_holes_do_not_add_up() -> None:
     """Each sound is on its own millisecond: what was put in before counts."""
     starts = [0.7 * n for n in range(40)]
     beep = tone(44_100, 0.3)
-    media = stamped("matroska", "pcm_s16le", [(at, beep) for at in starts], rate=44_100)
+    media = encode_parts("matroska", "pcm_s16le", [(at, beep) for at in starts], rate=44_100)
     assert beeps(read(media)) == pytest.approx(starts, abs=0.003)
 
 
 def test_little_is_no_hole() -> None:
     """A stamp that is 60 ms ahead changes no sample; the next 60 ms are a hole of 120 ms."""
     parts = [(0.0, BEEP), (1.06, BEEP), (2.12, BEEP)]
-    assert read(stamped("matroska", "pcm_s16le", parts[:2])).size == 32_000
-    assert read(stamped("matroska", "pcm_s16le", parts)).size == 48_000 + 16 * 120
+    assert read(encode_parts("matroska", "pcm_s16le", parts[:2])).size == 32_000
+    assert read(encode_parts("matroska", "pcm_s16le", parts)).size == 48_000 + 16 * 120
 
 
 @pytest.mark.parametrize(("container", "codec"), [("ogg", "libopus"), ("mpegts", "aac")])
 def test_a_clock_that_is_set_back(container: str, codec: str) -> None:
     """Of two recordings in one file the second follows the first."""
-    media = encoded(container, codec)
+    media = encode(container, codec)
     assert read(media + media).size == pytest.approx(2 * read(media).size, abs=800)
 
 
@@ -102,14 +102,14 @@ def test_a_clock_that_is_set_back(container: str, codec: str) -> None:
 )
 def test_a_leap_that_is_not_believed(container: str, codec: str, at: float) -> None:
     """A day in a file, or minutes in a broadcast that was cut, are no hole."""
-    samples = read(stamped(container, codec, [(0.0, BEEP), (at, BEEP)]))
+    samples = read(encode_parts(container, codec, [(0.0, BEEP), (at, BEEP)]))
     assert samples.size / 16_000 == pytest.approx(2.0, abs=0.06)
 
 
 @pytest.fixture(scope="module")
 def mute() -> bytes:
     """Return a small file with a hole of fifty minutes."""
-    return stamped("matroska", "pcm_s16le", [(0.0, BEEP), (3_000.0, BEEP)])
+    return encode_parts("matroska", "pcm_s16le", [(0.0, BEEP), (3_000.0, BEEP)])
 
 
 def test_a_long_hole_comes_in_blocks(mute: bytes) -> None:
@@ -138,7 +138,7 @@ def test_what_follows_damage_stays_in_its_place(container: str, codec: str) -> N
     """Bytes that are lost in the middle move nothing behind them."""
     murmur = np.random.default_rng(0).normal(0, 0.02, 19 * RATE).astype(np.float32)
     sound = np.concatenate([murmur, BEEP])
-    media = bytearray(encoded(container, codec, samples=sound))
+    media = bytearray(encode(container, codec, samples=sound))
     middle = len(media) // 2
     media[middle : middle + 30_000] = bytes(30_000)
     samples = read(bytes(media))
@@ -148,7 +148,7 @@ def test_what_follows_damage_stays_in_its_place(container: str, codec: str) -> N
 
 def test_late_stamps_are_not_believed() -> None:
     """Windows Media at 8 kHz stamps its first sample an eighth of a second late."""
-    samples = read(encoded("asf", "wmav2", rate=8_000, samples=tone(8_000, 2.0)))
+    samples = read(encode("asf", "wmav2", rate=8_000, samples=tone(8_000, 2.0)))
     assert beeps(samples) == pytest.approx([0.0], abs=0.06)
 
 
@@ -156,7 +156,7 @@ class Stamps:
     """Frames of 20 ms with any time stamps, from a Matroska file that begins at 0."""
 
     def __init__(self) -> None:
-        self._container = av.open(io.BytesIO(encoded("matroska", "pcm_s16le")), "r")
+        self._container = av.open(io.BytesIO(encode("matroska", "pcm_s16le")), "r")
 
     def runs(self, *stamps: int | None) -> list[int]:
         """Return where the run of each frame begins, in ms; its stamp is in ms too."""

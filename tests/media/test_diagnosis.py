@@ -2,7 +2,7 @@ import io
 import struct
 
 import pytest
-from media_samples import box, encoded, mov, pcm16, tone
+from media_samples import box, encode, mov, pcm16, tone
 
 from whisperlive_hybrid.errors import BadAudio
 from whisperlive_hybrid.media.diagnosis import diagnose
@@ -37,7 +37,7 @@ def test_a_cut_off_mp4_is_called_cut_off(
     container: str, codec: str, video: str | None, share: float
 ) -> None:
     """Their index stands at their end: whatever is cut off costs all, and the message says so."""
-    media = encoded(container, codec, video=video)
+    media = encode(container, codec, video=video)
     error = refusal(media[: round(len(media) * share)])
     assert error.message.startswith("The file was cut off, or its recording was never finished")
     assert "index (moov)" in error.message
@@ -75,7 +75,7 @@ def test_a_head_without_audio_is_called_by_its_format(
     container: str, codec: str, name: str
 ) -> None:
     """What begins well and holds nothing is told from what is no audio at all."""
-    message = refusal(encoded(container, codec)[:60]).message
+    message = refusal(encode(container, codec)[:60]).message
     assert message == (
         f"{UNDECODABLE} It begins like {name} but cannot be read: "
         "it was probably cut off or damaged."

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from media_samples import (
     Samples,
     dominant_hz,
-    encoded,
+    encode,
     mov,
     pcm16,
     tone,
@@ -65,7 +65,7 @@ def read(media: bytes | BinaryIO, limits: MediaLimits | None = None) -> Samples:
 def test_reads_container(container: str, codec: str, video: str | None) -> None:
     """Each container gives its sound at its pitch, at most two codec frames too long."""
     try:
-        media = encoded(container, codec, layout="stereo", video=video)
+        media = encode(container, codec, layout="stereo", video=video)
     except (av.FFmpegError, ValueError) as error:
         pytest.skip(f"the bundled libav cannot make {codec} in {container}: {error}")
     samples = read(media)
@@ -78,13 +78,13 @@ def test_reads_container(container: str, codec: str, video: str | None) -> None:
 def test_reads_pcm(codec: str) -> None:
     """Every PCM encoding of WAV gives the samples that went in, to its own precision."""
     given = tone(16_000, 0.5)
-    samples = read(encoded("wav", f"pcm_{codec}", rate=16_000, samples=given))
+    samples = read(encode("wav", f"pcm_{codec}", rate=16_000, samples=given))
     np.testing.assert_allclose(samples, given, atol=0.02 if codec in ("u8", "alaw") else 1e-4)
 
 
 def test_reads_mulaw() -> None:
     """A telephone recording (8 kHz mu-law) comes out at 16 kHz."""
-    samples = read(encoded("wav", "pcm_mulaw", rate=8_000))
+    samples = read(encode("wav", "pcm_mulaw", rate=8_000))
     assert samples.size == 32_000
     assert dominant_hz(samples) == pytest.approx(440, abs=1)
 
@@ -112,7 +112,7 @@ def test_a_name_means_nothing() -> None:
     class Named(io.BytesIO):
         name = "list.m3u8"
 
-    media = encoded("mp3", "libmp3lame")
+    media = encode("mp3", "libmp3lame")
     np.testing.assert_array_equal(read(Named(media)), read(media))
 
 
@@ -135,12 +135,12 @@ def test_the_tail_survives(rate: int) -> None:
 
 def test_the_decoder_is_drained() -> None:
     """A decoder that holds a frame back (WMA) gives it up at the end."""
-    assert read(encoded("asf", "wmav2")).size > 31_000
+    assert read(encode("asf", "wmav2")).size > 31_000
 
 
 def test_blocks_are_short_and_counted() -> None:
     """Blocks hold at most a second, never nothing, and samples_read is their sum so far."""
-    with open_audio(io.BytesIO(encoded("flac", "flac"))) as reader:
+    with open_audio(io.BytesIO(encode("flac", "flac"))) as reader:
         total = 0
         for block in reader.blocks():
             assert block.dtype == np.float32
@@ -213,7 +213,7 @@ def test_much_that_is_not_a_number_does_not_refuse_the_rest() -> None:
 
 def test_cover_art_changes_nothing() -> None:
     """A picture in the tag of an MP3 is a stream that nobody looks at."""
-    plain = encoded("mp3", "libmp3lame")
+    plain = encode("mp3", "libmp3lame")
     picture = b"\0image/png\0\3\0" + b"\x89PNG\r\n\x1a\n" + bytes(5_000)
     frame = b"APIC" + len(picture).to_bytes(4, "big") + bytes(2) + picture
     size = len(frame)
@@ -226,7 +226,7 @@ def test_cover_art_changes_nothing() -> None:
 
 def test_video_is_never_decoded() -> None:
     """No video decoder runs, not even while libav probes: the pixel format stays unknown."""
-    media = encoded("mp4", "aac", video="mpeg4")
+    media = encode("mp4", "aac", video="mpeg4")
     with av.open(io.BytesIO(media)) as probed:
         assert probed.streams.video[0].codec_context.pix_fmt == "yuv420p"
     with open_audio(io.BytesIO(media)) as reader:
@@ -247,7 +247,7 @@ def test_the_first_audio_stream_is_read() -> None:
 
 def test_damage_in_the_middle_costs_only_the_damage() -> None:
     """Packets that do not decode are left out, and the sound after them is there."""
-    media = bytearray(encoded("adts", "aac", samples=tone(48_000, 4.0)))
+    media = bytearray(encode("adts", "aac", samples=tone(48_000, 4.0)))
     middle = len(media) // 2
     media[middle : middle + 2_000] = bytes(2_000)
     samples = read(bytes(media))
@@ -257,7 +257,7 @@ def test_damage_in_the_middle_costs_only_the_damage() -> None:
 
 def test_undecodable_packets_are_skipped() -> None:
     """A packet whose decoder reports an error does not end the file."""
-    plain = encoded("matroska", "flac", samples=tone(48_000, 2.0))
+    plain = encode("matroska", "flac", samples=tone(48_000, 2.0))
     with av.open(io.BytesIO(plain), "r") as container:
         packets = [bytes(packet) for packet in container.demux(audio=0) if packet.size]
     broken = plain.replace(packets[5], bytes(len(packets[5])))
@@ -269,14 +269,14 @@ def test_undecodable_packets_are_skipped() -> None:
 @pytest.mark.parametrize(("container", "codec"), [("wav", "pcm_s16le"), ("mp3", "libmp3lame")])
 def test_a_truncated_file_gives_what_it_has(container: str, codec: str) -> None:
     """Half an upload gives about half the sound."""
-    media = encoded(container, codec)
+    media = encode(container, codec)
     assert read(media[: len(media) // 2]).size == pytest.approx(16_000, abs=1_600)
 
 
 def test_the_shape_may_change_on_the_way() -> None:
     """Where rate and channels change in mid-stream, each part is resampled for itself."""
-    media = encoded("adts", "aac", rate=44_100, layout="stereo")
-    media += encoded("adts", "aac", rate=22_050)
+    media = encode("adts", "aac", rate=44_100, layout="stereo")
+    media += encode("adts", "aac", rate=22_050)
     samples = read(media)
     assert samples.size == pytest.approx(64_000, abs=3_200)
     assert dominant_hz(samples[:30_000]) == pytest.approx(440, abs=1)
@@ -285,7 +285,7 @@ def test_the_shape_may_change_on_the_way() -> None:
 
 def test_a_change_to_a_refused_shape_is_refused() -> None:
     """The limits hold for every frame and not only for the header."""
-    media = encoded("adts", "aac", rate=22_050) + encoded("adts", "aac", rate=48_000)
+    media = encode("adts", "aac", rate=22_050) + encode("adts", "aac", rate=48_000)
     with pytest.raises(BadAudio, match="48000 Hz; accepted are 4000 to 44100 Hz"):
         read(media, MediaLimits(max_sample_rate=44_100))
 
@@ -374,7 +374,7 @@ def test_a_failing_seek_is_not_bad_audio() -> None:
             return super().seek(offset, whence)
 
     with pytest.raises(OSError, match="cannot go there"):
-        read(Stuck(encoded("mp4", "aac", samples=tone(48_000, 20.0))))
+        read(Stuck(encode("mp4", "aac", samples=tone(48_000, 20.0))))
 
 
 def test_more_bytes_than_asked_for_never_reach_libav() -> None:

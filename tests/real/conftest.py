@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from real_helpers import Recording
-from running_server import Server, ended, start_server
+from running_server import Server, start_server, wait_for_exit
 
 
 @pytest.fixture(scope="session")
@@ -43,5 +43,5 @@ def server(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     )
     yield running
     running.process.terminate()
-    ended(running)
+    wait_for_exit(running)
     shutil.rmtree(data)

@@ -19,10 +19,10 @@ from typing import Any, Protocol
 import anyio
 import pytest
 import uvicorn
+from fake_keys import NO_KEYS
 from fastapi import FastAPI
-from known_keys import NO_KEYS
+from job_fixtures import Network
 from wav_files import open_wav, write_wav
-from workshop import Network
 
 from whisperlive_hybrid.auth.keys import KeySource
 from whisperlive_hybrid.backends.base import Backend

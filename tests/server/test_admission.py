@@ -1,7 +1,7 @@
 """What an operator is told at the start about who may come in."""
 
 import pytest
-from known_keys import NO_KEYS, Keys
+from fake_keys import NO_KEYS, FakeKeys
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
@@ -10,7 +10,7 @@ from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.server.app import doorkeeper_for, tell_risks
 
 
-def warnings(settings: Settings, keys: Keys = NO_KEYS) -> list[str]:
+def warnings(settings: Settings, keys: FakeKeys = NO_KEYS) -> list[str]:
     """What is logged."""
     keeper = doorkeeper_for(settings, keys)
     with capture_logs() as lines:
@@ -36,7 +36,7 @@ def test_a_server_that_nobody_can_use_is_told() -> None:
     """With the command that makes a key; any key will do, that of the environment too."""
     [line] = warnings(Settings(auth=True))
     assert "whisperlive keys make" in line
-    keys = Keys()
+    keys = FakeKeys()
     keys.made(1)
     assert warnings(Settings(auth=True), keys) == []
     assert warnings(Settings(auth=True, api_key=SecretStr("given"))) == []

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from running_server import Server, ended, start_server
+from running_server import Server, start_server, wait_for_exit
 from wav_files import write_wav
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -54,7 +54,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     )
     yield server
     server.process.terminate()
-    ended(server)
+    wait_for_exit(server)
 
 
 class Ear:

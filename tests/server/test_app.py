@@ -20,8 +20,8 @@ from typing import NoReturn
 import httpx
 import pytest
 from fastapi import FastAPI
-from places import CLIPS
-from running_server import Server, ended, start_server
+from paths import CLIPS
+from running_server import Server, start_server, wait_for_exit
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -47,7 +47,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     )
     yield running
     running.process.send_signal(signal.SIGTERM)
-    assert ended(running) == 0
+    assert wait_for_exit(running) == 0
 
 
 class QuietFiles(SimpleHTTPRequestHandler):
@@ -262,7 +262,7 @@ def test_sigterm_completes_live_text_and_exits_cleanly(tmp_path: Path) -> None:
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1012
     assert completed_text(messages).endswith("Maria wants soup.")
-    assert ended(server) == 0
+    assert wait_for_exit(server) == 0
 
 
 def test_both_doors_open_on_ipv6(tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_both_doors_open_on_ipv6(tmp_path: Path) -> None:
             handshake(connection)
     finally:
         running.process.terminate()
-        ended(running)
+        wait_for_exit(running)
 
 
 def test_a_reply_does_not_wait_for_an_acknowledgement() -> None:

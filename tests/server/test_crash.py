@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from running_server import Server, ended, start_server
+from running_server import Server, start_server, wait_for_exit
 from speech_clips import Clip
 from wav_files import write_wav
 
@@ -59,7 +59,7 @@ class Life:
             if event["job"]["progress"]["done"] >= done:
                 break
         self.server.process.kill()
-        ended(self.server)
+        wait_for_exit(self.server)
 
     def restart(self) -> None:
         """Start the next server."""
@@ -102,7 +102,7 @@ def life(tmp_path: Path) -> Iterator[Life]:
     begun = Life(tmp_path, _started(tmp_path))
     yield begun
     begun.server.process.terminate()
-    assert ended(begun.server) == 0
+    assert wait_for_exit(begun.server) == 0
 
 
 def _started(directory: Path) -> Server:
@@ -182,8 +182,8 @@ def test_sigterm_leaves_the_job_to_the_next_server(life: Life, talk: bytes) -> N
     next(stream)
     life.server.process.terminate()
     assert "job.completed" not in {event["type"] for event in stream}
-    assert ended(life.server) == 0
-    assert ended(life.server) == 0
+    assert wait_for_exit(life.server) == 0
+    assert wait_for_exit(life.server) == 0
     stored = life.rows()
     life.restart()
     assert life.result(job_id)["text"]

@@ -13,8 +13,8 @@ import httpx
 import openai
 import pytest
 from command_line import whisperlive
-from places import CLIPS
-from running_server import Server, ended, start_server
+from paths import CLIPS
+from running_server import Server, start_server, wait_for_exit
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
@@ -47,7 +47,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, log: Path) -> Iterator[Serv
     running = start_server(data, log, WHISPERLIVE_AUTH="true", WHISPERLIVE_LOG_LEVEL="debug")
     yield running
     running.process.send_signal(signal.SIGTERM)
-    assert ended(running) == 0
+    assert wait_for_exit(running) == 0
 
 
 def made(directory: Path, *arguments: str) -> str:
@@ -148,7 +148,7 @@ def test_keys_and_jobs_outlive_a_restart(tmp_path: Path) -> None:
     files = {"file": CLIP.read_bytes()}
     jobs = httpx.post(f"{first.http_url}/v1/jobs", files=files, headers=_bearer(mine))
     first.process.send_signal(signal.SIGTERM)
-    assert ended(first) == 0
+    assert wait_for_exit(first) == 0
     second = start_server(tmp_path, None, **settings)
     try:
         url = f"{second.http_url}/v1/jobs/{jobs.json()['id']}"
@@ -159,7 +159,7 @@ def test_keys_and_jobs_outlive_a_restart(tmp_path: Path) -> None:
         assert found == [200, 404, 200, 401]
     finally:
         second.process.send_signal(signal.SIGTERM)
-        assert ended(second) == 0
+        assert wait_for_exit(second) == 0
 
 
 def test_no_key_is_ever_logged(server: Server, log: Path) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 from command_line import whisperlive
-from places import CLIPS
-from running_server import Server, ended, start_server
+from paths import CLIPS
+from running_server import Server, start_server, wait_for_exit
 from websockets.sync.client import connect
 
 CLIP = CLIPS / "en-0.flac"
@@ -41,7 +41,7 @@ def test_usage_outlives_the_server_and_nobody_speaks_for_others(tmp_path: Path) 
 def stop(server: Server) -> None:
     """End it in an orderly way."""
     server.process.send_signal(signal.SIGTERM)
-    assert ended(server) == 0
+    assert wait_for_exit(server) == 0
 
 
 def made(directory: Path, *arguments: str) -> dict[str, str]:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from metrics_scrape import Scrape
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
-from places import CLIPS
-from running_server import Server, ended, start_server
-from scraped import Scrape
+from paths import CLIPS
+from running_server import Server, start_server, wait_for_exit
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -163,7 +163,7 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
         state = httpx.get(f"{server.http_url}/v1/server").json()
         after = scrape(server)
         server.process.send_signal(signal.SIGTERM)
-        assert ended(server) == 0
+        assert wait_for_exit(server) == 0
         yield Day(
             before,
             after,
@@ -294,7 +294,7 @@ def test_text_is_logged_where_the_operator_asks_for_it(tmp_path: Path) -> None:
     server = start_server(tmp_path / "data", log, **settings)
     reply = upload(server, EN)
     server.process.send_signal(signal.SIGTERM)
-    assert ended(server) == 0
+    assert wait_for_exit(server) == 0
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     read = [line for line in lines if line["event"] == "window read"]
     assert " ".join(line["text"] for line in read) == reply.json()["text"]
@@ -343,4 +343,4 @@ def test_a_server_that_drains_says_so_until_its_work_is_done(tmp_path: Path) -> 
         reply = b"".join(iter(lambda: half.recv(65536), b""))
     assert reply.startswith(b"HTTP/1.1 200 ")
     assert b'"text":' in reply
-    assert ended(server) == 0
+    assert wait_for_exit(server) == 0

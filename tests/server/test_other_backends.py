@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from running_server import Server, ended, start_server
+from running_server import Server, start_server, wait_for_exit
 from trt_double.directory import SITE
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -47,7 +47,7 @@ def server(
     running = start_server(tmp_path_factory.mktemp("data"), None, **environment)
     yield running
     running.process.send_signal(signal.SIGTERM)
-    assert ended(running) == 0
+    assert wait_for_exit(running) == 0
 
 
 def transcribed(environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from running_server import PROGRAM, ended, start_server
+from running_server import PROGRAM, start_server, wait_for_exit
 from websockets.sync.client import connect
 
 from whisperlive_hybrid.config import Settings
@@ -82,7 +82,7 @@ def test_a_server_never_runs_out(tmp_path: Path) -> None:
             assert "SERVER_READY" in str(client.recv())
     finally:
         server.process.terminate()
-        assert ended(server) == 0
+        assert wait_for_exit(server) == 0
     log = (tmp_path / "log").read_text()
     assert "ulimit -n" not in log
     assert log.count("connections refused") == 1

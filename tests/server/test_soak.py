@@ -23,9 +23,9 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from places import TESTS
-from running_server import Server, ended, start_server
-from soak_crowd import GONE, ToldToWait, Visitor
+from paths import TESTS
+from running_server import Server, start_server, wait_for_exit
+from soak_clients import GONE, ServerBusy, SoakClient
 from speech_clips import Clip
 
 SECONDS = float(os.environ.get("SOAK_S", "120"))
@@ -128,7 +128,7 @@ def _is_like(now: Holdings, then: Holdings) -> bool:
 def patient(tmp_path: Path) -> Iterator[Patient]:
     """A server of its own."""
     (tmp_path / "tmp").mkdir()
-    program = [sys.executable, str(TESTS / "soaked_server.py")]
+    program = [sys.executable, str(TESTS / "soak_server.py")]
     server = start_server(
         tmp_path / "data",
         tmp_path / "log",
@@ -139,7 +139,7 @@ def patient(tmp_path: Path) -> Iterator[Patient]:
     )
     yield Patient(server, tmp_path)
     server.process.terminate()
-    assert ended(server) == 0
+    assert wait_for_exit(server) == 0
 
 
 async def _round(server: Server, clips: list[Clip], number: int) -> None:
@@ -148,10 +148,10 @@ async def _round(server: Server, clips: list[Clip], number: int) -> None:
 
     async def keep_visiting(who: int) -> None:
         dice = random.Random(f"{SEED} {number} {who}")
-        visitor = Visitor(dice, server.live_url, server.http_url, clips)
+        visitor = SoakClient(dice, server.live_url, server.http_url, clips)
         while anyio.current_time() < until:
             if who < SPEAKERS:
-                with suppress(ToldToWait):
+                with suppress(ServerBusy):
                     await visitor.speaks()
             else:
                 with suppress(*GONE):

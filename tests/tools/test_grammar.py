@@ -7,7 +7,7 @@ import re
 import pytest
 from demo_speech import grammar, lexicon
 from demo_speech.grammar import LANGUAGES, Sentence
-from places import CLIPS
+from paths import CLIPS
 
 MANIFEST = CLIPS / "manifest.json"
 

@@ -14,7 +14,7 @@ from load_tests import idle_load as sieges
 from load_tests.__main__ import app
 from load_tests.idle_clients import Crowd
 from load_tests.idle_load import SiegeReport, run_siege, siege_json, siege_table, siege_verdict
-from scripted_server import listening
+from scripted_server import run_script
 from typer.testing import CliRunner
 from websockets.asyncio.server import ServerConnection
 
@@ -70,7 +70,7 @@ async def town(places: int = 100) -> AsyncIterator[Town]:
     """It is there while inside."""
     built = Town(places=places)
     async with (
-        listening(built.live) as url,
+        run_script(built.live) as url,
         await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
         anyio.create_task_group() as tasks,
     ):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-from running_server import Server, ended, start_server
+from running_server import Server, start_server, wait_for_exit
 from scipy.signal import resample_poly
 from speech_clips import Clip
 from wav_files import write_wav
@@ -107,7 +107,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = start_server(tmp_path_factory.mktemp("jobs"), WHISPERLIVE_FETCH_ALLOW="127.0.0.1")
     yield running
     running.process.terminate()
-    ended(running)
+    wait_for_exit(running)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from places import CLIPS
+from paths import CLIPS
 from playwright.sync_api import Page, expect
 
 from .conftest import Open, Site

@@ -11,7 +11,7 @@ from threading import Thread
 
 import httpx
 import pytest
-from places import CLIPS
+from paths import CLIPS
 from playwright.sync_api import Page, expect
 from running_server import Server
 

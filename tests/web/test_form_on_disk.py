@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from places import CLIPS, ROOT
+from paths import CLIPS, ROOT
 from playwright.sync_api import expect
 from running_server import Server
 

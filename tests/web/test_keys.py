@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from places import CLIPS
+from paths import CLIPS
 from playwright.sync_api import Page, expect
-from running_server import Server, ended, start_server
+from running_server import Server, start_server, wait_for_exit
 
 from .conftest import Open
 
@@ -21,7 +21,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     )
     yield running
     running.process.terminate()
-    ended(running)
+    wait_for_exit(running)
 
 
 def enter(page: Page, key: str) -> None:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from places import CLIPS
+from paths import CLIPS
 from playwright.sync_api import Page, expect
 from speech_clips import Clip
 from wav_files import write_wav

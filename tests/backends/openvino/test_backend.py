@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jiwer
 import pytest
-from speech_clips import Clip, whole
+from speech_clips import Clip, whole_window
 
 from whisperlive_hybrid.backends.base import Align, Encode, Generate
 from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend
@@ -42,7 +42,7 @@ def refusal(directory: Path, **options: str) -> str:
 
 def read(backend: OpenVinoBackend | Ct2Backend, clip: Clip, context_s: float) -> Hypothesis:
     """What a backend writes for a clip."""
-    (encoded,) = backend.encode([Encode(whole(clip.samples), context_s)])
+    (encoded,) = backend.encode([Encode(whole_window(clip.samples), context_s)])
     assert not isinstance(encoded, Exception)
     work = Generate(encoded, Language(clip.language or "en", 1.0), DecodeOptions(), 0.0)
     (hypothesis,) = backend.generate([work])
@@ -82,7 +82,7 @@ def test_scores_are_those_of_the_other_backend(
 def test_a_sample_can_be_drawn_again(demo_openvino: OpenVinoBackend, clips: list[Clip]) -> None:
     """A window at a temperature gives the same answer every time, alone or in a batch."""
     noisy = next(clip for clip in clips if "long" in clip.file)
-    (encoded,) = demo_openvino.encode([Encode(whole(noisy.samples), 30.0)])
+    (encoded,) = demo_openvino.encode([Encode(whole_window(noisy.samples), 30.0)])
     assert not isinstance(encoded, Exception)
     work = Generate(encoded, Language("en", 1.0), DecodeOptions(max_new_tokens=20), 1.0)
     (alone,) = demo_openvino.generate([work])
@@ -97,7 +97,7 @@ def test_an_answer_does_not_depend_on_the_last_one(
 ) -> None:
     """States and audio of earlier calls are gone, whatever their number of beams."""
     first = read(demo_openvino, sentences[0], 5.0)
-    (longer,) = demo_openvino.encode([Encode(whole(sentences[9].samples), 7.5)])
+    (longer,) = demo_openvino.encode([Encode(whole_window(sentences[9].samples), 7.5)])
     assert not isinstance(longer, Exception)
     for beam_size in (1, 3):
         options = DecodeOptions(beam_size=beam_size)
@@ -130,7 +130,7 @@ def test_an_english_only_model_detects_and_translates_nothing(
     assert backend.capabilities.languages == frozenset({"en"})
     assert backend.capabilities.tasks == frozenset({Task.TRANSCRIBE})
     tokens = tuple(backend.vocabulary._encode(sentences[0].text))
-    (encoded,) = backend.encode([Encode(whole(sentences[0].samples), 5.0)])
+    (encoded,) = backend.encode([Encode(whole_window(sentences[0].samples), 5.0)])
     assert not isinstance(encoded, Exception)
     (times,) = backend.align([Align(encoded, Language("en", 1.0), Task.TRANSCRIBE, tokens, 2.0)])
     assert not isinstance(times, Exception)

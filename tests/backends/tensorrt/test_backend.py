@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from speech_clips import Clip, whole
+from speech_clips import Clip, whole_window
 from structlog.testing import capture_logs
 from trt_double.installed import tensorrt_llm_installed
 
@@ -54,7 +54,7 @@ def refusal(directory: Path, **options: str) -> str:
 
 def read(backend: Backend, clip: Clip, options: DecodeOptions = GREEDY) -> Hypothesis:
     """What a backend writes for a clip."""
-    (encoded,) = backend.encode([Encode(whole(clip.samples), 5.0)])
+    (encoded,) = backend.encode([Encode(whole_window(clip.samples), 5.0)])
     assert not isinstance(encoded, Exception)
     work = Generate(encoded, Language(clip.language or "en", 1.0), options, 0.0)
     (hypothesis,) = backend.generate([work])
@@ -92,7 +92,7 @@ def test_languages_are_as_probable_as_on_the_other_backend(
     for candidates in ((), ("fr",)):
         heard = []
         for backend in (stand_in, demo_openvino):
-            (encoded,) = backend.encode([Encode(whole(sentences[8].samples), 5.0)])
+            (encoded,) = backend.encode([Encode(whole_window(sentences[8].samples), 5.0)])
             assert not isinstance(encoded, Exception)
             (language,) = backend.detect_language([DetectLanguage(encoded, candidates)])
             assert isinstance(language, Language)
@@ -103,7 +103,7 @@ def test_languages_are_as_probable_as_on_the_other_backend(
 
 def test_a_sample_is_the_same_each_time(stand_in: TensorRtBackend, sentences: list[Clip]) -> None:
     """Its dice have fixed seeds."""
-    (encoded,) = stand_in.encode([Encode(whole(sentences[0].samples), 5.0)])
+    (encoded,) = stand_in.encode([Encode(whole_window(sentences[0].samples), 5.0)])
     assert not isinstance(encoded, Exception)
     work = Generate(encoded, Language("en", 1.0), GREEDY, 1.0)
     assert stand_in.generate([work]) == stand_in.generate([work])
@@ -124,7 +124,7 @@ def test_what_cannot_be_had_is_refused_by_name(
         with pytest.raises(Unsupported) as caught:
             able.check(options)
         assert caught.value.param == param
-    (encoded,) = stand_in.encode([Encode(whole(sentences[0].samples), 5.0)])
+    (encoded,) = stand_in.encode([Encode(whole_window(sentences[0].samples), 5.0)])
     assert not isinstance(encoded, Exception)
     work = Align(encoded, Language("en", 1.0), Task.TRANSCRIBE, (300,), 1.0)
     assert [type(answer) for answer in stand_in.align([work, work])] == [Unsupported] * 2
@@ -167,7 +167,7 @@ def test_an_answer_never_exceeds_what_the_engine_has_room_for(
     file.write_text(json.dumps(config))
     backend = loaded(copied)
     long = next(clip for clip in clips if "long" in clip.file)
-    (encoded,) = backend.encode([Encode(whole(long.samples), 15.0)])
+    (encoded,) = backend.encode([Encode(whole_window(long.samples), 15.0)])
     assert not isinstance(encoded, Exception)
     (hypothesis,) = backend.generate([Generate(encoded, Language("en", 1.0), GREEDY, 0.0)])
     assert isinstance(hypothesis, Hypothesis)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import typer
-from command_line import ENGLISH, started, whisperlive
-from jobs_stand_in import PATIENCE_S, StandIn, refusal, stand_in
-from places import CLIPS
+from command_line import ENGLISH, start, whisperlive
+from fake_jobs_server import TIMEOUT_S, FakeJobsServer, error_reply, run_fake_jobs_server
+from paths import CLIPS
 
 from whisperlive_hybrid.cli.batch.command import transcribe
 from whisperlive_hybrid.cli.main import sample_clip
@@ -43,9 +43,9 @@ def talks(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server() -> Iterator[StandIn]:
+def server() -> Iterator[FakeJobsServer]:
     """A server that does as it is told."""
-    with stand_in() as served:
+    with run_fake_jobs_server() as served:
         yield served
 
 
@@ -66,7 +66,7 @@ def read_until(process: subprocess.Popen[str], ending: str) -> None:
 
 def rest(process: subprocess.Popen[str]) -> str:
     """What else it says, up to its end."""
-    _, errors = process.communicate(timeout=PATIENCE_S)
+    _, errors = process.communicate(timeout=TIMEOUT_S)
     return errors
 
 
@@ -225,7 +225,7 @@ def test_a_killed_batch_goes_on_where_it_was(talks: Path, tmp_path: Path) -> Non
     """After kill -9 there are whole files only, and what was done is not done again."""
     target = tmp_path / "out"
     arguments = ["transcribe", str(talks), "--format", "txt,json", "--output-dir", str(target)]
-    first = started(*arguments)
+    first = start(*arguments)
     read_until(first, "a.flac: done")
     first.kill()
     n_done = 1 + rest(first).count(": done\n")
@@ -258,7 +258,7 @@ def test_an_interruption_ends_with_its_code_and_a_summary(
     talks: Path, tmp_path: Path, how: signal.Signals, code: int
 ) -> None:
     """It says what is missing, whether Ctrl-C came or a supervisor's signal."""
-    process = started("transcribe", str(talks), "--output-dir", str(tmp_path / "out"))
+    process = start("transcribe", str(talks), "--output-dir", str(tmp_path / "out"))
     read_until(process, "a.flac: done")
     process.send_signal(how)
     said = rest(process)
@@ -291,9 +291,9 @@ def test_a_track_that_is_not_there_is_one_line() -> None:
     assert "has 1 audio track, so audio_track must be 0, not 1" in done.stderr
 
 
-def test_a_server_does_the_work(talks: Path, server: StandIn, tmp_path: Path) -> None:
+def test_a_server_does_the_work(talks: Path, server: FakeJobsServer, tmp_path: Path) -> None:
     """Busy at first, its events cut, one recording bad: the rest is written, exit code 1."""
-    server.refusals = [refusal(429, "Later.", retry_after="1")]
+    server.refusals = [error_reply(429, "Later.", retry_after="1")]
     server.cut_streams = 1
     server.fails = {"es.flac"}
     target = tmp_path / "out"
@@ -312,7 +312,7 @@ def test_a_server_does_the_work(talks: Path, server: StandIn, tmp_path: Path) ->
     assert server.count("POST") == 1 + 5 + 1
 
 
-def test_texts_of_a_server_are_printed_in_order(talks: Path, server: StandIn) -> None:
+def test_texts_of_a_server_are_printed_in_order(talks: Path, server: FakeJobsServer) -> None:
     """As those of this machine are; URLs too, which the server fetches."""
     (talks / "a.flac").write_text("sound")
     url = "https://x.example/talk.mp3"
@@ -323,7 +323,7 @@ def test_texts_of_a_server_are_printed_in_order(talks: Path, server: StandIn) ->
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_job_outlives_its_command(
-    talks: Path, server: StandIn, tmp_path: Path, how: signal.Signals
+    talks: Path, server: FakeJobsServer, tmp_path: Path, how: signal.Signals
 ) -> None:
     """Whichever way the command ended, the next one collects what the server has made."""
     server.go_on.clear()
@@ -331,8 +331,8 @@ def test_a_job_outlives_its_command(
     clip.write_text("sound")
     target = tmp_path / "out"
     arguments = ["transcribe", str(clip), "--jobs-url", server.url, "--output-dir", str(target)]
-    process = started(*arguments)
-    assert server.watched.wait(PATIENCE_S)
+    process = start(*arguments)
+    assert server.watched.wait(TIMEOUT_S)
     process.send_signal(how)
     said = rest(process)
     assert process.returncode == (-how if how is signal.SIGKILL else 128 + how)
@@ -347,12 +347,12 @@ def test_a_job_outlives_its_command(
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_a_printing_command_takes_its_jobs_back(
-    talks: Path, server: StandIn, how: signal.Signals
+    talks: Path, server: FakeJobsServer, how: signal.Signals
 ) -> None:
     """Nobody would ever collect them."""
     server.go_on.clear()
-    process = started("transcribe", str(talks / "a.flac"), "--jobs-url", server.url)
-    assert server.watched.wait(PATIENCE_S)
+    process = start("transcribe", str(talks / "a.flac"), "--jobs-url", server.url)
+    assert server.watched.wait(TIMEOUT_S)
     process.send_signal(how)
     said = rest(process)
     assert process.returncode == 128 + how
@@ -361,12 +361,12 @@ def test_a_printing_command_takes_its_jobs_back(
     assert server.jobs == {}
 
 
-def test_jobs_are_taken_back_in_the_background_too(talks: Path, server: StandIn) -> None:
+def test_jobs_are_taken_back_in_the_background_too(talks: Path, server: FakeJobsServer) -> None:
     """A command that a script runs beside itself ignores Ctrl-C, and heeds SIGTERM."""
     server.go_on.clear()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    process = started("transcribe", str(talks / "a.flac"), "--jobs-url", server.url)
-    assert server.watched.wait(PATIENCE_S)
+    process = start("transcribe", str(talks / "a.flac"), "--jobs-url", server.url)
+    assert server.watched.wait(TIMEOUT_S)
     process.send_signal(signal.SIGTERM)
     said = rest(process)
     assert process.returncode == 143
@@ -382,7 +382,7 @@ def test_a_server_that_is_not_there_is_one_line(talks: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_names_that_are_no_text_are_transcribed(tmp_path: Path, server: StandIn) -> None:
+def test_names_that_are_no_text_are_transcribed(tmp_path: Path, server: FakeJobsServer) -> None:
     """Linux takes any bytes as a name; here and through a server, printed and written."""
     path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.flac")
     shutil.copy(sample_clip(), path)

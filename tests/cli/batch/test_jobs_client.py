@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 
 import pytest
-from jobs_stand_in import StandIn, refusal, stand_in
+from fake_jobs_server import FakeJobsServer, error_reply, run_fake_jobs_server
 
 from whisperlive_hybrid.cli.batch.formats import OutputFormat
 from whisperlive_hybrid.cli.batch.jobs_client import JobsClient, Patience, open_client
@@ -19,20 +19,20 @@ QUICK = Patience(busy_s=2, attempts=3, pause_s=0.001, silence_s=30)
 
 
 @pytest.fixture
-def server() -> Iterator[StandIn]:
+def server() -> Iterator[FakeJobsServer]:
     """A server that does as it is told."""
-    with stand_in() as served:
+    with run_fake_jobs_server() as served:
         yield served
 
 
 @asynccontextmanager
-async def connected(server: StandIn, key: str | None = None) -> AsyncIterator[JobsClient]:
+async def connected(server: FakeJobsServer, key: str | None = None) -> AsyncIterator[JobsClient]:
     """A client of it."""
     async with open_client(server.url, key, QUICK) as client:
         yield client
 
 
-async def test_a_recording_goes_there_and_its_texts_come_back(server: StandIn) -> None:
+async def test_a_recording_goes_there_and_its_texts_come_back(server: FakeJobsServer) -> None:
     """With its fields, its name and the key; JSON is written as the local way writes it."""
     fields = [("language", "en"), ("timestamp_granularities[]", "segment")]
     fields.append(("timestamp_granularities[]", "word"))
@@ -57,7 +57,7 @@ async def test_a_recording_goes_there_and_its_texts_come_back(server: StandIn) -
     assert server.keys == {"Bearer secret"}
 
 
-async def test_a_url_is_left_to_the_server(server: StandIn) -> None:
+async def test_a_url_is_left_to_the_server(server: FakeJobsServer) -> None:
     """Nothing is downloaded here."""
     async with connected(server) as client:
         job = await client.submit_url("https://x.example/a.mp3?b=1&c", [("task", "translate")])
@@ -65,18 +65,21 @@ async def test_a_url_is_left_to_the_server(server: StandIn) -> None:
     assert fields == {"task": ["translate"], "url": ["https://x.example/a.mp3?b=1&c"]}
 
 
-async def test_a_busy_server_is_asked_again_when_it_says(server: StandIn) -> None:
+async def test_a_busy_server_is_asked_again_when_it_says(server: FakeJobsServer) -> None:
     """429 and 503 with Retry-After; the whole recording is sent again from its beginning."""
-    server.refusals = [refusal(429, "Later.", retry_after="0"), refusal(503, "X", retry_after="1")]
+    server.refusals = [
+        error_reply(429, "Later.", retry_after="0"),
+        error_reply(503, "X", retry_after="1"),
+    ]
     async with connected(server) as client:
         job = await client.submit_file(io.BytesIO(b"sound"), "a.mp3", [])
     assert server.count("POST") == 3
     assert server.jobs[job.id].content == b"sound"
 
 
-async def test_patience_with_a_busy_server_ends(server: StandIn) -> None:
+async def test_patience_with_a_busy_server_ends(server: FakeJobsServer) -> None:
     """A wait that is longer than patience lasts is not begun; its words are the server's."""
-    server.refusals = [refusal(429, "Come back tomorrow.", retry_after="86400")]
+    server.refusals = [error_reply(429, "Come back tomorrow.", retry_after="86400")]
     async with connected(server) as client:
         with pytest.raises(RemoteFailed, match="Come back tomorrow"):
             await client.submit_file(io.BytesIO(b"sound"), "a.mp3", [])
@@ -84,9 +87,9 @@ async def test_patience_with_a_busy_server_ends(server: StandIn) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 409, 413, 500, 503, 507])
-async def test_other_refusals_are_told_at_once(server: StandIn, status: int) -> None:
+async def test_other_refusals_are_told_at_once(server: FakeJobsServer, status: int) -> None:
     """Nothing is repeated that the server did not ask to be repeated."""
-    server.refusals = [refusal(status, "So it is.")]
+    server.refusals = [error_reply(status, "So it is.")]
     async with connected(server) as client:
         with pytest.raises(RemoteFailed, match="So it is"):
             await client.submit_file(io.BytesIO(b"sound"), "a.mp3", [])
@@ -97,16 +100,16 @@ async def test_other_refusals_are_told_at_once(server: StandIn, status: int) -> 
     ("status", "words"), [(401, "refuses us: No key"), (404, "no jobs"), (405, "no jobs")]
 )
 async def test_some_refusals_concern_every_recording(
-    server: StandIn, status: int, words: str
+    server: FakeJobsServer, status: int, words: str
 ) -> None:
     """A wrong key, and a server without jobs: no use in sending the next file."""
-    server.refusals = [refusal(status, "No key.")]
+    server.refusals = [error_reply(status, "No key.")]
     async with connected(server) as client:
         with pytest.raises(ServerUnusable, match=words):
             await client.submit_file(io.BytesIO(b"sound"), "a.mp3", [])
 
 
-async def test_a_model_that_the_server_has_not_is_told_in_its_words(server: StandIn) -> None:
+async def test_a_model_that_the_server_has_not_is_told_in_its_words(server: FakeJobsServer) -> None:
     """It is missing for every recording, and the route is not."""
     body = b'{"error": {"message": "No model \'x\'.", "type": "", "code": "model_not_found"}}'
     server.refusals = [(404, {"content-type": "application/json"}, body)]
@@ -115,7 +118,7 @@ async def test_a_model_that_the_server_has_not_is_told_in_its_words(server: Stan
             await client.submit_file(io.BytesIO(b"sound"), "a.mp3", [("model", "x")])
 
 
-async def test_a_gateway_that_lost_its_server_is_asked_again(server: StandIn) -> None:
+async def test_a_gateway_that_lost_its_server_is_asked_again(server: FakeJobsServer) -> None:
     """While the server restarts, its proxy answers 502: as if nobody had answered."""
     gateway = (502, {"content-type": "text/html"}, b"<h1>Bad Gateway</h1>")
     server.refusals = [gateway, gateway]
@@ -126,7 +129,7 @@ async def test_a_gateway_that_lost_its_server_is_asked_again(server: StandIn) ->
             await client.submit_file(io.BytesIO(b"sound"), "a.mp3", [])
 
 
-async def test_answers_of_something_else_are_told_as_such(server: StandIn) -> None:
+async def test_answers_of_something_else_are_told_as_such(server: FakeJobsServer) -> None:
     """Another web server at that port; no stack, and no guess."""
     html = (200, {"content-type": "text/html"}, b"<h1>Welcome</h1>")
     server.refusals = [html, (200, {}, b'{"id": 7}')]
@@ -152,7 +155,7 @@ async def test_a_server_that_never_answered_is_not_waited_for() -> None:
 async def test_a_server_that_went_away_is_waited_for() -> None:
     """So many attempts, then it is given up."""
     with ExitStack() as stack:
-        server = stack.enter_context(stand_in())
+        server = stack.enter_context(run_fake_jobs_server())
         async with connected(server) as client:
             job = await client.submit_file(io.BytesIO(b"sound"), "a.mp3", [])
             stack.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 import anyio
 import numpy as np
 import pytest
-from places import CLIPS
+from paths import CLIPS
 from wav_files import write_wav
 
 from whisperlive_hybrid.backends.base import Backend

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from jobs_stand_in import PATIENCE_S, StandIn, refusal, stand_in
+from fake_jobs_server import TIMEOUT_S, FakeJobsServer, error_reply, run_fake_jobs_server
 
 from whisperlive_hybrid.cli.batch.formats import OutputFormat, Texts, Wish
 from whisperlive_hybrid.cli.batch.inputs import Item, planned
@@ -29,9 +29,9 @@ WISH = Wish(DecodeOptions(language="en"), (OutputFormat.TXT,))
 
 
 @pytest.fixture
-def server() -> Iterator[StandIn]:
+def server() -> Iterator[FakeJobsServer]:
     """A server that does as it is told."""
-    with stand_in() as served:
+    with run_fake_jobs_server() as served:
         yield served
 
 
@@ -68,7 +68,7 @@ class Heard:
 
 
 async def run(
-    server: StandIn,
+    server: FakeJobsServer,
     items: list[Item],
     memory: JobMemory | None = None,
     *,
@@ -87,7 +87,7 @@ async def run(
 
 
 async def test_each_recording_is_a_job_and_is_taken_off_the_server(
-    server: StandIn, write: Callable[..., list[Item]]
+    server: FakeJobsServer, write: Callable[..., list[Item]]
 ) -> None:
     """More of them than may be unfinished at once; the server keeps nothing."""
     items = write(*(f"{n}.mp3" for n in range(2 * JOBS_AT_ONCE)))
@@ -101,10 +101,10 @@ async def test_each_recording_is_a_job_and_is_taken_off_the_server(
 
 
 async def test_one_that_fails_is_told_and_the_others_go_on(
-    server: StandIn, write: Callable[..., list[Item]], tmp_path: Path
+    server: FakeJobsServer, write: Callable[..., list[Item]], tmp_path: Path
 ) -> None:
     """In the server's words: refused at once, failed later, or gone from this disk."""
-    server.refusals = [refusal(413, "Too large.")]
+    server.refusals = [error_reply(413, "Too large.")]
     server.fails = {"b.mp3"}
     heard = await run(server, write("large.mp3"))
     items = write("b.mp3", "gone.mp3", "c.mp3")
@@ -126,7 +126,7 @@ async def test_one_that_fails_is_told_and_the_others_go_on(
 
 @pytest.mark.parametrize(("cut_streams", "has_events"), [(2, True), (0, False)])
 async def test_a_job_is_followed_without_its_stream_of_events(
-    server: StandIn, write: Callable[..., list[Item]], cut_streams: int, has_events: bool
+    server: FakeJobsServer, write: Callable[..., list[Item]], cut_streams: int, has_events: bool
 ) -> None:
     """Cut in the middle it is opened again; where a server has none, the job is asked for."""
     server.cut_streams, server.has_events = cut_streams, has_events
@@ -143,7 +143,7 @@ def out(tmp_path: Path) -> OutputDirectory:
     return made
 
 
-async def interrupted(server: StandIn, items: list[Item], memory: JobMemory) -> None:
+async def interrupted(server: FakeJobsServer, items: list[Item], memory: JobMemory) -> None:
     """Run a batch, and stop the command while the first job is watched."""
     server.go_on.clear()
     is_watched = anyio.Event()
@@ -156,7 +156,7 @@ async def interrupted(server: StandIn, items: list[Item], memory: JobMemory) -> 
     async with open_client(server.url, None, Patience()) as c, anyio.create_task_group() as tasks:
         batch = RemoteBatch(c, job_fields(WISH, None), WISH, memory, keeps_jobs=False)
         tasks.start_soon(batch.run, items, watch, heard.take)
-        with anyio.fail_after(PATIENCE_S):
+        with anyio.fail_after(TIMEOUT_S):
             await is_watched.wait()
         tasks.cancel_scope.cancel()
     assert heard.outcomes == {}
@@ -164,7 +164,7 @@ async def interrupted(server: StandIn, items: list[Item], memory: JobMemory) -> 
 
 
 async def test_a_job_goes_on_when_its_command_is_stopped(
-    server: StandIn, write: Callable[..., list[Item]], out: OutputDirectory
+    server: FakeJobsServer, write: Callable[..., list[Item]], out: OutputDirectory
 ) -> None:
     """The next command collects its text, and uploads nothing again."""
     items = write("a.mp3")
@@ -177,7 +177,7 @@ async def test_a_job_goes_on_when_its_command_is_stopped(
 
 
 async def test_a_job_that_the_server_has_lost_is_submitted_again(
-    server: StandIn, write: Callable[..., list[Item]], out: OutputDirectory
+    server: FakeJobsServer, write: Callable[..., list[Item]], out: OutputDirectory
 ) -> None:
     """Its time had run out, or somebody deleted it."""
     items = write("a.mp3")
@@ -188,7 +188,7 @@ async def test_a_job_that_the_server_has_lost_is_submitted_again(
 
 
 async def test_a_changed_recording_is_not_taken_for_its_old_job(
-    server: StandIn, write: Callable[..., list[Item]], out: OutputDirectory, tmp_path: Path
+    server: FakeJobsServer, write: Callable[..., list[Item]], out: OutputDirectory, tmp_path: Path
 ) -> None:
     """What lies on the disk now is what is read."""
     items = write("a.mp3")
@@ -198,7 +198,7 @@ async def test_a_changed_recording_is_not_taken_for_its_old_job(
 
 
 async def test_jobs_that_nobody_finds_again_are_taken_back(
-    server: StandIn, write: Callable[..., list[Item]]
+    server: FakeJobsServer, write: Callable[..., list[Item]]
 ) -> None:
     """A stopped command that prints leaves no work behind."""
     await interrupted(server, write("a.mp3"), NoJobMemory())
@@ -206,7 +206,7 @@ async def test_jobs_that_nobody_finds_again_are_taken_back(
 
 
 async def test_a_job_whose_text_found_no_place_is_kept(
-    server: StandIn, write: Callable[..., list[Item]], out: OutputDirectory
+    server: FakeJobsServer, write: Callable[..., list[Item]], out: OutputDirectory
 ) -> None:
     """The disk was full: the next command has only to collect it."""
     items = write("a.mp3")
@@ -218,7 +218,7 @@ async def test_a_job_whose_text_found_no_place_is_kept(
 
 
 async def test_kept_jobs_serve_later_wishes(
-    server: StandIn, write: Callable[..., list[Item]], out: OutputDirectory
+    server: FakeJobsServer, write: Callable[..., list[Item]], out: OutputDirectory
 ) -> None:
     """With --keep-jobs another format needs no upload."""
     items = write("a.mp3")
@@ -228,10 +228,10 @@ async def test_kept_jobs_serve_later_wishes(
 
 
 async def test_a_server_that_refuses_everything_ends_the_batch(
-    server: StandIn, write: Callable[..., list[Item]]
+    server: FakeJobsServer, write: Callable[..., list[Item]]
 ) -> None:
     """One error for all, not one for each."""
-    server.refusals = [refusal(401, "No key.")] * 20
+    server.refusals = [error_reply(401, "No key.")] * 20
     heard = Heard()
     with pytest.raises(ServerUnusable, match="No key"):
         await run(server, write(*(f"{n}.mp3" for n in range(20))), heard=heard)

@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 from command_line import whisperlive
-from places import CLIPS
-from running_server import Server, ended, start_server
+from paths import CLIPS
+from running_server import Server, start_server, wait_for_exit
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = start_server(tmp_path_factory.mktemp("data"), WHISPERLIVE_MAX_UPLOAD_MB="1")
     yield server
     server.process.terminate()
-    ended(server)
+    wait_for_exit(server)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from command_line import whisperlive
-from places import CLIPS
+from paths import CLIPS
 from speech_clips import Clip
 from typer.testing import CliRunner
 

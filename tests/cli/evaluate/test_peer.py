@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from places import CLIPS
+from paths import CLIPS
 
 from whisperlive_hybrid.bench.recordings import LabelledRecording
 from whisperlive_hybrid.cli.evaluate.peer import PEERS, check_peers, peer_readers

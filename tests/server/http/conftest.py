@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 
 import httpx
 import pytest
-from door_client import client
+from asgi_client import client
 from fastapi import FastAPI
 
 from whisperlive_hybrid.engine.engine import Engine

@@ -11,9 +11,9 @@ from io import StringIO
 import httpx
 import pytest
 import structlog
-from door_client import client
+from asgi_client import client
 from fastapi import FastAPI
-from scraped import NOTHING, Scrape
+from metrics_scrape import IDLE_STATE, Scrape
 from starlette.types import Message, Receive, Scope, Send
 
 from whisperlive_hybrid.auth.authenticator import Doorkeeper
@@ -212,6 +212,6 @@ async def watched(*messages: Message) -> tuple[Metrics, Scope]:
 async def test_a_websocket_is_one_request(messages: list[Message], status: str) -> None:
     """With the status of its handshake."""
     metrics, _ = await watched(*messages)
-    series = Scrape(metrics.written(NOTHING)[0].decode())
+    series = Scrape(metrics.written(IDLE_STATE)[0].decode())
     assert series.total("whisperlive_http_requests_total", status=status) == 1
     assert series.total("whisperlive_http_requests_total", method="WEBSOCKET") == 1

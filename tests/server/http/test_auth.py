@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
-from door_client import client
+from asgi_client import client
+from fake_keys import FakeKeys, bearer
 from fastapi import FastAPI
-from known_keys import Keys, bearer
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.testclient import TestClient, WebSocketDenialResponse
@@ -41,7 +41,7 @@ def audio(write_wav: WriteWav) -> bytes:
 
 
 @asynccontextmanager
-async def guarded(open_door: OpenDoor, keys: Keys) -> AsyncIterator[httpx.AsyncClient]:
+async def guarded(open_door: OpenDoor, keys: FakeKeys) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a door that asks for keys."""
     async with open_door(settings=AUTH, keys=keys) as (app, _), client(app) as door:
         yield door
@@ -87,7 +87,7 @@ def asked(proxies: Proxies, peer: str, headers: Sequence[tuple[str, str]] = ()) 
 
 async def test_a_key_opens_the_door(open_door: OpenDoor, audio: bytes) -> None:
     """As Bearer, in any case of that word."""
-    keys = Keys()
+    keys = FakeKeys()
     token = keys.made(1)
     async with guarded(open_door, keys) as door:
         for scheme in ("Bearer", "bearer", "BEARER "):
@@ -98,7 +98,7 @@ async def test_a_key_opens_the_door(open_door: OpenDoor, audio: bytes) -> None:
 
 async def test_a_missing_key_and_a_wrong_one(open_door: OpenDoor) -> None:
     """401 in OpenAI's shape, on every route that is not open; the key is not repeated."""
-    keys = Keys()
+    keys = FakeKeys()
     token = keys.made(1)
     wrong = token[:-1] + ("0" if token[-1] != "0" else "1")
     async with guarded(open_door, keys) as door:
@@ -126,7 +126,7 @@ async def test_guesses_wait_for_their_answer(
     """The first wrong key of a minute is refused at once, the next is not."""
     monkeypatch.setattr(wrong_keys, "PAUSE_S", 0.5)
     settings = {**AUTH, "wrong_keys_per_minute": 1}
-    async with open_door(settings=settings, keys=Keys()) as (app, _), client(app) as door:
+    async with open_door(settings=settings, keys=FakeKeys()) as (app, _), client(app) as door:
         assert fault(await door.get("/v1/models", headers=bearer("wrong")))
         began = time.monotonic()
         refused = await door.get("/v1/models", headers=bearer("wrong"))
@@ -136,7 +136,7 @@ async def test_guesses_wait_for_their_answer(
 
 async def test_older_routes_have_their_own_shape(open_door: OpenDoor) -> None:
     """Also for this."""
-    async with guarded(open_door, Keys()) as door:
+    async with guarded(open_door, FakeKeys()) as door:
         reply = await door.post("/transcribe")
         assert reply.status_code == 401
         assert list(reply.json()) == ["success", "error"]
@@ -145,7 +145,7 @@ async def test_older_routes_have_their_own_shape(open_door: OpenDoor) -> None:
 @pytest.mark.parametrize("path", ["/", "/health", "/openapi.json", "/test_form.html"])
 async def test_what_is_open_is_open(open_door: OpenDoor, path: str) -> None:
     """For load balancers, and for whoever wants to know what this is."""
-    async with guarded(open_door, Keys()) as door:
+    async with guarded(open_door, FakeKeys()) as door:
         assert (await door.get(path)).status_code == 200
         assert (await door.get(path, headers=bearer("wrong"))).status_code == 200
 
@@ -153,13 +153,13 @@ async def test_what_is_open_is_open(open_door: OpenDoor, path: str) -> None:
 @pytest.mark.parametrize("path", ["/%2Fhealth", "/health%2F", "/web/", "/Health", "/healthz"])
 async def test_what_only_looks_open_is_not(open_door: OpenDoor, path: str) -> None:
     """Paths are compared letter by letter, once their slashes are in order."""
-    async with guarded(open_door, Keys()) as door:
+    async with guarded(open_door, FakeKeys()) as door:
         assert (await door.get(f"http://door{path}")).status_code == 401
 
 
 async def test_revocation_and_new_keys_hold_from_the_next_request_on(open_door: OpenDoor) -> None:
     """Without a restart, and without a moment of grace."""
-    keys = Keys()
+    keys = FakeKeys()
     token = keys.made(1)
     async with guarded(open_door, keys) as door:
         assert (await door.get("/v1/models", headers=bearer(token))).status_code == 200
@@ -181,7 +181,7 @@ async def test_revocation_and_new_keys_hold_from_the_next_request_on(open_door: 
 )
 async def test_hostile_tokens_are_wrong_tokens(open_door: OpenDoor, shown: bytes) -> None:
     """Nothing more happens."""
-    keys = Keys()
+    keys = FakeKeys()
     keys.made(1)
     async with guarded(open_door, keys) as door:
         reply = await door.get("/v1/models", headers=[(b"authorization", shown)])
@@ -191,7 +191,7 @@ async def test_hostile_tokens_are_wrong_tokens(open_door: OpenDoor, shown: bytes
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic eDp5", "wlk_x"])
 async def test_what_is_no_bearer_token_is_no_key(open_door: OpenDoor, header: str) -> None:
     """It was not provided, rather than wrong."""
-    async with guarded(open_door, Keys()) as door:
+    async with guarded(open_door, FakeKeys()) as door:
         reply = await door.get("/v1/models", headers={"authorization": header})
         assert fault(reply) == (401, None)
 
@@ -200,7 +200,7 @@ async def test_a_key_in_the_url_is_taken_only_where_no_header_can_be_set(
     open_door: OpenDoor, audio: bytes
 ) -> None:
     """By EventSource on the events of a job; URLs are written down everywhere."""
-    keys = Keys()
+    keys = FakeKeys()
     token = keys.made(1)
     async with guarded(open_door, keys) as door:
         made = await door.post("/v1/jobs", files={"file": audio}, headers=bearer(token))
@@ -217,7 +217,7 @@ async def test_a_key_in_the_url_is_taken_only_where_no_header_can_be_set(
 
 async def test_nothing_of_a_body_is_read_without_a_key(open_door: OpenDoor) -> None:
     """Nor is a client told to go on that waits for that."""
-    async with open_door(settings=AUTH, keys=Keys()) as (app, _):
+    async with open_door(settings=AUTH, keys=FakeKeys()) as (app, _):
         sent = list[Message]()
 
         async def receive() -> Message:
@@ -240,7 +240,7 @@ async def test_nothing_of_a_body_is_read_without_a_key(open_door: OpenDoor) -> N
 
 async def test_two_keys_do_not_see_each_others_jobs(open_door: OpenDoor, audio: bytes) -> None:
     """By no route, nor in lists, nor as the place where a page begins; an admin sees all."""
-    keys = Keys()
+    keys = FakeKeys()
     mine, other, admin = keys.made(1), keys.made(2), keys.made(3, is_admin=True)
     async with guarded(open_door, keys) as door:
         made = await door.post("/v1/jobs", files={"file": audio}, headers=bearer(mine))
@@ -271,7 +271,7 @@ async def test_two_keys_do_not_watch_each_others_uploads(
     open_door: OpenDoor, write_wav: WriteWav
 ) -> None:
     """The id that a client has chosen is its own: another's under the same id is another."""
-    keys = Keys()
+    keys = FakeKeys()
     tokens = {word: keys.made(word) for word in (1, 2)}
     async with guarded(open_door, keys) as door:
         for word, token in tokens.items():
@@ -296,7 +296,7 @@ async def test_without_keys_everybody_sees_all_jobs(open_door: OpenDoor, audio: 
 
 async def test_sockets_of_jobs_take_keys_in_every_way(open_door: OpenDoor) -> None:
     """In a header, in the URL, as a subprotocol; `bearer` alone is echoed."""
-    keys = Keys()
+    keys = FakeKeys()
     token = keys.made(1)
     async with open_door(settings=AUTH, keys=keys) as (app, _):
         path, browser = "/v1/jobs/job_nobodys/ws", TestClient(app, base_url="http://door")

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from media_samples import encoded, wav
+from media_samples import encode, wav
 from speech_clips import Clip
 from watched_files import WatchedFile, watch_uploads
 
@@ -85,7 +85,7 @@ def test_damaged_files(
 
     The twelve kinds share the two ways of answering, which decode alike.
     """
-    good = encoded(container, codec, samples=np.repeat(sentences[0].samples, 3))
+    good = encode(container, codec, samples=np.repeat(sentences[0].samples, 3))
     text = answer(client, "a.wav", good, stream=False)["text"]  # whatever its name says
     assert text == sentences[0].text
     for number, media in enumerate(damaged(good)):
@@ -99,7 +99,7 @@ def test_damaged_files(
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_first_half_of_an_mp4(client: httpx.Client, *, stream: bool) -> None:
     """The client reads that the file was cut off, not that it is no audio."""
-    media = encoded("mp4", "aac")
+    media = encode("mp4", "aac")
     told = answer(client, "talk.mp4", media[: len(media) // 2], stream=stream)
     assert told["error"]["message"].startswith("The file was cut off")
     assert (told["error"]["param"], told["error"]["code"]) == ("file", "audio_incomplete")

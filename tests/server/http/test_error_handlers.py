@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 import httpx
 import pytest
-from door_client import client
+from asgi_client import client
 from fastapi import FastAPI
 
 from whisperlive_hybrid.backends.base import Generate

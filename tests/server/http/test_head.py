@@ -6,12 +6,12 @@ from contextlib import AbstractAsyncContextManager
 import anyio
 import httpx
 import pytest
-from door_client import client
+from asgi_client import client
+from fake_keys import FakeKeys, bearer
 from fastapi import FastAPI
-from held_backend import PATIENCE_S, HeldBackend
-from known_keys import Keys, bearer
-from scraped import Scrape
-from workshop import talk
+from gated_backend import TIMEOUT_S, GatedBackend
+from job_fixtures import spoken_wav
+from metrics_scrape import Scrape
 
 from whisperlive_hybrid.engine.engine import Engine
 
@@ -48,10 +48,10 @@ async def test_what_is_only_posted_has_no_head(served: str) -> None:
 
 async def test_the_head_of_a_stream_does_not_wait_for_its_end(open_door: OpenDoor) -> None:
     """The job goes on, and nobody is left who watches it."""
-    backend = HeldBackend()
+    backend = GatedBackend()
     async with open_door(backend) as (app, _), client(app) as door:
-        job = (await door.post("/v1/jobs", files={"file": talk(1)})).json()
-        with anyio.fail_after(PATIENCE_S):
+        job = (await door.post("/v1/jobs", files={"file": spoken_wav(1)})).json()
+        with anyio.fail_after(TIMEOUT_S):
             reply = await door.head(f"/v1/jobs/{job['id']}/events")
         assert (reply.status_code, reply.content) == (200, b"")
         assert reply.headers["content-type"].startswith("text/event-stream")
@@ -63,7 +63,7 @@ async def test_the_head_of_a_stream_does_not_wait_for_its_end(open_door: OpenDoo
 
 async def test_keys_hold_for_head(open_door: OpenDoor) -> None:
     """With a key it opens what GET opens, and without one it tells nothing else."""
-    keys = Keys()
+    keys = FakeKeys()
     token = keys.made(1)
     async with open_door(settings={"auth": True}, keys=keys) as (app, _), client(app) as door:
         assert (await door.head("/health")).status_code == 200

@@ -10,13 +10,13 @@ import anyio
 import httpx
 import numpy as np
 import pytest
-from door_client import client
+from asgi_client import client
 from fastapi import FastAPI
-from held_backend import PATIENCE_S, HeldBackend
+from gated_backend import TIMEOUT_S, GatedBackend
+from job_fixtures import SECRET, spoken_wav
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin
-from workshop import SECRET, talk
 
 from whisperlive_hybrid.backends.fake import pause, speak
 from whisperlive_hybrid.engine.engine import Engine
@@ -227,7 +227,7 @@ async def test_files_and_urls_each_have_their_body(
 
 async def test_too_many_jobs_are_told_when_to_come_back(open_door: OpenDoor, audio: bytes) -> None:
     """429 and Retry-After, as an engine that is full."""
-    backend = HeldBackend()
+    backend = GatedBackend()
     async with open_door(backend, settings={"max_jobs": 1}) as (app, _), client(app) as door:
         await submitted(door, audio)
         reply = await door.post("/v1/jobs", files={"file": audio})
@@ -280,7 +280,7 @@ async def test_unknown_jobs_are_not_found(door: httpx.AsyncClient, method: str, 
 
 async def test_a_job_is_cancelled_once_and_again(open_door: OpenDoor, audio: bytes) -> None:
     """The second time says the same; before, there was no result to be had."""
-    backend = HeldBackend()
+    backend = GatedBackend()
     async with open_door(backend) as (app, _), client(app) as door:
         job = await submitted(door, audio)
         path = f"/v1/jobs/{job['id']}"
@@ -315,7 +315,7 @@ async def test_a_job_is_deleted(door: httpx.AsyncClient, audio: bytes) -> None:
 async def test_a_stream_ends_with_the_job(door: httpx.AsyncClient) -> None:
     """Progress, as far as there was any to see, and then how it ended, with the whole text."""
     words = range(1, 21)
-    told = await events(door, (await submitted(door, talk(*words)))["id"])
+    told = await events(door, (await submitted(door, spoken_wav(*words)))["id"])
     types = [event["type"] for event in told]
     assert types == ["job.progress"] * (len(told) - 1) + ["job.completed"]
     assert told[-1]["job"]["text"] == " ".join(f"w{n}" for n in words)
@@ -414,7 +414,7 @@ async def test_every_upload_can_be_watched(
 
 async def test_ids_are_checked_and_belong_to_one_upload(open_door: OpenDoor, audio: bytes) -> None:
     """A second upload with the same id is refused while the first is read."""
-    backend = HeldBackend()
+    backend = GatedBackend()
     async with open_door(backend) as (app, _), client(app) as door:
 
         async def post(progress_id: str) -> httpx.Response:
@@ -425,7 +425,7 @@ async def test_ids_are_checked_and_belong_to_one_upload(open_door: OpenDoor, aud
 
         assert fault(await post("short")) == (400, "X-Progress-Id", "invalid_value")
         first = asyncio.create_task(post("the-same-id"))
-        assert await anyio.to_thread.run_sync(backend.reached.wait, PATIENCE_S)
+        assert await anyio.to_thread.run_sync(backend.reached.wait, TIMEOUT_S)
         second = await post("the-same-id")
         assert fault(second) == (409, "X-Progress-Id", "progress_id_in_use")
         backend.gate.set()

@@ -10,9 +10,9 @@ import anyio.to_thread
 import httpx
 import pytest
 from anyio.abc import ByteStream
+from fake_web_server import Answer, FakeWebServer, answer, serve_answers
 from fastapi import FastAPI
-from held_backend import HeldBackend
-from remote_server import Answer, Remote, answer, serving
+from gated_backend import GatedBackend
 from starlette.types import Message, Scope
 
 from whisperlive_hybrid.backends.fake import speak
@@ -48,7 +48,7 @@ def files(monkeypatch: pytest.MonkeyPatch) -> list[IO[bytes]]:
     return made
 
 
-def url_of(remote: Remote, path: str = "/talk.wav") -> str:
+def url_of(remote: FakeWebServer, path: str = "/talk.wav") -> str:
     """Where the server of the test keeps something."""
     return f"http://127.0.0.1:{remote.port}{path}"
 
@@ -58,7 +58,7 @@ async def test_the_answer_is_that_of_the_upload(door: httpx.AsyncClient, audio: 
     options = {"language": "de", "task": "translate", "model": "fake"}
     uploaded = await door.post("/transcribe", files={"file": ("talk.wav", audio)}, data=options)
     assert uploaded.json()["success"] is True
-    async with serving({"/talk.wav": answer(audio)}) as remote:
+    async with serve_answers({"/talk.wav": answer(audio)}) as remote:
         wish = {"url": url_of(remote), **options}
         for reply in (
             await door.post(PATH, json=wish),
@@ -71,7 +71,7 @@ async def test_the_answer_is_that_of_the_upload(door: httpx.AsyncClient, audio: 
 async def test_the_file_is_named_by_its_server(door: httpx.AsyncClient, audio: bytes) -> None:
     """And read as what it is."""
     named = answer(audio, content_disposition="attachment; filename=call.wav")
-    async with serving({"/x": named}) as remote:
+    async with serve_answers({"/x": named}) as remote:
         body = (await door.post(PATH, json={"url": url_of(remote, "/x")})).json()
     assert body["filename"] == "call.wav"
     assert [segment["text"] for segment in body["segments"]] == ["w1 w2 w3"]
@@ -117,7 +117,7 @@ async def test_failures_of_the_other_server_are_no_reason_to_repeat(
     door: httpx.AsyncClient, files: list[IO[bytes]], answered: Answer, status: int, told: str
 ) -> None:
     """The URL was the client's choice: never a 5xx, and nothing is left on the disk."""
-    async with serving({"/talk.wav": answered}) as remote:
+    async with serve_answers({"/talk.wav": answered}) as remote:
         reply = await door.post(PATH, json={"url": url_of(remote)})
     assert (reply.status_code, reply.json()["success"]) == (status, False)
     assert told in reply.json()["error"]
@@ -128,7 +128,7 @@ async def test_the_file_is_gone_after_an_answer(
     door: httpx.AsyncClient, files: list[IO[bytes]], audio: bytes
 ) -> None:
     """It lives as long as its request."""
-    async with serving({"/talk.wav": answer(audio)}) as remote:
+    async with serve_answers({"/talk.wav": answer(audio)}) as remote:
         assert (await door.post(PATH, json={"url": url_of(remote)})).status_code == 200
     assert [file.closed for file in files] == [True]
 
@@ -204,7 +204,7 @@ async def test_hanging_up_ends_the_download(open_door: OpenDoor, files: list[IO[
         begun.set()
         await stream.receive()
 
-    async with open_door() as (app, _), serving({"/talk.wav": half}) as remote:
+    async with open_door() as (app, _), serve_answers({"/talk.wav": half}) as remote:
         body = f'{{"url": "{url_of(remote)}"}}'.encode()
         assert await leave(app, body, begun.wait) == 499
         await remote.left.wait()
@@ -215,14 +215,14 @@ async def test_hanging_up_ends_the_reading(
     open_door: OpenDoor, files: list[IO[bytes]], audio: bytes
 ) -> None:
     """Once the recording is there, as with an upload."""
-    backend = HeldBackend()
+    backend = GatedBackend()
 
     async def reached() -> None:  # given up, and begun again, when the download is done
         await anyio.to_thread.run_sync(backend.reached.wait, abandon_on_cancel=True)
 
     async with (
         open_door(backend) as (app, engine),
-        serving({"/talk.wav": answer(audio)}) as remote,
+        serve_answers({"/talk.wav": answer(audio)}) as remote,
     ):
         try:
             body = f'{{"url": "{url_of(remote)}"}}'.encode()
@@ -245,7 +245,7 @@ async def test_a_real_server_fetches(served: str, audio: bytes) -> None:
         replies.append(await client.post(PATH, json={"url": url}))
 
     async with (
-        serving({"/talk.wav": answer(audio)}) as remote,
+        serve_answers({"/talk.wav": answer(audio)}) as remote,
         httpx.AsyncClient(base_url=served) as client,
     ):
         async with anyio.create_task_group() as tasks:
@@ -264,7 +264,7 @@ async def test_a_real_client_that_hangs_up_ends_the_download(served: str) -> Non
         await stream.receive()
 
     async with (
-        serving({"/talk.wav": hang}) as remote,
+        serve_answers({"/talk.wav": hang}) as remote,
         httpx.AsyncClient(base_url=served) as client,
         anyio.create_task_group() as tasks,
     ):

@@ -7,7 +7,7 @@ import httpx
 import numpy as np
 import openai
 import pytest
-from door_client import client
+from asgi_client import client
 from starlette.types import Message, Receive, Scope, Send
 
 from whisperlive_hybrid.auth.authenticator import Doorkeeper

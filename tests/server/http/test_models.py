@@ -4,7 +4,7 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 import structlog
-from door_client import client
+from asgi_client import client
 from fastapi import FastAPI
 
 from whisperlive_hybrid.backends.fake import FakeBackend, speak

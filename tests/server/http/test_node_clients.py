@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from places import CLIPS, TESTS
+from paths import CLIPS, TESTS
 
 NODE = TESTS / "node"
 CLIP = CLIPS / "en-long-0.flac"

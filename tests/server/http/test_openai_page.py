@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from places import ROOT
+from paths import ROOT
 
 NODE_MODULES = ROOT / "tests" / "node" / "node_modules"
 PAGE = ROOT / "docs" / "openai.md"

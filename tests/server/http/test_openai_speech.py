@@ -9,7 +9,7 @@ import anyio
 import numpy as np
 import openai
 import pytest
-from places import CLIPS
+from paths import CLIPS
 from speech_clips import read_clips
 from wav_files import write_wav
 

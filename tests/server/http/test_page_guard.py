@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
 import httpx
 import pytest
-from door_client import client
+from asgi_client import client
 from fastapi import FastAPI
 from structlog.testing import capture_logs
 from websockets.asyncio.client import connect

@@ -5,10 +5,10 @@ from contextlib import AbstractAsyncContextManager
 
 import httpx
 import pytest
-from door_client import client
+from asgi_client import client
+from fake_keys import FakeKeys, bearer
 from fastapi import FastAPI
-from known_keys import Keys, bearer
-from scraped import Scrape
+from metrics_scrape import Scrape
 from structlog.testing import capture_logs
 
 from whisperlive_hybrid.backends.fake import speak
@@ -138,7 +138,7 @@ async def test_groq_marks_its_answers(
 )
 async def test_no_spelling_of_a_path_passes_the_keys_by(open_door: OpenDoor, path: str) -> None:
     """What is open without a key is decided on the canonical path too."""
-    keys = Keys()
+    keys = FakeKeys()
     token = keys.made(1)
     async with open_door(settings={"auth": True}, keys=keys) as (app, _), client(app) as door:
         method = "POST" if "deployments" in path else "GET"

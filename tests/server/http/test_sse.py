@@ -10,9 +10,9 @@ import anyio.lowlevel
 import anyio.to_thread
 import numpy as np
 import pytest
-from door_client import client
+from asgi_client import client
 from fastapi import FastAPI
-from held_backend import PATIENCE_S
+from gated_backend import TIMEOUT_S
 from starlette.types import Message
 
 from whisperlive_hybrid.backends.base import Generate
@@ -42,7 +42,7 @@ class GatedWord(FakeBackend):
         """Wait at the gate, if it is that word."""
         for work in batch:
             words = work.encoded.words if isinstance(work.encoded, FakeEncoded) else ()
-            if any(word == HELD for word, _, _ in words) and not self.gate.wait(PATIENCE_S):
+            if any(word == HELD for word, _, _ in words) and not self.gate.wait(TIMEOUT_S):
                 raise TimeoutError("the test never opened the gate")
         return super().generate(batch)
 
@@ -285,7 +285,7 @@ async def test_a_slow_client_slows_the_reading(open_door: OpenDoor, write_wav: W
 
         def wait_for_idle_engine() -> None:
             with engine._changed:
-                engine._changed.wait_for(lambda: not engine._calls, PATIENCE_S)
+                engine._changed.wait_for(lambda: not engine._calls, TIMEOUT_S)
 
         async def on_body(part: str) -> None:
             nonlocal n_taken, most_ahead

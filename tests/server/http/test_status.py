@@ -5,10 +5,10 @@ from http import HTTPStatus
 import anyio
 import anyio.to_thread
 import pytest
-from door_client import client
+from asgi_client import client
 from fastapi import FastAPI
-from held_backend import PATIENCE_S, HeldBackend
-from scraped import Scrape
+from gated_backend import TIMEOUT_S, GatedBackend
+from metrics_scrape import Scrape
 
 from whisperlive_hybrid.backends.fake import speak
 from whisperlive_hybrid.engine.engine import Engine
@@ -34,12 +34,12 @@ async def test_a_full_queue_is_not_ready_but_healthy(
     open_door: OpenDoor, write_wav: WriteWav
 ) -> None:
     """A balancer sends work elsewhere; nobody restarts the process. It passes by itself."""
-    backend = HeldBackend()
+    backend = GatedBackend()
     async with open_door(backend, queue_limit=1) as (app, _), client(app) as door:
         async with anyio.create_task_group() as tasks:
             files = {"file": write_wav(speak([1]))}
             tasks.start_soon(lambda: door.post("/transcribe", files=files))
-            await anyio.to_thread.run_sync(backend.reached.wait, PATIENCE_S)
+            await anyio.to_thread.run_sync(backend.reached.wait, TIMEOUT_S)
             reply = await door.get("/ready")
             assert (reply.status_code, reply.json()["failing"]) == (503, ["queue"])
             assert (await door.get("/health")).status_code == HTTPStatus.OK

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from door_client import client
+from asgi_client import client
 
 from whisperlive_hybrid.backends.fake import speak
 from whisperlive_hybrid.types import Samples

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from door_client import client
+from asgi_client import client
 from fastapi import FastAPI
 
 import whisperlive_hybrid

@@ -9,8 +9,8 @@ import anyio
 import anyio.to_thread
 import pytest
 import websocket
-from known_keys import Keys, bearer
-from live_clients import UID, OpenDoor, open_door
+from fake_keys import FakeKeys, bearer
+from live_clients import UID, OpenLiveServer, open_live_server
 from structlog.testing import capture_logs
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
@@ -25,15 +25,15 @@ pytestmark = pytest.mark.anyio
 
 
 @asynccontextmanager
-async def guarded() -> AsyncIterator[tuple[OpenDoor, Keys, str]]:
+async def guarded() -> AsyncIterator[tuple[OpenLiveServer, FakeKeys, str]]:
     """A door that asks for keys, its keys, and one of them."""
-    keys = Keys()
+    keys = FakeKeys()
     token = keys.made(1)
-    async with open_door(keys=keys, auth=True) as door:
+    async with open_live_server(keys=keys, auth=True) as door:
         yield door, keys, token
 
 
-async def status(door: OpenDoor, path: str = "", **options: object) -> int:
+async def status(door: OpenLiveServer, path: str = "", **options: object) -> int:
     """How an upgrade is answered: 101, or the status of the refusal."""
     try:
         async with door.client(path, **options) as client:
@@ -74,7 +74,7 @@ async def test_what_is_no_key_is_answered_as_the_reference_does() -> None:
 @pytest.mark.parametrize("path", ["/", "", "/ws", "/live/v1x?v=1", "//", "/version"])
 async def test_any_path_of_a_proxy_is_served(path: str) -> None:
     """As by the reference: WhisperLive's clients use /, Chrome's extension also /ws."""
-    async with open_door() as door:
+    async with open_live_server() as door:
         assert await status(door, path) == 101
 
 
@@ -113,17 +113,17 @@ async def test_a_client_is_known_by_its_key() -> None:
 
 async def test_a_revoked_key_opens_no_more_streams_and_ends_those_that_are_open() -> None:
     """With the text of what was said, also if nothing more is; other keys are not concerned."""
-    keys = Keys()
+    keys = FakeKeys()
     revoked, other = bearer(keys.made(1)), bearer(keys.made(2))
     async with (
-        open_door(keys=keys, auth=True, revoked_every_s=0.01) as door,
+        open_live_server(keys=keys, auth=True, revoked_every_s=0.01) as door,
         anyio.create_task_group() as tasks,
         door.admitted_from(revoked) as theirs,
         door.admitted_from(other) as ours,
     ):
         tasks.start_soon(door.admission.close_revoked)
         await theirs.say(speak([1, 2]))
-        await theirs.until_text()
+        await theirs.wait_for_text()
         keys.revoke(1)
         assert await status(door, additional_headers=revoked) == 401
         await theirs.rest()
@@ -133,8 +133,8 @@ async def test_a_revoked_key_opens_no_more_streams_and_ends_those_that_are_open(
         assert await status(door, additional_headers=other) == 101
         await ours.end()
         assert "DISCONNECT" not in str(await ours.rest())
-        await door.is_deserted()
-        assert door.endings()["key_revoked"] == 1
+        await door.wait_until_disconnected()
+        assert door.count_endings()["key_revoked"] == 1
         tasks.cancel_scope.cancel()
 
 
@@ -186,7 +186,7 @@ async def test_the_client_library_of_whisper_live_with_a_key() -> None:
 async def test_guesses_wait_for_their_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first wrong key of a minute is refused at once, the next is not."""
     monkeypatch.setattr(wrong_keys, "PAUSE_S", 0.5)
-    async with open_door(keys=Keys(), auth=True, wrong_keys_per_minute=1) as door:
+    async with open_live_server(keys=FakeKeys(), auth=True, wrong_keys_per_minute=1) as door:
         assert await status(door, "/?token=wrong") == 401
         began = time.monotonic()
         assert await status(door, "/?token=wrong") == 401
@@ -195,7 +195,7 @@ async def test_guesses_wait_for_their_answer(monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_without_keys_none_is_asked_for() -> None:
     """Clients that show one anyway come in as well."""
-    async with open_door() as door:
+    async with open_live_server() as door:
         assert await status(door) == 101
         assert await status(door, "/?token=any") == 101
 

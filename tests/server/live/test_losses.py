@@ -11,8 +11,8 @@ from typing import Any
 import anyio
 import numpy as np
 import pytest
-from live_clients import PATIENCE_S, LiveClient, OpenDoor, open_door
-from places import CLIPS
+from live_clients import TIMEOUT_S, LiveClient, OpenLiveServer, open_live_server
+from paths import CLIPS
 from speech_clips import Clip, read_clips
 
 from whisperlive_hybrid.backends.base import DetectLanguage, Encode, Encoded, Generate
@@ -45,7 +45,7 @@ class DemoBackend(Ct2Backend):
 
 def demo_door(backend: Ct2Backend | None = None, **settings: Any) -> Any:  # noqa: ANN401 (a context)
     """Open a door with the demo model."""
-    return open_door(backend or DemoBackend(), SileroVad(), **settings)
+    return open_live_server(backend or DemoBackend(), SileroVad(), **settings)
 
 
 def frames(*pieces: Samples) -> list[Samples]:
@@ -66,14 +66,14 @@ def plain(text: str) -> list[str]:
 
 async def until_said(client: LiveClient, text: str) -> None:
     """Wait until this text is completed."""
-    with anyio.fail_after(PATIENCE_S):
+    with anyio.fail_after(TIMEOUT_S):
         while plain(client.text) != plain(text):
             await client.next()
 
 
 async def until_shown(client: LiveClient, text: str) -> None:
     """Wait until this text is on the screen, completed or not."""
-    with anyio.fail_after(PATIENCE_S):
+    with anyio.fail_after(TIMEOUT_S):
         while True:
             segments = (await client.next()).get("segments", ())
             if plain("".join(segment["text"] for segment in segments)) == plain(text):
@@ -83,7 +83,7 @@ async def until_shown(client: LiveClient, text: str) -> None:
 async def test_1_tail_at_the_end(spoken: dict[str, Clip]) -> None:
     """1: what is not completed when END comes is completed before the close."""
     async with demo_door() as door:
-        client = await door.heard(*frames(without_tail(spoken["en-1"])))
+        client = await door.transcribe(*frames(without_tail(spoken["en-1"])))
     assert plain(client.text) == plain(spoken["en-1"].text)
     assert all(segment["completed"] for segment in client.messages[-1]["segments"])
 
@@ -94,8 +94,8 @@ async def test_2_tail_of_less_than_a_second(spoken: dict[str, Clip]) -> None:
     short = clip.samples[: round(clip.words[1][1] * 16_000)]  # "The hat", 0.76 s
     assert len(short) < 16_000
     async with demo_door() as door:
-        behind = await door.heard(*frames(first.samples, pause(1.0), short))
-        alone = await door.heard(short)
+        behind = await door.transcribe(*frames(first.samples, pause(1.0), short))
+        alone = await door.transcribe(short)
     assert plain(behind.text)[: len(first.words)] == plain(first.text)
     assert len(plain(behind.text)) > len(first.words)
     assert alone.text
@@ -106,13 +106,13 @@ async def test_3_faster_than_real_time(spoken: dict[str, Clip]) -> None:
     clips = [spoken[f"en-{n % 8}"] for n in range(48)]
     samples = np.concatenate([piece for clip in clips for piece in (clip.samples, pause(1.2))])
     async with demo_door() as door:
-        client = await door.heard(samples)
+        client = await door.transcribe(samples)
         expected = await file_text(door, samples)
     assert client.text == expected
     assert plain(client.text) == [word for clip in clips for word in plain(clip.text)]
 
 
-async def file_text(door: OpenDoor, samples: Samples) -> str:
+async def file_text(door: OpenLiveServer, samples: Samples) -> str:
     """What the file door would answer, segment by segment."""
     transcriber = Transcriber(door.engine, SileroVad())
     transcript = await transcriber.transcribe([samples], FileRequest(DecodeOptions(language="en")))
@@ -136,7 +136,7 @@ async def test_4_undecided_language(spoken: dict[str, Clip], language: str) -> N
     clips = [spoken[f"{language}-{n}"] for n in range(3)]
     said = [piece for clip in clips for piece in (clip.samples, pause(1.2))]
     async with demo_door(UnsureBackend()) as door:
-        client = await door.heard(*frames(*said), language=None)
+        client = await door.transcribe(*frames(*said), language=None)
     assert [each["language"] for each in client.messages if "language" in each] == [language]
     assert len(plain(client.text)) == sum(len(clip.words) for clip in clips)
 
@@ -147,7 +147,7 @@ async def test_5_onset_behind_silence(spoken: dict[str, Clip]) -> None:
     async with demo_door() as door:
         for shift in (0, 100, 300):
             lead = pause(3.0)[shift:]
-            client = await door.heard(*frames(lead, clip.samples[3200:], pause(1.0)))
+            client = await door.transcribe(*frames(lead, clip.samples[3200:], pause(1.0)))
             assert plain(client.text) == plain(clip.text)
 
 
@@ -163,7 +163,7 @@ async def test_7_repeated_sentence(spoken: dict[str, Clip]) -> None:
     """7: a sentence that is said twice is there twice."""
     clip = spoken["en-7"]
     async with demo_door() as door:
-        client = await door.heard(*frames(clip.samples, pause(1.2), clip.samples, pause(1.2)))
+        client = await door.transcribe(*frames(clip.samples, pause(1.2), clip.samples, pause(1.2)))
     assert plain(client.text) == 2 * plain(clip.text)
     assert all(segment["text"].startswith(" ") for segment in client.completed)
 
@@ -185,7 +185,7 @@ async def test_8_exception_in_a_decode(spoken: dict[str, Clip]) -> None:
     """8: a decode that raises costs neither the stream, nor its text, nor the next stream."""
     async with demo_door(StumblingBackend()) as door:
         for name in ("en-0", "en-1"):
-            client = await door.heard(*frames(spoken[name].samples))
+            client = await door.transcribe(*frames(spoken[name].samples))
             assert plain(client.text) == plain(spoken[name].text)
 
 
@@ -205,7 +205,7 @@ async def test_9_what_cannot_be_read_stays_alone(spoken: dict[str, Clip]) -> Non
     loud = spoken["en-1"].samples / spoken["en-1"].samples.max()
     said = (first.samples, pause(1.2), loud, pause(1.2), last.samples)
     async with demo_door(DeafenedBackend()) as door:
-        client = await door.heard(*frames(*said))
+        client = await door.transcribe(*frames(*said))
     assert plain(client.text) == plain(first.text) + plain(last.text)
 
 

@@ -2,7 +2,7 @@
 
 import anyio
 import pytest
-from live_clients import open_door
+from live_clients import open_live_server
 from structlog.testing import capture_logs
 from websockets.typing import Origin
 
@@ -30,7 +30,7 @@ async def answer(port: int, *headers: str) -> str:
 
 async def test_a_foreign_page_gets_403_and_the_operator_a_line() -> None:
     """In place of the upgrade; a browser shows its page nothing, so the log says why."""
-    async with open_door() as door:
+    async with open_live_server() as door:
         with capture_logs() as logs:
             refused = await answer(
                 door.port, f"Host: localhost:{door.port}", "Origin: https://evil.example"
@@ -39,40 +39,40 @@ async def test_a_foreign_page_gets_403_and_the_operator_a_line() -> None:
         assert "WHISPERLIVE_ALLOWED_ORIGINS" in refused
         assert [each["event"] for each in logs] == ["page refused"]
         assert "https://evil.example" in logs[0]["reason"]
-        await door.is_deserted()
+        await door.wait_until_disconnected()
         assert door.live.n_clients == 0
 
 
 @pytest.mark.parametrize("origin", [EXTENSION, "http://localhost:3000"])
 async def test_an_extension_and_a_page_beside_us_get_in(origin: str) -> None:
     """Also where only this machine is served."""
-    async with open_door() as door:
+    async with open_live_server() as door:
         admitted = await answer(door.port, f"Host: localhost:{door.port}", f"Origin: {origin}")
         assert admitted.startswith("HTTP/1.1 101 Switching Protocols\r\n")
 
 
 async def test_an_extension_is_served() -> None:
     """Not only let in."""
-    async with open_door() as door, door.client(origin=Origin(EXTENSION)) as client:
+    async with open_live_server() as door, door.client(origin=Origin(EXTENSION)) as client:
         await client.greet()
         assert (await client.next())["message"] == "SERVER_READY"
 
 
 async def test_a_name_that_points_at_us_is_none_of_ours() -> None:
     """The page of a rebound name is of the same origin as the socket that it opens."""
-    async with open_door() as door:
+    async with open_live_server() as door:
         host = f"evil.example:{door.port}"
         refused = await answer(door.port, f"Host: {host}", f"Origin: http://{host}")
         assert refused.startswith("HTTP/1.1 403 Forbidden\r\n")
         assert "WHISPERLIVE_ALLOWED_HOSTS" in refused
-    async with open_door(allowed_hosts="captions.example.com") as door:
+    async with open_live_server(allowed_hosts="captions.example.com") as door:
         host = f"captions.example.com:{door.port}"
         assert (await answer(door.port, f"Host: {host}")).startswith("HTTP/1.1 101 ")
 
 
 async def test_headers_that_come_twice_are_refused() -> None:
     """Which of them a browser meant nobody knows."""
-    async with open_door(host="0.0.0.0") as door:  # noqa: S104 (known by any name)
+    async with open_live_server(host="0.0.0.0") as door:  # noqa: S104 (known by any name)
         host = f"Host: 127.0.0.1:{door.port}"
         for twice in (f"Origin: {EXTENSION}", host):
             given = [host, f"Origin: http://127.0.0.1:{door.port}", twice]
@@ -86,7 +86,7 @@ async def test_the_origin_of_nobody_depends_on_the_bind() -> None:
         ("127.0.0.1", "", 403),
         ("127.0.0.1", "null", 101),
     ):
-        async with open_door(host=host, allowed_origins=listed) as door:
+        async with open_live_server(host=host, allowed_origins=listed) as door:
             got = await answer(door.port, f"Host: localhost:{door.port}", "Origin: null")
             assert got.startswith(f"HTTP/1.1 {status} ")
 
@@ -94,5 +94,5 @@ async def test_the_origin_of_nobody_depends_on_the_bind() -> None:
 async def test_a_list_that_makes_no_sense_ends_the_start() -> None:
     """Its operator would wait for ever for the page to work."""
     with pytest.raises(BadRequest, match=r"'friend\.example' is no origin"):
-        async with open_door(allowed_origins="friend.example"):
+        async with open_live_server(allowed_origins="friend.example"):
             pass

@@ -4,8 +4,8 @@ from collections.abc import Callable
 import anyio
 import pytest
 import structlog
-from live_clients import OpenDoor, open_door
-from scraped import Scrape, scrape
+from live_clients import OpenLiveServer, open_live_server
+from metrics_scrape import Scrape, scrape
 from structlog.testing import capture_logs
 
 from whisperlive_hybrid.backends.fake import Trouble, pause, speak
@@ -25,7 +25,7 @@ def _ids(_: object, __: str, line: structlog.typing.EventDict) -> structlog.typi
     return structlog.contextvars.merge_contextvars(None, "", line)
 
 
-def seen(door: OpenDoor) -> Scrape:
+def seen(door: OpenLiveServer) -> Scrape:
     """What the door has counted."""
     return scrape(door.metrics)
 
@@ -33,9 +33,9 @@ def seen(door: OpenDoor) -> Scrape:
 async def test_a_stream_ends_in_one_line_and_one_count() -> None:
     """How much audio came, how many segments went, and why it ended; never a word of it."""
     with capture_logs() as logs:
-        async with open_door() as door:
-            client = await door.heard(*SAID)
-            await door.is_deserted()
+        async with open_live_server() as door:
+            client = await door.transcribe(*SAID)
+            await door.wait_until_disconnected()
     (line,) = [each for each in logs if each["event"] == "stream ended"]
     assert (line["end"], line["gaps"]) == ("end_of_audio", 0)
     assert line["audio_s"] == pytest.approx(AUDIO_S, abs=0.001)
@@ -51,9 +51,9 @@ async def test_a_stream_ends_in_one_line_and_one_count() -> None:
 async def test_every_line_of_a_stream_has_its_id_and_its_caller() -> None:
     """So that the lines of one stream can be told from those of another, and whose it is."""
     with capture_logs(processors=[_ids]) as logs:
-        async with open_door() as door, anyio.create_task_group() as tasks:
-            tasks.start_soon(door.heard, speak([1]))
-            tasks.start_soon(door.heard, speak([2]))
+        async with open_live_server() as door, anyio.create_task_group() as tasks:
+            tasks.start_soon(door.transcribe, speak([1]))
+            tasks.start_soon(door.transcribe, speak([2]))
     ended = [line["session_id"] for line in logs if line["event"] == "stream ended"]
     assert len(set(ended)) == 2
     for session_id in ended:
@@ -66,9 +66,9 @@ async def test_every_line_of_a_stream_has_its_id_and_its_caller() -> None:
 async def test_audio_on_which_the_model_fails_is_counted() -> None:
     """What should be 0 is not always."""
     with capture_logs() as logs:
-        async with open_door() as door:
-            await door.heard(speak([1]), pause(1.2), speak([Trouble.ITEM_FAILS]))
-            await door.is_deserted()
+        async with open_live_server() as door:
+            await door.transcribe(speak([1]), pause(1.2), speak([Trouble.ITEM_FAILS]))
+            await door.wait_until_disconnected()
     counted = seen(door)
     assert counted.total("whisperlive_dropped_audio_gaps_total") == 1
     assert counted.total("whisperlive_dropped_audio_seconds_total") > 0
@@ -77,14 +77,14 @@ async def test_audio_on_which_the_model_fails_is_counted() -> None:
 
 async def test_refused_clients_are_counted_by_reason() -> None:
     """Full, late or draining; a handshake that is none is an error of the client's."""
-    async with open_door(max_clients=1) as door:
+    async with open_live_server(max_clients=1) as door:
         async with door.admitted(), door.client() as second:
             await second.greet()
             await second.rest()
         async with door.client() as broken:
             await broken.socket.send("hello")
             await broken.rest()
-        await door.is_deserted()
+        await door.wait_until_disconnected()
     counted = seen(door)
     assert counted.total("whisperlive_refused_total", door="live", reason="full") == 1
     assert counted.total("whisperlive_refused_total") == 1

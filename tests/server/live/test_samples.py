@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from live_clients import LiveClient, open_door
-from places import CLIPS
+from live_clients import LiveClient, open_live_server
+from paths import CLIPS
 from speech_clips import Clip, read_clips
 
 from whisperlive_hybrid.audio.pcm import LOUDEST_FLOAT
@@ -59,8 +59,8 @@ async def text(samples: Samples, **keys: object) -> str:
     """What the demo model makes of a live stream, by which no impossible sample has come."""
     vad = WatchingVad()
     backend = Ct2Backend(demo_model(), device="cpu", compute_type="int8", workers=1)
-    async with open_door(backend, vad) as door:
-        client: LiveClient = await door.heard(*frames(samples), **keys)
+    async with open_live_server(backend, vad) as door:
+        client: LiveClient = await door.transcribe(*frames(samples), **keys)
     assert vad.n_impossible == 0
     return client.text
 

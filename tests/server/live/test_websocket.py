@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, suppress
 import anyio
 import anyio.to_thread
 import pytest
-from held_backend import HeldBackend
-from live_clients import PATIENCE_S, UID, LiveClient, OpenDoor, open_door
+from gated_backend import GatedBackend
+from live_clients import TIMEOUT_S, UID, LiveClient, OpenLiveServer, open_live_server
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
@@ -25,8 +25,8 @@ TEXT = "w100 w200 w300"
 
 async def test_client_that_vanished_without_a_word_loses_its_slot() -> None:
     """A client that sends nothing and answers no ping is gone; the next one is admitted."""
-    async with open_door(max_clients=1, ping_s=0.05) as door, _vanished(door) as gone:
-        with anyio.fail_after(PATIENCE_S):
+    async with open_live_server(max_clients=1, ping_s=0.05) as door, _vanished(door) as gone:
+        with anyio.fail_after(TIMEOUT_S):
             await gone.wait()
         async with door.admitted():
             assert door.live.n_clients == 1
@@ -34,9 +34,9 @@ async def test_client_that_vanished_without_a_word_loses_its_slot() -> None:
 
 async def test_client_that_is_silent_but_alive_stays() -> None:
     """Whoever answers the pings may be silent for longer than one who does not."""
-    async with open_door(ping_s=0.5) as door, door.admitted() as muted:
+    async with open_live_server(ping_s=0.5) as door, door.admitted() as muted:
         async with _vanished(door) as gone:
-            with anyio.fail_after(PATIENCE_S):
+            with anyio.fail_after(TIMEOUT_S):
                 await gone.wait()
         await muted.say(*SAID)
         await muted.end()
@@ -46,14 +46,14 @@ async def test_client_that_is_silent_but_alive_stays() -> None:
 
 async def test_slowed_down_client_is_not_taken_for_dead() -> None:
     """While the model is busy nobody reads a client's answers; it stays and loses nothing."""
-    held = HeldBackend()
+    held = GatedBackend()
     n_said = BACKLOG + 4  # more than is heard ahead of the model
-    async with open_door(held, ping_s=0.5) as door, door.admitted() as busy:
+    async with open_live_server(held, ping_s=0.5) as door, door.admitted() as busy:
         for _ in range(n_said):
             await busy.say(*SAID, pause(0.8))
-        await anyio.to_thread.run_sync(held.reached.wait, PATIENCE_S)
+        await anyio.to_thread.run_sync(held.reached.wait, TIMEOUT_S)
         async with _vanished(door) as gone:
-            with anyio.fail_after(PATIENCE_S):
+            with anyio.fail_after(TIMEOUT_S):
                 await gone.wait()
         held.gate.set()
         await busy.end()
@@ -63,7 +63,7 @@ async def test_slowed_down_client_is_not_taken_for_dead() -> None:
 
 async def test_client_that_sends_no_audio_for_long_is_finished_with() -> None:
     """Its text is completed, and it gets DISCONNECT; empty frames are no audio."""
-    async with open_door(idle_s=0.5) as door, door.admitted() as idle:
+    async with open_live_server(idle_s=0.5) as door, door.admitted() as idle:
         await idle.say(speak([100, 200]))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_send_nothing, idle)
@@ -71,19 +71,19 @@ async def test_client_that_sends_no_audio_for_long_is_finished_with() -> None:
             tasks.cancel_scope.cancel()
         assert idle.messages[-1]["message"] == "DISCONNECT"
         assert (idle.text, idle.closed_with) == ("w100 w200", 1000)
-        await door.is_deserted()
-        assert door.endings() == {"idle": 1}
+        await door.wait_until_disconnected()
+        assert door.count_endings() == {"idle": 1}
 
 
 async def test_client_that_waits_for_the_model_is_not_idle() -> None:
     """While nobody hears what it says, a client may not be told that it says nothing."""
-    held = HeldBackend()
+    held = GatedBackend()
     n_said = BACKLOG + 4
-    async with open_door(held, idle_s=0.2) as door, door.admitted() as busy:
+    async with open_live_server(held, idle_s=0.2) as door, door.admitted() as busy:
         for _ in range(n_said):
             await busy.say(*SAID, pause(0.8))
         await busy.end()
-        await anyio.to_thread.run_sync(held.reached.wait, PATIENCE_S)
+        await anyio.to_thread.run_sync(held.reached.wait, TIMEOUT_S)
         async with door.admitted() as other:  # which is idle meanwhile
             await other.rest()
         held.gate.set()
@@ -93,11 +93,11 @@ async def test_client_that_waits_for_the_model_is_not_idle() -> None:
 
 async def test_a_greeting_has_a_size() -> None:
     """Who has not said who it is cannot fill the memory; afterwards a frame may be as large."""
-    async with open_door(limits=TransportLimits(most_greeting=2**19)) as door:
+    async with open_live_server(limits=TransportLimits(most_greeting=2**19)) as door:
         async with door.client() as stranger:
             with suppress(ConnectionClosed):
                 await stranger.socket.send(bytes(2**20))
-            await door.is_deserted()
+            await door.wait_until_disconnected()
             assert stranger.closed_with == 1006
         async with door.admitted() as known:
             await known.say(*SAID, pause(2**20 / 64_000))
@@ -118,7 +118,7 @@ async def test_a_greeting_has_a_size() -> None:
 )
 async def test_a_head_has_a_size(head: bytes, status: bytes) -> None:
     """What the library bounds is refused with a status, and the door stays open."""
-    async with open_door() as door:
+    async with open_live_server() as door:
         async with await anyio.connect_tcp("127.0.0.1", door.port) as stream:
             await stream.send(head + b"\r\n")
             assert (await stream.receive()).split(b" ")[1] == status
@@ -130,9 +130,9 @@ async def test_pings_are_not_answered_without_bound() -> None:
     """A client that only pings and never reads makes the server keep all its pongs."""
     limits = TransportLimits(most_unsent=2**16)
     flood = Frame(Opcode.PING, bytes(125)).serialize(mask=True) * 10_000
-    async with open_door(limits=limits) as door, door.admitted() as deaf:
+    async with open_live_server(limits=limits) as door, door.admitted() as deaf:
         deaf.socket.transport.pause_reading()
-        with anyio.fail_after(PATIENCE_S):
+        with anyio.fail_after(TIMEOUT_S):
             while door.live.n_clients:
                 deaf.socket.transport.write(flood)
                 await anyio.sleep(0.01)
@@ -141,8 +141,8 @@ async def test_pings_are_not_answered_without_bound() -> None:
 
 async def test_client_that_never_reads_loses_its_slot() -> None:
     """Text that nobody takes is not kept for ever, and no other client waits meanwhile."""
-    async with open_door(ping_s=0.2) as door:
-        door.narrow()
+    async with open_live_server(ping_s=0.2) as door:
+        door.shrink_buffers()
         async with (
             door.client(max_queue=1, sock=door.small_socket()) as deaf,
             anyio.create_task_group() as tasks,
@@ -150,27 +150,27 @@ async def test_client_that_never_reads_loses_its_slot() -> None:
             await deaf.greet(send_last_n_segments=0)
             tasks.start_soon(_speak_on, deaf)
             for _ in range(3):
-                assert (await door.heard(*SAID)).text == TEXT
-            await door.is_empty()
+                assert (await door.transcribe(*SAID)).text == TEXT
+            await door.wait_until_empty()
             tasks.cancel_scope.cancel()
-        await door.is_deserted()
+        await door.wait_until_disconnected()
         assert door.engine.queue_depth == door.live.n_clients == 0
 
 
 async def test_close_is_bounded_where_nobody_reads() -> None:
     """A socket without room for the close is cut off, rather than kept for ever."""
     limits = TransportLimits(close_s=0.05, most_unsent=2**30)
-    async with open_door(limits=limits) as door, door.admitted() as deaf:
+    async with open_live_server(limits=limits) as door, door.admitted() as deaf:
         deaf.socket.transport.pause_reading()
         (its_end,) = door.server.connections
         its_end.transport.write(bytes(2**24))  # more than the kernel takes
         await deaf.end()
-        await door.is_deserted()
+        await door.wait_until_disconnected()
         deaf.socket.transport.abort()
 
 
 @asynccontextmanager
-async def _vanished(door: OpenDoor) -> AsyncIterator[anyio.Event]:
+async def _vanished(door: OpenLiveServer) -> AsyncIterator[anyio.Event]:
     """A client that was admitted and will never say or answer anything; set when it is let go."""
     others = set(door.admission._clients)
     async with await anyio.connect_tcp("127.0.0.1", door.port) as stream:

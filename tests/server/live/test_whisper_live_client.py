@@ -16,9 +16,9 @@ import anyio
 import anyio.from_thread
 import numpy as np
 import pytest
-from known_keys import Keys
-from live_clients import open_door
-from places import CLIPS
+from fake_keys import FakeKeys
+from live_clients import open_live_server
+from paths import CLIPS
 from speech_clips import Clip, read_clips
 
 from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend
@@ -76,7 +76,7 @@ def _served(**settings: Any) -> Iterator[int]:  # noqa: ANN401 (checked by the s
     with anyio.from_thread.start_blocking_portal() as portal:
         # The client leaves its socket open, and the test need not wait for that.
         limits = TransportLimits(close_s=0.1)
-        opening = partial(open_door, backend, SileroVad(), limits=limits, **settings)
+        opening = partial(open_live_server, backend, SileroVad(), limits=limits, **settings)
         with portal.wrap_async_context_manager(portal.call(_entered, opening)) as door:
             yield door.port
 
@@ -194,7 +194,7 @@ def test_a_caller_that_has_taken_what_it_may(
 
 def test_a_key_in_place_of_the_port(whisper_live: Any, spoken: dict[str, Clip]) -> None:  # noqa: ANN401
     """The client has no place for a key, but puts together a URL; without one it gives up."""
-    keys = Keys()
+    keys = FakeKeys()
     with _served(keys=keys, auth=True) as port:
         place = f"{port}/?token={keys.made(1)}"
         with whisper_live.StreamingTranscriptionClient("127.0.0.1", place, lang="en") as client:

@@ -6,7 +6,7 @@ from whisperlive_hybrid.engine.observer import Asked, Mark, ModelCall
 
 
 @dataclass
-class Notes:
+class ObserverLog:
     """An observer that writes down what it hears; its marks are numbers."""
 
     first: int = 0

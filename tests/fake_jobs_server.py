@@ -12,12 +12,12 @@ from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-PATIENCE_S = 60
+TIMEOUT_S = 60
 
 Reply = tuple[int, dict[str, str], bytes]
 
 
-def refusal(status: int, message: str, **headers: str) -> Reply:
+def error_reply(status: int, message: str, **headers: str) -> Reply:
     """An error as the HTTP API writes it."""
     error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
     named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -50,7 +50,7 @@ class StoredJob:
 
 
 @dataclass
-class StandIn:
+class FakeJobsServer:
     """What it was asked, what it has, and what it shall do."""
 
     url: str = ""
@@ -75,7 +75,7 @@ class StandIn:
 
     def finish(self, job: StoredJob) -> None:
         """Wait until jobs may end, then end this one."""
-        assert self.go_on.wait(PATIENCE_S)
+        assert self.go_on.wait(TIMEOUT_S)
         job.status = "failed" if job.name in self.fails else "completed"
 
     def count(self, method: str) -> int:
@@ -84,9 +84,9 @@ class StandIn:
 
 
 @contextmanager
-def stand_in() -> Iterator[StandIn]:
+def run_fake_jobs_server() -> Iterator[FakeJobsServer]:
     """Serve on a free port of this machine while inside."""
-    state = StandIn()
+    state = FakeJobsServer()
     state.go_on.set()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(state))
     server.daemon_threads = False
@@ -102,7 +102,7 @@ def stand_in() -> Iterator[StandIn]:
         server.server_close()
 
 
-def _handler(state: StandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901 (methods, counted as one)
+def _handler(state: FakeJobsServer) -> type[BaseHTTPRequestHandler]:  # noqa: C901 (methods, counted as one)
     class Handler(BaseHTTPRequestHandler):
         """One connection; closed after its answer."""
 
@@ -130,7 +130,7 @@ def _handler(state: StandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901 (met
             job_id, _, what = place.path.removeprefix("/v1/jobs/").partition("/")
             job = state.jobs.get(job_id)
             if job is None or (what == "events" and not state.has_events):
-                self._answer(refusal(404, f"There is no {self.path}."))
+                self._answer(error_reply(404, f"There is no {self.path}."))
             elif what == "events":
                 with suppress(ConnectionError):  # the client has seen what it wanted
                     self._events(job)

@@ -9,7 +9,7 @@ from whisperlive_hybrid.auth.keys import KnownKey
 
 
 @dataclass
-class Keys:
+class FakeKeys:
     """Keys by their ids; a change is seen at once."""
 
     known: dict[str, KnownKey] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Keys:
         return list(self.known.values())
 
 
-NO_KEYS: Final = Keys()
+NO_KEYS: Final = FakeKeys()
 
 
 def bearer(token: str) -> dict[str, str]:

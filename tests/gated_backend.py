@@ -16,7 +16,7 @@ from whisperlive_hybrid.backends.base import (
 from whisperlive_hybrid.backends.fake import FakeBackend, FakeVocabulary
 from whisperlive_hybrid.types import Hypothesis, Language, TokenTime
 
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 """After which a test that waits for a thread has failed; no passing test waits so long."""
 
 
@@ -33,7 +33,7 @@ class SlowBackend(FakeBackend):
 
 
 @dataclass(slots=True)
-class HeldBackend:
+class GatedBackend:
     """Each `generate` reports that it was reached, then waits until the gate is open."""
 
     fake: FakeBackend = field(default_factory=FakeBackend)
@@ -65,7 +65,7 @@ class HeldBackend:
     def generate(self, batch: Sequence[Generate]) -> list[Hypothesis | Exception]:
         """Wait at the gate."""
         self.reached.set()
-        if not self.gate.wait(PATIENCE_S):
+        if not self.gate.wait(TIMEOUT_S):
             raise TimeoutError("the test never opened the gate")
         return self.fake.generate(batch)
 

@@ -30,13 +30,13 @@ from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.transcribe import MediaFiles, OpenMedia
 from whisperlive_hybrid.types import DecodeOptions
 
-SOMEBODY = Caller("192.0.2.1")
+CALLER = Caller("192.0.2.1")
 
 SECRET = "whsec_c2VjcmV0LW9mLXRoaXMtdGVzdA=="  # noqa: S105 (opens nothing)
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundFile:
     """A file behind a URL."""
 
     filename: str
@@ -56,13 +56,13 @@ class Network:
         if not url.startswith("https://"):
             raise BadRequest(f"{url!r} is no URL.", param="url")
 
-    async def download(self, url: str, into: BinaryIO) -> Found:
+    async def download(self, url: str, into: BinaryIO) -> FoundFile:
         """Write the file."""
         self.asked.append(url)
         if url not in self.files:
             raise BadRequest("The server at example answered 404.", param="url")
         into.write(self.files[url])
-        return Found(url.rpartition("/")[2])
+        return FoundFile(url.rpartition("/")[2])
 
     async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> int:
         """Answer."""
@@ -85,7 +85,7 @@ class Clock:
 
 
 @dataclass
-class Workshop:
+class JobServer:
     """One life of a server, as far as jobs are concerned."""
 
     meter: Meter
@@ -99,7 +99,7 @@ class Workshop:
         """The files in the spool."""
         return [file.name for file in (self.directory / "spool").iterdir()]
 
-    async def ended(self, job: Job) -> Job:
+    async def wait_for_end(self, job: Job) -> Job:
         """Wait for the end of a job."""
         async with self.desk.watch(job.id) as watch:
             while news := await watch.next():
@@ -109,7 +109,7 @@ class Workshop:
 
 
 @asynccontextmanager
-async def workshop(
+async def run_job_server(
     directory: Path,
     backend: Backend | None = None,
     *,
@@ -117,7 +117,7 @@ async def workshop(
     network: Network | None = None,
     clock: Clock | None = None,
     settings: Mapping[str, object] | None = None,
-) -> AsyncIterator[Workshop]:
+) -> AsyncIterator[JobServer]:
     """Open it; leaving stops whatever runs, as a server that ends in an orderly way does."""
     wanted = Settings.model_validate({"webhook_secret": SECRET, **(settings or {})})
     with open_store(directory) as store:
@@ -138,21 +138,21 @@ async def workshop(
             jobs = await open_jobs(means, wanted)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(jobs.run)
-                yield Workshop(means.meter, jobs.desk_for(SOMEBODY), jobs.close, store, directory)
+                yield JobServer(means.meter, jobs.desk_for(CALLER), jobs.close, store, directory)
                 jobs.close()
 
 
-def talk(*words: int) -> bytes:
+def spoken_wav(*words: int) -> bytes:
     """A file in which each word is an utterance, hence a window, of its own."""
     return write_wav(np.concatenate([part for n in words for part in (pause(1.0), speak([n]))]))
 
 
-def uploads(*files: bytes) -> list[UploadedFile]:
+def uploaded_files(*files: bytes) -> list[UploadedFile]:
     """Files as a door hands them in."""
     return [UploadedFile(f"{n}.wav", BytesIO(file), len(file)) for n, file in enumerate(files)]
 
 
-def wish(
+def job_request(
     *urls: str, language: str | None = "en", words: bool = False, webhook: str | None = None
 ) -> JobRequest:
     """What is asked for."""
@@ -162,6 +162,6 @@ def wish(
     return JobRequest(AudioRequest(options, vad, model="fake"), urls, webhook)
 
 
-def told(words: Sequence[int]) -> str:
+def expected_text(words: Sequence[int]) -> str:
     """The text of these words."""
     return " ".join(f"w{n}" for n in words)

@@ -11,7 +11,7 @@ from anyio.streams.tls import TLSListener
 
 
 @dataclass(slots=True)
-class Asked:
+class ReceivedRequest:
     """A request as it came over the wire."""
 
     method: str
@@ -26,12 +26,12 @@ Answer = bytes | Callable[[ByteStream], Awaitable[None]]
 
 
 @dataclass(slots=True)
-class Remote:
+class FakeWebServer:
     """Answers by path, once per connection, and remembers what it was asked."""
 
     answers: Mapping[str, Answer]
     port: int
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[ReceivedRequest] = field(default_factory=list)
     left: anyio.Event = field(default_factory=anyio.Event)
     """Set when a connection has ended on the other side, before its answer was complete."""
 
@@ -47,7 +47,7 @@ class Remote:
                 self.left.set()
 
 
-async def _read_request(stream: ByteStream) -> Asked:
+async def _read_request(stream: ByteStream) -> ReceivedRequest:
     received = b""
     while b"\r\n\r\n" not in received:
         received += await stream.receive()
@@ -57,17 +57,17 @@ async def _read_request(stream: ByteStream) -> Asked:
     while len(body) < int(headers.get("content-length", "0")):
         body += await stream.receive()
     method, target, _ = first.split(" ")
-    return Asked(method, target, headers, body)
+    return ReceivedRequest(method, target, headers, body)
 
 
 @asynccontextmanager
-async def serving(
+async def serve_answers(
     answers: Mapping[str, Answer], tls: ssl.SSLContext | None = None
-) -> AsyncIterator[Remote]:
+) -> AsyncIterator[FakeWebServer]:
     """Serve on a free port of 127.0.0.1."""
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
         port = listener.extra(SocketAttribute.local_port)  # noqa: S610 (no Django here)
-        remote = Remote(answers, port)
+        remote = FakeWebServer(answers, port)
         async with anyio.create_task_group() as tasks:
             if tls:
                 wrapped = TLSListener(listener, tls, standard_compatible=False)

@@ -37,7 +37,7 @@ RAW = [
 ]
 
 
-class ToldToWait(ConnectionError):
+class ServerBusy(ConnectionError):
     """The server has too much to do, as a slow machine may have."""
 
 
@@ -46,7 +46,7 @@ GONE = (OSError, ConnectionClosed, InvalidHandshake, httpx.HTTPError, anyio.Brok
 
 
 @dataclass
-class Visitor:
+class SoakClient:
     """Somebody with dice, who knows the address and some recordings."""
 
     dice: random.Random
@@ -186,7 +186,7 @@ class _Admitted:
         answer = json.loads(await socket.recv())
         if answer.get("status") == "WAIT":
             await socket.close()
-            raise ToldToWait
+            raise ServerBusy
         assert answer.get("message") == "SERVER_READY"
         return socket
 
