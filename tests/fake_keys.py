@@ -4,15 +4,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from whisperlive_hybrid.auth import keys as tokens
-from whisperlive_hybrid.auth.caller import KeyCard
-from whisperlive_hybrid.auth.keys import KnownKey
+from whisperlive_hybrid.auth.caller import ApiKey
+from whisperlive_hybrid.auth.keys import StoredKey
 
 
 @dataclass
 class FakeKeys:
     """Keys by their ids; a change is seen at once."""
 
-    known: dict[str, KnownKey] = field(default_factory=dict)
+    known: dict[str, StoredKey] = field(default_factory=dict)
     changes: int = 0
     looks: int = 0
     """How often the keys themselves were read."""
@@ -20,9 +20,9 @@ class FakeKeys:
     def made(self, number: int, *, is_admin: bool = False) -> str:
         """Make a key; its token."""
         key_id = f"{number:012x}"
-        token = tokens.token_of(key_id, f"{number:064x}")
-        card = KeyCard(key_id, f"key {number}", is_admin=is_admin)
-        self.known[key_id] = KnownKey(card, tokens.read(token).digest)
+        token = tokens.format_token(key_id, f"{number:064x}")
+        card = ApiKey(key_id, f"key {number}", is_admin=is_admin)
+        self.known[key_id] = StoredKey(card, tokens.parse_token(token).digest)
         self.changes += 1
         return token
 
@@ -35,7 +35,7 @@ class FakeKeys:
         """Another number after every change."""
         return self.changes
 
-    def valid(self) -> list[KnownKey]:
+    def load_valid(self) -> list[StoredKey]:
         """The keys that open something."""
         self.looks += 1
         return list(self.known.values())

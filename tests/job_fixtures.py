@@ -12,7 +12,7 @@ import numpy as np
 from wav_files import open_wav, write_wav
 
 from whisperlive_hybrid.auth.caller import Caller
-from whisperlive_hybrid.auth.quotas import Meter, limits_for_all
+from whisperlive_hybrid.auth.quotas import Quotas, default_limits
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend, pause, speak
 from whisperlive_hybrid.config import Settings
@@ -88,7 +88,7 @@ class Clock:
 class JobServer:
     """One life of a server, as far as jobs are concerned."""
 
-    meter: Meter
+    quotas: Quotas
     desk: JobDesk
     close: Callable[[], None]
     store: JobStore
@@ -132,13 +132,13 @@ async def run_job_server(
                 media=MediaFiles(media),
                 fetcher=network or Network(),
                 board=JobBoard(),
-                meter=Meter(limits_for_all(wanted), tell_time),
+                quotas=Quotas(default_limits(wanted), tell_time),
                 clock=tell_time,
             )
             jobs = await open_jobs(means, wanted)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(jobs.run)
-                yield JobServer(means.meter, jobs.desk_for(CALLER), jobs.close, store, directory)
+                yield JobServer(means.quotas, jobs.desk_for(CALLER), jobs.close, store, directory)
                 jobs.close()
 
 

@@ -17,8 +17,8 @@ from websockets.asyncio.server import Server
 from websockets.exceptions import ConnectionClosed
 
 from whisperlive_hybrid.auth.keys import KeySource
-from whisperlive_hybrid.auth.origins import Pages
-from whisperlive_hybrid.auth.quotas import Meter, limits_for_all
+from whisperlive_hybrid.auth.origins import OriginPolicy
+from whisperlive_hybrid.auth.quotas import Quotas, default_limits
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend, speak
 from whisperlive_hybrid.config import Settings
@@ -26,7 +26,7 @@ from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.live.probe import LiveProbe
 from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
 from whisperlive_hybrid.server.app import (
-    doorkeeper_for,
+    create_authenticator,
     model_names,
     stream_limits,
     whisperlive_codec,
@@ -126,7 +126,7 @@ class OpenLiveServer:
     server: Server
     port: int
     metrics: Metrics
-    meter: Meter
+    quotas: Quotas
 
     @asynccontextmanager
     async def client(self, path: str = "", **options: Any) -> AsyncIterator[LiveClient]:  # noqa: ANN401 (of the websockets library)
@@ -219,9 +219,9 @@ async def open_live_server(
         engine = await stack.enter_async_context(
             Engine(backend or FakeBackend(), live_load=chosen.live_load)
         )
-        meter = Meter(limits_for_all(chosen), time.time)
-        keeper = doorkeeper_for(chosen, keys)
-        check = UpgradeCheck(keeper, Pages.of_live(chosen), metrics.doors)
+        quotas = Quotas(default_limits(chosen), time.time)
+        keeper = create_authenticator(chosen, keys)
+        check = UpgradeCheck(keeper, OriginPolicy.for_live(chosen), metrics.server)
         probe = LiveProbe(engine, speak(range(1, 13)), probe_patience_s)
         detector = detector or EnergyVad()
         names = model_names(engine.capabilities.model, others, chosen)
@@ -230,18 +230,18 @@ async def open_live_server(
         admission = Admission(
             engine,
             pool,
-            meter,
+            quotas,
             replace(stream_limits(chosen), revoked_every_s=revoked_every_s),
             refresh_costs=probe.refresh if probes else trust_known_costs,
-            is_revoked=keeper.has_revoked,
+            is_revoked=keeper.is_revoked,
         )
         limits = replace(limits, ping_s=chosen.ping_s)
         streams = LiveStreams(
             admission,
             detector,
-            meter,
+            quotas,
             live_endings(chosen.live_patience_s),
-            metrics.doors,
+            metrics.server,
             handshake_s=limits.handshake_s,
             update_interval=lambda: engine.update_interval_s,
         )
@@ -254,4 +254,4 @@ async def open_live_server(
         listener = listen("127.0.0.1", 0, ConnectionLimiter(1000, 1000), speaks_tls=chosen.ssl)
         server = await stack.enter_async_context(live.listening(listener))
         port: int = next(iter(server.sockets)).getsockname()[1]
-        yield OpenLiveServer(live, admission, engine, server, port, metrics, meter)
+        yield OpenLiveServer(live, admission, engine, server, port, metrics, quotas)

@@ -2,9 +2,9 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from whisperlive_hybrid.telemetry.metrics import Metrics, State
+from whisperlive_hybrid.telemetry.metrics import Metrics, MetricsSnapshot
 
-IDLE_STATE = State({}, 0.0, 0, 1, 1, 0.0, 0, {}, {})
+IDLE_STATE = MetricsSnapshot({}, 0.0, 0, 1, 1, 0.0, 0, {}, {})
 """A server in which nothing happens."""
 
 
@@ -30,4 +30,4 @@ class Scrape:
 
 def scrape(metrics: Metrics) -> Scrape:
     """Scrape metrics without a server."""
-    return Scrape(metrics.written(IDLE_STATE)[0].decode())
+    return Scrape(metrics.render(IDLE_STATE)[0].decode())

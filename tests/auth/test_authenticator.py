@@ -3,28 +3,28 @@
 import pytest
 from fake_keys import FakeKeys
 
-from whisperlive_hybrid.auth.authenticator import MOST_TOKENS, Doorkeeper
-from whisperlive_hybrid.auth.keys import PAUSE_S, KeyRing, WrongKeys
-from whisperlive_hybrid.auth.network import Proxies
+from whisperlive_hybrid.auth.authenticator import MAX_TOKENS, Authenticator
+from whisperlive_hybrid.auth.keys import REFUSAL_DELAY_S, KeyStore, WrongKeyLimiter
+from whisperlive_hybrid.auth.network import TrustedProxies
 from whisperlive_hybrid.errors import Unauthenticated
 
 
 def test_one_valid_key_is_enough() -> None:
     """Wherever it stands among what was shown."""
     keys = FakeKeys()
-    caller = Doorkeeper(KeyRing(keys)).caller("192.0.2.1", [], ["wrong", keys.made(1)])
+    caller = Authenticator(KeyStore(keys)).authenticate("192.0.2.1", [], ["wrong", keys.made(1)])
     assert caller.key is not None
     assert (caller.address, caller.key.name) == ("192.0.2.1", "key 1")
 
 
 def test_no_key_and_a_wrong_one_are_told_apart() -> None:
     """As OpenAI does; the wrong one is not repeated."""
-    keeper = Doorkeeper(KeyRing(FakeKeys()))
+    keeper = Authenticator(KeyStore(FakeKeys()))
     with pytest.raises(Unauthenticated, match="didn't provide") as missing:
-        keeper.caller("a", [], ["", ""])
+        keeper.authenticate("a", [], ["", ""])
     assert missing.value.code is None
     with pytest.raises(Unauthenticated, match="Incorrect API key") as wrong:
-        keeper.caller("a", [], ["wlk_secret"])
+        keeper.authenticate("a", [], ["wlk_secret"])
     assert wrong.value.code == "invalid_api_key"
     assert "wlk" not in wrong.value.message
 
@@ -33,34 +33,38 @@ def test_a_thousand_tries_in_one_request_are_a_few() -> None:
     """One request is no cheap way to try many keys, nor to keep the server busy."""
     keys = FakeKeys()
     with pytest.raises(Unauthenticated):
-        Doorkeeper(KeyRing(keys)).caller("a", [], ["wrong"] * MOST_TOKENS + [keys.made(1)])
+        Authenticator(KeyStore(keys)).authenticate("a", [], ["wrong"] * MAX_TOKENS + [keys.made(1)])
 
 
 def test_only_wrong_keys_are_held_back() -> None:
     """Neither a right one from the same address, nor somebody who has shown none."""
     keys = FakeKeys()
-    keeper = Doorkeeper(KeyRing(keys), wrong_keys=WrongKeys(1, lambda: 1000.0))
+    keeper = Authenticator(KeyStore(keys), wrong_keys=WrongKeyLimiter(1, lambda: 1000.0))
 
     def pause(*shown: str) -> float:
         with pytest.raises(Unauthenticated) as refusal:
-            keeper.caller("192.0.2.1", [], shown)
+            keeper.authenticate("192.0.2.1", [], shown)
         return refusal.value.answer_after_s
 
-    assert [pause("wrong"), pause("wrong"), pause("wlk_any")] == [0, PAUSE_S, PAUSE_S]
+    assert [pause("wrong"), pause("wrong"), pause("wlk_any")] == [
+        0,
+        REFUSAL_DELAY_S,
+        REFUSAL_DELAY_S,
+    ]
     assert pause() == 0
-    assert keeper.caller("192.0.2.1", [], [keys.made(1)]).key
+    assert keeper.authenticate("192.0.2.1", [], [keys.made(1)]).key
 
 
 def test_without_keys_everybody_is_known_by_address() -> None:
     """What was shown does not matter."""
-    assert Doorkeeper().caller("192.0.2.1", [], ["anything"]).key is None
+    assert Authenticator().authenticate("192.0.2.1", [], ["anything"]).key is None
 
 
 def test_a_key_counts_and_not_the_address_it_came_from() -> None:
     """The address is still told, as a trusted proxy has it."""
     keys = FakeKeys()
-    keeper = Doorkeeper(KeyRing(keys), Proxies.of("10.0.0.1"))
-    caller = keeper.caller("10.0.0.1", ["192.0.2.7"], [keys.made(1)])
+    keeper = Authenticator(KeyStore(keys), TrustedProxies.parse("10.0.0.1"))
+    caller = keeper.authenticate("10.0.0.1", ["192.0.2.7"], [keys.made(1)])
     assert caller.address == "192.0.2.7"
     assert caller.account == "key:000000000001"
 
@@ -68,16 +72,16 @@ def test_a_key_counts_and_not_the_address_it_came_from() -> None:
 def test_the_owner_of_a_job_has_the_limits_that_its_key_has_now() -> None:
     """Also long after it was handed in; a revoked key's work is still its own."""
     keys = FakeKeys()
-    keeper = Doorkeeper(KeyRing(keys, "given"))
+    keeper = Authenticator(KeyStore(keys, "given"))
     keys.made(1)
     account = "key:000000000001"
-    assert keeper.owner(account).key == keys.known["000000000001"].card
+    assert keeper.caller_for(account).key == keys.known["000000000001"].key
     keys.revoke(1)
-    owner = keeper.owner(account)
+    owner = keeper.caller_for(account)
     assert owner.account == account
     assert owner.key is not None
     assert owner.key.name == ""
-    given = keeper.owner("key:environment").key
+    given = keeper.caller_for("key:environment").key
     assert given is not None
     assert given.is_admin
-    assert Doorkeeper().owner("address:192.0.2.1").account == "address:192.0.2.1"
+    assert Authenticator().caller_for("address:192.0.2.1").account == "address:192.0.2.1"

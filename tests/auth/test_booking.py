@@ -1,7 +1,7 @@
 """What was read of one file, on its way to an account."""
 
 from whisperlive_hybrid.auth.caller import Limits
-from whisperlive_hybrid.auth.quotas import FileBooking, Meter
+from whisperlive_hybrid.auth.quotas import Quotas, UsageMeter
 
 NOON = 1_764_072_000.0
 HERE = "address:192.0.2.1"
@@ -9,17 +9,17 @@ HERE = "address:192.0.2.1"
 
 def test_every_second_is_booked_once() -> None:
     """Windows come in order, and one that comes again (a job that was resumed) costs nothing."""
-    meter = Meter(Limits(), lambda: NOON)
-    booking = FileBooking(meter, HERE)
+    quotas = Quotas(Limits(), lambda: NOON)
+    booking = UsageMeter(quotas, HERE)
     for moment in (12.0, 30.0, 12.0, 30.0, 41.5, 41.5):
-        booking.read_to(moment)
-    assert meter.book.audio_s(HERE, NOON) == 41.5
+        booking.count_to(moment)
+    assert quotas.usage.audio_s(HERE, NOON) == 41.5
 
 
 def test_what_an_earlier_process_has_booked_is_not_booked_again() -> None:
     """A file that goes on after a restart begins where it was."""
-    meter = Meter(Limits(), lambda: NOON)
-    booking = FileBooking(meter, HERE, done=30.0)
-    booking.read_to(12.0)
-    booking.read_to(41.5)
-    assert meter.book.audio_s(HERE, NOON) == 11.5
+    quotas = Quotas(Limits(), lambda: NOON)
+    booking = UsageMeter(quotas, HERE, done=30.0)
+    booking.count_to(12.0)
+    booking.count_to(41.5)
+    assert quotas.usage.audio_s(HERE, NOON) == 11.5

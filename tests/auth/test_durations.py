@@ -2,7 +2,7 @@
 
 import pytest
 
-from whisperlive_hybrid.auth.rate_limits import short
+from whisperlive_hybrid.auth.rate_limits import format_duration
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,4 @@ from whisperlive_hybrid.auth.rate_limits import short
 )
 def test_it_is_written_as_go_does(seconds: float, written: str) -> None:
     """24ms and 6m0s are OpenAI's own examples; it is rounded up, so nobody comes too early."""
-    assert short(seconds) == written
+    assert format_duration(seconds) == written

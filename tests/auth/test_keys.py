@@ -5,7 +5,7 @@ import hmac
 import pytest
 from fake_keys import NO_KEYS, FakeKeys
 
-from whisperlive_hybrid.auth.keys import ENVIRONMENT, KeyRing
+from whisperlive_hybrid.auth.keys import ENVIRONMENT, KeyStore
 from whisperlive_hybrid.errors import BadRequest
 
 
@@ -13,26 +13,26 @@ def test_a_key_opens_and_nothing_else_does() -> None:
     """Neither the secret of one under the id of another, nor an unknown id, nor a bare secret."""
     keys = FakeKeys()
     first, second = keys.made(1), keys.made(2)
-    ring = KeyRing(keys)
-    found = ring.card(first)
+    store = KeyStore(keys)
+    found = store.find(first)
     assert found is not None
     assert found.name == "key 1"
     crossed = first[:17] + second[17:]
     for wrong in (crossed, first.replace("01_", "09_"), first[17:], "", first[:-1]):
-        assert ring.card(wrong) is None
+        assert store.find(wrong) is None
 
 
 def test_a_change_is_seen_at_once_and_otherwise_nothing_is_read() -> None:
     """A new key opens at the next request, a revoked one no more; requests read no keys."""
     keys = FakeKeys()
-    ring = KeyRing(keys)
+    store = KeyStore(keys)
     token = keys.made(1)
-    assert ring.card(token) is not None
+    assert store.find(token) is not None
     keys.revoke(1)
-    assert ring.card(token) is None
+    assert store.find(token) is None
     looks = keys.looks
     for _ in range(10):
-        assert ring.card("wlk_no") is None
+        assert store.find("wlk_no") is None
     assert keys.looks == looks
 
 
@@ -40,7 +40,7 @@ def test_every_token_is_compared_as_often(monkeypatch: pytest.MonkeyPatch) -> No
     """Right or wrong, known id or none: one hash, two comparisons, in constant time each."""
     keys = FakeKeys()
     token = keys.made(1)
-    ring = KeyRing(keys, "given")
+    store = KeyStore(keys, "given")
     compared = list[int]()
 
     def counted(a: bytes, b: bytes) -> bool:
@@ -49,30 +49,30 @@ def test_every_token_is_compared_as_often(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(hmac, "compare_digest", counted)
     for shown in (token, token[:-1] + "0", token.replace("01_", "09_"), "given", "x" * 9999, "\0"):
-        ring.card(shown)
+        store.find(shown)
         assert compared == [64, 64]
         compared.clear()
 
 
 def test_the_key_of_the_environment_is_an_admins() -> None:
     """Any text that can be sent in a header, beside the keys of the file."""
-    ring = KeyRing(NO_KEYS, "correct-horse")
-    assert ring.card("correct-horse") == ENVIRONMENT
+    store = KeyStore(NO_KEYS, "correct-horse")
+    assert store.find("correct-horse") == ENVIRONMENT
     assert ENVIRONMENT.is_admin
-    assert ring.card("correct-hors") is None
-    assert not ring.is_empty
-    assert KeyRing(NO_KEYS).is_empty
+    assert store.find("correct-hors") is None
+    assert not store.is_empty
+    assert KeyStore(NO_KEYS).is_empty
 
 
 @pytest.mark.parametrize("token", ["two words", "schlüssel", "tab\t", "\n", "x" * 600])
 def test_a_key_that_no_header_can_hold_is_refused_at_the_start(token: str) -> None:
     """It could never be shown as it was meant."""
     with pytest.raises(BadRequest, match="WHISPERLIVE_API_KEY"):
-        KeyRing(NO_KEYS, token)
+        KeyStore(NO_KEYS, token)
 
 
 def test_no_token_finds_the_key_that_nobody_has() -> None:
     """What unknown ids are held against is no way in, nor is the id of the environment."""
-    ring = KeyRing(NO_KEYS)
+    store = KeyStore(NO_KEYS)
     for shown in ("", "environment", "\0" * 32, "wlk__"):
-        assert ring.card(shown) is None
+        assert store.find(shown) is None

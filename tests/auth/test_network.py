@@ -4,21 +4,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperlive_hybrid.auth.network import Proxies, subscriber
+from whisperlive_hybrid.auth.network import TrustedProxies, subscriber
 from whisperlive_hybrid.errors import BadRequest
 
-TRUSTED = Proxies.of("10.0.0.0/8, 192.0.2.1, 2001:db8:1::/48")
+TRUSTED = TrustedProxies.parse("10.0.0.0/8, 192.0.2.1, 2001:db8:1::/48")
 
 
 def test_without_trusted_proxies_nobody_speaks_for_others() -> None:
     """Whoever sends the header could else be anybody, and be without limits."""
-    assert Proxies.of("").client("198.51.100.7", ["203.0.113.9"]) == "198.51.100.7"
-    assert Proxies.of(" , ").client("127.0.0.1", ["203.0.113.9"]) == "127.0.0.1"
+    assert (
+        TrustedProxies.parse("").client_address("198.51.100.7", ["203.0.113.9"]) == "198.51.100.7"
+    )
+    assert TrustedProxies.parse(" , ").client_address("127.0.0.1", ["203.0.113.9"]) == "127.0.0.1"
 
 
 def test_a_stranger_is_not_believed() -> None:
     """Only the header of a listed proxy counts."""
-    assert TRUSTED.client("198.51.100.7", ["203.0.113.9"]) == "198.51.100.7"
+    assert TRUSTED.client_address("198.51.100.7", ["203.0.113.9"]) == "198.51.100.7"
 
 
 @pytest.mark.parametrize(
@@ -40,13 +42,13 @@ def test_a_stranger_is_not_believed() -> None:
 )
 def test_the_chain_is_read_from_the_right(forwarded: list[str], client: str) -> None:
     """Trusted proxies are skipped, and the first who is none is the client."""
-    assert TRUSTED.client("10.0.0.1", forwarded) == client
+    assert TRUSTED.client_address("10.0.0.1", forwarded) == client
 
 
 def test_a_peer_in_disguise_is_known() -> None:
     """A socket for both families shows IPv4 peers as IPv6."""
-    assert TRUSTED.client("::ffff:10.0.0.1", ["203.0.113.9"]) == "203.0.113.9"
-    assert Proxies().client("::ffff:203.0.113.9", []) == "203.0.113.9"
+    assert TRUSTED.client_address("::ffff:10.0.0.1", ["203.0.113.9"]) == "203.0.113.9"
+    assert TrustedProxies().client_address("::ffff:203.0.113.9", []) == "203.0.113.9"
 
 
 def test_a_proxy_is_known_by_its_address() -> None:
@@ -59,21 +61,21 @@ def test_a_proxy_is_known_by_its_address() -> None:
 
 def test_a_peer_without_an_address_stays_as_it_is() -> None:
     """A Unix socket has none, and a socket that is gone already neither."""
-    assert TRUSTED.client("", ["203.0.113.9"]) == ""
+    assert TRUSTED.client_address("", ["203.0.113.9"]) == ""
 
 
 @given(st.lists(st.text()))
 def test_no_header_breaks_it(forwarded: list[str]) -> None:
     """What strangers write left of the proxy's entry never matters."""
-    assert TRUSTED.client("10.0.0.1", [*forwarded, "203.0.113.9"]) == "203.0.113.9"
-    assert TRUSTED.client("10.0.0.1", forwarded) is not None
+    assert TRUSTED.client_address("10.0.0.1", [*forwarded, "203.0.113.9"]) == "203.0.113.9"
+    assert TRUSTED.client_address("10.0.0.1", forwarded) is not None
 
 
 @pytest.mark.parametrize("written", ["proxy.example", "10.0.0.0/33", "10.0.0.1/8", "*"])
 def test_a_list_that_makes_no_sense_ends_the_start(written: str) -> None:
     """A misspelt network would silently trust nobody, or the wrong ones."""
     with pytest.raises(BadRequest, match="WHISPERLIVE_TRUSTED_PROXIES"):
-        Proxies.of(written)
+        TrustedProxies.parse(written)
 
 
 def test_a_subscriber_of_ipv6_is_its_network() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperlive_hybrid.auth.origins import Pages
+from whisperlive_hybrid.auth.origins import OriginPolicy
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import BadRequest, Forbidden
 
@@ -21,7 +21,7 @@ def settings(host: str = "0.0.0.0", origins: str = "", hosts: str = "") -> Setti
     return Settings(host=host, allowed_origins=origins, allowed_hosts=hosts)
 
 
-def code_of(pages: Pages, origin: str | None, host: str | None) -> str | None:
+def code_of(pages: OriginPolicy, origin: str | None, host: str | None) -> str | None:
     """The kind of the refusal; None for who is let in."""
     try:
         pages.check([] if origin is None else [origin], [] if host is None else [host])
@@ -30,7 +30,7 @@ def code_of(pages: Pages, origin: str | None, host: str | None) -> str | None:
     return None
 
 
-def lets_in(pages: Pages, origin: str | None, host: str | None = "server:8080") -> bool:
+def lets_in(pages: OriginPolicy, origin: str | None, host: str | None = "server:8080") -> bool:
     """Whether nothing is refused."""
     return code_of(pages, origin, host) is None
 
@@ -73,14 +73,14 @@ class TestTheFileDoor:
         self, origin: str | None, host: str | None, *, expected: bool
     ) -> None:
         """Our own pages and those on the list; programs send no origin."""
-        assert lets_in(Pages.of_files(settings(origins=FRIEND)), origin, host) is expected
+        assert lets_in(OriginPolicy.for_http(settings(origins=FRIEND)), origin, host) is expected
 
     def test_every_page_where_the_operator_says_so(self) -> None:
         """A star stands for every origin, `null` for those who have none to tell."""
-        assert lets_in(Pages.of_files(settings(origins="*")), "https://evil.example")
-        assert lets_in(Pages.of_files(settings(origins="*")), "null")
-        assert lets_in(Pages.of_files(settings(origins="null")), "null")
-        assert not lets_in(Pages.of_files(settings(origins="null")), "https://evil.example")
+        assert lets_in(OriginPolicy.for_http(settings(origins="*")), "https://evil.example")
+        assert lets_in(OriginPolicy.for_http(settings(origins="*")), "null")
+        assert lets_in(OriginPolicy.for_http(settings(origins="null")), "null")
+        assert not lets_in(OriginPolicy.for_http(settings(origins="null")), "https://evil.example")
 
 
 class TestTheLiveDoor:
@@ -90,21 +90,23 @@ class TestTheLiveDoor:
     @pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])  # noqa: S104 (the default)
     def test_what_is_installed_is_no_web_page(self, origin: str, host: str) -> None:
         """Extensions of WhisperLive work without a setting, whatever id their browser gave them."""
-        assert lets_in(Pages.of_live(settings(host)), origin, "localhost:5050")
-        assert lets_in(Pages.of_live(settings(host, origins=FRIEND)), origin, "localhost:5050")
+        assert lets_in(OriginPolicy.for_live(settings(host)), origin, "localhost:5050")
+        assert lets_in(
+            OriginPolicy.for_live(settings(host, origins=FRIEND)), origin, "localhost:5050"
+        )
 
     @pytest.mark.parametrize("page", ["http://server", "https://server", "http://server:3000"])
     def test_pages_of_the_same_host_may_come_from_any_port(self, page: str) -> None:
         """A page beside the server, or behind the same proxy, is not foreign."""
-        assert lets_in(Pages.of_live(settings()), page, "server:9090")
+        assert lets_in(OriginPolicy.for_live(settings()), page, "server:9090")
 
     def test_the_origin_of_nobody_works_until_something_is_narrowed(self) -> None:
         """Files in a browser and Firefox' content scripts have it, and so has a foreign frame."""
-        assert lets_in(Pages.of_live(settings()), "null")
-        assert not lets_in(Pages.of_live(settings("127.0.0.1")), "null", "localhost:5050")
-        assert not lets_in(Pages.of_live(settings(origins=FRIEND)), "null")
+        assert lets_in(OriginPolicy.for_live(settings()), "null")
+        assert not lets_in(OriginPolicy.for_live(settings("127.0.0.1")), "null", "localhost:5050")
+        assert not lets_in(OriginPolicy.for_live(settings(origins=FRIEND)), "null")
         narrow = settings("127.0.0.1", origins=f"{FRIEND},null")
-        assert lets_in(Pages.of_live(narrow), "null", "localhost:5050")
+        assert lets_in(OriginPolicy.for_live(narrow), "null", "localhost:5050")
 
     @pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])  # noqa: S104 (the default)
     @pytest.mark.parametrize(
@@ -112,13 +114,13 @@ class TestTheLiveDoor:
     )
     def test_foreign_pages_are_refused(self, origin: str, host: str) -> None:
         """They would use a server that only their visitor reaches."""
-        assert code_of(Pages.of_live(settings(host)), origin, "localhost:5050") == (
+        assert code_of(OriginPolicy.for_live(settings(host)), origin, "localhost:5050") == (
             "origin_not_allowed"
         )
 
     def test_the_python_client_sends_an_origin_of_its_own(self) -> None:
         """The websocket-client package makes it of the address it was given."""
-        pages = Pages.of_live(settings("127.0.0.1"))
+        pages = OriginPolicy.for_live(settings("127.0.0.1"))
         assert lets_in(pages, "http://127.0.0.1:5050", "127.0.0.1:5050")
         assert lets_in(pages, "http://localhost:5050", "localhost:5050")
 
@@ -151,25 +153,25 @@ class TestNames:
         self, bind: str, host: str | None, *, expected: bool
     ) -> None:
         """Addresses cannot be made to point elsewhere."""
-        found = code_of(Pages.of_files(settings(bind)), None, host)
+        found = code_of(OriginPolicy.for_http(settings(bind)), None, host)
         assert found == (None if expected else "host_not_allowed")
 
     def test_a_name_of_our_own_does_not_help_a_page(self) -> None:
         """Its origin is that of the request, as ours would be; the name is not."""
-        pages = Pages.of_live(settings("127.0.0.1"))
+        pages = OriginPolicy.for_live(settings("127.0.0.1"))
         origin, host = "http://evil.example:5050", "evil.example:5050"
         assert code_of(pages, origin, host) == "host_not_allowed"
 
     @pytest.mark.parametrize("host", ["whisper:5050", "captions.example.com", "pc.lan", "x"])
     def test_a_server_of_a_network_is_known_by_any_name(self, host: str) -> None:
         """Proxies, compose files and name servers give it names that it does not know."""
-        assert lets_in(Pages.of_files(settings()), None, host)
-        assert lets_in(Pages.of_live(settings("192.0.2.7")), None, host)
+        assert lets_in(OriginPolicy.for_http(settings()), None, host)
+        assert lets_in(OriginPolicy.for_live(settings("192.0.2.7")), None, host)
 
     @pytest.mark.parametrize("bind", ["0.0.0.0", "127.0.0.1"])  # noqa: S104 (the default)
     def test_listed_names_are_the_only_ones(self, bind: str) -> None:
         """With or without a port, besides addresses and localhost."""
-        pages = Pages.of_files(settings(bind, hosts="Captions.example.com:9090, pc.lan."))
+        pages = OriginPolicy.for_http(settings(bind, hosts="Captions.example.com:9090, pc.lan."))
         for host in ("captions.example.com", "pc.lan:8080", "127.0.0.1", "localhost:8080"):
             assert lets_in(pages, None, host)
         assert not lets_in(pages, None, "evil.example")
@@ -177,12 +179,12 @@ class TestNames:
 
     def test_the_name_that_it_listens_on_is_its_own(self) -> None:
         """Beside those that are listed."""
-        pages = Pages.of_files(settings("whisper.lan", hosts="captions.example.com"))
+        pages = OriginPolicy.for_http(settings("whisper.lan", hosts="captions.example.com"))
         assert lets_in(pages, None, "whisper.lan:8080")
 
     def test_a_star_is_any_name(self) -> None:
         """For a proxy on the same machine whose names change."""
-        assert lets_in(Pages.of_files(settings("127.0.0.1", hosts="*")), None, "any.example")
+        assert lets_in(OriginPolicy.for_http(settings("127.0.0.1", hosts="*")), None, "any.example")
 
 
 class TestSettings:
@@ -191,31 +193,31 @@ class TestSettings:
     def test_origins_are_compared_as_browsers_send_them(self) -> None:
         """Without a slash at the end or the scheme's own port, in lower case."""
         written = "https://A.example/, http://b.example:8000,https://c.example:443,file:///,"
-        assert Pages.of_files(settings(origins=written)).origins == {
+        assert OriginPolicy.for_http(settings(origins=written)).origins == {
             "https://a.example",
             "http://b.example:8000",
             "https://c.example",
             "file://",
         }
-        assert Pages.of_files(settings()).origins == frozenset()
+        assert OriginPolicy.for_http(settings()).origins == frozenset()
 
     @pytest.mark.parametrize("written", ["a.example", "https://a.example/app", "//a.example", "**"])
     def test_what_no_browser_sends_is_refused(self, written: str) -> None:
         """It would never match, and its operator would not know why."""
         with pytest.raises(BadRequest, match="WHISPERLIVE_ALLOWED_ORIGINS"):
-            Pages.of_files(settings(origins=written))
+            OriginPolicy.for_http(settings(origins=written))
 
     @pytest.mark.parametrize("written", ["https://a.example", "a.example/", "*.a.example:x", "a b"])
     def test_what_is_no_name_is_refused(self, written: str) -> None:
         """A list of names has neither schemes nor paths."""
         with pytest.raises(BadRequest, match="WHISPERLIVE_ALLOWED_HOSTS"):
-            Pages.of_live(settings(hosts=written))
+            OriginPolicy.for_live(settings(hosts=written))
 
 
 @given(st.text(), st.text())
 def test_whatever_the_headers_hold_there_is_an_answer(origin: str, host: str) -> None:
     """Strangers write them."""
-    assert code_of(Pages.of_live(settings("127.0.0.1")), origin, host) in {
+    assert code_of(OriginPolicy.for_live(settings("127.0.0.1")), origin, host) in {
         None,
         "origin_not_allowed",
         "host_not_allowed",

@@ -2,9 +2,9 @@
 
 import pytest
 
-from whisperlive_hybrid.auth.caller import Caller, KeyCard, Limits
-from whisperlive_hybrid.auth.quotas import Allowances, Meter
-from whisperlive_hybrid.auth.rate_limits import Allowance
+from whisperlive_hybrid.auth.caller import ApiKey, Caller, Limits
+from whisperlive_hybrid.auth.quotas import Quotas, QuotaStatus
+from whisperlive_hybrid.auth.rate_limits import RateLimitStatus
 from whisperlive_hybrid.auth.usage import Usage
 from whisperlive_hybrid.errors import DayUsedUp, LimitReached
 
@@ -24,30 +24,30 @@ class Clock:
         return self.now
 
 
-def meter(clock: Clock | None = None, **limits: float) -> Meter:
+def quotas(clock: Clock | None = None, **limits: float) -> Quotas:
     """A meter with limits for everybody."""
-    return Meter(Limits(**limits), clock or Clock())  # type: ignore[arg-type]  # whole numbers
+    return Quotas(Limits(**limits), clock or Clock())  # type: ignore[arg-type]  # whole numbers
 
 
-def booked(of: Meter) -> Usage:
+def booked(of: Quotas) -> Usage:
     """All that was booked since the last look."""
-    return sum((row.usage for row in of.book.take_unsaved()), Usage())
+    return sum((row.usage for row in of.usage.take_unsaved()), Usage())
 
 
 def test_without_limits_all_is_counted_and_nothing_refused() -> None:
     """The default server serves everybody, and knows how much."""
-    here = meter()
+    here = quotas()
     for _ in range(1000):
         here.admit(HERE)
     here.add(HERE.account, Usage(file_s=1e6))
     here.check_audio(HERE)
-    assert here.allowances(HERE) == Allowances(None, None)
+    assert here.status(HERE) == QuotaStatus(None, None)
     assert booked(here) == Usage(requests=1000, file_s=1e6)
 
 
 def test_requests_of_an_account_are_bounded() -> None:
     """The refusal names the limit, its value and when; others are not touched by it."""
-    here = meter(requests_per_minute=2)
+    here = quotas(requests_per_minute=2)
     here.admit(HERE)
     here.admit(HERE)
     with pytest.raises(LimitReached, match=r"2 requests per minute\. Try again in 30s") as refused:
@@ -60,7 +60,7 @@ def test_requests_of_an_account_are_bounded() -> None:
 def test_a_file_that_has_begun_is_read_to_its_end() -> None:
     """The limit is looked at before a file; the one after it is refused until midnight."""
     clock = Clock()
-    here = meter(clock, audio_s_per_day=60.0)
+    here = quotas(clock, audio_s_per_day=60.0)
     here.add(HERE.account, Usage(file_s=59.0))
     here.admit(HERE)
     here.add(HERE.account, Usage(file_s=300.0))
@@ -76,17 +76,17 @@ def test_a_file_that_has_begun_is_read_to_its_end() -> None:
 
 def test_a_request_refused_for_the_day_takes_none_of_the_minute() -> None:
     """At midnight the minute is whole."""
-    here = meter(requests_per_minute=2, audio_s_per_day=60.0)
+    here = quotas(requests_per_minute=2, audio_s_per_day=60.0)
     here.add(HERE.account, Usage(live_s=60.0))
     for _ in range(5):
         with pytest.raises(DayUsedUp):
             here.admit(HERE)
-    assert here.allowances(HERE).requests == Allowance(2, 2, 0.0)
+    assert here.status(HERE).requests == RateLimitStatus(2, 2, 0.0)
 
 
 def test_a_live_stream_ends_when_its_account_runs_out() -> None:
     """Who listens asks after every frame."""
-    here = meter(audio_s_per_day=60.0)
+    here = quotas(audio_s_per_day=60.0)
     here.add(HERE.account, Usage(live_s=59.9))
     assert here.has_audio_left(HERE)
     here.add(HERE.account, Usage(live_s=0.1))
@@ -97,24 +97,27 @@ def test_a_live_stream_ends_when_its_account_runs_out() -> None:
 def test_streams_of_an_account_are_bounded() -> None:
     """The wait is that for the first of its own to be over; a place that is left is free again."""
     clock = Clock()
-    here = meter(clock, live_streams=2)
-    with here.stream(HERE, 600.0):
+    here = quotas(clock, live_streams=2)
+    with here.open_stream(HERE, 600.0):
         clock.now += 60.0
-        with here.stream(HERE, 600.0), here.stream(THERE, 600.0):
-            with pytest.raises(LimitReached, match="2 at once") as refused, here.stream(HERE, 1.0):
+        with here.open_stream(HERE, 600.0), here.open_stream(THERE, 600.0):
+            with (
+                pytest.raises(LimitReached, match="2 at once") as refused,
+                here.open_stream(HERE, 1.0),
+            ):
                 pass
             assert refused.value.retry_after_s == 540.0
-        with here.stream(HERE, 600.0):
+        with here.open_stream(HERE, 600.0):
             pass
     assert booked(here) == Usage(requests=4, refused=1, streams=4)
 
 
 def test_a_stream_is_a_request() -> None:
     """Connecting again and again is bounded like asking again and again."""
-    here = meter(requests_per_minute=1)
-    with here.stream(HERE, 600.0):
+    here = quotas(requests_per_minute=1)
+    with here.open_stream(HERE, 600.0):
         pass
-    with pytest.raises(LimitReached, match="1 requests per minute"), here.stream(HERE, 600.0):
+    with pytest.raises(LimitReached, match="1 requests per minute"), here.open_stream(HERE, 600.0):
         pass
     with pytest.raises(LimitReached):
         here.admit(HERE)
@@ -122,18 +125,18 @@ def test_a_stream_is_a_request() -> None:
 
 def test_the_limits_of_a_key_win() -> None:
     """More, fewer, or none at all (0); what it leaves open is the server's."""
-    here = meter(requests_per_minute=10, audio_s_per_day=60.0, live_streams=1)
+    here = quotas(requests_per_minute=10, audio_s_per_day=60.0, live_streams=1)
     own = Limits(requests_per_minute=500, audio_s_per_day=0)
-    key = KeyCard("7f", "captions", own)
+    key = ApiKey("7f", "captions", own)
     assert here.limits_of(Caller("192.0.2.1", key)) == Limits(500, None, 1)
     assert here.limits_of(HERE) == Limits(10, 60.0, 1)
 
 
 def test_what_is_left_is_told() -> None:
     """For the headers: of each bounded thing its limit, what remains, and until when."""
-    here = meter(requests_per_minute=60, audio_s_per_day=100.0)
+    here = quotas(requests_per_minute=60, audio_s_per_day=100.0)
     here.admit(HERE)
     here.add(HERE.account, Usage(file_s=130.0))
-    assert here.allowances(HERE) == Allowances(
-        Allowance(60, 59, 1.0), Allowance(100.0, 0.0, HALF_A_DAY_S)
+    assert here.status(HERE) == QuotaStatus(
+        RateLimitStatus(60, 59, 1.0), RateLimitStatus(100.0, 0.0, HALF_A_DAY_S)
     )

@@ -29,7 +29,7 @@ async def test_a_job_is_booked_on_its_maker(tmp_path: Path) -> None:
             job_request(), uploaded_files(TALK, b"no audio", spoken_wav(1))
         )
         await shop.wait_for_end(job)
-        had = shop.meter.book.audio_s(CALLER.account, NOW)
+        had = shop.quotas.usage.audio_s(CALLER.account, NOW)
     assert had == pytest.approx((N_WORDS + 1) * WORD_S)
 
 
@@ -45,11 +45,11 @@ async def test_a_job_that_goes_on_is_booked_once(
         async with shop.desk.watch(job.id) as watch:
             while (news := await watch.next()) and news.job.done < stop_at and not news.is_last:
                 pass
-        first = shop.meter.book
+        first = shop.quotas.usage
     had += first.audio_s(CALLER.account, NOW)
     async with run_job_server(tmp_path, FakeBackend(language=Language("en", 0.4))) as shop:
         await shop.wait_for_end(job)
-        had += shop.meter.book.audio_s(CALLER.account, NOW)
+        had += shop.quotas.usage.audio_s(CALLER.account, NOW)
     assert had == pytest.approx(N_WORDS * WORD_S)
 
 
@@ -78,6 +78,6 @@ async def test_a_file_that_had_begun_is_read_to_its_end(tmp_path: Path) -> None:
         shop.close()
         backend.gate.set()
     async with run_job_server(tmp_path, settings={"audio_s_per_day": 1}) as shop:
-        shop.meter.add(CALLER.account, Usage(live_s=1.0))  # before anything else runs
+        shop.quotas.add(CALLER.account, Usage(live_s=1.0))  # before anything else runs
         statuses = [source.status for source in (await shop.wait_for_end(job)).sources]
         assert statuses == [Status.COMPLETED, Status.FAILED]

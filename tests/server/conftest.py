@@ -39,7 +39,7 @@ from whisperlive_hybrid.jobs.worker import Means
 from whisperlive_hybrid.media.reader import open_audio
 from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
 from whisperlive_hybrid.models.files import demo_model
-from whisperlive_hybrid.server.app import doorkeeper_for, model_names
+from whisperlive_hybrid.server.app import create_authenticator, model_names
 from whisperlive_hybrid.server.http.app import HttpMeans, build_http_app
 from whisperlive_hybrid.server.http.status import Operation
 from whisperlive_hybrid.server.net.uvicorn import ConnectionTimeouts, HttpConfig
@@ -95,7 +95,7 @@ async def door_around(
         accounts = await stack.enter_async_context(open_accounts(kept_there))
         no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         fetcher = await stack.enter_async_context(open_fetcher(settings, tls=no_tls))
-        means = Means(store, pool, media, Network(), JobBoard(), accounts.meter)
+        means = Means(store, pool, media, Network(), JobBoard(), accounts.quotas)
         jobs = await open_jobs(means, settings)
         tasks = await stack.enter_async_context(anyio.create_task_group())
         tasks.start_soon(jobs.run)
@@ -109,7 +109,7 @@ async def door_around(
                 fetcher,
                 jobs.desk_for,
                 accounts,
-                doorkeeper_for(settings, keys),
+                create_authenticator(settings, keys),
                 Operation(metrics or Metrics(), count_jobs=store.counts),
             )
         )

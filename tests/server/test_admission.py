@@ -7,12 +7,12 @@ from structlog.testing import capture_logs
 
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.server.app import doorkeeper_for, tell_risks
+from whisperlive_hybrid.server.app import create_authenticator, tell_risks
 
 
 def warnings(settings: Settings, keys: FakeKeys = NO_KEYS) -> list[str]:
     """What is logged."""
-    keeper = doorkeeper_for(settings, keys)
+    keeper = create_authenticator(settings, keys)
     with capture_logs() as lines:
         tell_risks(settings, keeper)
     assert all(line["log_level"] == "warning" for line in lines)
@@ -44,15 +44,18 @@ def test_a_server_that_nobody_can_use_is_told() -> None:
 
 def test_a_key_in_the_environment_asks_for_nothing_by_itself() -> None:
     """The same variable serves the command line: it must not lock a server that was open."""
-    keeper = doorkeeper_for(Settings(api_key=SecretStr("two words")), NO_KEYS)
-    assert keeper.ring is None
+    keeper = create_authenticator(Settings(api_key=SecretStr("two words")), NO_KEYS)
+    assert keeper.keys is None
     with pytest.raises(BadRequest, match="WHISPERLIVE_API_KEY"):
-        doorkeeper_for(Settings(auth=True, api_key=SecretStr("two words")), NO_KEYS)
+        create_authenticator(Settings(auth=True, api_key=SecretStr("two words")), NO_KEYS)
 
 
 def test_wrong_keys_are_held_back_unless_0_switches_it_off() -> None:
     """By default; a person who mistypes one a few times feels nothing of it."""
-    usual = doorkeeper_for(Settings(auth=True), NO_KEYS).wrong_keys
+    usual = create_authenticator(Settings(auth=True), NO_KEYS).wrong_keys
     assert usual is not None
-    assert [bool(usual.pause_s("192.0.2.1")) for _ in range(31)] == [False] * 30 + [True]
-    assert doorkeeper_for(Settings(auth=True, wrong_keys_per_minute=0), NO_KEYS).wrong_keys is None
+    assert [bool(usual.record("192.0.2.1")) for _ in range(31)] == [False] * 30 + [True]
+    assert (
+        create_authenticator(Settings(auth=True, wrong_keys_per_minute=0), NO_KEYS).wrong_keys
+        is None
+    )

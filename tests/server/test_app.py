@@ -359,7 +359,7 @@ def test_a_data_directory_in_use_is_one_line(server: Server) -> None:
     """A second server on the same jobs says which setting to change, and ends."""
     directory = str(server.data_dir)
     said = refused_start(WHISPERLIVE_DATA_DIR=directory)
-    assert f"Another server works in WHISPERLIVE_DATA_DIR={directory!r}" in said
+    assert f"Another server uses WHISPERLIVE_DATA_DIR={directory!r}" in said
 
 
 def test_a_broken_webhook_secret_is_one_line(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from whisperlive_hybrid.auth.caller import Caller, KeyCard
+from whisperlive_hybrid.auth.caller import ApiKey, Caller
 from whisperlive_hybrid.auth.usage import Usage
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import DayUsedUp
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 LAST_SECOND = 1_764_115_199.0
 """2025-11-25 23:59:59 UTC."""
-HOLDER = Caller("192.0.2.1", KeyCard("7f", "captions"))
+HOLDER = Caller("192.0.2.1", ApiKey("7f", "captions"))
 
 
 async def test_a_restart_gives_nobody_a_second_day(tmp_path: Path) -> None:
@@ -25,12 +25,12 @@ async def test_a_restart_gives_nobody_a_second_day(tmp_path: Path) -> None:
         open_accounts(settings, clock=lambda: LAST_SECOND) as accounts,
         anyio.create_task_group() as tasks,
     ):
-        tasks.start_soon(accounts.bookkeeper.run)
+        tasks.start_soon(accounts.recorder.run)
         await anyio.wait_all_tasks_blocked()
-        accounts.meter.add(HOLDER.account, Usage(file_s=60.0))
+        accounts.quotas.add(HOLDER.account, Usage(file_s=60.0))
         tasks.cancel_scope.cancel()
     async with open_accounts(settings, clock=lambda: LAST_SECOND) as accounts:
         with pytest.raises(DayUsedUp):
-            accounts.meter.admit(HOLDER)
+            accounts.quotas.admit(HOLDER)
     async with open_accounts(settings, clock=lambda: LAST_SECOND + 1) as accounts:
-        accounts.meter.admit(HOLDER)
+        accounts.quotas.admit(HOLDER)

@@ -3,24 +3,24 @@ from pathlib import Path
 import pytest
 
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.storage.directory import locked_directory
+from whisperlive_hybrid.storage.directory import lock_directory
 
 
 def test_one_server_at_a_time(tmp_path: Path) -> None:
     """A second one is told in one line; once the first has gone, the directory is free."""
     with (
-        locked_directory(tmp_path),
-        pytest.raises(BadRequest, match="Another server works in WHISPERLIVE_DATA_DIR"),
-        locked_directory(tmp_path),
+        lock_directory(tmp_path),
+        pytest.raises(BadRequest, match="Another server uses WHISPERLIVE_DATA_DIR"),
+        lock_directory(tmp_path),
     ):
         pass
-    with locked_directory(tmp_path) as again:
+    with lock_directory(tmp_path) as again:
         assert again == tmp_path
 
 
 def test_it_is_created_for_us_alone(tmp_path: Path) -> None:
     """People's recordings are nobody else's."""
-    with locked_directory(tmp_path / "a" / "b") as full:
+    with lock_directory(tmp_path / "a" / "b") as full:
         assert full.stat().st_mode & 0o077 == 0
 
 
@@ -28,8 +28,8 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     """The operator reads which setting to change."""
     (tmp_path / "file").touch()
     with (
-        pytest.raises(BadRequest, match="Cannot keep anything in WHISPERLIVE_DATA_DIR"),
-        locked_directory(tmp_path / "file" / "below"),
+        pytest.raises(BadRequest, match="Cannot write to WHISPERLIVE_DATA_DIR"),
+        lock_directory(tmp_path / "file" / "below"),
     ):
         pass
 
@@ -37,5 +37,5 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 def test_home_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`~` in the setting means what it means in a shell."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    with locked_directory(Path("~/jobs")) as full:
+    with lock_directory(Path("~/jobs")) as full:
         assert full == tmp_path / "jobs"

@@ -6,49 +6,49 @@ from pathlib import Path
 
 import pytest
 
-from whisperlive_hybrid.auth.caller import KeyCard, Limits
-from whisperlive_hybrid.auth.keys import KnownKey
+from whisperlive_hybrid.auth.caller import ApiKey, Limits
+from whisperlive_hybrid.auth.keys import StoredKey
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.jobs.store.store import open_store
 from whisperlive_hybrid.storage import keys
-from whisperlive_hybrid.storage.keys import open_access_store
+from whisperlive_hybrid.storage.keys import open_key_database
 
 
-def key(number: int, limits: Limits = Limits(), *, is_admin: bool = False) -> KnownKey:  # noqa: B008 (frozen)
+def key(number: int, limits: Limits = Limits(), *, is_admin: bool = False) -> StoredKey:  # noqa: B008 (frozen)
     """A key."""
-    return KnownKey(KeyCard(f"{number:012x}", f"key {number}", limits, is_admin), bytes(32))
+    return StoredKey(ApiKey(f"{number:012x}", f"key {number}", limits, is_admin), bytes(32))
 
 
 def test_a_key_reads_as_it_was_made(tmp_path: Path) -> None:
     """For the list and for the server alike, after a restart too."""
     made = [key(1, Limits(60, 3600.0, 0), is_admin=True), key(2)]
-    with open_access_store(tmp_path) as store:
+    with open_key_database(tmp_path) as store:
         for each in made:
             store.database.run_blocking(keys.add, each, 1000.0)
-    with open_access_store(tmp_path) as store:
-        assert [each.key for each in store.database.run_blocking(keys.every)] == made
-        assert store.keys.valid() == made
+    with open_key_database(tmp_path) as store:
+        assert [each.stored for each in store.database.run_blocking(keys.load_all)] == made
+        assert store.keys.load_valid() == made
 
 
 def test_another_process_sees_a_change(tmp_path: Path) -> None:
     """While a server holds its lock on the directory; without a change, nothing changes."""
-    with open_store(tmp_path), open_access_store(tmp_path) as server:
+    with open_store(tmp_path), open_key_database(tmp_path) as server:
         before = server.keys.version()
         assert server.keys.version() == before
-        with open_access_store(tmp_path) as shell:
+        with open_key_database(tmp_path) as shell:
             shell.database.run_blocking(keys.add, key(1), 1000.0)
         made = server.keys.version()
         assert made != before
-        assert [each.card.name for each in server.keys.valid()] == ["key 1"]
-        with open_access_store(tmp_path) as shell:
-            assert shell.database.run_blocking(keys.revoke, key(1).card.id, 2000.0)
+        assert [each.key.name for each in server.keys.load_valid()] == ["key 1"]
+        with open_key_database(tmp_path) as shell:
+            assert shell.database.run_blocking(keys.revoke, key(1).key.id, 2000.0)
         assert server.keys.version() != made
-        assert server.keys.valid() == []
+        assert server.keys.load_valid() == []
 
 
 def test_the_servers_own_connections_are_seen_too(tmp_path: Path) -> None:
     """It may change keys itself one day."""
-    with open_access_store(tmp_path) as store:
+    with open_key_database(tmp_path) as store:
         before = store.keys.version()
         store.database.run_blocking(keys.add, key(1), 1000.0)
         assert store.keys.version() != before
@@ -56,25 +56,25 @@ def test_the_servers_own_connections_are_seen_too(tmp_path: Path) -> None:
 
 def test_a_key_is_revoked_once(tmp_path: Path) -> None:
     """Its row stays, with the moment; an unknown one is told."""
-    with open_access_store(tmp_path) as store:
+    with open_key_database(tmp_path) as store:
         run = store.database.run_blocking
         run(keys.add, key(1), 1000.0)
-        assert run(keys.revoke, key(1).card.id, 2000.0)
-        assert not run(keys.revoke, key(1).card.id, 3000.0)
+        assert run(keys.revoke, key(1).key.id, 2000.0)
+        assert not run(keys.revoke, key(1).key.id, 3000.0)
         assert not run(keys.revoke, "other", 3000.0)
-        [stored] = run(keys.every)
+        [stored] = run(keys.load_all)
         assert (stored.created_at, stored.revoked_at) == (1000.0, 2000.0)
 
 
 def test_the_servers_connection_cannot_write(tmp_path: Path) -> None:
     """A defect in the doors makes no key."""
-    with open_access_store(tmp_path) as store, pytest.raises(sqlite3.OperationalError):
+    with open_key_database(tmp_path) as store, pytest.raises(sqlite3.OperationalError):
         store.keys._connection.execute("DELETE FROM keys")
 
 
 def test_the_directory_is_its_owners(tmp_path: Path) -> None:
     """Made on the way, so that keys can be made before a server has ever run."""
-    with open_access_store(tmp_path / "new" / "data"):
+    with open_key_database(tmp_path / "new" / "data"):
         assert stat.S_IMODE((tmp_path / "new" / "data").stat().st_mode) == 0o700
 
 
@@ -83,6 +83,6 @@ def test_a_file_that_is_no_database_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "access.db").write_bytes(b"something else" * 100)
     with (
         pytest.raises(BadRequest, match=r"access\.db in WHISPERLIVE_DATA_DIR"),
-        open_access_store(tmp_path),
+        open_key_database(tmp_path),
     ):
         pass

@@ -9,7 +9,7 @@ from prometheus_client.openmetrics.parser import (
 )
 
 from whisperlive_hybrid.backends.fake import FakeBackend
-from whisperlive_hybrid.telemetry.metrics import Metrics, State
+from whisperlive_hybrid.telemetry.metrics import Metrics, MetricsSnapshot
 
 PAGE = ROOT / "docs" / "observing.md"
 
@@ -17,14 +17,14 @@ PAGE = ROOT / "docs" / "observing.md"
 def test_two_servers_in_one_process_share_nothing() -> None:
     """The registry belongs to a composition root, not to a module."""
     one, other = Metrics(), Metrics()
-    one.doors.live.gap(1.0)
+    one.server.live.count_gap(1.0)
     assert scrape(other).total("whisperlive_dropped_audio_gaps_total") == 0
 
 
 def test_names_follow_the_conventions() -> None:
     """One prefix, base units, `_total` on counters and only there."""
     metrics = Metrics()
-    metrics.show_build("1.2.3", FakeBackend().capabilities)
+    metrics.set_build_info("1.2.3", FakeBackend().capabilities)
     ours = [each for each in scrape(metrics).families if each.name.startswith("whisperlive_")]
     assert len(ours) > 20
     for family in ours:
@@ -38,7 +38,7 @@ def test_names_follow_the_conventions() -> None:
 def test_the_page_names_what_there_is() -> None:
     """Every metric is in docs/observing.md, and every name there is a metric."""
     metrics = Metrics()
-    metrics.show_build("1.2.3", FakeBackend().capabilities)
+    metrics.set_build_info("1.2.3", FakeBackend().capabilities)
     written = re.findall(r"\bwhisperlive_[a-z_]+", PAGE.read_text(encoding="utf-8"))
     named = {re.sub(r"_(bucket|sum|count|total)$", "", name) for name in written}
     # The parser cuts `_total` off the names of counters.
@@ -50,7 +50,7 @@ def test_the_page_names_what_there_is() -> None:
 def test_what_runs_is_told_by_labels() -> None:
     """The version, the model and its runtime; and the process itself."""
     metrics = Metrics()
-    metrics.show_build("1.2.3", FakeBackend().capabilities)
+    metrics.set_build_info("1.2.3", FakeBackend().capabilities)
     seen = scrape(metrics)
     assert seen.labels("whisperlive_build_info") == [{"version": "1.2.3"}]
     (model,) = seen.labels("whisperlive_model_info")
@@ -64,8 +64,8 @@ def test_the_state_is_that_of_the_scrape() -> None:
     """A gauge is set when somebody looks; a factor that is not known is no number."""
     metrics = Metrics()
     factors = {"demo": None, "b": 0.1}
-    state = State({"bulk": 7}, 0.5, 3, 32, 6, 0.25, 2, {"queued": 4}, factors)
-    seen = Scrape(metrics.written(state)[0].decode())
+    state = MetricsSnapshot({"bulk": 7}, 0.5, 3, 32, 6, 0.25, 2, {"queued": 4}, factors)
+    seen = Scrape(metrics.render(state)[0].decode())
     assert seen.total("whisperlive_queue_depth", urgency="bulk") == 7
     assert seen.total("whisperlive_live_clients") == 3
     assert seen.total("whisperlive_live_clients_limit") == 32
@@ -91,7 +91,7 @@ def test_the_state_is_that_of_the_scrape() -> None:
 )
 def test_the_format_is_that_of_the_accept_header(accept: str, content_type: str) -> None:
     """Whatever stands in it: what makes no sense gets the plain format."""
-    body, written = Metrics().written(IDLE_STATE, accept)
+    body, written = Metrics().render(IDLE_STATE, accept)
     assert written == content_type
     if "openmetrics" in content_type:
         assert list(openmetrics_families(body.decode()))  # type: ignore[no-untyped-call]  # it has no types

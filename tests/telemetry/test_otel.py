@@ -33,9 +33,9 @@ class Recorded:
 
     def __init__(self) -> None:
         self._exporter = InMemorySpanExporter()
-        provider = otel.provider()
+        provider = otel.create_provider()
         provider.add_span_processor(SimpleSpanProcessor(self._exporter))
-        self.tracing: Tracing = otel.tracing_of(provider)
+        self.tracing: Tracing = otel.create_tracing(provider)
         self.close: Callable[[], None] = provider.shutdown
 
     @property
@@ -133,9 +133,9 @@ def test_a_trace_of_the_caller_goes_on(
 ) -> None:
     """W3C's traceparent; one that is malformed begins a trace of our own."""
     tracer = recorded.tracing.tracer
-    with tracer.joined({"traceparent": traceparent}), tracer.span("request") as span:
+    with tracer.join({"traceparent": traceparent}), tracer.span("request") as span:
         span.rename("GET /x")
-        span.note({"http.route": "/x"})
+        span.set_attributes({"http.route": "/x"})
     (request,) = recorded.named("GET /x")
     assert request.context is not None
     assert (f"{request.context.trace_id:032x}" == TRACE_ID) is is_joined
@@ -172,11 +172,11 @@ def test_the_service_has_a_name_of_its_own_unless_the_operator_gives_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say."""
-    attributes = otel.provider().resource.attributes
+    attributes = otel.create_provider().resource.attributes
     assert attributes["service.name"] == "whisperlive-hybrid-server"
     assert attributes["service.version"] == __version__
     monkeypatch.setenv("OTEL_SERVICE_NAME", "captions")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=test")
-    attributes = otel.provider().resource.attributes
+    attributes = otel.create_provider().resource.attributes
     assert attributes["service.name"] == "captions"
     assert attributes["deployment.environment"] == "test"

@@ -10,7 +10,7 @@ from whisperlive_hybrid.errors import (
     TooLarge,
 )
 from whisperlive_hybrid.telemetry.metrics import Metrics
-from whisperlive_hybrid.telemetry.server_metrics import Door, Served
+from whisperlive_hybrid.telemetry.server_metrics import CompletedRequest, Endpoint
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_what_came_to_nothing_is_a_refusal_or_an_error(
 ) -> None:
     """Never both, and by kinds that no client can make up."""
     metrics = Metrics()
-    metrics.doors.failed(Door.HTTP, error)
+    metrics.server.count_failure(Endpoint.HTTP, error)
     seen = scrape(metrics)
     assert seen.total(f"whisperlive_{name}_total", door="http", **labels) == 1
     both = seen.total("whisperlive_refused_total") + seen.total("whisperlive_errors_total")
@@ -42,7 +42,7 @@ def test_audio_is_counted_by_door_and_every_door_is_there_from_the_start() -> No
     metrics = Metrics()
     name = "whisperlive_audio_seconds_total"
     assert {each["door"] for each in scrape(metrics).labels(name)} == {"live", "http", "jobs"}
-    metrics.doors.heard(Door.LIVE, 1.5)
+    metrics.server.count_audio(Endpoint.LIVE, 1.5)
     assert scrape(metrics).total(name, door="live") == 1.5
     assert scrape(metrics).total(name) == 1.5
 
@@ -51,7 +51,7 @@ def test_what_is_dropped_can_be_counted() -> None:
     """The count that should stay 0 is a count all the same."""
     metrics = Metrics()
     assert scrape(metrics).labels("whisperlive_dropped_audio_gaps_total") == [{}]
-    metrics.doors.live.gap(2.5)
+    metrics.server.live.count_gap(2.5)
     assert scrape(metrics).total("whisperlive_dropped_audio_gaps_total") == 1
     assert scrape(metrics).total("whisperlive_dropped_audio_seconds_total") == 2.5
 
@@ -59,9 +59,9 @@ def test_what_is_dropped_can_be_counted() -> None:
 def test_requests_and_streams_are_counted_by_how_they_ended() -> None:
     """Each once."""
     metrics = Metrics()
-    metrics.doors.served(Served("GET", "/v1/jobs/{job_id}", 404, 0.2))
-    metrics.doors.live.ended("client_left")
-    metrics.doors.live.finalised(0.6)
+    metrics.server.count_request(CompletedRequest("GET", "/v1/jobs/{job_id}", 404, 0.2))
+    metrics.server.live.count_end("client_left")
+    metrics.server.live.observe_latency(0.6)
     seen = scrape(metrics)
     assert seen.total("whisperlive_http_requests_total", status="404", method="GET") == 1
     of_route = {"route": "/v1/jobs/{job_id}"}
@@ -74,6 +74,6 @@ def test_requests_and_streams_are_counted_by_how_they_ended() -> None:
 def test_a_connection_too_many_is_a_refusal_of_no_door() -> None:
     """It was closed before it said what it wants."""
     metrics = Metrics()
-    metrics.doors.connection_refused()
+    metrics.server.count_refused_connection()
     (labels,) = scrape(metrics).labels("whisperlive_refused_total")
     assert labels == {"door": "any", "reason": "too_many_connections"}

@@ -1,4 +1,4 @@
-"""Who asks, as both doors see it: an address, and the key that was shown if there was one."""
+"""The caller of a request or live stream: an address and, if keys are required, an API key."""
 
 from dataclasses import dataclass
 
@@ -7,63 +7,64 @@ from whisperlive_hybrid.auth.network import subscriber
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one caller may take; None where nothing is said, 0 where nothing bounds it."""
+    """Limits of one caller; None where none is set, 0 for unlimited."""
 
     requests_per_minute: int | None = None
-    """Requests that ask for work; looking at a job or at the server's health is free."""
+    """Requests for work; reading the state of a job or of the server is not counted."""
     audio_s_per_day: float | None = None
-    """Seconds of audio that are read for it, through both doors, from midnight UTC on."""
+    """Seconds of audio transcribed per UTC day, files and live streams together."""
     live_streams: int | None = None
-    """Live streams that it may have open at once."""
+    """Live streams open at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class KeyCard:
-    """What the server knows about a key; the secret itself is nowhere kept."""
+class ApiKey:
+    """The public part of an API key; the secret is not stored anywhere."""
 
     id: str
-    """Public: it may be listed and logged."""
+    """May be listed and logged."""
     name: str
-    """Whose it is, in the operator's words."""
+    """Chosen by the operator."""
     limits: Limits = Limits()
-    """Its own; where one is None, the server's limit holds."""
+    """Limits of this key; where one is None, the server's limit applies."""
     is_admin: bool = False
-    """Whether its holder sees the jobs and the usage of all."""
+    """The key gives access to the jobs and the usage of all callers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever sent a request or opened a live stream."""
+    """The client that sent a request or opened a live stream."""
 
     address: str
-    """IP address, without a port: the peer's, or what a trusted proxy says about it."""
-    key: KeyCard | None = None
-    """None while the server asks for no keys."""
+    """IP address without a port: the peer's, or the one that a trusted proxy reports."""
+    key: ApiKey | None = None
+    """None if the server requires no keys."""
 
     @staticmethod
-    def of(account: str, card: KeyCard | None) -> "Caller":
-        """Whoever an account stands for; `card` is that of its key, None if there is none any more.
+    def from_account(account: str, key: ApiKey | None) -> "Caller":
+        """Return the caller behind an account; `key` is None if the account's key was revoked.
 
-        An address is that of its network, which is as much as an account remembers.
+        An address is that of its network: accounts store no more.
         """
         kind, _, name = account.partition(":")
         if kind == "key":
-            return Caller("", card or KeyCard(name, ""))
+            return Caller("", key or ApiKey(name, ""))
         return Caller(name)
 
     @property
     def account(self) -> str:
-        """On whom its work is booked: its key, or else its address, the /64 of it for IPv6."""
+        """The account that usage is recorded on: the key, else the address (IPv6: its /64)."""
         return f"key:{self.key.id}" if self.key else f"address:{subscriber(self.address)}"
 
     @property
     def sees_only(self) -> str | None:
-        """The account to whose work its view is limited; None for one that may see all.
+        """The account whose jobs and usage this caller may see; None for all.
 
-        Addresses keep nobody apart, many have one and the same: only keys do.
+        Without keys everything is visible to all: many clients share one address, so an address
+        does not separate them.
         """
         return self.account if self.key and not self.key.is_admin else None
 
     def may_see(self, account: str) -> bool:
-        """Whether work that is booked on an account is its business."""
+        """Return True if this caller may see the jobs and usage of `account`."""
         return self.sees_only in {None, account}

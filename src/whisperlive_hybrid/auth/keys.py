@@ -1,4 +1,4 @@
-"""The keys that open this server: in memory, and never older than the last change."""
+"""API keys in memory, reloaded after every change, and the rate limit on wrong ones."""
 
 import hashlib
 import hmac
@@ -7,149 +7,146 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from whisperlive_hybrid.auth.caller import KeyCard
+from whisperlive_hybrid.auth.caller import ApiKey
 from whisperlive_hybrid.auth.network import subscriber
-from whisperlive_hybrid.auth.rate_limits import RequestBuckets
+from whisperlive_hybrid.auth.rate_limits import RateLimiter
 from whisperlive_hybrid.errors import BadRequest
 
 ID_BYTES: Final = 6
 SECRET_BYTES: Final = 32
 
-LONGEST_TOKEN: Final = 512
-"""Characters that are looked at; no key is longer, so what is was none."""
+MAX_TOKEN_LENGTH: Final = 512
+"""Characters. Longer tokens are not hashed: no key is longer, and hashing costs CPU time."""
 
-_FORM: Final = re.compile(rf"wlk_([0-9a-f]{{{2 * ID_BYTES}}})_[0-9a-f]{{{2 * SECRET_BYTES}}}")
+_TOKEN: Final = re.compile(rf"wlk_([0-9a-f]{{{2 * ID_BYTES}}})_[0-9a-f]{{{2 * SECRET_BYTES}}}")
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What was shown as a key."""
+    """A token as a client sent it."""
 
     key_id: str
-    """That of the key it claims to be; "" where it has not our form."""
+    """Id of the key that it claims to be; "" if it has not the form of our tokens."""
     digest: bytes
-    """SHA-256 of all of it."""
+    """SHA-256 of the whole text."""
 
 
-def token_of(key_id: str, secret: str) -> str:
-    """The text that is given to the holder of a key; both parts in hexadecimal."""
+def format_token(key_id: str, secret: str) -> str:
+    """Return the text of a token; both parts are hexadecimal."""
     return f"wlk_{key_id}_{secret}"
 
 
 def check_sendable(token: str, origin: str) -> None:
-    """Raise `BadRequest` for what cannot be sent in a header as it is; `origin` is who gave it."""
-    if not 0 < len(token) <= LONGEST_TOKEN or not all("!" <= each <= "~" for each in token):
+    """Raise `BadRequest` if `token` cannot be sent in a header; `origin` names its source."""
+    if not 0 < len(token) <= MAX_TOKEN_LENGTH or not all("!" <= char <= "~" for char in token):
         raise BadRequest(
-            f"{origin} must be 1 to {LONGEST_TOKEN} printable ASCII characters without spaces."
+            f"{origin} must be 1 to {MAX_TOKEN_LENGTH} printable ASCII characters without spaces."
         )
 
 
-def read(shown: str) -> Token:
-    """Read what somebody has sent, whatever it is, at the same cost."""
-    looked_at = shown if len(shown) <= LONGEST_TOKEN else ""
-    form = _FORM.fullmatch(looked_at)
-    # "backslashreplace": halves of characters can come out of a query, and have no bytes.
-    digest = hashlib.sha256(looked_at.encode(errors="backslashreplace")).digest()
-    return Token(form[1] if form else "", digest)
+def parse_token(text: str) -> Token:
+    """Parse what a client sent, valid or not, at the same cost."""
+    text = text if len(text) <= MAX_TOKEN_LENGTH else ""
+    match = _TOKEN.fullmatch(text)
+    # "backslashreplace": a query string can yield lone surrogates, which UTF-8 cannot encode.
+    digest = hashlib.sha256(text.encode(errors="backslashreplace")).digest()
+    return Token(match[1] if match else "", digest)
 
 
-ENVIRONMENT: Final = KeyCard("environment", "environment", is_admin=True)
-"""The key of WHISPERLIVE_API_KEY, for containers in which nobody can run a command."""
+ENVIRONMENT: Final = ApiKey("environment", "environment", is_admin=True)
+"""The key of WHISPERLIVE_API_KEY, for containers in which no command can be run."""
 
 
 @dataclass(frozen=True, slots=True)
-class KnownKey:
-    """A key as far as it is kept."""
+class StoredKey:
+    """A key and the digest of its token; the token itself is not stored."""
 
-    card: KeyCard
+    key: ApiKey
     digest: bytes
-    """SHA-256 of its token."""
+    """SHA-256."""
 
 
 class KeySource(Protocol):
-    """Where keys are kept; both methods are quick enough for an event loop."""
+    """Storage of keys; both methods are fast enough for an event loop."""
 
     def version(self) -> int:
-        """Another number after every change."""
+        """Return a number that differs after every change."""
 
-    def valid(self) -> Iterable[KnownKey]:
-        """The keys that open something."""
-
-
-_NOBODY: Final = KnownKey(KeyCard("", ""), b"\0" * 32)
-"""What a token is held against whose id nobody has: no text is known to have this digest."""
+    def load_valid(self) -> Iterable[StoredKey]:
+        """Return the keys that are not revoked."""
 
 
-class KeyRing:
-    """Says whose a token is. Whatever was wrong with it, the answer costs the same."""
+_NO_KEY: Final = StoredKey(ApiKey("", ""), b"\0" * 32)
+"""Compared with tokens of unknown ids: no text is known to have this digest."""
+
+
+class KeyStore:
+    """Finds the key of a token, in constant time whatever is wrong with the token."""
 
     def __init__(self, source: KeySource, environment: str | None = None) -> None:
-        """`environment` is the token of a key that is not in `source`; raises `BadRequest`."""
+        """`environment` is the token of one more key, an admin's; raises `BadRequest`."""
         self._source = source
         self._version: int | None = None
-        self._keys: dict[str, KnownKey] = {}
-        self._environment = _of_environment(environment) if environment else _NOBODY
+        self._keys: dict[str, StoredKey] = {}
+        self._environment = _NO_KEY
+        if environment:
+            check_sendable(environment, "WHISPERLIVE_API_KEY")
+            self._environment = StoredKey(ENVIRONMENT, parse_token(environment).digest)
 
     @property
     def is_empty(self) -> bool:
-        """Whether no token opens anything."""
+        """No token is valid."""
         self._refresh()
-        return not self._keys and self._environment is _NOBODY
+        return not self._keys and self._environment is _NO_KEY
 
-    def card(self, shown: str) -> KeyCard | None:
-        """The key whose token this is, if it is one."""
+    def find(self, text: str) -> ApiKey | None:
+        """Return the key whose token `text` is; None for a wrong one."""
         self._refresh()
-        token = read(shown)
-        key = self._keys.get(token.key_id, _NOBODY)
-        # Two comparisons for everybody: how long it takes tells nothing.
-        is_kept = hmac.compare_digest(token.digest, key.digest)
+        token = parse_token(text)
+        stored = self._keys.get(token.key_id, _NO_KEY)
+        # Always both comparisons, so that the response time reveals nothing about the token.
+        is_stored = hmac.compare_digest(token.digest, stored.digest)
         is_environment = hmac.compare_digest(token.digest, self._environment.digest)
         if is_environment:
-            return self._environment.card
-        return key.card if is_kept else None
+            return self._environment.key
+        return stored.key if is_stored else None
 
-    def card_of(self, account: str) -> KeyCard | None:
-        """The key on which an account books (`Caller.account`), while it is valid."""
+    def find_account(self, account: str) -> ApiKey | None:
+        """Return the valid key of an account (`Caller.account`); None if there is none."""
         self._refresh()
         kind, _, key_id = account.partition(":")
         if kind != "key":
             return None
-        if key_id == self._environment.card.id:
-            return self._environment.card
-        return self._keys[key_id].card if key_id in self._keys else None
+        if key_id == self._environment.key.id:
+            return self._environment.key
+        return self._keys[key_id].key if key_id in self._keys else None
 
     def _refresh(self) -> None:
         version = self._source.version()
         if version != self._version:
-            self._keys = {key.card.id: key for key in self._source.valid()}
+            self._keys = {stored.key.id: stored for stored in self._source.load_valid()}
             self._version = version
 
 
-def _of_environment(token: str) -> KnownKey:
-    """Raises `BadRequest` for what cannot be sent in a header as it is."""
-    check_sendable(token, "WHISPERLIVE_API_KEY")
-    return KnownKey(ENVIRONMENT, read(token).digest)
+REFUSAL_DELAY_S: Final = 1.0
+"""Delay of a rate-limited rejection: two thousand times the cost of the rejection itself, and
+negligible for a person who has mistyped a key."""
 
 
-PAUSE_S: Final = 1.0
-"""Before a refusal that is held back: two thousand times what it costs, and nothing to a person who
-has mistyped a key."""
+class WrongKeyLimiter:
+    """A rate limit on wrong keys, by client network.
 
-
-class WrongKeys:
-    """How often each address has shown one lately; right keys are no matter of it.
-
-    So whoever shares an address with somebody who guesses, as all behind a proxy may, feels nothing
-    of it.
+    Right keys are not limited: clients that share an address with an attacker, as behind a proxy,
+    are not affected.
     """
 
     def __init__(self, per_minute: int, clock: Callable[[], float]) -> None:
-        """`per_minute` are refused at once, as a bucket counts them; the clock is in seconds."""
+        """`per_minute` wrong keys are rejected without a delay; the clock is in seconds."""
         self._per_minute = per_minute
         self._clock = clock
-        self._buckets = RequestBuckets()
+        self._limiter = RateLimiter()
 
-    def pause_s(self, address: str) -> float:
-        """Note that an address has shown one; return for how many seconds to hold the refusal."""
-        wait = self._buckets.take(subscriber(address), self._per_minute, self._clock())
-        return PAUSE_S if wait else 0.0
+    def record(self, address: str) -> float:
+        """Record a wrong key from `address`; return the delay of its rejection in seconds."""
+        wait_s = self._limiter.take(subscriber(address), self._per_minute, self._clock())
+        return REFUSAL_DELAY_S if wait_s else 0.0

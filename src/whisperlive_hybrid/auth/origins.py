@@ -1,8 +1,8 @@
-"""Which web pages may speak to a door, and under which names it is known.
+"""Checks of the Origin and Host headers: which web pages may use a server, under which names.
 
-A browser lets every page send requests to every server that it reaches, those on its own machine
-included. What no page can change is what the browser adds: where the page came from (Origin) and
-the name that it looked up (Host). Programs send no origin, and are none of this.
+A browser lets every web page send requests to every server that it can reach, including those on
+its own machine. A page cannot change what the browser adds: its origin (Origin) and the name that
+was looked up (Host, against DNS rebinding). Other clients send no Origin and are not restricted.
 """
 
 import re
@@ -10,141 +10,145 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from whisperlive_hybrid.auth.network import is_loopback, read_address
+from whisperlive_hybrid.auth.network import is_loopback, parse_address
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import BadRequest, Forbidden
 
 ANY: Final = "*"
-"""In either list: all of them."""
+"""In either list: all origins, or all names."""
 
 OPAQUE: Final = "null"
-"""The origin of a file that was opened in a browser, of Firefox' content scripts, and of every
-frame that its page has put into a sandbox."""
+"""The origin of a file opened in a browser, of Firefox' content scripts, and of sandboxed
+frames."""
 
 WEB_PORTS: Final = {"http": 80, "https": 443}
-"""The schemes that pages of others have; all others belong to what was installed."""
+"""The schemes of web pages, with their default ports; other schemes are those of installed
+software, such as browser extensions."""
 
 _ORIGIN: Final = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<authority>[^\s/?#,]*)")
 _AUTHORITY: Final = re.compile(r"(?P<name>\[[0-9a-f:.]+]|[^\s:/?#@,\[\]]+)(:(?P<port>[0-9]{1,5}))?")
-_LONGEST_QUOTE: Final = 100
+_MAX_QUOTE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Pages:
-    """The pages and names of one door; the name of our own page is that of the server."""
+class OriginPolicy:
+    """The origins and host names of one server.
+
+    Pages of the server's own origin are always allowed.
+    """
 
     origins: frozenset[str]
-    """Of pages of others, each as a browser sends it; or `ANY`."""
+    """Allowed foreign origins, as a browser sends them; or `ANY`."""
     hosts: frozenset[str]
-    """Names of the server, in lower case, besides addresses and localhost; or `ANY`."""
+    """Names of the server in lower case, besides IP addresses and localhost; or `ANY`."""
     ports: frozenset[int] | None = frozenset()
-    """Where pages under our name come from, besides the port that was asked; None: any port."""
-    takes_installed: bool = False
-    """Whether browser extensions and the like are welcome without being listed."""
+    """Ports of our own pages, besides the port of the request; None: any port."""
+    allows_extensions: bool = False
+    """Browser extensions and other installed software are allowed without being listed."""
 
     @staticmethod
-    def of_files(settings: Settings) -> "Pages":
-        """Those of the file door. Raises `BadRequest` for a list that makes no sense."""
-        hosts = frozenset(_listed_host(each) for each in _entries(settings.allowed_hosts))
+    def for_http(settings: Settings) -> "OriginPolicy":
+        """Return the policy of the HTTP server. Raises `BadRequest` for an invalid list."""
+        hosts = frozenset(_parse_host(entry) for entry in _entries(settings.allowed_hosts))
+        # A server on a public interface has names that only its operator knows.
         if not hosts and not is_loopback(settings.host):
             hosts = frozenset({ANY})
-        return Pages(
-            frozenset(_listed_origin(each) for each in _entries(settings.allowed_origins)),
+        return OriginPolicy(
+            frozenset(_parse_origin(entry) for entry in _entries(settings.allowed_origins)),
             hosts | {settings.host.lower()},
             frozenset({settings.http_port, settings.live_port}),
         )
 
     @staticmethod
-    def of_live(settings: Settings) -> "Pages":
-        """Those of the live door, whose clients are pages of others too; it tells nobody's text.
+    def for_live(settings: Settings) -> "OriginPolicy":
+        """Return the policy of the live server. Raises `BadRequest` for an invalid list.
 
-        Raises as `of_files`.
+        It is wider: its clients are foreign pages and browser extensions as well, and a live
+        stream reveals no text but that of its own audio.
         """
-        pages = replace(Pages.of_files(settings), ports=None, takes_installed=True)
-        if pages.origins or is_loopback(settings.host):
-            return pages
-        return replace(pages, origins=frozenset({OPAQUE}))
+        policy = replace(OriginPolicy.for_http(settings), ports=None, allows_extensions=True)
+        if policy.origins or is_loopback(settings.host):
+            return policy
+        return replace(policy, origins=frozenset({OPAQUE}))
 
     def check(self, origins: Sequence[str], hosts: Sequence[str]) -> None:
-        """Judge a request by its Origin and Host headers. Raises `Forbidden`."""
+        """Check the Origin and Host headers of a request. Raises `Forbidden`."""
         self.check_host(hosts)
-        origin, host = _sole(origins), _sole(hosts)
-        if origin is not None and not self._welcomes(origin.lower(), (host or "").lower()):
+        origin, host = _join(origins), _join(hosts)
+        if origin is not None and not self._allows(origin.lower(), (host or "").lower()):
             raise Forbidden(
-                f"Web pages of the origin {origin[:_LONGEST_QUOTE]!r} may not use this server; "
+                f"Web pages of the origin {origin[:_MAX_QUOTE]!r} may not use this server; "
                 "its operator can allow them with WHISPERLIVE_ALLOWED_ORIGINS.",
                 code="origin_not_allowed",
             )
 
     def check_host(self, hosts: Sequence[str]) -> None:
-        """Judge the name that was looked up; without one, no browser asks. Raises `Forbidden`."""
-        host = _sole(hosts)
-        if host is not None and not self._is_known(host.lower()):
+        """Check the Host headers of a request. Raises `Forbidden`."""
+        host = _join(hosts)
+        # A request without the header does not come from a browser.
+        if host is not None and not self._has_host(host.lower()):
             raise Forbidden(
-                f"This server is not known as {host[:_LONGEST_QUOTE]!r}; its operator can add "
+                f"This server is not known as {host[:_MAX_QUOTE]!r}; its operator can add "
                 "names with WHISPERLIVE_ALLOWED_HOSTS.",
                 code="host_not_allowed",
             )
 
-    def _welcomes(self, origin: str, host: str) -> bool:
+    def _allows(self, origin: str, host: str) -> bool:
         if not self.origins.isdisjoint({origin, ANY}):
             return True
-        page = _ORIGIN.fullmatch(origin)
-        if page is None:
+        match = _ORIGIN.fullmatch(origin)
+        if match is None:
             return False
-        if page["scheme"] not in WEB_PORTS:
-            return self.takes_installed
-        return self._is_ours(page["authority"], WEB_PORTS[page["scheme"]], host)
-
-    def _is_ours(self, authority: str, default_port: int, host: str) -> bool:
-        """Whether a page comes from the name that was asked, and a port of ours."""
-        page, here = _AUTHORITY.fullmatch(authority), _AUTHORITY.fullmatch(host)
-        if page is None or here is None or page["name"] != here["name"]:
+        if match["scheme"] not in WEB_PORTS:
+            return self.allows_extensions
+        # A page of our own: the name is the one in the request, and the port is one of ours.
+        page, server = _AUTHORITY.fullmatch(match["authority"]), _AUTHORITY.fullmatch(host)
+        if page is None or server is None or page["name"] != server["name"]:
             return False
-        if self.ports is None or authority == host:
+        if self.ports is None or match["authority"] == host:
             return True
-        return int(page["port"] or default_port) in self.ports
+        return int(page["port"] or WEB_PORTS[match["scheme"]]) in self.ports
 
-    def _is_known(self, host: str) -> bool:
-        """An address was not looked up, and localhost belongs to nobody."""
+    def _has_host(self, host: str) -> bool:
         if ANY in self.hosts:
             return True
-        here = _AUTHORITY.fullmatch(host)
-        if here is None:
+        match = _AUTHORITY.fullmatch(host)
+        if match is None:
             return False
-        name = here["name"].rstrip(".")
-        return name == "localhost" or name in self.hosts or read_address(name) is not None
+        name = match["name"].rstrip(".")
+        # DNS rebinding needs a name that an attacker controls: neither localhost nor an address.
+        return name == "localhost" or name in self.hosts or parse_address(name) is not None
 
 
-def _sole(values: Sequence[str]) -> str | None:
-    """The value of a header; one that came twice is joined as proxies do, and matches nothing."""
+def _join(values: Sequence[str]) -> str | None:
+    """Return the value of a header; repeated ones are joined as by proxies, and match nothing."""
     return ", ".join(values) if values else None
 
 
-def _entries(written: str) -> Iterable[str]:
-    return (entry for each in written.split(",") if (entry := each.strip().lower()))
+def _entries(setting: str) -> Iterable[str]:
+    return filter(None, (entry.strip().lower() for entry in setting.split(",")))
 
 
-def _listed_origin(entry: str) -> str:
-    """An origin as browsers send it: no slash at the end, no port that is the scheme's own."""
+def _parse_origin(entry: str) -> str:
+    """Return an origin as browsers send it: no slash at the end, no default port."""
     if entry in {ANY, OPAQUE}:
         return entry
-    page = _ORIGIN.fullmatch(entry) or _ORIGIN.fullmatch(entry.removesuffix("/"))
-    if page is None:
+    match = _ORIGIN.fullmatch(entry) or _ORIGIN.fullmatch(entry.removesuffix("/"))
+    if match is None:
         raise BadRequest(
-            f"WHISPERLIVE_ALLOWED_ORIGINS: {entry!r} is no origin; write https://app.example.com, "
-            f"{OPAQUE} or {ANY}."
+            f"WHISPERLIVE_ALLOWED_ORIGINS: {entry!r} is not an origin; write "
+            f"https://app.example.com, {OPAQUE} or {ANY}."
         )
-    return page[0].removesuffix(f":{WEB_PORTS.get(page['scheme'], '')}")
+    return match[0].removesuffix(f":{WEB_PORTS.get(match['scheme'], '')}")
 
 
-def _listed_host(entry: str) -> str:
+def _parse_host(entry: str) -> str:
     if entry == ANY:
         return entry
-    host = _AUTHORITY.fullmatch(entry)
-    if host is None:
+    match = _AUTHORITY.fullmatch(entry)
+    if match is None:
         raise BadRequest(
-            f"WHISPERLIVE_ALLOWED_HOSTS: {entry!r} is no name of a host; write "
+            f"WHISPERLIVE_ALLOWED_HOSTS: {entry!r} is not a host name; write "
             f"speech.example.com or {ANY}."
         )
-    return host["name"].rstrip(".")
+    return match["name"].rstrip(".")

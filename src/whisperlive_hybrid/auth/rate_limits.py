@@ -1,4 +1,4 @@
-"""Requests per minute, as buckets: so many at once, and then one whenever one more has run in."""
+"""Rate limits in requests per minute: a bucket per account, which a minute refills evenly."""
 
 import math
 from collections import OrderedDict
@@ -7,85 +7,80 @@ from typing import Final
 
 MINUTE_S: Final = 60.0
 
-MOST_ACCOUNTS: Final = 100_000
-"""Accounts that are remembered (240 bytes each, measured); past it the one not seen for longest
-begins anew."""
+MAX_ACCOUNTS: Final = 100_000
+"""Accounts in memory (240 bytes each, measured). Beyond it, the least recently used one is dropped
+and starts with a full bucket again."""
 
-_EXACT: Final = 1e-3
-"""Parts of a request that floats may be wrong by: Unix time as one has steps of 0.2 µs."""
+_TOLERANCE: Final = 1e-3
+"""Rounding error in parts of a request: Unix time in a float has steps of 0.2 µs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
-    """What one account may still take of something."""
+class RateLimitStatus:
+    """What one account has left of a limit."""
 
     limit: float
     remaining: float
     reset_s: float
-    """Until all of the limit is there again."""
+    """Seconds until the whole limit is available again."""
 
 
 @dataclass(slots=True)
 class _Bucket:
-    """How many requests were taken and are not made up for yet, at a moment."""
+    """Requests that count against the limit at the time `at`."""
 
     used: float
     at: float
 
-    def used_by(self, now: float, per_minute: int) -> float:
-        """The same at a later moment; a clock that was set back makes up for nothing."""
+    def used_at(self, now: float, per_minute: int) -> float:
+        """Return the requests that still count; a clock that was set back refills nothing."""
         elapsed = max(0.0, now - self.at)
         return max(0.0, self.used - elapsed * per_minute / MINUTE_S)
 
 
-class RequestBuckets:
-    """The bucket of every account; `now` is in seconds, on any clock."""
+class RateLimiter:
+    """Limits requests per account; `now` is in seconds, on any clock."""
 
-    def __init__(self, most_accounts: int = MOST_ACCOUNTS) -> None:
-        self._most = most_accounts
+    def __init__(self, max_accounts: int = MAX_ACCOUNTS) -> None:
+        self._max_accounts = max_accounts
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def __len__(self) -> int:
-        """Accounts that are remembered."""
+        """Accounts in memory."""
         return len(self._buckets)
 
     def take(self, account: str, per_minute: int, now: float) -> float:
-        """Take a request; return 0, or the seconds until there is one to take."""
+        """Count a request and return 0.0, or return the seconds until one is available."""
         used = self._used(account, per_minute, now)
         missing = used + 1 - per_minute
-        if missing > _EXACT:
+        if missing > _TOLERANCE:
             return missing * MINUTE_S / per_minute
         self._buckets[account] = _Bucket(used + 1, now)
         self._buckets.move_to_end(account)
-        self._forget(now)
+        # Drop the oldest buckets that are full again (all are after a minute) or beyond the bound.
+        # Only two per request: dropping a whole flood at once would block the event loop for 30 ms.
+        for _ in range(2):
+            oldest, bucket = next(iter(self._buckets.items()))
+            if now - bucket.at < MINUTE_S and len(self._buckets) <= self._max_accounts:
+                break
+            del self._buckets[oldest]
         return 0.0
 
-    def allowance(self, account: str, per_minute: int, now: float) -> Allowance:
-        """What an account may still take."""
+    def status(self, account: str, per_minute: int, now: float) -> RateLimitStatus:
+        """Return what an account has left."""
         used = self._used(account, per_minute, now)
-        remaining = max(0, int(per_minute - used + _EXACT))
-        return Allowance(per_minute, remaining, used * MINUTE_S / per_minute)
+        remaining = max(0, int(per_minute - used + _TOLERANCE))
+        return RateLimitStatus(per_minute, remaining, used * MINUTE_S / per_minute)
 
     def _used(self, account: str, per_minute: int, now: float) -> float:
         bucket = self._buckets.get(account)
-        return bucket.used_by(now, per_minute) if bucket else 0.0
-
-    def _forget(self, now: float) -> None:
-        """Forget the oldest that are full again, as all are after a minute, or one too many.
-
-        Two at a time: a whole flood of them at once would hold up the event loop for 30 ms.
-        """
-        for _ in range(2):
-            account, bucket = next(iter(self._buckets.items()))
-            if now - bucket.at < MINUTE_S and len(self._buckets) <= self._most:
-                return
-            del self._buckets[account]
+        return bucket.used_at(now, per_minute) if bucket else 0.0
 
 
-def short(seconds: float) -> str:
-    """A length of time, rounded up so that nobody comes too early: to 1 ms, or from 1 s on to 1 s.
+def format_duration(seconds: float) -> str:
+    """Format seconds as OpenAI's headers do ("250ms", "59s", "1h0m5s"), in Go's units.
 
-    Units as OpenAI's, which are those of Go: all below the greatest are written.
+    Rounded up, to 1 ms below 1 s and to 1 s above, so that a client never retries too early.
     """
     if seconds < 1:
         milliseconds = math.ceil(max(0.0, seconds) * 1000 - 1e-6)

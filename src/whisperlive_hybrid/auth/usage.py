@@ -1,4 +1,4 @@
-"""What was taken: counts and seconds, by account and UTC day."""
+"""Usage: requests and seconds of audio, by account and UTC day."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -6,29 +6,30 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Final
 
-from whisperlive_hybrid.auth.rate_limits import MOST_ACCOUNTS
+from whisperlive_hybrid.auth.rate_limits import MAX_ACCOUNTS
 
 ANONYMOUS: Final = "anonymous"
-"""The one account under which usage without a key is kept: addresses are personal data."""
+"""The one account under which usage without a key is stored: addresses are personal data."""
 
 DAY_S: Final = 86_400
-"""Unix time has no other days."""
+"""Unix time has no leap seconds, so all its days have this length."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What was taken over some time."""
+    """Usage over some time."""
 
     requests: int = 0
-    """Requests for work, and live streams."""
+    """Requests for work, live streams included."""
     refused: int = 0
-    """Of those that came besides: for want of an allowance, not of room."""
+    """Requests that were rejected because of a limit of the caller, not for lack of capacity;
+    they are not counted in `requests`."""
     streams: int = 0
     """Live streams that were opened."""
     file_s: float = 0.0
-    """Seconds of audio that were read from files, jobs included."""
+    """Seconds of audio transcribed from files, jobs included."""
     live_s: float = 0.0
-    """Seconds of audio that were heard live."""
+    """Seconds of audio received by live streams."""
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
@@ -41,13 +42,13 @@ class Usage:
 
     @property
     def audio_s(self) -> float:
-        """Seconds of audio, whichever way they came."""
+        """Seconds of audio, files and live streams together."""
         return self.file_s + self.live_s
 
 
 @dataclass(frozen=True, slots=True)
 class DayUsage:
-    """What one account has taken on one UTC day."""
+    """Usage of one account on one UTC day."""
 
     day: date
     account: str
@@ -56,87 +57,85 @@ class DayUsage:
 
     @property
     def key_id(self) -> str | None:
-        """The key, if it is one's."""
+        """Id of the key; None for `ANONYMOUS`."""
         return None if self.account == ANONYMOUS else self.account.removeprefix("key:")
 
 
 def utc_day(now: float) -> date:
-    """The day of a moment in Unix seconds."""
+    """Return the UTC day of a time in Unix seconds."""
     return datetime.fromtimestamp(now, UTC).date()
 
 
-def first_of(days: int, now: float) -> date:
-    """The first of so many days, of which that of `now` is the last; no earlier than there are."""
+def first_day(days: int, now: float) -> date:
+    """Return the first of the last `days` days, today included; at the earliest year 1."""
     today = utc_day(now)
     return date.fromordinal(max(1, today.toordinal() - days + 1))
 
 
-def until_midnight_s(now: float) -> float:
-    """Seconds from a moment in Unix seconds to the next UTC day."""
+def seconds_until_midnight(now: float) -> float:
+    """Return the seconds from `now` (Unix seconds) to the next UTC day."""
     return DAY_S - now % DAY_S
 
 
-class DayBook:
-    """Sums in memory; moments are Unix seconds.
+class DailyUsage:
+    """Usage of today in memory; all times are Unix seconds.
 
-    A day is counted by account, so that it can be held against a limit; what is to be stored is
-    counted by key, and all who have none are one.
+    Today's audio is summed by account, to check it against a quota. The sums to store are by key,
+    with all callers without a key as one account.
     """
 
-    def __init__(self, most_accounts: int = MOST_ACCOUNTS) -> None:
-        self._most = most_accounts
+    def __init__(self, max_accounts: int = MAX_ACCOUNTS) -> None:
+        self._max_accounts = max_accounts
         self._day = date.min
         self._audio_s: OrderedDict[str, float] = OrderedDict()
         self._unsaved: dict[tuple[date, str], Usage] = {}
 
     def __len__(self) -> int:
-        """Accounts that are remembered."""
+        """Accounts in memory."""
         return len(self._audio_s)
 
     def add(self, account: str, usage: Usage, now: float) -> None:
-        """Book what an account has taken just now."""
-        self._turn_to(now)
-        self._note(DayUsage(self._day, _kept_as(account), usage))
+        """Add usage of an account."""
+        self._advance_day(now)
+        stored_account = account if account.startswith("key:") else ANONYMOUS
+        self._add_unsaved(DayUsage(self._day, stored_account, usage))
         if usage.audio_s:
             self._audio_s[account] = self._audio_s.get(account, 0.0) + usage.audio_s
             self._audio_s.move_to_end(account)
-            if len(self._audio_s) > self._most:
+            if len(self._audio_s) > self._max_accounts:
                 self._audio_s.popitem(last=False)
 
     def audio_s(self, account: str, now: float) -> float:
-        """Seconds of audio that an account has had today."""
-        self._turn_to(now)
+        """Return the seconds of audio that an account has used today."""
+        self._advance_day(now)
         return self._audio_s.get(account, 0.0)
 
-    def begin(self, stored: Iterable[DayUsage], now: float) -> None:
-        """Go on with what an earlier process has stored of today."""
-        self._turn_to(now)
+    def restore(self, stored: Iterable[DayUsage], now: float) -> None:
+        """Continue with the usage that an earlier process stored for today."""
+        self._advance_day(now)
         for row in stored:
+            # The sum of all anonymous callers is no use for a quota by address.
             if row.day == self._day and row.account != ANONYMOUS:
                 self._audio_s[row.account] = row.usage.audio_s
 
     def take_unsaved(self) -> list[DayUsage]:
-        """What the store has to add; no longer ours."""
-        taken = [DayUsage(day, account, usage) for (day, account), usage in self._unsaved.items()]
+        """Remove and return the usage to add to the store."""
+        rows = [DayUsage(day, account, usage) for (day, account), usage in self._unsaved.items()]
         self._unsaved.clear()
-        return taken
+        return rows
 
     def put_back(self, rows: Iterable[DayUsage]) -> None:
-        """Take back what could not be stored."""
+        """Put back usage that could not be stored."""
         for row in rows:
-            self._note(row)
+            self._add_unsaved(row)
 
-    def _note(self, row: DayUsage) -> None:
-        place = (row.day, row.account)
-        self._unsaved[place] = self._unsaved.get(place, Usage()) + row.usage
+    def _add_unsaved(self, row: DayUsage) -> None:
+        key = (row.day, row.account)
+        self._unsaved[key] = self._unsaved.get(key, Usage()) + row.usage
 
-    def _turn_to(self, now: float) -> None:
-        """Begin a new day at midnight; a clock that was set back does not begin an old one."""
+    def _advance_day(self, now: float) -> None:
+        """Start a new day at midnight; a clock that was set back does not restart an old one."""
         day = utc_day(now)
         if day > self._day:
             self._day = day
             self._audio_s.clear()
-
-
-def _kept_as(account: str) -> str:
-    return account if account.startswith("key:") else ANONYMOUS

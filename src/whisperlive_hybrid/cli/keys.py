@@ -10,9 +10,9 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from whisperlive_hybrid.auth import keys as tokens
-from whisperlive_hybrid.auth.caller import KeyCard, Limits
-from whisperlive_hybrid.auth.keys import KnownKey
-from whisperlive_hybrid.auth.usage import first_of
+from whisperlive_hybrid.auth.caller import ApiKey, Limits
+from whisperlive_hybrid.auth.keys import StoredKey
+from whisperlive_hybrid.auth.usage import first_day
 from whisperlive_hybrid.cli.terminal import note, out
 from whisperlive_hybrid.config import MOST, load_settings
 from whisperlive_hybrid.errors import BadRequest, NotFound
@@ -42,16 +42,16 @@ def make(
     """Make a key. Its text goes to standard output, once; only its hash is kept."""
     # Not above: reading SQLAlchemy takes 0.2 s, which no other command needs.
     from whisperlive_hybrid.storage import keys  # noqa: PLC0415
-    from whisperlive_hybrid.storage.keys import open_access_store  # noqa: PLC0415
+    from whisperlive_hybrid.storage.keys import open_key_database  # noqa: PLC0415
 
     if not (name.isprintable() and 0 < len(name.strip()) <= LONGEST_NAME):
         raise BadRequest(f"A name has 1 to {LONGEST_NAME} printable characters.")
     settings = load_settings()
     limits = Limits(requests_per_minute, audio_seconds_per_day, live_streams)
-    card = KeyCard(secrets.token_hex(tokens.ID_BYTES), name.strip(), limits, is_admin=admin)
-    token = tokens.token_of(card.id, secrets.token_hex(tokens.SECRET_BYTES))
-    key = KnownKey(card, tokens.read(token).digest)
-    with open_access_store(settings.data_dir) as store:
+    card = ApiKey(secrets.token_hex(tokens.ID_BYTES), name.strip(), limits, is_admin=admin)
+    token = tokens.format_token(card.id, secrets.token_hex(tokens.SECRET_BYTES))
+    key = StoredKey(card, tokens.parse_token(token).digest)
+    with open_key_database(settings.data_dir) as store:
         store.database.run_blocking(keys.add, key, time.time())
     note(f"Key {card.id} for {card.name}, valid from now on. It is never shown again:")
     typer.echo(token)
@@ -66,14 +66,14 @@ def list_keys(
 ) -> None:
     """List the keys, without what opens the server."""
     from whisperlive_hybrid.storage import keys  # noqa: PLC0415 (as above)
-    from whisperlive_hybrid.storage.keys import open_access_store  # noqa: PLC0415 (as above)
+    from whisperlive_hybrid.storage.keys import open_key_database  # noqa: PLC0415 (as above)
 
-    with open_access_store(load_settings().data_dir) as store:
-        known = store.database.run_blocking(keys.every)
+    with open_key_database(load_settings().data_dir) as store:
+        known = store.database.run_blocking(keys.load_all)
     table = Table(Column("id", no_wrap=True), "name", "limits", Column("made", no_wrap=True))
     for each in known:
         if each.revoked_at is None or show_revoked:
-            card = each.key.card
+            card = each.stored.key
             dates = _day(each.created_at)
             if each.revoked_at is not None:
                 dates += f"\nrevoked {_day(each.revoked_at)}"
@@ -88,9 +88,9 @@ def revoke(
 ) -> None:
     """Revoke a key: the next request that shows it is refused."""
     from whisperlive_hybrid.storage import keys  # noqa: PLC0415 (as above)
-    from whisperlive_hybrid.storage.keys import open_access_store  # noqa: PLC0415 (as above)
+    from whisperlive_hybrid.storage.keys import open_key_database  # noqa: PLC0415 (as above)
 
-    with open_access_store(load_settings().data_dir) as store:
+    with open_key_database(load_settings().data_dir) as store:
         if not store.database.run_blocking(keys.revoke, key_id, time.time()):
             raise NotFound(f"There is no valid key {key_id!r}; see `whisperlive keys list`.")
     note(f"Key {key_id} is revoked.")
@@ -102,14 +102,14 @@ def usage(
 ) -> None:
     """Show what each key has taken, by day; of a running server, up to 2 seconds ago."""
     from whisperlive_hybrid.storage import keys  # noqa: PLC0415 (as above)
-    from whisperlive_hybrid.storage.keys import open_access_store  # noqa: PLC0415 (as above)
-    from whisperlive_hybrid.storage.usage import open_usage_store, since  # noqa: PLC0415 (as above)
+    from whisperlive_hybrid.storage.keys import open_key_database  # noqa: PLC0415 (as above)
+    from whisperlive_hybrid.storage.usage import load_since, open_usage_store  # noqa: PLC0415 (as above)
 
     directory = load_settings().data_dir
-    first = first_of(days, time.time())
-    with open_access_store(directory) as access, open_usage_store(directory) as store:
-        names = keys.names_of(access.database.run_blocking(keys.every))
-        rows = store.database.run_blocking(since, first, None)
+    first = first_day(days, time.time())
+    with open_key_database(directory) as access, open_usage_store(directory) as store:
+        names = keys.key_names(access.database.run_blocking(keys.load_all))
+        rows = store.database.run_blocking(load_since, first, None)
     amounts = [Column(each, justify="right") for each in ("requests", "refused", "live")]
     seconds = [Column(each, justify="right") for each in ("files s", "live s")]
     table = Table(Column("day", no_wrap=True), "id", "name", *amounts, *seconds)

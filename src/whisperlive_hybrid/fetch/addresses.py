@@ -11,7 +11,7 @@ from typing import Final
 
 import httpx
 
-from whisperlive_hybrid.auth.network import Address, Network, plain
+from whisperlive_hybrid.auth.network import Address, Network, unmap
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.fetch.urls import host_name
 
@@ -59,7 +59,7 @@ _NAT64: Final = IPv6Network("64:ff9b::/96")
 
 def is_public(address: Address) -> bool:
     """Whether anybody on the internet could reach it as well as we."""
-    address = plain(address)
+    address = unmap(address)
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _SPECIAL_V4)
     if address in _NAT64:
@@ -86,7 +86,7 @@ class AllowList:
     def permits(self, host: str, addresses: Iterable[Address]) -> bool:
         """Whether all addresses of the host may be reached; one bad one spoils the host."""
         return host in self.hosts or all(
-            is_public(address) or self._lists(plain(address)) for address in addresses
+            is_public(address) or self._lists(unmap(address)) for address in addresses
         )
 
     def _lists(self, address: Address) -> bool:

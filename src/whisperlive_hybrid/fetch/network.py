@@ -14,7 +14,7 @@ from typing import Final
 import anyio
 import httpcore
 
-from whisperlive_hybrid.auth.network import Address, plain
+from whisperlive_hybrid.auth.network import Address, unmap
 from whisperlive_hybrid.errors import BadRequest, RemoteFailed
 from whisperlive_hybrid.fetch.addresses import AllowList
 
@@ -89,7 +89,7 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
             texts = await self._resolve(host, port)
         except OSError as error:
             raise remote_failed(f"The host {host} does not resolve to an address.") from error
-        addresses = list(dict.fromkeys(plain(ip_address(text)) for text in texts))
+        addresses = list(dict.fromkeys(unmap(ip_address(text)) for text in texts))
         if not self._allowed.permits(host, addresses):
             raise not_allowed(host)
         if not addresses:

@@ -11,7 +11,7 @@ import anyio
 import structlog
 
 from whisperlive_hybrid.auth.caller import Caller
-from whisperlive_hybrid.auth.quotas import FileBooking, Meter
+from whisperlive_hybrid.auth.quotas import Quotas, UsageMeter
 from whisperlive_hybrid.errors import Overloaded, WhisperLiveError, error_kind
 from whisperlive_hybrid.jobs.model import Fetcher, Job, Result, Source, Status
 from whisperlive_hybrid.jobs.progress import JobBoard, LiveJob
@@ -44,7 +44,7 @@ class Models(Protocol):
 
 def keyless(account: str) -> Caller:
     """Whoever an account stands for, where nobody knows keys."""
-    return Caller.of(account, None)
+    return Caller.from_account(account, None)
 
 
 class FileObserver(Protocol):
@@ -82,7 +82,7 @@ class Means:
     media: MediaFiles
     fetcher: Fetcher
     board: JobBoard
-    meter: Meter
+    quotas: Quotas
     """What is read of a job is booked here on whoever handed it in."""
     maker: Callable[[str], Caller] = keyless
     """Whoever an account stands for."""
@@ -126,7 +126,7 @@ class JobRun:
         reading.show(source)
         try:
             if not has_begun:
-                self._means.meter.check_audio(self._means.maker(self._live.job.account))
+                self._means.quotas.check_audio(self._means.maker(self._live.job.account))
             with self._means.observer.reading(self._live.job.id):
                 result = await reading.result()
         except Exception as error:  # fails the one file that it belongs to
@@ -148,7 +148,7 @@ class _SourceRun:
         self._source = source
         self._live = live
         self._means = means
-        self._booking: FileBooking | None = None
+        self._booking: UsageMeter | None = None
         self._n_shown = 0  # windows: after a pause for a full engine, all of them come again
         self._stored_at = means.clock()
 
@@ -197,14 +197,14 @@ class _SourceRun:
                         n_windows = 0
                         async for update in transcription:
                             n_windows += 1
-                            booking.read_to(update.done)
+                            booking.count_to(update.done)
                             if n_windows > self._n_shown:
                                 self._n_shown = n_windows
                                 await self._advance(update)
         finally:
-            booking.read_to(memory.read_to)  # also what was decoded out of its turn before a stop
+            booking.count_to(memory.read_to)  # also what was decoded out of its turn before a stop
         transcript = transcription.transcript
-        booking.read_to(transcript.duration)
+        booking.count_to(transcript.duration)
         log.info(
             "read a file of a job",
             file=self._source.index,
@@ -214,11 +214,11 @@ class _SourceRun:
         language, duration = transcript.language.code, transcript.duration
         return Result(transcript.segments, language, duration, transcript.unread)
 
-    def _booking_after(self, memory: SourceMemory) -> FileBooking:
+    def _booking_after(self, memory: SourceMemory) -> UsageMeter:
         """Of this run; what an earlier process has read, it has booked as well."""
         if self._booking is None:
             done = max(self._source.done, memory.read_to)
-            self._booking = FileBooking(self._means.meter, self._live.job.account, done)
+            self._booking = UsageMeter(self._means.quotas, self._live.job.account, done)
         return self._booking
 
     async def _advance(self, update: WindowDone) -> None:

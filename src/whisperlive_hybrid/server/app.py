@@ -21,10 +21,10 @@ from anyio.abc import TaskStatus
 from starlette.types import ASGIApp
 
 from whisperlive_hybrid.audio.pcm import PcmFormat
-from whisperlive_hybrid.auth.authenticator import Doorkeeper
-from whisperlive_hybrid.auth.keys import KeyRing, KeySource, WrongKeys
-from whisperlive_hybrid.auth.network import Proxies, is_loopback
-from whisperlive_hybrid.auth.origins import Pages
+from whisperlive_hybrid.auth.authenticator import Authenticator
+from whisperlive_hybrid.auth.keys import KeySource, KeyStore, WrongKeyLimiter
+from whisperlive_hybrid.auth.network import TrustedProxies, is_loopback
+from whisperlive_hybrid.auth.origins import OriginPolicy
 from whisperlive_hybrid.backends.base import Backend, Capabilities
 from whisperlive_hybrid.backends.registry import load_backend
 from whisperlive_hybrid.backends.silero import SileroVad
@@ -65,12 +65,12 @@ from whisperlive_hybrid.server.process import (
     trim_memory_periodically,
 )
 from whisperlive_hybrid.speech.regions import live_vad
-from whisperlive_hybrid.storage.keys import open_access_store
+from whisperlive_hybrid.storage.keys import open_key_database
 from whisperlive_hybrid.storage.usage_recorder import open_accounts
+from whisperlive_hybrid.telemetry.exporter import open_tracing
 from whisperlive_hybrid.telemetry.logging import TextLog
 from whisperlive_hybrid.telemetry.metrics import Metrics
-from whisperlive_hybrid.telemetry.opening import open_tracing
-from whisperlive_hybrid.telemetry.server_metrics import Door, FileReport
+from whisperlive_hybrid.telemetry.server_metrics import Endpoint, JobFileMetrics
 from whisperlive_hybrid.telemetry.tracing import Tracing
 from whisperlive_hybrid.text.endings import live_endings
 from whisperlive_hybrid.transcribe import MediaFiles
@@ -79,30 +79,32 @@ from whisperlive_hybrid.types import Samples
 log = structlog.get_logger(__name__)
 
 
-def doorkeeper_for(settings: Settings, keys: KeySource) -> Doorkeeper:
+def create_authenticator(settings: Settings, keys: KeySource) -> Authenticator:
     """Who stands at both doors.
 
     Raises `BadRequest` for an `api_key` that is none, or a list of proxies that makes no sense.
     """
-    proxies = Proxies.of(settings.trusted_proxies)
+    proxies = TrustedProxies.parse(settings.trusted_proxies)
     if not settings.auth:
-        return Doorkeeper(proxies=proxies)
+        return Authenticator(proxies=proxies)
     given = settings.api_key
-    ring = KeyRing(keys, given.get_secret_value() if given else None)
+    ring = KeyStore(keys, given.get_secret_value() if given else None)
     at_once = settings.wrong_keys_per_minute
-    return Doorkeeper(ring, proxies, WrongKeys(at_once, time.monotonic) if at_once else None)
+    return Authenticator(
+        ring, proxies, WrongKeyLimiter(at_once, time.monotonic) if at_once else None
+    )
 
 
-def tell_risks(settings: Settings, doorkeeper: Doorkeeper) -> None:
+def tell_risks(settings: Settings, authenticator: Authenticator) -> None:
     """Warn where everybody comes in, or nobody."""
-    if doorkeeper.ring is None:
+    if authenticator.keys is None:
         if not is_loopback(settings.host):
             log.warning(
                 "everybody who can reach this address may use the server; "
                 "WHISPERLIVE_AUTH=true asks for keys",
                 host=settings.host,
             )
-    elif doorkeeper.ring.is_empty:
+    elif authenticator.keys.is_empty:
         log.warning(
             "WHISPERLIVE_AUTH is on and there is no key yet, so nobody can use the server; "
             "make one: whisperlive keys make NAME"
@@ -139,15 +141,17 @@ async def serve(
     room = Room(settings.models_bytes, settings.model_idle_s)
     limits = MediaLimits(max_duration_s=settings.max_audio_hours * 3600)
     metrics = Metrics()
-    media = MediaFiles(partial(open_audio, limits=limits), partial(metrics.doors.heard, Door.HTTP))
+    media = MediaFiles(
+        partial(open_audio, limits=limits), partial(metrics.server.count_audio, Endpoint.HTTP)
+    )
     async with AsyncExitStack() as stack:
         tracing = await stack.enter_async_context(open_tracing(enabled=settings.otel))
         observer = _observers(metrics, tracing, settings)
         # First, since it may refuse, and last to go, when nothing writes to it any more.
         store = stack.enter_context(open_store(settings.data_dir))
-        access = stack.enter_context(open_access_store(settings.data_dir))
-        doorkeeper = doorkeeper_for(settings, access.keys)
-        tell_risks(settings, doorkeeper)
+        access = stack.enter_context(open_key_database(settings.data_dir))
+        authenticator = create_authenticator(settings, access.keys)
+        tell_risks(settings, authenticator)
         accounts = await stack.enter_async_context(open_accounts(settings, access.names))
         engine = await stack.enter_async_context(
             Engine(
@@ -163,30 +167,30 @@ async def serve(
         means = Means(
             store,
             pool,
-            media.with_callback(partial(metrics.doors.heard, Door.JOBS)),
+            media.with_callback(partial(metrics.server.count_audio, Endpoint.JOBS)),
             fetcher,
             JobBoard(),
-            accounts.meter,
-            maker=doorkeeper.owner,
-            observer=FileReport(metrics.doors, tracing.tracer),
+            accounts.quotas,
+            maker=authenticator.caller_for,
+            observer=JobFileMetrics(metrics.server, tracing.tracer),
         )
         operation = Operation(metrics, tracing.tracer, store.counts)
-        check = UpgradeCheck(doorkeeper, Pages.of_live(settings), metrics.doors)
+        check = UpgradeCheck(authenticator, OriginPolicy.for_live(settings), metrics.server)
         probe = LiveProbe(engine, await anyio.to_thread.run_sync(_sample_speech))
         admission = Admission(
             engine,
             pool,
-            accounts.meter,
+            accounts.quotas,
             stream_limits(settings),
             refresh_costs=probe.refresh,
-            is_revoked=doorkeeper.has_revoked,
+            is_revoked=authenticator.is_revoked,
         )
         streams = LiveStreams(
             admission,
             detector,
-            accounts.meter,
+            accounts.quotas,
             live_endings(settings.live_patience_s),
-            metrics.doors,
+            metrics.server,
             tracing.tracer,
             update_interval=lambda: engine.update_interval_s,
         )
@@ -208,7 +212,7 @@ async def serve(
                 fetcher,
                 jobs.desk_for,
                 accounts,
-                doorkeeper,
+                authenticator,
                 operation,
             )
         )
@@ -216,8 +220,8 @@ async def serve(
         census = ConnectionLimiter(
             settings.connections_per_address,
             max_connections(settings),
-            doorkeeper.proxies.trusts,
-            on_refusal=metrics.doors.connection_refused,
+            authenticator.proxies.trusts,
+            on_refusal=metrics.server.count_refused_connection,
         )
         http_port = http.bind(settings, census)
         async with (
@@ -227,7 +231,7 @@ async def serve(
             tasks.start_soon(http.run)
             tasks.start_soon(pool.run)
             tasks.start_soon(jobs.run)
-            tasks.start_soon(accounts.bookkeeper.run)
+            tasks.start_soon(accounts.recorder.run)
             tasks.start_soon(admission.close_revoked)
             tasks.start_soon(trim_memory_periodically)
             tasks.start_soon(probe.run)

@@ -1,4 +1,4 @@
-"""The database behind one thread of its own: the event loop never waits for a disk."""
+"""SQLite databases, used from worker threads so that the event loop never waits for a disk."""
 
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -34,45 +34,38 @@ _VERSIONS: Final = "schema_versions"
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """The tables of one database, their version, and the ways to it from earlier ones."""
+    """The tables of one database, their version, and the migrations from earlier versions."""
 
-    what: str
-    """What lies in it, for messages."""
+    content: str
+    """The content of the database, for messages: "jobs", "keys"."""
     metadata: MetaData
     version: int = 1
-    """Raised by whoever changes a table; one that is only added needs no new version."""
+    """Incremented when a table is changed; a new table needs no new version."""
     migrations: Mapping[int, Migration] = field(default_factory=dict)
-    """By the version from which each leads to the next."""
+    """By the version that they start from; each leads to the next version."""
 
     def prepare(self, connection: Connection) -> None:
-        """Create or change what is missing, in the caller's transaction: all of it, or nothing.
+        """Create missing tables and run the migrations, in the caller's transaction.
 
         Raises `BadRequest` for a database of a later version.
         """
-        versions = _versions(self.metadata)
-        is_new = not inspect(connection).has_table(_VERSIONS)
-        if is_new:
+        versions = self.metadata.tables.get(_VERSIONS)
+        if versions is None:
+            number = Column("version", Integer, primary_key=True, autoincrement=False)
+            versions = Table(_VERSIONS, self.metadata, number)
+        if not inspect(connection).has_table(_VERSIONS):
             versions.create(connection)
             connection.execute(insert(versions).values(version=self.version))
-        found: int = connection.scalars(select(versions.c.version)).one()
-        if found > self.version:
+        stored: int = connection.scalars(select(versions.c.version)).one()
+        if stored > self.version:
             raise BadRequest(
-                f"The {self.what} in WHISPERLIVE_DATA_DIR were written by a later version of this "
-                f"server (schema {found}; this one knows {self.version})."
+                f"The {self.content} in WHISPERLIVE_DATA_DIR were written by a later version of "
+                f"this server (schema {stored}; this version supports {self.version})."
             )
-        for step in range(found, self.version):
-            self.migrations[step](connection)
+        for version in range(stored, self.version):
+            self.migrations[version](connection)
         connection.execute(update(versions).values(version=self.version))
         self.metadata.create_all(connection)
-
-
-def _versions(metadata: MetaData) -> Table:
-    known = metadata.tables.get(_VERSIONS)
-    if known is not None:
-        return known
-    return Table(
-        _VERSIONS, metadata, Column("version", Integer, primary_key=True, autoincrement=False)
-    )
 
 
 P = ParamSpec("P")
@@ -80,12 +73,12 @@ T = TypeVar("T")
 
 
 class Database:
-    """Runs one transaction after another, each in a thread."""
+    """Runs transactions one after another, each in a worker thread."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        # SQLite takes one writer at a time anyway; so nobody ever meets a locked database.
-        self._one_at_a_time = anyio.CapacityLimiter(1)
+        # SQLite allows one writer at a time: queueing here avoids "database is locked".
+        self._limiter = anyio.CapacityLimiter(1)
 
     async def run(
         self,
@@ -93,13 +86,13 @@ class Database:
         *arguments: P.args,
         **named: P.kwargs,
     ) -> T:
-        """Run `query` in a transaction: all of it is stored, or, if it raises, nothing.
+        """Run `query` in a transaction, which is rolled back if it raises.
 
-        Raises `OutOfSpace` where the disk is full. It is not cut short by cancellation: what was
-        begun is either done or undone when this returns.
+        Raises `OutOfSpace` if the disk is full. Cancellation does not interrupt it: the transaction
+        is committed or rolled back when this returns.
         """
         return await anyio.to_thread.run_sync(
-            lambda: self.run_blocking(query, *arguments, **named), limiter=self._one_at_a_time
+            lambda: self.run_blocking(query, *arguments, **named), limiter=self._limiter
         )
 
     def run_blocking(
@@ -108,12 +101,13 @@ class Database:
         *arguments: P.args,
         **named: P.kwargs,
     ) -> T:
-        """As `run`, for a command that has no event loop."""
+        """Run `query` like `run`, for commands without an event loop."""
         try:
             with self._engine.begin() as connection:
                 return query(connection, *arguments, **named)
         except DBAPIError as error:
-            if _is_full(error):
+            cause = error.orig
+            if isinstance(cause, sqlite3.Error) and cause.sqlite_errorcode == sqlite3.SQLITE_FULL:
                 raise OutOfSpace("The disk of this server is full.") from error
             raise
 
@@ -125,12 +119,10 @@ class Database:
 def open_database(file: Path, schema: Schema) -> Database:
     """Open or create a SQLite database; blocking.
 
-    Raises `BadRequest` if it is of a later version, or cannot be opened.
-
-    `synchronous=FULL`: a job that was answered with 202 outlives a power cut, and so does a window
-    that was read; the flush costs a few milliseconds, a window hundreds.
+    Raises `BadRequest` if its version is later than ours, or if it cannot be opened.
     """
-    # The directory may be open to others if it was there before. The journal takes on this mode.
+    # The directory may be accessible to other users if it existed before. The journal gets the
+    # mode of the database.
     file.touch(mode=0o600)
     file.chmod(0o600)
     engine = create_engine(f"sqlite:///{file}")
@@ -151,22 +143,19 @@ def open_database(file: Path, schema: Schema) -> Database:
 
 
 def _configure(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
-    # The driver would begin a transaction at the first INSERT, too late for what a migration does.
+    # By default the driver begins a transaction at the first INSERT, too late for migrations.
     connection.isolation_level = None
     # Readers from outside (a backup, an operator's shell) and the writer do not block each other.
     connection.execute("PRAGMA journal_mode = WAL")
+    # A job that was answered with 202 survives a power failure, and so does a decoded window. The
+    # flush costs a few milliseconds, a window hundreds.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-    # What is deleted is overwritten: people's words do not stay behind in free pages.
+    # Deleted rows are overwritten: transcripts do not remain in free pages.
     connection.execute("PRAGMA secure_delete = ON")
 
 
 def _begin(connection: Connection) -> None:
-    # The right to write at once: one who reads first and then writes would be refused if another
-    # process had written in between, where this one waits its turn.
+    # Take the write lock at once: a transaction that reads first and then writes fails if another
+    # process wrote in between; this one waits instead.
     connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _is_full(error: DBAPIError) -> bool:
-    cause = error.orig
-    return isinstance(cause, sqlite3.Error) and cause.sqlite_errorcode == sqlite3.SQLITE_FULL

@@ -1,4 +1,4 @@
-"""Keys on disk: what is asked of their table, and the server's quick look at it."""
+"""API keys in SQLite: the table, and the server's read-only connection to it."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -23,10 +23,10 @@ from sqlalchemy import (
     update,
 )
 
-from whisperlive_hybrid.auth.caller import KeyCard, Limits
-from whisperlive_hybrid.auth.keys import KnownKey
+from whisperlive_hybrid.auth.caller import ApiKey, Limits
+from whisperlive_hybrid.auth.keys import StoredKey
 from whisperlive_hybrid.storage.database import Database, Schema, open_database
-from whisperlive_hybrid.storage.directory import made_directory
+from whisperlive_hybrid.storage.directory import make_directory
 
 metadata: Final = MetaData()
 
@@ -43,31 +43,31 @@ keys: Final = Table(
     Column("audio_s_per_day", Double),
     Column("live_streams", Integer),
     Column("created_at", Double, nullable=False),
-    # Rows stay, so that what a key has used can still be told.
+    # Rows of revoked keys are kept, so that their usage can still be listed by name.
     Column("revoked_at", Double),
     sqlite_autoincrement=True,
 )
 
-ACCESS: Final = Schema("keys", metadata)
+SCHEMA: Final = Schema("keys", metadata)
 
 
 @dataclass(frozen=True, slots=True)
-class StoredKey:
-    """A key with its dates, in Unix seconds."""
+class KeyRecord:
+    """A key with the dates of its creation and revocation, in Unix seconds."""
 
-    key: KnownKey
+    stored: StoredKey
     created_at: float
     revoked_at: float | None = None
 
 
-def add(connection: Connection, key: KnownKey, now: float) -> None:
+def add(connection: Connection, stored: StoredKey, now: float) -> None:
     """Store a new key."""
-    card, limits = key.card, key.card.limits
+    key, limits = stored.key, stored.key.limits
     row = {
-        "id": card.id,
-        "name": card.name,
-        "digest": key.digest.hex(),
-        "is_admin": card.is_admin,
+        "id": key.id,
+        "name": key.name,
+        "digest": stored.digest.hex(),
+        "is_admin": key.is_admin,
         "requests_per_minute": limits.requests_per_minute,
         "audio_s_per_day": limits.audio_s_per_day,
         "live_streams": limits.live_streams,
@@ -77,53 +77,52 @@ def add(connection: Connection, key: KnownKey, now: float) -> None:
 
 
 def revoke(connection: Connection, key_id: str, now: float) -> bool:
-    """End a key; False if there is no such valid one."""
+    """Revoke a key; return False if there is no valid key of this id."""
     valid = update(keys).where(keys.c.id == key_id, keys.c.revoked_at.is_(None))
     return connection.execute(valid.values(revoked_at=now)).rowcount > 0
 
 
-def every(connection: Connection) -> list[StoredKey]:
-    """All that were ever made, oldest first."""
+def load_all(connection: Connection) -> list[KeyRecord]:
+    """Return all keys, revoked ones included, oldest first."""
     rows = connection.execute(select(keys).order_by(keys.c.number)).mappings()
-    return [StoredKey(_key(row), row["created_at"], row["revoked_at"]) for row in rows]
+    return [KeyRecord(_load_key(row), row["created_at"], row["revoked_at"]) for row in rows]
 
 
-def names_of(keys: Iterable[StoredKey]) -> dict[str, str]:
-    """What they are called, by their ids."""
-    return {each.key.card.id: each.key.card.name for each in keys}
+def key_names(records: Iterable[KeyRecord]) -> dict[str, str]:
+    """Return the names of keys by their ids."""
+    return {record.stored.key.id: record.stored.key.name for record in records}
 
 
-def _key(row: RowMapping | sqlite3.Row) -> KnownKey:
+def _load_key(row: RowMapping | sqlite3.Row) -> StoredKey:
     limits = Limits(row["requests_per_minute"], row["audio_s_per_day"], row["live_streams"])
-    card = KeyCard(row["id"], row["name"], limits, is_admin=bool(row["is_admin"]))
-    return KnownKey(card, bytes.fromhex(row["digest"]))
+    key = ApiKey(row["id"], row["name"], limits, is_admin=bool(row["is_admin"]))
+    return StoredKey(key, bytes.fromhex(row["digest"]))
 
 
-_VALID: Final = "SELECT * FROM keys WHERE revoked_at IS NULL"
+class KeyReader:
+    """A read-only connection for the event loop; a `KeySource`.
 
-
-class KeyFile:
-    """A connection of the event loop's own, which only reads.
-
-    SQLite tells in 3 µs whether another connection, of whatever process, has changed the file
-    (`PRAGMA data_version`), so every request can ask; reading 1,000 keys after a change takes
-    3.5 ms (both measured on a busy machine).
-    The file must exist, and be in WAL mode, where readers wait for nobody.
+    SQLite reports in 3 µs whether another connection, of any process, has changed the file
+    (`PRAGMA data_version`), so that every request can check it. Reading 1,000 keys after a change
+    takes 3.5 ms (both measured on a busy machine).
+    The file must exist, and be in WAL mode, in which readers do not wait for a writer.
     """
 
     def __init__(self, file: Path) -> None:
         self._connection = sqlite3.connect(file, timeout=0.05, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
+        # A defect in the servers must not be able to create a key.
         self._connection.execute("PRAGMA query_only = ON")
 
     def version(self) -> int:
-        """Another number after every change."""
+        """Return a number that differs after every change."""
         number: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
         return number
 
-    def valid(self) -> list[KnownKey]:
-        """The keys that open something."""
-        return [_key(row) for row in self._connection.execute(_VALID)]
+    def load_valid(self) -> list[StoredKey]:
+        """Return the keys that are not revoked."""
+        rows = self._connection.execute("SELECT * FROM keys WHERE revoked_at IS NULL")
+        return [_load_key(row) for row in rows]
 
     def close(self) -> None:
         """Close the file."""
@@ -134,23 +133,20 @@ FILE: Final = "access.db"
 
 
 @dataclass(frozen=True, slots=True)
-class AccessStore:
+class KeyDatabase:
     """An open access.db. Several processes may have it open at once."""
 
     database: Database
-    keys: KeyFile
+    keys: KeyReader
 
     async def names(self) -> dict[str, str]:
-        """What all keys are called, by their ids, those that were revoked too."""
-        return names_of(await self.database.run(every))
+        """Return the names of all keys by their ids, revoked ones included."""
+        return key_names(await self.database.run(load_all))
 
 
 @contextmanager
-def open_access_store(directory: Path) -> Iterator[AccessStore]:
-    """Open or create it in `directory`; blocking. Raises `BadRequest` if that cannot be."""
-    file = made_directory(directory) / FILE
-    with (
-        closing(open_database(file, ACCESS)) as database,
-        closing(KeyFile(file)) as keys,
-    ):
-        yield AccessStore(database, keys)
+def open_key_database(directory: Path) -> Iterator[KeyDatabase]:
+    """Open or create access.db in `directory`; blocking. Raises `BadRequest` if that fails."""
+    file = make_directory(directory) / FILE
+    with closing(open_database(file, SCHEMA)) as database, closing(KeyReader(file)) as reader:
+        yield KeyDatabase(database, reader)

@@ -1,10 +1,11 @@
-"""Usage by UTC day and account: sums that are only ever added to, until they are forgotten."""
+"""Usage in SQLite: sums by UTC day and account."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     Column,
@@ -13,10 +14,8 @@ from sqlalchemy import (
     Double,
     Integer,
     MetaData,
-    Row,
     Table,
     Text,
-    and_,
     delete,
     insert,
     select,
@@ -27,7 +26,8 @@ from whisperlive_hybrid.auth.usage import DayUsage, Usage
 from whisperlive_hybrid.storage.database import Database, Schema, open_database
 
 FILE: Final = "usage.db"
-"""A file of its own: who reads the keys again after every change would do so all the time."""
+"""Not in access.db: keys are reloaded after every change of their file, and usage changes all the
+time."""
 
 metadata: Final = MetaData()
 
@@ -36,6 +36,7 @@ usage: Final = Table(
     metadata,
     Column("day", Date, primary_key=True),
     Column("account", Text, primary_key=True),
+    # From here on the fields of `Usage`.
     Column("requests", Integer, nullable=False),
     Column("refused", Integer, nullable=False),
     Column("streams", Integer, nullable=False),
@@ -59,60 +60,44 @@ def open_usage_store(directory: Path) -> Iterator["UsageStore"]:
 
 
 class UsageStore:
-    """The usage of all days that are kept."""
+    """The usage of all stored days."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self._run = database.run
 
     async def add(self, rows: Sequence[DayUsage]) -> None:
-        """Add to what there is, all rows or none."""
-        await self._run(add, rows)
+        """Add usage to the stored sums, in one transaction."""
+        await self.database.run(add, rows)
 
     async def since(self, first: date, account: str | None = None) -> list[DayUsage]:
-        """From `first` on, the newest day first; of one account, or of all (None)."""
-        return await self._run(since, first, account)
+        """Return the usage from `first` on, newest day first; None: of all accounts."""
+        return await self.database.run(load_since, first, account)
 
-    async def forget(self, before: date) -> int:
-        """Delete the days before; return how many rows."""
-        return await self._run(forget, before)
+    async def delete_before(self, day: date) -> int:
+        """Delete the usage of earlier days; return the number of rows."""
+        return await self.database.run(delete_before, day)
 
 
 def add(connection: Connection, rows: Sequence[DayUsage]) -> None:
-    """Add to what there is."""
+    """Add usage to the stored sums."""
     for row in rows:
-        taken = _values(row.usage)
-        more = {name: usage.c[name] + amount for name, amount in taken.items()}
-        here = and_(usage.c.day == row.day, usage.c.account == row.account)
-        if not connection.execute(update(usage).where(here).values(more)).rowcount:
-            new = {"day": row.day, "account": row.account, **taken}
+        amounts = asdict(row.usage)
+        sums = {name: usage.c[name] + amount for name, amount in amounts.items()}
+        stored = update(usage).where(usage.c.day == row.day, usage.c.account == row.account)
+        if not connection.execute(stored.values(sums)).rowcount:
+            new = {"day": row.day, "account": row.account, **amounts}
             connection.execute(insert(usage).values(new))
 
 
-def since(connection: Connection, first: date, account: str | None) -> list[DayUsage]:
-    """From `first` on, the newest day first; of one account, or of all (None)."""
-    wanted = select(usage).where(usage.c.day >= first)
+def load_since(connection: Connection, first: date, account: str | None) -> list[DayUsage]:
+    """Return the usage from `first` on, newest day first; None: of all accounts."""
+    query = select(usage).where(usage.c.day >= first)
     if account is not None:
-        wanted = wanted.where(usage.c.account == account)
-    found = connection.execute(wanted.order_by(usage.c.day.desc(), usage.c.account))
-    return [_row(each) for each in found]
+        query = query.where(usage.c.account == account)
+    rows = connection.execute(query.order_by(usage.c.day.desc(), usage.c.account))
+    return [DayUsage(day, stored_account, Usage(*sums)) for day, stored_account, *sums in rows]
 
 
-def forget(connection: Connection, before: date) -> int:
-    """Delete the days before."""
-    return connection.execute(delete(usage).where(usage.c.day < before)).rowcount
-
-
-def _values(taken: Usage) -> dict[str, Any]:
-    return {
-        "requests": taken.requests,
-        "refused": taken.refused,
-        "streams": taken.streams,
-        "file_s": taken.file_s,
-        "live_s": taken.live_s,
-    }
-
-
-def _row(found: Row[Any]) -> DayUsage:
-    taken = Usage(found.requests, found.refused, found.streams, found.file_s, found.live_s)
-    return DayUsage(found.day, found.account, taken)
+def delete_before(connection: Connection, day: date) -> int:
+    """Delete the usage of earlier days; return the number of rows."""
+    return connection.execute(delete(usage).where(usage.c.day < day)).rowcount

@@ -1,4 +1,4 @@
-"""Usage between memory and store: read at the start, written in batches, told on request."""
+"""Saves usage from memory to the store, in batches, and restores it at the start."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -10,96 +10,92 @@ from typing import Final
 import anyio
 import structlog
 
-from whisperlive_hybrid.auth.quotas import Meter, limits_for_all
-from whisperlive_hybrid.auth.usage import DayBook, DayUsage, first_of, utc_day
+from whisperlive_hybrid.auth.quotas import Quotas, default_limits
+from whisperlive_hybrid.auth.usage import DailyUsage, DayUsage, first_day, utc_day
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.storage.usage import UsageStore, open_usage_store
 
-SAVED_EVERY_S: Final = 2.0
-"""What a process that is killed loses of the usage, at most, and one write for all accounts."""
+SAVE_INTERVAL_S: Final = 2.0
+"""Usage that a killed process loses at most; one write for all accounts."""
 
-PAUSE_S: Final = 30.0
-"""Between two tries while the store takes nothing."""
+RETRY_S: Final = 30.0
+"""Time between two attempts while saving fails, as on a full disk."""
 
 log = structlog.get_logger(__name__)
 
 
-class Bookkeeper:
-    """Carries the sums of a `DayBook` into the store; nobody who books ever waits for it."""
+class UsageRecorder:
+    """Saves a `DailyUsage` in the background: no request waits for the store."""
 
     def __init__(
-        self, book: DayBook, store: UsageStore, clock: Callable[[], float], kept_days: int
+        self, usage: DailyUsage, store: UsageStore, clock: Callable[[], float], kept_days: int
     ) -> None:
-        """`clock` tells Unix seconds; a day is kept for `kept_days`, itself included."""
-        self._book = book
+        """`clock` gives Unix seconds; usage is kept for `kept_days` days, today included."""
+        self._usage = usage
         self._store = store
         self._clock = clock
         self._kept_from = date.min
         self.kept_days = kept_days
 
-    async def begin(self) -> None:
-        """Go on with the day of an earlier process."""
+    async def restore(self) -> None:
+        """Restore today's usage of an earlier process."""
         now = self._clock()
-        self._book.begin(await self._store.since(utc_day(now)), now)
+        self._usage.restore(await self._store.since(utc_day(now)), now)
 
     async def run(self) -> None:
-        """Save every few seconds, and a last time when it is cancelled; to be run as a task."""
+        """Save every `SAVE_INTERVAL_S`, and once more when cancelled. Background task."""
         try:
             while True:
-                pause_s = SAVED_EVERY_S if await self._saved() else PAUSE_S
+                pause_s = SAVE_INTERVAL_S if await self._try_save() else RETRY_S
                 await anyio.sleep(pause_s)
         finally:
             with anyio.CancelScope(shield=True):
-                await self._saved()
+                await self._try_save()
 
     async def save(self) -> None:
-        """Store what is not stored yet; raises what the store does, and then nothing is lost."""
-        rows = self._book.take_unsaved()
+        """Save all unsaved usage; if the store raises, the usage remains unsaved."""
+        rows = self._usage.take_unsaved()
         try:
             if rows:
                 await self._store.add(rows)
         except BaseException:
-            self._book.put_back(rows)
+            self._usage.put_back(rows)
             raise
 
-    async def usage(self, account: str | None, days: int) -> list[DayUsage]:
-        """The last days, today included, the newest first; of one account, or of all (None)."""
+    async def load(self, account: str | None, days: int) -> list[DayUsage]:
+        """Return the usage of the last days, today included, newest first; None: all accounts."""
         await self.save()
-        return await self._store.since(first_of(days, self._clock()), account)
+        return await self._store.since(first_day(days, self._clock()), account)
 
-    async def _saved(self) -> bool:
-        """Save; whether that could be done."""
+    async def _try_save(self) -> bool:
+        """Save, and once a day delete what is too old; return False if that failed."""
         try:
             await self.save()
-            await self._forget()
-        except Exception:  # a full disk ends no server
-            log.exception("usage was not stored", again_in_s=PAUSE_S)
+            first = first_day(self.kept_days, self._clock())
+            if first > self._kept_from:
+                await self._store.delete_before(first)
+                self._kept_from = first
+        except Exception:  # a full disk must not stop the server
+            log.exception("usage was not stored", again_in_s=RETRY_S)
             return False
         return True
 
-    async def _forget(self) -> None:
-        """Forget what is too old, once a day."""
-        first = first_of(self.kept_days, self._clock())
-        if first > self._kept_from:
-            await self._store.forget(first)
-            self._kept_from = first
-
 
 KeyNames = Callable[[], Awaitable[Mapping[str, str]]]
-"""The names of all keys there ever were, by their ids."""
+"""Returns the names of all keys by their ids, revoked ones included."""
 
 
 async def no_names() -> Mapping[str, str]:
-    """Where there are no keys."""
+    """Return no names, for a server without keys."""
     return {}
 
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """What callers may have, and what they have had."""
+    """The quotas of callers, and their stored usage."""
 
-    meter: Meter
-    bookkeeper: Bookkeeper
+    quotas: Quotas
+    recorder: UsageRecorder
     names: KeyNames
 
 
@@ -107,12 +103,12 @@ class Accounts:
 async def open_accounts(
     settings: Settings, names: KeyNames = no_names, clock: Callable[[], float] = time.time
 ) -> AsyncIterator[Accounts]:
-    """Open the store of usage in the data directory, and go on with what is stored of today.
+    """Open the usage store in the data directory and restore today's usage.
 
     Raises `BadRequest` if it cannot be opened.
     """
     with open_usage_store(settings.data_dir) as store:
-        meter = Meter(limits_for_all(settings), clock)
-        bookkeeper = Bookkeeper(meter.book, store, clock, settings.usage_days)
-        await bookkeeper.begin()
-        yield Accounts(meter, bookkeeper, names)
+        quotas = Quotas(default_limits(settings), clock)
+        recorder = UsageRecorder(quotas.usage, store, clock, settings.usage_days)
+        await recorder.restore()
+        yield Accounts(quotas, recorder, names)

@@ -1,4 +1,4 @@
-"""What Prometheus is told of the engine: waits, batches, seconds, and what became of windows."""
+"""Prometheus metrics of the engine: queue waits, model calls, batches, windows by outcome."""
 
 import threading
 import time
@@ -14,12 +14,12 @@ from whisperlive_hybrid.errors import Overloaded
 from whisperlive_hybrid.types import DecodeResult, Urgency
 
 PERIOD_S: Final = 60
-"""What "the last minute" means, in seconds."""
+"""Length of "the last minute" in seconds."""
 
 
 @dataclass(slots=True)
 class _Second:
-    """What happened in one second of the clock."""
+    """Sums of one second of the clock."""
 
     number: int
     busy_s: float = 0.0
@@ -27,27 +27,27 @@ class _Second:
 
 
 class LastMinute:
-    """Adds up what happened lately, second by second. Not thread-safe."""
+    """Sums of the last minute, second by second. Not thread-safe."""
 
     def __init__(self) -> None:
         self._seconds: deque[_Second] = deque()
 
     def add(self, now: float, *, busy_s: float = 0.0, audio_s: float = 0.0) -> None:
-        """Book model time, or audio that was read, at `now` (any clock that goes forward)."""
+        """Add model time, or audio that was decoded, at `now` (seconds of a monotonic clock)."""
         number = int(now)
         if not self._seconds or self._seconds[-1].number < number:
             self._seconds.append(_Second(number))
         self._seconds[-1].busy_s += busy_s
         self._seconds[-1].audio_s += audio_s
-        self._forget(number)
+        self._drop_old(number)
 
     def factor(self, now: float) -> float | None:
-        """Seconds of model time per second of audio read; None if none was read."""
-        self._forget(int(now))
-        audio_s = sum(each.audio_s for each in self._seconds)
-        return sum(each.busy_s for each in self._seconds) / audio_s if audio_s else None
+        """Return the model time per second of audio decoded; None without audio."""
+        self._drop_old(int(now))
+        audio_s = sum(second.audio_s for second in self._seconds)
+        return sum(second.busy_s for second in self._seconds) / audio_s if audio_s else None
 
-    def _forget(self, number: int) -> None:
+    def _drop_old(self, number: int) -> None:
         while self._seconds and self._seconds[0].number <= number - PERIOD_S:
             self._seconds.popleft()
 
@@ -58,74 +58,84 @@ BATCH_BUCKETS: Final = (1, 2, 4, 8, 16, 32)
 
 
 class EngineMetrics:
-    """An `Observer` that counts."""
+    """An `Observer` that updates the metrics."""
 
     def __init__(
         self, registry: CollectorRegistry, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._clock = clock
-        self._lock = threading.Lock()  # guards the last minutes
+        self._lock = threading.Lock()  # model calls end on worker threads; guards _last_minutes
         self._last_minutes: defaultdict[str, LastMinute] = defaultdict(LastMinute)
         self._waits = Histogram(
             "whisperlive_queue_wait_seconds",
-            "How long a piece of work of a window waited for a worker.",
+            "Time that a task of a window waited for a worker.",
             ["urgency"],
             registry=registry,
             buckets=WAIT_BUCKETS,
         )
         self._calls = Histogram(
             "whisperlive_model_call_duration_seconds",
-            "How long calls of the model took.",
+            "Duration of model calls.",
             ["model", "kind"],
             registry=registry,
             buckets=CALL_BUCKETS,
         )
         self._batches = Histogram(
             "whisperlive_batch_size",
-            "Windows that shared a call of the model.",
+            "Windows per model call.",
             ["model", "kind"],
             registry=registry,
             buckets=BATCH_BUCKETS,
         )
         self._audio = Counter(
             "whisperlive_window_audio_seconds",
-            "Audio in the windows that were read; an open utterance is read several times.",
+            "Audio of decoded windows; an open utterance is decoded several times.",
             ["model", "urgency"],
             registry=registry,
         )
         self._windows = Counter(
             "whisperlive_windows",
-            "Windows by what became of them.",
+            "Windows by outcome.",
             ["model", "urgency", "outcome"],
             registry=registry,
         )
         self._unread = Counter(
             "whisperlive_unread_speech_seconds",
-            "Speech, as the detector found it, for which the model wrote nothing.",
+            "Speech found by the detector for which the model returned no text.",
             ["model", "urgency"],
             registry=registry,
         )
+        # Series that exist from the start: a rate over a series that appears later is wrong.
         for urgency in Urgency:
-            self._waits.labels(label_of(urgency))
+            self._waits.labels(urgency_label(urgency))
 
     def asked(self, asked: Asked) -> Mark:
-        """Nothing to count yet."""
+        """Do nothing: windows are counted when they are done."""
         del asked
 
     def called(self, call: ModelCall) -> None:
-        """Count a call."""
+        """Record a model call."""
         self._calls.labels(call.model, call.kind).observe(call.seconds)
         self._batches.labels(call.model, call.kind).observe(len(call.parts))
         for part in call.parts:
-            self._waits.labels(label_of(part.urgency)).observe(call.began - part.queued_at)
+            self._waits.labels(urgency_label(part.urgency)).observe(call.began - part.queued_at)
         with self._lock:
             self._last_minutes[call.model].add(self._clock(), busy_s=call.seconds)
 
     def answered(self, asked: Asked, mark: Mark, answer: object) -> None:
-        """Count a window."""
+        """Count a window by its outcome."""
         del mark
-        urgency = label_of(asked.urgency)
-        self._windows.labels(asked.model, urgency, _outcome(answer)).inc()
+        urgency = urgency_label(asked.urgency)
+        match answer:
+            case DecodeResult():
+                outcome = "read_again" if answer.was_doubted else "read"
+            case Overloaded():
+                outcome = "refused"
+            case Exception():
+                outcome = "failed"
+            case _:
+                outcome = "withdrawn"  # the caller was cancelled
+        self._windows.labels(asked.model, urgency, outcome).inc()
         if isinstance(answer, DecodeResult):
             self._audio.labels(asked.model, urgency).inc(asked.audio_s)
             unread_s = sum(end - start for start, end in answer.unread)
@@ -134,23 +144,11 @@ class EngineMetrics:
                 self._last_minutes[asked.model].add(self._clock(), audio_s=asked.audio_s)
 
     def real_time_factors(self, models: Iterable[str]) -> dict[str, float | None]:
-        """Those of the last minute; None for a model that has read nothing."""
+        """Return those of the last minute; None for a model that decoded nothing."""
         with self._lock:
             return {name: self._last_minutes[name].factor(self._clock()) for name in models}
 
 
-def label_of(urgency: Urgency) -> str:
-    """A class of work as a label."""
+def urgency_label(urgency: Urgency) -> str:
+    """Return the label value of an urgency."""
     return urgency.name.lower()
-
-
-def _outcome(answer: object) -> str:
-    match answer:
-        case DecodeResult():
-            return "read_again" if answer.was_doubted else "read"
-        case Overloaded():
-            return "refused"
-        case Exception():
-            return "failed"
-        case _:
-            return "withdrawn"  # its caller was cancelled

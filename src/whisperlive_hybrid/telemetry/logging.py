@@ -1,4 +1,4 @@
-"""Logging for the whole process: structured events, on standard error."""
+"""Logging of the whole process: structured events on standard error."""
 
 import logging
 import sys
@@ -11,7 +11,7 @@ from whisperlive_hybrid.types import DecodeResult, Urgency, join_text
 
 
 def configure_logging(*, form: Literal["console", "json"], level: str) -> None:
-    """Send every log line, ours and the libraries', through one renderer."""
+    """Render all log lines, those of libraries included, in one format on standard error."""
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if form == "json"
@@ -34,7 +34,7 @@ def configure_logging(*, form: Literal["console", "json"], level: str) -> None:
     root.setLevel(level.upper())
     for chatty in ("uvicorn", "httpx", "httpcore", "multipart"):
         logging.getLogger(chatty).setLevel(max(root.level, logging.WARNING))
-    # It writes a stack for every port scan; faults of ours are logged by the live door itself.
+    # It logs a stack trace for every port scan; the live server logs its own defects itself.
     logging.getLogger("websockets").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
@@ -52,20 +52,20 @@ log = structlog.get_logger(__name__)
 
 
 class TextLog:
-    """An `Observer` that logs the text of every window, guesses at open utterances left out.
+    """An `Observer` that logs the text of every window, except updates of open utterances.
 
-    The one place where text goes into the log, and only there at all with WHISPERLIVE_LOG_TEXT.
+    No other code logs text, and this does only if WHISPERLIVE_LOG_TEXT is set.
     """
 
     def asked(self, asked: Asked) -> Mark:
-        """Nothing is known yet."""
+        """Do nothing: there is no text yet."""
         del asked
 
     def called(self, call: ModelCall) -> None:
-        """Not of interest."""
+        """Do nothing: a call has no text of its own."""
 
     def answered(self, asked: Asked, mark: Mark, answer: object) -> None:
-        """Log the text; on the line are the ids of the caller."""
+        """Log the text, with the ids that the caller has bound to its context."""
         del mark
         if isinstance(answer, DecodeResult) and asked.urgency is not Urgency.UPDATE:
             log.info("window read", text=join_text(answer.segments), language=answer.language.code)

@@ -1,6 +1,6 @@
-"""Traces by OpenTelemetry: an extra of the package, imported only where it is switched on.
+"""Traces with OpenTelemetry, an extra of the package; imported only if tracing is enabled.
 
-Nothing is registered globally: the provider belongs to one server and ends with it.
+Nothing is registered globally: the provider belongs to one server and is shut down with it.
 """
 
 import time
@@ -17,13 +17,13 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from whisperlive_hybrid import __version__
 from whisperlive_hybrid.engine.observer import Asked, Mark, ModelCall
 from whisperlive_hybrid.errors import error_kind
-from whisperlive_hybrid.telemetry.tracing import NONE, Tracing, Values
+from whisperlive_hybrid.telemetry.tracing import NO_ATTRIBUTES, Attributes, Tracing
 
 _SERVICE = "whisperlive-hybrid-server"
 
 
-def provider() -> TracerProvider:
-    """A provider as the OTEL_* variables want it, without an exporter."""
+def create_provider() -> TracerProvider:
+    """Create a provider from the OTEL_* variables, without an exporter."""
     resource = Resource.create()  # reads OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES
     if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
         resource = resource.merge(Resource({SERVICE_NAME: _SERVICE}))
@@ -31,37 +31,35 @@ def provider() -> TracerProvider:
     return TracerProvider(resource=resource, shutdown_on_exit=False)
 
 
-def tracing_of(spans: TracerProvider) -> Tracing:
-    """The tracer of the doors and the observer of the engine."""
-    tracer = spans.get_tracer(_SERVICE, __version__)
+def create_tracing(provider: TracerProvider) -> Tracing:
+    """Create the tracer of the servers and the observer of the engine."""
+    tracer = provider.get_tracer(_SERVICE, __version__)
     return Tracing(OtelTracer(tracer), (EngineSpans(tracer),))
 
 
 class _OtelSpan:
-    """A span that is being recorded, or not."""
-
     def __init__(self, span: Span) -> None:
         self._span = span
 
     def rename(self, name: str) -> None:
-        """Give it another name."""
+        """Change the name."""
         self._span.update_name(name)
 
-    def note(self, values: Values) -> None:
-        """Say more about it."""
-        self._span.set_attributes(values)
+    def set_attributes(self, attributes: Attributes) -> None:
+        """Add attributes."""
+        self._span.set_attributes(attributes)
 
 
 class OtelTracer:
-    """The spans of the doors."""
+    """The spans of the servers."""
 
     def __init__(self, tracer: trace.Tracer) -> None:
         self._tracer = tracer
         self._propagator = TraceContextTextMapPropagator()
 
     @contextmanager
-    def joined(self, headers: Mapping[str, str]) -> Iterator[None]:
-        """Go on with the trace of `traceparent`; one that is malformed is as if it were not."""
+    def join(self, headers: Mapping[str, str]) -> Iterator[None]:
+        """Continue the trace of `traceparent` while inside; a malformed header is ignored."""
         token = otel_context.attach(self._propagator.extract(headers))
         try:
             yield
@@ -69,13 +67,13 @@ class OtelTracer:
             otel_context.detach(token)
 
     @contextmanager
-    def span(self, name: str, values: Values = NONE) -> Iterator[_OtelSpan]:
-        """A span that lasts while inside; of an exception only its kind is told."""
+    def span(self, name: str, attributes: Attributes = NO_ATTRIBUTES) -> Iterator[_OtelSpan]:
+        """Open a span while inside; of an exception, only the kind is recorded."""
         with self._tracer.start_as_current_span(
             name,
             kind=SpanKind.SERVER,
-            attributes=values,
-            record_exception=False,  # messages may quote a client, and stacks are in the log
+            attributes=attributes,
+            record_exception=False,  # messages may quote a client, and stack traces are in the log
             set_status_on_exception=False,
         ) as span:
             try:
@@ -86,17 +84,17 @@ class OtelTracer:
 
 
 class EngineSpans:
-    """An `Observer` that makes spans: a window, its waits, and the calls that it shared.
+    """An `Observer` that makes spans of windows, their waits, and the model calls they share.
 
-    A call is a child of the first of its windows and has links to all of them; the wait of each
-    window has a link to its call.
+    A span has one parent, but a call has several windows: it is the child of the first window and
+    has links to all of them; the wait of each window has a link to its call.
     """
 
     def __init__(self, tracer: trace.Tracer) -> None:
         self._tracer = tracer
 
     def asked(self, asked: Asked) -> Mark:
-        """Begin the span of a window, inside of whatever its caller is in."""
+        """Start the span of a window, as a child of the caller's current span."""
         return self._tracer.start_span(
             "engine window",
             attributes={
@@ -107,7 +105,7 @@ class EngineSpans:
         )
 
     def called(self, call: ModelCall) -> None:
-        """Add the call, and how long each of its windows had waited for it."""
+        """Add the span of a model call, and the waits of its windows before it."""
         traced = [part for part in call.parts if part.mark.is_recording()]
         if not traced:
             return
@@ -140,5 +138,5 @@ class EngineSpans:
 
 
 def _unix_ns(moment: float) -> int:
-    """A moment of the monotonic clock on that of OpenTelemetry."""
+    """Convert a time of the monotonic clock to Unix nanoseconds, as OpenTelemetry uses."""
     return time.time_ns() - round((time.monotonic() - moment) * 1e9)

@@ -1,4 +1,4 @@
-"""What Prometheus is told of the doors: requests, streams, audio, delays, refusals and faults."""
+"""Prometheus metrics of the servers: requests, streams, audio, latency, rejections and errors."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ LATENCY_BUCKETS: Final = (0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30)
 REQUEST_BUCKETS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
 REFUSALS: Final = (Overloaded, OutOfSpace, ModelUnavailable, TooLarge, Stalled)
-"""What the server would not take, however well it was asked; all else is an error."""
+"""Rejections of valid requests, for lack of capacity; everything else is an error."""
 
 
-class Door(Enum):
-    """Where audio comes in."""
+class Endpoint(Enum):
+    """Where audio is received; the label `door` of the metrics."""
 
     LIVE = "live"
     HTTP = "http"
@@ -33,8 +33,8 @@ class Door(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
-    """One request of the HTTP door, as its metrics see it: only labels of bounded sets."""
+class CompletedRequest:
+    """One HTTP request for the metrics; the labels have few values, whatever clients send."""
 
     method: str
     route: str
@@ -43,83 +43,84 @@ class Served:
     seconds: float
 
 
-class DoorMetrics:
-    """Counts for all doors; safe to call from any thread."""
+class ServerMetrics:
+    """Counters of all endpoints; thread-safe."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._audio = Counter(
             "whisperlive_audio_seconds",
-            "Audio that came in; what a job decodes again after a restart counts again.",
+            "Audio received; a job that is decoded again after a restart counts again.",
             ["door"],
             registry=registry,
         )
         self._refused = Counter(
             "whisperlive_refused",
-            "Requests, streams and files that the server would not take, by reason.",
+            "Requests, streams and files that the server rejected, by reason.",
             ["door", "reason"],
             registry=registry,
         )
         self._errors = Counter(
             "whisperlive_errors",
-            "Everything else that went wrong, by kind; `defect` is a fault in the server.",
+            "All other failures, by kind; `defect` is a defect of the server.",
             ["door", "kind"],
             registry=registry,
         )
         self._requests = Counter(
             "whisperlive_http_requests",
-            "Requests of the HTTP door that have ended.",
+            "HTTP requests that have ended.",
             ["method", "route", "status"],
             registry=registry,
         )
         self._seconds = Histogram(
             "whisperlive_http_request_duration_seconds",
-            "From the head of a request to the last byte of its reply.",
+            "Time from the head of a request to the last byte of its response.",
             ["route"],
             registry=registry,
             buckets=REQUEST_BUCKETS,
         )
         self.live = LiveMetrics(registry)
-        for door in Door:
-            self._audio.labels(door.value)
+        # Series that exist from the start: a rate over a series that appears later is wrong.
+        for endpoint in Endpoint:
+            self._audio.labels(endpoint.value)
 
-    def heard(self, door: Door, seconds: float) -> None:
-        """Audio has come in."""
-        self._audio.labels(door.value).inc(seconds)
+    def count_audio(self, endpoint: Endpoint, seconds: float) -> None:
+        """Count received audio."""
+        self._audio.labels(endpoint.value).inc(seconds)
 
-    def served(self, request: Served) -> None:
-        """A request has ended."""
+    def count_request(self, request: CompletedRequest) -> None:
+        """Count an HTTP request that has ended."""
         self._requests.labels(request.method, request.route, str(request.status)).inc()
         self._seconds.labels(request.route).observe(request.seconds)
 
-    def failed(self, door: Door, error: Exception) -> None:
-        """A request, a stream or a file of a job has come to nothing."""
+    def count_failure(self, endpoint: Endpoint, error: Exception) -> None:
+        """Count a request, stream or file that failed, as a rejection or as an error."""
         if isinstance(error, REFUSALS):
-            self.refused(door, error_kind(error))
+            self.count_refusal(endpoint, error_kind(error))
         else:
-            self._errors.labels(door.value, error_kind(error)).inc()
+            self._errors.labels(endpoint.value, error_kind(error)).inc()
 
-    def refused(self, door: Door, reason: str) -> None:
-        """Something was not taken; `reason` is one of a few words of ours."""
-        self._refused.labels(door.value, reason).inc()
+    def count_refusal(self, endpoint: Endpoint, reason: str) -> None:
+        """Count a rejection; `reason` is one of a few fixed words."""
+        self._refused.labels(endpoint.value, reason).inc()
 
-    def connection_refused(self) -> None:
-        """A connection was closed before it could say which door it wants, or what."""
+    def count_refused_connection(self) -> None:
+        """Count a connection that was closed before it sent a request to any endpoint."""
         self._refused.labels("any", "too_many_connections").inc()
 
 
 class LiveMetrics:
-    """What only live streams have."""
+    """Metrics of live streams only."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._latency = Histogram(
             "whisperlive_final_latency_seconds",
-            "From the arrival of the end of an utterance's speech to its final text sent.",
+            "Time from receiving the end of an utterance to sending its final text.",
             registry=registry,
             buckets=LATENCY_BUCKETS,
         )
         self._streams = Counter(
             "whisperlive_live_streams",
-            "Live streams that have ended, by why.",
+            "Live streams that have ended, by reason.",
             ["end"],
             registry=registry,
         )
@@ -130,35 +131,35 @@ class LiveMetrics:
         )
         self._gap_seconds = Counter(
             "whisperlive_dropped_audio_seconds",
-            "Their audio.",
+            "Audio of these stretches.",
             registry=registry,
         )
 
-    def finalised(self, latency_s: float) -> None:
-        """The final text of an utterance was sent."""
+    def observe_latency(self, latency_s: float) -> None:
+        """Record the latency of a final text."""
         self._latency.observe(latency_s)
 
-    def gap(self, seconds: float) -> None:
-        """There will be no text for a stretch of audio."""
+    def count_gap(self, seconds: float) -> None:
+        """Count a stretch of audio without text."""
         self._gaps.inc()
         self._gap_seconds.inc(seconds)
 
-    def ended(self, why: str) -> None:
-        """A stream has ended; `why` is one of a few words of ours."""
-        self._streams.labels(why).inc()
+    def count_end(self, reason: str) -> None:
+        """Count a stream that has ended; `reason` is one of a few fixed words."""
+        self._streams.labels(reason).inc()
 
 
-class FileReport:
-    """The `FileObserver` of all jobs."""
+class JobFileMetrics:
+    """A `FileObserver` that counts and traces the files of jobs."""
 
-    def __init__(self, metrics: DoorMetrics, tracer: Tracer) -> None:
+    def __init__(self, metrics: ServerMetrics, tracer: Tracer) -> None:
         self._metrics = metrics
         self._tracer = tracer
 
     def reading(self, job_id: str) -> AbstractContextManager[object]:
-        """A span around a file."""
+        """Open a span around a file."""
         return self._tracer.span("job file", {"whisperlive.job_id": job_id})
 
     def failed(self, error: Exception) -> None:
-        """A file has come to nothing."""
-        self._metrics.failed(Door.JOBS, error)
+        """Count a file that failed."""
+        self._metrics.count_failure(Endpoint.JOBS, error)

@@ -1,6 +1,6 @@
-"""The seam for traces: spans around requests, utterances and files; and nothing, by default.
+"""The interface of tracing: spans of requests, utterances and files; by default none.
 
-The spans below them, of windows and of calls of the model, come from an engine's `Observer`.
+The spans inside them, of windows and model calls, are made by an `Observer` of the engine.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,68 +11,66 @@ from typing import Final, Protocol
 
 from whisperlive_hybrid.engine.observer import Observer
 
-Values = Mapping[str, str | int | float]
-"""By the names of OpenTelemetry's conventions, such as `http.route`."""
+Attributes = Mapping[str, str | int | float]
+"""Attributes of a span, named by OpenTelemetry's conventions, such as `http.route`."""
 
-NONE: Final[Values] = MappingProxyType({})
+NO_ATTRIBUTES: Final[Attributes] = MappingProxyType({})
 
 
-class Span(Protocol):
-    """Something that lasts."""
+class TraceSpan(Protocol):
+    """A timed operation within a trace."""
 
     def rename(self, name: str) -> None:
-        """Give it the name that could not be known when it began."""
+        """Change the name, for a span whose name is not known at its start."""
 
-    def note(self, values: Values) -> None:
-        """Say more about it; never with text, audio, tokens or file names."""
+    def set_attributes(self, attributes: Attributes) -> None:
+        """Add attributes; never text, audio, tokens or file names."""
 
 
 class Tracer(Protocol):
-    """Begins spans; what begins inside one, in the same task or a child of it, is its child."""
+    """Starts spans. One started inside another, in the same task or a child task, is its child."""
 
-    def joined(self, headers: Mapping[str, str]) -> AbstractContextManager[None]:
-        """Inside, spans belong to the trace that the caller's `traceparent` names, if any.
+    def join(self, headers: Mapping[str, str]) -> AbstractContextManager[None]:
+        """Continue the trace of the caller's `traceparent` header, if there is one, while inside.
 
         `headers` have names in lower case.
         """
 
-    def span(self, name: str, values: Values = NONE) -> AbstractContextManager[Span]:
-        """A span that lasts while inside."""
+    def span(
+        self, name: str, attributes: Attributes = NO_ATTRIBUTES
+    ) -> AbstractContextManager[TraceSpan]:
+        """Open a span while inside."""
 
 
 class _NoSpan:
-    """Is not traced."""
-
     def rename(self, name: str) -> None:
-        """Let it pass."""
+        """Do nothing."""
 
-    def note(self, values: Values) -> None:
-        """Let it pass."""
+    def set_attributes(self, attributes: Attributes) -> None:
+        """Do nothing."""
 
 
 class _NoTracer:
-    """Traces nothing."""
-
     @contextmanager
-    def joined(self, headers: Mapping[str, str]) -> Iterator[None]:
-        """Join nothing."""
+    def join(self, headers: Mapping[str, str]) -> Iterator[None]:
+        """Do nothing."""
         del headers
         yield
 
     @contextmanager
-    def span(self, name: str, values: Values = NONE) -> Iterator[Span]:
-        """Begin nothing."""
-        del name, values
+    def span(self, name: str, attributes: Attributes = NO_ATTRIBUTES) -> Iterator[TraceSpan]:
+        """Do nothing."""
+        del name, attributes
         yield _NoSpan()
 
 
 NO_TRACER: Final[Tracer] = _NoTracer()
-"""For a server that is not traced."""
+"""For a server without tracing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tracing:
-    """A tracer for the doors, and the observers that trace the engine."""
+    """A tracer for the servers, and the observers that trace the engine."""
 
     tracer: Tracer = NO_TRACER
     observers: tuple[Observer, ...] = ()

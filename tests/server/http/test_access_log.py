@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from metrics_scrape import IDLE_STATE, Scrape
 from starlette.types import Message, Receive, Scope, Send
 
-from whisperlive_hybrid.auth.authenticator import Doorkeeper
+from whisperlive_hybrid.auth.authenticator import Authenticator
 from whisperlive_hybrid.backends.fake import Trouble, speak
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.server.http.access_log import AccessLogMiddleware
@@ -196,7 +196,7 @@ async def watched(*messages: Message) -> tuple[Metrics, Scope]:
         del message
 
     metrics, scope = Metrics(), {"type": "websocket", "path": "/w", "headers": []}
-    await AccessLogMiddleware(app, metrics.doors, NO_TRACER, Doorkeeper())(scope, receive, send)
+    await AccessLogMiddleware(app, metrics.server, NO_TRACER, Authenticator())(scope, receive, send)
     return metrics, scope
 
 
@@ -212,6 +212,6 @@ async def watched(*messages: Message) -> tuple[Metrics, Scope]:
 async def test_a_websocket_is_one_request(messages: list[Message], status: str) -> None:
     """With the status of its handshake."""
     metrics, _ = await watched(*messages)
-    series = Scrape(metrics.written(IDLE_STATE)[0].decode())
+    series = Scrape(metrics.render(IDLE_STATE)[0].decode())
     assert series.total("whisperlive_http_requests_total", status=status) == 1
     assert series.total("whisperlive_http_requests_total", method="WEBSOCKET") == 1

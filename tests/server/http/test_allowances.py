@@ -1,13 +1,15 @@
 """Headers that tell what is left."""
 
-from whisperlive_hybrid.auth.quotas import Allowances
-from whisperlive_hybrid.auth.rate_limits import Allowance
+from whisperlive_hybrid.auth.quotas import QuotaStatus
+from whisperlive_hybrid.auth.rate_limits import RateLimitStatus
 from whisperlive_hybrid.server.http.auth import rate_limit_headers
 
 
 def test_what_is_bounded_is_told() -> None:
     """OpenAI's three headers for requests, and the same for audio; whole numbers as there."""
-    told = rate_limit_headers(Allowances(Allowance(2500, 2499, 0.024), Allowance(3600, 0.4, 360.0)))
+    told = rate_limit_headers(
+        QuotaStatus(RateLimitStatus(2500, 2499, 0.024), RateLimitStatus(3600, 0.4, 360.0))
+    )
     assert told == {
         "x-ratelimit-limit-requests": "2500",
         "x-ratelimit-remaining-requests": "2499",
@@ -20,4 +22,4 @@ def test_what_is_bounded_is_told() -> None:
 
 def test_what_nothing_bounds_is_not_mentioned() -> None:
     """Clients take a header for a limit."""
-    assert rate_limit_headers(Allowances(None, None)) == {}
+    assert rate_limit_headers(QuotaStatus(None, None)) == {}

@@ -18,8 +18,8 @@ from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
 
 from whisperlive_hybrid.auth import keys as wrong_keys
-from whisperlive_hybrid.auth.authenticator import Doorkeeper
-from whisperlive_hybrid.auth.network import Proxies
+from whisperlive_hybrid.auth.authenticator import Authenticator
+from whisperlive_hybrid.auth.network import TrustedProxies
 from whisperlive_hybrid.backends.fake import speak
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.server.http.auth import AuthMiddleware, caller_of
@@ -59,24 +59,26 @@ def fault(reply: httpx.Response) -> tuple[int, Any]:
 
 def test_a_route_knows_its_caller() -> None:
     """The address is the peer's, without its port."""
-    assert asked(Proxies(), "192.0.2.7") == "192.0.2.7"
+    assert asked(TrustedProxies(), "192.0.2.7") == "192.0.2.7"
 
 
 def test_a_trusted_proxy_tells_who_asks() -> None:
     """Several headers are read as one, and nobody else's are read at all."""
-    proxies = Proxies.of("192.0.2.0/24")
+    proxies = TrustedProxies.parse("192.0.2.0/24")
     said = [("X-Forwarded-For", "198.51.100.1, 203.0.113.9"), ("X-Forwarded-For", "192.0.2.8")]
     assert asked(proxies, "192.0.2.7", said) == "203.0.113.9"
     assert asked(proxies, "198.51.100.7", said) == "198.51.100.7"
 
 
-def asked(proxies: Proxies, peer: str, headers: Sequence[tuple[str, str]] = ()) -> str:
+def asked(proxies: TrustedProxies, peer: str, headers: Sequence[tuple[str, str]] = ()) -> str:
     """The caller's address as a route sees it."""
 
     async def who(request: Request) -> str:
         return caller_of(request).address
 
-    app = FastAPI(middleware=[Middleware(AuthMiddleware, doorkeeper=Doorkeeper(proxies=proxies))])
+    app = FastAPI(
+        middleware=[Middleware(AuthMiddleware, authenticator=Authenticator(proxies=proxies))]
+    )
     app.get("/who")(who)
     # With a list, headers of one name stay apart.
     reply = TestClient(app, client=(peer, 4711)).get("/who", headers=httpx.Headers(list(headers)))
@@ -124,7 +126,7 @@ async def test_guesses_wait_for_their_answer(
     open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first wrong key of a minute is refused at once, the next is not."""
-    monkeypatch.setattr(wrong_keys, "PAUSE_S", 0.5)
+    monkeypatch.setattr(wrong_keys, "REFUSAL_DELAY_S", 0.5)
     settings = {**AUTH, "wrong_keys_per_minute": 1}
     async with open_door(settings=settings, keys=FakeKeys()) as (app, _), client(app) as door:
         assert fault(await door.get("/v1/models", headers=bearer("wrong")))

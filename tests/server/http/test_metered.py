@@ -10,9 +10,9 @@ import pytest
 from asgi_client import client
 from starlette.types import Message, Receive, Scope, Send
 
-from whisperlive_hybrid.auth.authenticator import Doorkeeper
+from whisperlive_hybrid.auth.authenticator import Authenticator
 from whisperlive_hybrid.auth.caller import Limits
-from whisperlive_hybrid.auth.quotas import Meter
+from whisperlive_hybrid.auth.quotas import Quotas
 from whisperlive_hybrid.auth.usage import Usage
 from whisperlive_hybrid.backends.fake import pause, speak
 from whisperlive_hybrid.server.http.auth import AuthMiddleware, RateLimitMiddleware
@@ -185,7 +185,7 @@ async def test_it_is_refused_unread() -> None:
     async def send(message: Message) -> None:
         replies.append(message)
 
-    meter = Meter(Limits(audio_s_per_day=60.0), lambda: NOON)
+    quotas = Quotas(Limits(audio_s_per_day=60.0), lambda: NOON)
     scope: Scope = {
         "type": "http",
         "method": "POST",
@@ -193,10 +193,10 @@ async def test_it_is_refused_unread() -> None:
         "headers": [(b"content-length", b"90000000")],
         "client": ("192.0.2.1", 4711),
     }
-    here = AuthMiddleware(RateLimitMiddleware(app, meter), Doorkeeper())
+    here = AuthMiddleware(RateLimitMiddleware(app, quotas), Authenticator())
     with pytest.raises(pytest.fail.Exception, match="passed on"):
         await here(scope, receive, send)
-    meter.add(scope["state"]["caller"].account, Usage(file_s=60.0))
+    quotas.add(scope["state"]["caller"].account, Usage(file_s=60.0))
     await here(scope, receive, send)
     headers = dict(replies[0]["headers"])
     assert replies[0]["status"] == 429

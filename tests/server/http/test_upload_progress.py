@@ -1,7 +1,7 @@
 import anyio
 import pytest
 
-from whisperlive_hybrid.auth.caller import Caller, KeyCard
+from whisperlive_hybrid.auth.caller import ApiKey, Caller
 from whisperlive_hybrid.errors import BadAudio, Conflict, Overloaded
 from whisperlive_hybrid.server.http.upload_progress import (
     SHOWN_AFTER_END_S,
@@ -150,8 +150,8 @@ async def test_only_so_many_are_remembered() -> None:
 async def test_ids_of_two_keys_never_meet() -> None:
     """Each may use the same id at once, and sees its own; whoever may see all sees another's."""
     board = UploadBoard()
-    one, other = Caller("a", KeyCard("1", "one")), Caller("a", KeyCard("2", "other"))
-    admin = Caller("a", KeyCard("3", "admin", is_admin=True))
+    one, other = Caller("a", ApiKey("1", "one")), Caller("a", ApiKey("2", "other"))
+    admin = Caller("a", ApiKey("3", "admin", is_admin=True))
     with board.upload(one, ID) as progress:
         progress.advance(1.0, "mine")
         with board.upload(other, ID) as others:

@@ -29,7 +29,7 @@ async def refused(door: OpenLiveServer, **options: Any) -> float:  # noqa: ANN40
 
 def booked(door: OpenLiveServer) -> Usage:
     """All that was booked since the last look."""
-    return sum((row.usage for row in door.meter.book.take_unsaved()), Usage())
+    return sum((row.usage for row in door.quotas.usage.take_unsaved()), Usage())
 
 
 async def test_streams_of_a_caller_are_bounded() -> None:

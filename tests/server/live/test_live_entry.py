@@ -108,7 +108,7 @@ async def test_a_client_is_known_by_its_key() -> None:
         await client.greet()
         await client.next()
         [admitted] = door.admission._clients
-        assert admitted.caller == Caller("127.0.0.1", keys.known["000000000001"].card)
+        assert admitted.caller == Caller("127.0.0.1", keys.known["000000000001"].key)
 
 
 async def test_a_revoked_key_opens_no_more_streams_and_ends_those_that_are_open() -> None:
@@ -185,7 +185,7 @@ async def test_the_client_library_of_whisper_live_with_a_key() -> None:
 
 async def test_guesses_wait_for_their_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first wrong key of a minute is refused at once, the next is not."""
-    monkeypatch.setattr(wrong_keys, "PAUSE_S", 0.5)
+    monkeypatch.setattr(wrong_keys, "REFUSAL_DELAY_S", 0.5)
     async with open_live_server(keys=FakeKeys(), auth=True, wrong_keys_per_minute=1) as door:
         assert await status(door, "/?token=wrong") == 401
         began = time.monotonic()

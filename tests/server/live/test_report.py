@@ -110,7 +110,7 @@ def test_why_a_stream_ended_is_known_whatever_ended_it(leave: Callable[[], None]
     """A defect is never taken for a client that left."""
     metrics = Metrics()
     try:
-        with StreamReport(metrics.doors, NO_TRACER, "live_1"):
+        with StreamReport(metrics.server, NO_TRACER, "live_1"):
             leave()
     except BaseException:  # noqa: BLE001 (raised above)
         assert end != "end_of_audio"

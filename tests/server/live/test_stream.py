@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from whisperlive_hybrid.auth.caller import Caller, Limits
-from whisperlive_hybrid.auth.quotas import Meter
+from whisperlive_hybrid.auth.quotas import Quotas
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend, pause, speak
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest
@@ -124,9 +124,9 @@ async def streams(
     limits = StreamLimits(max_streams, max_stream_s, idle_s=600.0, ping_s=600.0)
     async with Engine(FakeBackend()) as engine:
         pool = ModelPool(engine, EnergyVad(), (), Room(bytes=1, idle_s=1))
-        meter = Meter(Limits(), time)
-        admission = Admission(engine, pool, meter, limits)
-        yield LiveStreams(admission, EnergyVad(), meter)
+        quotas = Quotas(Limits(), time)
+        admission = Admission(engine, pool, quotas, limits)
+        yield LiveStreams(admission, EnergyVad(), quotas)
 
 
 async def served(streams: LiveStreams, *frames: Frame, leaves: bool = False) -> MemoryTransport:

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.serialization import (
 from live_clients import DEFAULT_LIMITS
 from websockets.asyncio.client import connect
 
-from whisperlive_hybrid.auth.authenticator import Doorkeeper
+from whisperlive_hybrid.auth.authenticator import Authenticator
 from whisperlive_hybrid.auth.caller import Limits
-from whisperlive_hybrid.auth.origins import ANY, Pages
-from whisperlive_hybrid.auth.quotas import Meter
+from whisperlive_hybrid.auth.origins import ANY, OriginPolicy
+from whisperlive_hybrid.auth.quotas import Quotas
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend
 from whisperlive_hybrid.config import Settings, load_settings
 from whisperlive_hybrid.engine.engine import Engine
@@ -49,9 +49,9 @@ def listener(census: ConnectionLimiter | None = None) -> LimitedListener:
     return listen("127.0.0.1", 0, census or ConnectionLimiter(10, 10), speaks_tls=True)
 
 
-def no_limits() -> Meter:
+def no_limits() -> Quotas:
     """A meter that refuses nobody."""
-    return Meter(Limits(), time.time)
+    return Quotas(Limits(), time.time)
 
 
 def server_of(
@@ -61,8 +61,8 @@ def server_of(
     pool = ModelPool(engine, EnergyVad(), (), Room(bytes=1, idle_s=1))
     admission = Admission(engine, pool, no_limits(), stream_limits(settings))
     streams = LiveStreams(admission, EnergyVad(), no_limits())
-    anyone = Pages(frozenset({ANY}), frozenset({ANY}))
-    check = UpgradeCheck(Doorkeeper(), anyone, Metrics().doors)
+    anyone = OriginPolicy(frozenset({ANY}), frozenset({ANY}))
+    check = UpgradeCheck(Authenticator(), anyone, Metrics().server)
     codec = whisperlive_codec(settings)
     return WhisperLiveServer(streams, check, codec, limits, tls_of(settings))
 

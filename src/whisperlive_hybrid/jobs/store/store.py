@@ -23,7 +23,7 @@ from whisperlive_hybrid.jobs.store.queries import Delivery
 from whisperlive_hybrid.jobs.store.schema import SCHEMA, jobs
 from whisperlive_hybrid.jobs.store.spool import Spool
 from whisperlive_hybrid.storage.database import Database, open_database
-from whisperlive_hybrid.storage.directory import locked_directory
+from whisperlive_hybrid.storage.directory import lock_directory
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,7 +32,7 @@ T = TypeVar("T")
 @contextmanager
 def open_store(directory: Path) -> Iterator["JobStore"]:
     """Open the store in `directory`, alone; blocking. Raises `BadRequest` if that cannot be."""
-    with locked_directory(directory) as full:
+    with lock_directory(directory) as full:
         database = open_database(full / "jobs.db", SCHEMA)
         try:
             yield JobStore(database, Spool(full / "spool"))

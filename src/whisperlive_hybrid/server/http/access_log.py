@@ -12,13 +12,13 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Match, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from whisperlive_hybrid.auth.authenticator import Doorkeeper
+from whisperlive_hybrid.auth.authenticator import Authenticator
 from whisperlive_hybrid.auth.caller import Caller
 from whisperlive_hybrid.errors import error_kind
 from whisperlive_hybrid.protocol.model_names import MODEL_HEADER
 from whisperlive_hybrid.server.net.credentials import origin
-from whisperlive_hybrid.telemetry.server_metrics import Door, DoorMetrics, Served
-from whisperlive_hybrid.telemetry.tracing import Span, Tracer
+from whisperlive_hybrid.telemetry.server_metrics import CompletedRequest, Endpoint, ServerMetrics
+from whisperlive_hybrid.telemetry.tracing import Tracer, TraceSpan
 
 PROBES: Final = ("/health", "/ready", "/metrics")
 """Asked every few seconds by machines: logged at debug only, and not traced."""
@@ -76,15 +76,15 @@ class AccessLogMiddleware:
     def __init__(
         self,
         app: ASGIApp,
-        metrics: DoorMetrics,
+        metrics: ServerMetrics,
         tracer: Tracer,
-        doorkeeper: Doorkeeper,
+        authenticator: Authenticator,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._tracer = tracer
-        self._doorkeeper = doorkeeper
+        self._authenticator = authenticator
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,11 +94,11 @@ class AccessLogMiddleware:
         elif scope["path"] in PROBES:
             await self._watched(scope, receive, send)
         else:
-            with self._tracer.joined(Headers(scope=scope)), self._tracer.span("request") as span:
+            with self._tracer.join(Headers(scope=scope)), self._tracer.span("request") as span:
                 served = await self._watched(scope, receive, send)
                 _describe(span, served)
 
-    async def _watched(self, scope: Scope, receive: Receive, send: Send) -> Served:
+    async def _watched(self, scope: Scope, receive: Receive, send: Send) -> CompletedRequest:
         reply, began = _Reply(), self._clock()
 
         async def seen(message: Message) -> None:
@@ -108,18 +108,20 @@ class AccessLogMiddleware:
         try:
             await self._app(scope, receive, seen)
         finally:
-            served = Served(_method(scope), _route(scope), reply.status, self._clock() - began)
+            served = CompletedRequest(
+                _method(scope), _route(scope), reply.status, self._clock() - began
+            )
             self._tell(scope, served, reply.n_bytes)
         return served
 
-    def _tell(self, scope: Scope, served: Served, n_bytes: int) -> None:
-        self._metrics.served(served)
+    def _tell(self, scope: Scope, served: CompletedRequest, n_bytes: int) -> None:
+        self._metrics.count_request(served)
         state = scope.get("state", {})
         failure: Exception | None = state.get(_FAILURE)
         if failure is not None:
-            self._metrics.failed(Door.HTTP, failure)
+            self._metrics.count_failure(Endpoint.HTTP, failure)
         # Who was refused before it was settled who asks is known by address.
-        caller: Caller = state.get("caller") or self._doorkeeper.stranger(*origin(scope))
+        caller: Caller = state.get("caller") or self._authenticator.anonymous(*origin(scope))
         more = {} if failure is None else {"failure": error_kind(failure)}
         if model := state.get(_MODEL):
             more["model"] = model
@@ -159,9 +161,9 @@ def _route_refused(scope: Scope) -> BaseRoute | None:
     return next((each for each in routes if each.matches(scope)[0] is not Match.NONE), None)
 
 
-def _describe(span: Span, served: Served) -> None:
+def _describe(span: TraceSpan, served: CompletedRequest) -> None:
     span.rename(f"{served.method} {served.route}")
-    span.note(
+    span.set_attributes(
         {
             "http.request.method": served.method,
             "http.route": served.route,

@@ -14,8 +14,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whisperlive_hybrid import __version__
-from whisperlive_hybrid.auth.authenticator import Doorkeeper
-from whisperlive_hybrid.auth.origins import Pages
+from whisperlive_hybrid.auth.authenticator import Authenticator
+from whisperlive_hybrid.auth.origins import OriginPolicy
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.client import EngineClient
 from whisperlive_hybrid.errors import WhisperLiveError
@@ -115,7 +115,7 @@ class HttpMeans:
     fetcher: Fetcher
     desk_for: DeskFor
     accounts: Accounts
-    doorkeeper: Doorkeeper
+    authenticator: Authenticator
     operation: Operation
 
 
@@ -126,7 +126,7 @@ def build_http_app(means: HttpMeans) -> FastAPI:
     """
     settings, operation = means.settings, means.operation
     engine, pool, accounts = means.engine, means.pool, means.accounts
-    pages = Pages.of_files(settings)
+    pages = OriginPolicy.for_http(settings)
     pace = partial(Pace, settings.min_bytes_per_s, settings.upload_s)
     app = FastAPI(
         title=SERVICE,
@@ -144,16 +144,16 @@ def build_http_app(means: HttpMeans) -> FastAPI:
             Middleware(RequestIdMiddleware),
             Middleware(
                 AccessLogMiddleware,
-                metrics=operation.metrics.doors,
+                metrics=operation.metrics.server,
                 tracer=operation.tracer,
-                doorkeeper=means.doorkeeper,
+                authenticator=means.authenticator,
             ),
             Middleware(HeadAsGet),
             *cors_middleware(pages),  # around all that refuses, so that pages can read why
             Middleware(ServerErrorMiddleware, handler=refused),
             Middleware(OriginMiddleware, pages=pages),
-            Middleware(AuthMiddleware, doorkeeper=means.doorkeeper),
-            Middleware(RateLimitMiddleware, meter=accounts.meter),
+            Middleware(AuthMiddleware, authenticator=means.authenticator),
+            Middleware(RateLimitMiddleware, quotas=accounts.quotas),
             Middleware(CountWork, work=operation.work),
             Middleware(UploadSlots, limit=settings.max_uploads, pace=pace),
             Middleware(BodyLimit, limit=settings.max_upload_bytes),
@@ -166,7 +166,7 @@ def build_http_app(means: HttpMeans) -> FastAPI:
         },
     )
     uploads = UploadBoard()
-    transcriber = UploadTranscriber(means.media, uploads, accounts.meter)
+    transcriber = UploadTranscriber(means.media, uploads, accounts.quotas)
     page = WebPage(settings, engine.capabilities, pool.names, lambda: means.live.port)
     page.mount(app)
     InfoRoutes(engine, pool, lambda: means.live.n_clients, page).mount(app)

@@ -14,11 +14,11 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from whisperlive_hybrid.auth.authenticator import Doorkeeper
+from whisperlive_hybrid.auth.authenticator import Authenticator
 from whisperlive_hybrid.auth.caller import Caller
-from whisperlive_hybrid.auth.origins import Pages
-from whisperlive_hybrid.auth.quotas import Allowances, Meter
-from whisperlive_hybrid.auth.rate_limits import Allowance, short
+from whisperlive_hybrid.auth.origins import OriginPolicy
+from whisperlive_hybrid.auth.quotas import Quotas, QuotaStatus
+from whisperlive_hybrid.auth.rate_limits import RateLimitStatus, format_duration
 from whisperlive_hybrid.errors import Forbidden, LimitReached, Unauthenticated
 from whisperlive_hybrid.protocol.errors import map_error
 from whisperlive_hybrid.protocol.openai import response as bodies
@@ -45,9 +45,9 @@ _CALLER: Final = "caller"
 class AuthMiddleware:
     """Puts the `Caller` of a request, or of a WebSocket, into its state; turns away who is none."""
 
-    def __init__(self, app: ASGIApp, doorkeeper: Doorkeeper) -> None:
+    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
         self._app = app
-        self._doorkeeper = doorkeeper
+        self._authenticator = authenticator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on with its caller; nothing of the body of another is read."""
@@ -67,8 +67,8 @@ class AuthMiddleware:
     def _caller(self, connection: HTTPConnection) -> Caller:
         whence = origin(connection.scope)
         if _is_open(connection.scope):
-            return self._doorkeeper.stranger(*whence)
-        return self._doorkeeper.caller(*whence, _shown(connection))
+            return self._authenticator.anonymous(*whence)
+        return self._authenticator.authenticate(*whence, _shown(connection))
 
 
 def caller_of(connection: HTTPConnection) -> Caller:
@@ -100,18 +100,18 @@ def _shown(connection: HTTPConnection) -> list[str]:
 HeaderValues = dict[str, str]
 
 
-def rate_limit_headers(allowances: Allowances) -> HeaderValues:
+def rate_limit_headers(allowances: QuotaStatus) -> HeaderValues:
     """The `x-ratelimit-` headers of whatever is bounded; seconds of audio are a name of ours."""
     return _headers("requests", allowances.requests) | _headers("audio-seconds", allowances.audio_s)
 
 
-def _headers(name: str, allowance: Allowance | None) -> HeaderValues:
+def _headers(name: str, allowance: RateLimitStatus | None) -> HeaderValues:
     if allowance is None:
         return {}
     return {
         f"x-ratelimit-limit-{name}": f"{allowance.limit:.10g}",
         f"x-ratelimit-remaining-{name}": str(int(allowance.remaining)),
-        f"x-ratelimit-reset-{name}": short(allowance.reset_s),
+        f"x-ratelimit-reset-{name}": format_duration(allowance.reset_s),
     }
 
 
@@ -122,9 +122,9 @@ _FREE: Final = re.compile(r"/v1/jobs/[^/]+/cancel")
 class RateLimitMiddleware:
     """Counts the requests for work of each caller."""
 
-    def __init__(self, app: ASGIApp, meter: Meter) -> None:
+    def __init__(self, app: ASGIApp, quotas: Quotas) -> None:
         self._app = app
-        self._meter = meter
+        self._quotas = quotas
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, unless its caller has had all it may."""
@@ -135,12 +135,12 @@ class RateLimitMiddleware:
 
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
-                left = rate_limit_headers(self._meter.allowances(caller))
+                left = rate_limit_headers(self._quotas.status(caller))
                 MutableHeaders(scope=message).update(left)
             await send(message)
 
         try:
-            self._meter.admit(caller)
+            self._quotas.admit(caller)
         except LimitReached as error:
             reply = await refused(Request(scope), error)
             await reply(scope, receive, told)
@@ -179,7 +179,7 @@ _EXPOSED: Final = (
 log = structlog.get_logger(__name__)
 
 
-def cors_middleware(pages: Pages) -> Sequence[Middleware]:
+def cors_middleware(pages: OriginPolicy) -> Sequence[Middleware]:
     """What tells browsers that the listed pages may read; nothing where none is listed."""
     if not pages.origins:
         return ()
@@ -201,7 +201,7 @@ class OriginMiddleware:
     request-header"), so CORS alone keeps nobody from starting a job.
     """
 
-    def __init__(self, app: ASGIApp, pages: Pages) -> None:
+    def __init__(self, app: ASGIApp, pages: OriginPolicy) -> None:
         self._app = app
         self._pages = pages
 

@@ -20,8 +20,8 @@ from whisperlive_hybrid.jobs.model import Status
 from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.server.http.body_limits import Work
 from whisperlive_hybrid.server.http.schemas import StrictModel
-from whisperlive_hybrid.telemetry.engine_metrics import label_of
-from whisperlive_hybrid.telemetry.metrics import Metrics, State
+from whisperlive_hybrid.telemetry.engine_metrics import urgency_label
+from whisperlive_hybrid.telemetry.metrics import Metrics, MetricsSnapshot
 from whisperlive_hybrid.telemetry.tracing import NO_TRACER, Tracer
 from whisperlive_hybrid.types import Urgency
 
@@ -148,13 +148,13 @@ class Sight:
     live_clients_limit: int
     since: float = field(default_factory=time.monotonic)
 
-    async def state(self) -> State:
+    async def state(self) -> MetricsSnapshot:
         """What there is to see now."""
         waiting = self.engine.waiting
         jobs = await self.operation.count_jobs()
         live = self.engine.live_estimate(self.live_clients_limit)
-        return State(
-            queue={label_of(urgency): waiting[urgency] for urgency in Urgency},
+        return MetricsSnapshot(
+            queue={urgency_label(urgency): waiting[urgency] for urgency in Urgency},
             live_lateness_s=self.engine.live_lateness_s,
             live_clients=self.live_clients(),
             live_clients_limit=self.live_clients_limit,
@@ -187,7 +187,7 @@ class StatusRoutes:
     def __init__(self, sight: Sight, readiness: Readiness) -> None:
         self._sight = sight
         self._readiness = readiness
-        sight.operation.metrics.show_build(__version__, sight.engine.capabilities)
+        sight.operation.metrics.set_build_info(__version__, sight.engine.capabilities)
 
     def mount(self, app: FastAPI, *, has_metrics: bool) -> None:
         """Add the routes."""
@@ -207,7 +207,7 @@ class StatusRoutes:
         """The metrics, in the text format of Prometheus or as OpenMetrics."""
         state = await self._sight.state()
         accept = request.headers.get("accept", "")
-        body, content_type = self._sight.operation.metrics.written(state, accept)
+        body, content_type = self._sight.operation.metrics.render(state, accept)
         return Response(body, headers={"content-type": content_type})
 
     async def server(self) -> Response:

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from whisperlive_hybrid.auth.quotas import FileBooking, Meter
+from whisperlive_hybrid.auth.quotas import Quotas, UsageMeter
 from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.protocol.openai import response as bodies
 from whisperlive_hybrid.protocol.openai.request import (
@@ -64,7 +64,7 @@ class UploadTranscription:
         self,
         transcription: Transcription,
         progress: UploadProgress | None,
-        booking: FileBooking,
+        booking: UsageMeter,
     ) -> None:
         self._transcription = transcription
         self._progress = progress
@@ -78,20 +78,20 @@ class UploadTranscription:
     async def __aiter__(self) -> AsyncIterator[WindowDone]:
         """Yield what each window has brought."""
         async for update in self._transcription:
-            self._booking.read_to(update.done)
+            self._booking.count_to(update.done)
             if self._progress:
                 self._progress.advance(update.done, update.text)
             yield update
-        self._booking.read_to(self.transcript.duration)
+        self._booking.count_to(self.transcript.duration)
 
 
 class UploadTranscriber:
     """Turns the upload of a request into a transcript."""
 
-    def __init__(self, media: MediaFiles, board: UploadBoard, meter: Meter) -> None:
+    def __init__(self, media: MediaFiles, board: UploadBoard, quotas: Quotas) -> None:
         self._media = media
         self._board = board
-        self._meter = meter
+        self._quotas = quotas
 
     @asynccontextmanager
     async def received(self, request: Request) -> AsyncIterator[Upload]:
@@ -134,7 +134,7 @@ class UploadTranscriber:
                 upload.progress.expect(recording.claimed_s)
             urgency = _urgency(recording.claimed_s, upload.size)
             request_ = FileRequest(options, vad, urgency)
-            booking = FileBooking(self._meter, caller_of(request).account)
+            booking = UsageMeter(self._quotas, caller_of(request).account)
             async with transcriber.stream(recording.blocks(), request_) as transcription:
                 yield UploadTranscription(transcription, upload.progress, booking)
 

@@ -114,8 +114,8 @@ class UsageRoutes:
         days = {
             "type": "integer",
             "minimum": 1,
-            "maximum": self._accounts.bookkeeper.kept_days,
-            "default": min(DEFAULT_DAYS, self._accounts.bookkeeper.kept_days),
+            "maximum": self._accounts.recorder.kept_days,
+            "default": min(DEFAULT_DAYS, self._accounts.recorder.kept_days),
             "description": "How many UTC days back, today included.",
         }
         app.get(
@@ -124,11 +124,11 @@ class UsageRoutes:
 
     async def usage(self, request: Request) -> Json:
         """What was taken on the last days."""
-        caller, keeper = caller_of(request), self._accounts.bookkeeper
+        caller, keeper = caller_of(request), self._accounts.recorder
         asked = read_query(request, ("days",))
         days = parse_days(asked.get("days"), keeper.kept_days)
-        rows = await keeper.usage(_account(caller), days)
-        return usage_list(rows, await self._names(caller), self._accounts.meter.limits_of(caller))
+        rows = await keeper.load(_account(caller), days)
+        return usage_list(rows, await self._names(caller), self._accounts.quotas.limits_of(caller))
 
     async def _names(self, caller: Caller) -> Mapping[str, str]:
         """The names that a caller may know."""

@@ -11,7 +11,7 @@ import anyio
 import structlog
 
 from whisperlive_hybrid.auth.caller import Caller
-from whisperlive_hybrid.auth.quotas import Meter
+from whisperlive_hybrid.auth.quotas import Quotas
 from whisperlive_hybrid.engine.capacity import Room
 from whisperlive_hybrid.engine.client import Decoder, EngineClient
 from whisperlive_hybrid.errors import Overloaded
@@ -141,7 +141,7 @@ class Admission:
         self,
         engine: EngineClient,
         pool: ModelPool,
-        meter: Meter,
+        quotas: Quotas,
         limits: StreamLimits,
         *,
         refresh_costs: Callable[[], Awaitable[bool]] = trust_known_costs,
@@ -150,7 +150,7 @@ class Admission:
         """`refresh_costs` measures what live work costs now; false if that took too long."""
         self._engine = engine
         self._pool = pool
-        self._meter = meter
+        self._quotas = quotas
         self._limits = limits
         self._refresh_costs = refresh_costs
         self._is_revoked = is_revoked
@@ -177,7 +177,7 @@ class Admission:
         # together, the second is judged with the first one counted.
         self._check(knows_costs=knows_costs)
         with (
-            self._meter.stream(caller, self._limits.max_stream_s),
+            self._quotas.open_stream(caller, self._limits.max_stream_s),
             self._engine.open_stream() as report_speech,
         ):
             client = Client(caller, self._limits)

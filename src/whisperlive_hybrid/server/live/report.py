@@ -11,7 +11,7 @@ import structlog
 
 from whisperlive_hybrid.protocol.live import Gap
 from whisperlive_hybrid.server.live.transport import ClientLeft
-from whisperlive_hybrid.telemetry.server_metrics import Door, DoorMetrics
+from whisperlive_hybrid.telemetry.server_metrics import Endpoint, ServerMetrics
 from whisperlive_hybrid.telemetry.tracing import Tracer
 from whisperlive_hybrid.types import SAMPLE_RATE, Urgency
 
@@ -48,7 +48,7 @@ class StreamReport:
 
     def __init__(
         self,
-        metrics: DoorMetrics,
+        metrics: ServerMetrics,
         tracer: Tracer,
         session_id: str,
         clock: Callable[[], float] = time.monotonic,
@@ -74,7 +74,7 @@ class StreamReport:
     ) -> None:
         if error is not None:
             self.ending = _ending_by(error)
-        self._metrics.live.ended(self.ending.value)
+        self._metrics.live.count_end(self.ending.value)
         log.info(
             "stream ended",
             end=self.ending.value,
@@ -87,7 +87,7 @@ class StreamReport:
     def heard(self, n_samples: int) -> None:
         """Audio has come in."""
         self._n_samples += n_samples
-        self._metrics.heard(Door.LIVE, n_samples / SAMPLE_RATE)
+        self._metrics.count_audio(Endpoint.LIVE, n_samples / SAMPLE_RATE)
 
     def completed(self, n_segments: int) -> None:
         """Segments are final."""
@@ -96,13 +96,13 @@ class StreamReport:
     def gap(self, gap: Gap) -> None:
         """The model has failed on a stretch of audio."""
         self._n_gaps += 1
-        self._metrics.live.gap(gap.end - gap.start)
+        self._metrics.live.count_gap(gap.end - gap.start)
         log.error("the model failed on audio", start=gap.start, end=gap.end)
 
     def failed(self, error: Exception) -> None:
         """The client is told what went wrong."""
         self.ending = Ending.FAILED
-        self._metrics.failed(Door.LIVE, error)
+        self._metrics.count_failure(Endpoint.LIVE, error)
 
     def reading(self, urgency: Urgency) -> AbstractContextManager[object]:
         """A span around the reading of an utterance."""
@@ -110,7 +110,7 @@ class StreamReport:
 
     def finalised(self, latency_s: float) -> None:
         """The final text of an utterance was sent."""
-        self._metrics.live.finalised(latency_s)
+        self._metrics.live.observe_latency(latency_s)
 
 
 def _ending_by(error: BaseException) -> Ending:

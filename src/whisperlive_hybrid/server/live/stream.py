@@ -8,7 +8,7 @@ import anyio
 import structlog
 
 from whisperlive_hybrid.audio.pcm import PcmReader
-from whisperlive_hybrid.auth.quotas import Meter
+from whisperlive_hybrid.auth.quotas import Quotas
 from whisperlive_hybrid.auth.usage import Usage
 from whisperlive_hybrid.engine.capacity import FASTEST_UPDATES_S
 from whisperlive_hybrid.errors import BadRequest, Overloaded, WhisperLiveError
@@ -42,7 +42,7 @@ from whisperlive_hybrid.server.live.transport import (
     Transport,
 )
 from whisperlive_hybrid.telemetry.metrics import Metrics
-from whisperlive_hybrid.telemetry.server_metrics import Door, DoorMetrics
+from whisperlive_hybrid.telemetry.server_metrics import Endpoint, ServerMetrics
 from whisperlive_hybrid.telemetry.tracing import NO_TRACER, Tracer
 from whisperlive_hybrid.text.endings import EndingOptions
 from whisperlive_hybrid.transcribe import VoiceDetector
@@ -59,9 +59,9 @@ class LiveStreams:
 
     admission: Admission
     detector: VoiceDetector
-    meter: Meter
+    quotas: Quotas
     endings: EndingOptions = field(default_factory=EndingOptions)
-    metrics: DoorMetrics = field(default_factory=lambda: Metrics().doors)
+    metrics: ServerMetrics = field(default_factory=lambda: Metrics().server)
     tracer: Tracer = NO_TRACER
     handshake_s: float = 10.0
     """For the first message."""
@@ -74,14 +74,14 @@ class LiveStreams:
             structlog.contextvars.bound_contextvars(
                 session_id=transport.id, caller=transport.caller.account
             ),
-            self.tracer.joined(dict(transport.trace_headers)),
+            self.tracer.join(dict(transport.trace_headers)),
         ):
             try:
                 await transport.close(await self._serve(transport, codec))
             except* ClientLeft:
                 log.info("client left without END_OF_AUDIO")
             except* Exception as group:
-                self.metrics.failed(Door.LIVE, group)
+                self.metrics.count_failure(Endpoint.LIVE, group)
                 log.exception("connection failed")
                 await transport.close(INTERNAL_ERROR)
 
@@ -93,17 +93,17 @@ class LiveStreams:
                 stream = _Stream(self, transport, codec, request, admitted)
                 return await stream.run()
         except BadRequest as error:
-            self.metrics.failed(Door.LIVE, error)
+            self.metrics.count_failure(Endpoint.LIVE, error)
             log.info("client refused", reason=error.message)
             await _send(transport, codec, StreamFailed(error.message))
         except Rejected as error:
-            self.metrics.refused(Door.LIVE, error.reason.value)
+            self.metrics.count_refusal(Endpoint.LIVE, error.reason.value)
             self.admission.log_rejection(error)
             await _send(transport, codec, StreamRejected(error.retry_after_s))
             if error.reason is RejectReason.DRAINING:
                 return SERVICE_RESTART
         except Overloaded as error:
-            self.metrics.failed(Door.LIVE, error)
+            self.metrics.count_failure(Endpoint.LIVE, error)
             log.info("client refused", reason=error.message)
             await _send(transport, codec, StreamRejected(error.retry_after_s))
         return NORMAL_CLOSURE
@@ -231,9 +231,9 @@ class _Stream:
         await session.hear(samples)
         if session.is_in_speech:
             self._admitted.report_speech(len(samples) / SAMPLE_RATE)
-        meter, caller = self._streams.meter, self._client.caller
-        meter.add(caller.account, Usage(live_s=len(samples) / SAMPLE_RATE))
-        if not meter.has_audio_left(caller):
+        quotas, caller = self._streams.quotas, self._client.caller
+        quotas.add(caller.account, Usage(live_s=len(samples) / SAMPLE_RATE))
+        if not quotas.has_audio_left(caller):
             self._client.stop(Ending.DAY_USED_UP)
 
     async def _send(self, event: ServerEvent) -> None:

@@ -20,14 +20,14 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from whisperlive_hybrid.auth.authenticator import Doorkeeper
+from whisperlive_hybrid.auth.authenticator import Authenticator
 from whisperlive_hybrid.auth.caller import Caller
-from whisperlive_hybrid.auth.origins import Pages
+from whisperlive_hybrid.auth.origins import OriginPolicy
 from whisperlive_hybrid.errors import Forbidden, NotFound, Unauthenticated
 from whisperlive_hybrid.protocol.live import Frame
 from whisperlive_hybrid.server.live.transport import ClientLeft, TransportLimits
 from whisperlive_hybrid.server.net import credentials
-from whisperlive_hybrid.telemetry.server_metrics import Door, DoorMetrics
+from whisperlive_hybrid.telemetry.server_metrics import Endpoint, ServerMetrics
 
 UNAUTHORIZED: Final = "Unauthorized\n"
 """The reference's body."""
@@ -155,9 +155,9 @@ class WebSocketTransport:
 class UpgradeCheck:
     """Authenticates clients at the upgrade, before there is a WebSocket."""
 
-    doorkeeper: Doorkeeper
-    pages: Pages
-    metrics: DoorMetrics
+    authenticator: Authenticator
+    pages: OriginPolicy
+    metrics: ServerMetrics
 
     async def process_request(
         self, connection: ServerConnection, request: Request
@@ -173,7 +173,7 @@ class UpgradeCheck:
             if _OTHER_API.fullmatch(request.path.partition("?")[0]):
                 self._log_refusal("path refused", NotFound(UNSERVED.rstrip()), connection, request)
                 return connection.respond(HTTPStatus.NOT_FOUND, UNSERVED)
-            connection.caller = self.doorkeeper.caller(
+            connection.caller = self.authenticator.authenticate(
                 *_origin(connection, request), _credentials(request)
             )
         except Forbidden as error:
@@ -194,8 +194,8 @@ class UpgradeCheck:
         connection: ServerConnection,
         request: Request,
     ) -> None:
-        self.metrics.failed(Door.LIVE, error)
-        caller = self.doorkeeper.stranger(*_origin(connection, request)).account
+        self.metrics.count_failure(Endpoint.LIVE, error)
+        caller = self.authenticator.anonymous(*_origin(connection, request)).account
         log.info(event, reason=error.message, session_id=stream_id(connection), caller=caller)
 
 

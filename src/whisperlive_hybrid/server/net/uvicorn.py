@@ -108,7 +108,7 @@ class HttpConfig(uvicorn.Config):
             ws=TimeoutWebSocketProtocol,
             log_config=None,
             access_log=False,
-            proxy_headers=False,  # it would believe whoever is on this machine; see `Proxies`
+            proxy_headers=False,  # trusts any local client; see `TrustedProxies`
             lifespan="off",
             ws_max_size=MAX_WEBSOCKET_MESSAGE_BYTES,
             ws_per_message_deflate=False,

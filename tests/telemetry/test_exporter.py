@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.telemetry.opening import open_tracing
+from whisperlive_hybrid.telemetry.exporter import open_tracing
 from whisperlive_hybrid.telemetry.tracing import NO_TRACER
 
 pytestmark = pytest.mark.anyio

@@ -1,4 +1,4 @@
-"""Switches traces on where the settings want them, and flushes them at the end."""
+"""Export of traces by OTLP: set up from OpenTelemetry's variables, flushed at the end."""
 
 import os
 from collections.abc import AsyncIterator, Callable
@@ -13,35 +13,43 @@ from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.telemetry.tracing import Tracing
 
 FLUSH_S: Final = 5.0
-"""How long the end waits for a collector that does not answer."""
+"""Timeout of the last export, for a collector that does not answer."""
+
+_SUPPORTED: Final = {
+    "OTEL_TRACES_EXPORTER": "otlp",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+}
+"""Variables of which the extra supports one value; others are rejected, not ignored."""
 
 log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
 async def open_tracing(*, enabled: bool) -> AsyncIterator[Tracing]:
-    """Trace while inside, to where the OTEL_* variables say.
+    """Trace while inside, to the collector that the OTEL_* variables name.
 
-    Raises `BadRequest` if the extra is not installed, or for an exporter that it does not bring.
+    Raises `BadRequest` if the extra is not installed, or for an unsupported exporter.
     """
     if not enabled:
         yield Tracing()
         return
-    tracing, shut_down = _exporting()
+    tracing, shut_down = _create_exporter()
     try:
         yield tracing
     finally:
-        with anyio.move_on_after(FLUSH_S, shield=True) as patience:
+        with anyio.move_on_after(FLUSH_S, shield=True) as timeout:
             await anyio.to_thread.run_sync(shut_down, abandon_on_cancel=True)
-        if patience.cancelled_caught:
+        if timeout.cancelled_caught:
             log.warning("the last traces were not taken", waited_s=FLUSH_S)
 
 
-def _exporting() -> tuple[Tracing, Callable[[], None]]:
-    """The tracing, and what ends it: blocking, since it sends what is left."""
-    _check("OTEL_TRACES_EXPORTER", "otlp")
-    for variable in ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"):
-        _check(variable, "http/protobuf")
+def _create_exporter() -> tuple[Tracing, Callable[[], None]]:
+    """Return a tracing and the function that ends it, which blocks until all spans are sent."""
+    for variable, only in _SUPPORTED.items():
+        value = os.environ.get(variable, "").strip() or only
+        if value != only:
+            raise BadRequest(f"{variable}={value!r} is not supported; it can only be {only!r}.")
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 (an extra)
             OTLPSpanExporter,
@@ -54,13 +62,6 @@ def _exporting() -> tuple[Tracing, Callable[[], None]]:
             "WHISPERLIVE_OTEL is on, but OpenTelemetry is not installed; "
             "install whisperlive-hybrid-server[otel]."
         ) from error
-    provider = otel.provider()
+    provider = otel.create_provider()
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    return otel.tracing_of(provider), provider.shutdown
-
-
-def _check(variable: str, only: str) -> None:
-    """Refuse what we would otherwise ignore."""
-    written = os.environ.get(variable, "").strip() or only
-    if written != only:
-        raise BadRequest(f"{variable}={written!r} is not supported; it can only be {only!r}.")
+    return otel.create_tracing(provider), provider.shutdown
