@@ -4,7 +4,7 @@ from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.protocol.forms import FieldNames, Form
 
 NAMES = FieldNames(
-    ("model", "language", "speed", "on"), ("tags",), ("user",), refused=("speakers",)
+    ("model", "language", "speed", "on"), ("tags",), ("user",), unsupported=("speakers",)
 )
 
 
@@ -58,14 +58,14 @@ def test_a_number_outside_its_range_is_refused(value: str) -> None:
 def test_a_whole_number_outside_its_range_is_refused(value: str) -> None:
     """And only digits are one."""
     with pytest.raises(BadRequest, match="whole number from 0 to 3") as e:
-        form(("speed", value)).whole("speed", 0, 3)
+        form(("speed", value)).integer("speed", 0, 3)
     assert (e.value.param, e.value.code) == ("speed", "invalid_value")
 
 
 def test_a_whole_number_may_be_left_out() -> None:
     """None is not 0."""
-    assert form().whole("speed", 0, 3) is None
-    assert form(("speed", "0")).whole("speed", 0, 3) == 0
+    assert form().integer("speed", 0, 3) is None
+    assert form(("speed", "0")).integer("speed", 0, 3) == 0
 
 
 def test_numbers_have_defaults() -> None:
@@ -76,10 +76,10 @@ def test_numbers_have_defaults() -> None:
 
 def test_a_switch_knows_two_words() -> None:
     """They are true and false; anything else is refused with both of them."""
-    assert form(("on", "true")).truth("on")
-    assert not form().truth("on")
+    assert form(("on", "true")).boolean("on")
+    assert not form().boolean("on")
     with pytest.raises(BadRequest, match="'yes'; it must be one of: true, false"):
-        form(("on", "yes")).truth("on")
+        form(("on", "yes")).boolean("on")
 
 
 @pytest.mark.parametrize("written", ["de", "DE", "de-AT", "german", " German "])

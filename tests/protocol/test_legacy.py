@@ -12,61 +12,63 @@ MODELS = ModelNames("tiny")
 
 def test_fields_become_options() -> None:
     """Language and task are optional; the model may be named."""
-    assert legacy.transcribe([], MODELS) == legacy.LegacyRequest("tiny", DecodeOptions())
+    assert legacy.parse_request([], MODELS) == legacy.LegacyRequest("tiny", DecodeOptions())
     fields = [("language", "German"), ("task", "translate"), ("model", "tiny")]
-    wish = legacy.transcribe(fields, MODELS)
-    assert wish.options == DecodeOptions(language="de", task=Task.TRANSLATE)
-    assert wish.audio_track is None
-    assert legacy.transcribe([("audio_track", "1")], MODELS).audio_track == 1
+    request = legacy.parse_request(fields, MODELS)
+    assert request.options == DecodeOptions(language="de", task=Task.TRANSLATE)
+    assert request.audio_track is None
+    assert legacy.parse_request([("audio_track", "1")], MODELS).audio_track == 1
 
 
 def test_several_languages_are_an_option_and_are_told() -> None:
     """By segment; the options in effect are named as they are asked for."""
     fields = [("multilingual", "true"), ("language_detection_threshold", "0.6")]
-    wish = legacy.transcribe(fields, MODELS)
-    assert wish.options == DecodeOptions(switch_threshold=0.6)
+    request = legacy.parse_request(fields, MODELS)
+    assert request.options == DecodeOptions(switch_threshold=0.6)
     segment = Segment(0.0, 2.5, " Hallo.", (), 0.0, -0.1, 1.0, 0.1, language="de")
-    recording = legacy.LegacyRecording([segment], Language("en", 0.95), 10.5, 9.25, "audio.wav")
-    made: Any = legacy.answer(recording, wish.options, "base")
-    assert made["segments"][0]["language"] == "de"
-    options = made["info"]["transcription_options"]
+    recording = legacy.LegacyTranscript([segment], Language("en", 0.95), 10.5, 9.25, "audio.wav")
+    body: Any = legacy.render_transcript(recording, request.options, "base")
+    assert body["segments"][0]["language"] == "de"
+    options = body["info"]["transcription_options"]
     assert (options["multilingual"], options["language_detection_threshold"]) == (True, 0.6)
 
 
 def test_nonsense_is_refused() -> None:
     """As strictly as anywhere else."""
     with pytest.raises(BadRequest, match="'sing'; it must be one of: transcribe, translate"):
-        legacy.transcribe([("task", "sing")], MODELS)
+        legacy.parse_request([("task", "sing")], MODELS)
     with pytest.raises(BadRequest, match="'prompt'; the fields are: file, language, task, model"):
-        legacy.transcribe([("prompt", "x")], MODELS)
+        legacy.parse_request([("prompt", "x")], MODELS)
     with pytest.raises(NotFound):
-        legacy.transcribe([("model", "base")], MODELS)
+        legacy.parse_request([("model", "base")], MODELS)
 
 
 def test_a_url_comes_with_the_same_options() -> None:
     """It is required; blanks around it come from pasting."""
-    url, wish = legacy.transcribe_url([("language", "de"), ("url", " http://a/b.wav\n")], MODELS)
+    url, request = legacy.parse_url_request(
+        [("language", "de"), ("url", " http://a/b.wav\n")], MODELS
+    )
     assert url == "http://a/b.wav"
-    assert wish == legacy.transcribe([("language", "de")], MODELS)
+    assert request == legacy.parse_request([("language", "de")], MODELS)
     for missing in ([], [("url", " ")]):
         with pytest.raises(BadRequest) as refusal:
-            legacy.transcribe_url(missing, MODELS)
+            legacy.parse_url_request(missing, MODELS)
         assert refusal.value.code == "missing_required_parameter"
     with pytest.raises(BadRequest, match="was given 2 times"):
-        legacy.transcribe_url([("url", "http://a/")] * 2, MODELS)
+        legacy.parse_url_request([("url", "http://a/")] * 2, MODELS)
     with pytest.raises(BadRequest, match="'sing'"):
-        legacy.transcribe_url([("url", "http://a/"), ("task", "sing")], MODELS)
+        legacy.parse_url_request([("url", "http://a/"), ("task", "sing")], MODELS)
 
 
 def test_the_documented_body() -> None:
     """Key by key what deployments rely on: text stripped, options as plain values."""
     segment = Segment(0.0, 2.5, " Hello, this is a test.", (), 0.0, -0.1, 1.0, 0.1)
-    recording = legacy.LegacyRecording([segment], Language("en", 0.95), 10.5, 9.25, "audio.wav")
-    made = legacy.answer(recording, DecodeOptions(task=Task.TRANSLATE), "base")
-    info = made["info"]
+    recording = legacy.LegacyTranscript([segment], Language("en", 0.95), 10.5, 9.25, "audio.wav")
+    body = legacy.render_transcript(recording, DecodeOptions(task=Task.TRANSLATE), "base")
+    info = body["info"]
     assert isinstance(info, dict)
     options = info.pop("transcription_options")
-    assert made == {
+    assert body == {
         "success": True,
         "segments": [
             {"start": 0.0, "end": 2.5, "text": "Hello, this is a test.", "no_speech_prob": 0.1}

@@ -15,8 +15,8 @@ from whisperlive_hybrid.protocol.live import Audio, BadHandshake, EndOfAudio
 from whisperlive_hybrid.protocol.whisperlive import (
     Handshake,
     SegmentWriter,
+    parse_frame,
     parse_handshake,
-    receive,
 )
 from whisperlive_hybrid.speech.regions import LIVE_VAD, live_vad
 from whisperlive_hybrid.text.language import SWITCH_THRESHOLD
@@ -96,9 +96,9 @@ def parsed(**keys: object) -> Handshake:
 def answer(frame: str | bytes) -> str:
     """Answer a handshake as the door does."""
     try:
-        return wire.server_ready(parse_handshake(frame).uid, "base")
+        return wire.ready_message(parse_handshake(frame).uid, "base")
     except BadHandshake as refusal:
-        return wire.error(refusal.uid, refusal.message)
+        return wire.error_message(refusal.uid, refusal.message)
 
 
 def segment(start: float, end: float, text: str = " hi", *words: Word) -> Segment:
@@ -124,11 +124,11 @@ class TestHandshake:
             (PYTHON_0_6, Handshake(UID, language="en", model="small")),
             (
                 PYTHON_0_0_11,
-                Handshake(UID, language="en", model="small", asks_for_multilingual_model=True),
+                Handshake(UID, language="en", model="small", has_old_multilingual=True),
             ),
             (
                 FIREFOX_0_0_11,
-                Handshake(UID, model="small", asks_for_multilingual_model=True),
+                Handshake(UID, model="small", has_old_multilingual=True),
             ),
             (CHROME, Handshake(UID)),
             (
@@ -172,9 +172,9 @@ class TestHandshake:
             ("word_timestamps", "word_timestamps", False),
             ("hotwords", "hotwords", ""),
             ("initial_prompt", "initial_prompt", ""),
-            ("enable_translation", "not_yet", ()),
-            ("enable_diarization", "not_yet", ()),
-            ("known_speakers", "not_yet", ()),
+            ("enable_translation", "unsupported", ()),
+            ("enable_diarization", "unsupported", ()),
+            ("known_speakers", "unsupported", ()),
         ],
     )
     def test_absent_is_null_is_default(self, key: str, attribute: str, default: object) -> None:
@@ -226,8 +226,8 @@ class TestHandshake:
             ({"word_timestamps": True}, "word_timestamps", True),
             ({"hotwords": "Anna, Oscar"}, "hotwords", "Anna, Oscar"),
             ({"initial_prompt": "At home."}, "initial_prompt", "At home."),
-            ({"enable_diarization": True}, "not_yet", ("enable_diarization",)),
-            ({"known_speakers": [{"name": "A"}]}, "not_yet", ("known_speakers",)),
+            ({"enable_diarization": True}, "unsupported", ("enable_diarization",)),
+            ({"known_speakers": [{"name": "A"}]}, "unsupported", ("known_speakers",)),
         ],
     )
     def test_wish_is_honoured(self, keys: dict[str, object], attribute: str, value: object) -> None:
@@ -334,7 +334,7 @@ class TestHandshake:
     def test_voices_of_speakers_fit(self) -> None:
         """`known_speakers` brings recordings, as much as the reference takes."""
         voices = [{"name": f"{n}", "audio_base64": "A" * 90_000} for n in range(10)]
-        assert parsed(known_speakers=voices).not_yet == ("known_speakers",)
+        assert parsed(known_speakers=voices).unsupported == ("known_speakers",)
 
     def test_uid_goes_out_with_every_message(self) -> None:
         """So it has a length."""
@@ -376,9 +376,13 @@ class TestHandshake:
         echoed = parse_handshake(json.dumps({"uid": uid})).uid
         writer = SegmentWriter(echoed, window=1)
         frames = [
-            *(wire.server_ready(echoed, "base"), wire.error(echoed, "no"), wire.wait(echoed, 0.5)),
-            *(wire.disconnect(echoed), wire.language_detected(echoed, Language("en", 0.9))),
-            writer.write([segment(0, 1)], None),
+            *(
+                wire.ready_message(echoed, "base"),
+                wire.error_message(echoed, "no"),
+                wire.wait_message(echoed, 0.5),
+            ),
+            *(wire.disconnect_message(echoed), wire.language_message(echoed, Language("en", 0.9))),
+            writer.render([segment(0, 1)], None),
         ]
         for frame in frames:
             assert frame is not None
@@ -405,20 +409,20 @@ class TestReceive:
     @pytest.mark.parametrize("frame", ["END_OF_AUDIO", b"END_OF_AUDIO"], ids=["text", "binary"])
     def test_end_of_audio(self, frame: str | bytes) -> None:
         """Python clients end in a binary frame, the iOS client in a text frame."""
-        assert receive(frame) == EndOfAudio()
+        assert parse_frame(frame) == EndOfAudio()
 
     @pytest.mark.parametrize(
         "payload", [b"", b"\x00", b"END_OF_AUDI", b"END_OF_AUDIO ", b"\x00" * 4096]
     )
     def test_all_other_bytes_are_audio(self, payload: bytes) -> None:
         """Only the exact payload ends a stream."""
-        assert receive(payload) == Audio(payload)
+        assert parse_frame(payload) == Audio(payload)
 
     @pytest.mark.parametrize("frame", ["", "end_of_audio", "{}", "END_OF_AUDIO\n"])
     def test_other_text_is_refused(self, frame: str) -> None:
         """Text after the handshake means nothing."""
         with pytest.raises(BadRequest, match="END_OF_AUDIO"):
-            receive(frame)
+            parse_frame(frame)
 
 
 class TestMessages:
@@ -426,7 +430,7 @@ class TestMessages:
 
     def test_r1_backend_is_faster_whisper(self) -> None:
         """Clients keep no transcript for a backend of any other name."""
-        assert json.loads(wire.server_ready(UID, "base")) == {
+        assert json.loads(wire.ready_message(UID, "base")) == {
             "uid": UID,
             "message": "SERVER_READY",
             "backend": "faster_whisper",
@@ -435,18 +439,21 @@ class TestMessages:
 
     def test_r2_only_wait_and_error_have_a_status(self) -> None:
         """A client that sees `status` looks no further, so nothing else may carry it."""
-        wait, error = json.loads(wire.wait(UID, 9.9988)), json.loads(wire.error(UID, "no"))
+        wait, error = (
+            json.loads(wire.wait_message(UID, 9.9988)),
+            json.loads(wire.error_message(UID, "no")),
+        )
         assert wait == {"uid": UID, "status": "WAIT", "message": 9.9988}
         assert error == {"uid": UID, "status": "ERROR", "message": "no"}
         others = [
-            *(wire.server_ready(UID, "base"), wire.disconnect(UID)),
-            wire.language_detected(UID, Language("en", 0.9)),
+            *(wire.ready_message(UID, "base"), wire.disconnect_message(UID)),
+            wire.language_message(UID, Language("en", 0.9)),
         ]
         assert all("status" not in json.loads(frame) for frame in others)
 
     def test_language_travels_alone(self) -> None:
         """A client that sees `language` looks no further, so no segments ride with it."""
-        assert json.loads(wire.language_detected(UID, Language("de", 0.75))) == {
+        assert json.loads(wire.language_message(UID, Language("de", 0.75))) == {
             "uid": UID,
             "language": "de",
             "language_prob": 0.75,
@@ -454,7 +461,7 @@ class TestMessages:
 
     def test_disconnect(self) -> None:
         """The connection time is told to be over in the words of the reference."""
-        assert json.loads(wire.disconnect(UID)) == {"uid": UID, "message": "DISCONNECT"}
+        assert json.loads(wire.disconnect_message(UID)) == {"uid": UID, "message": "DISCONNECT"}
 
 
 class TestSegments:
@@ -462,40 +469,42 @@ class TestSegments:
 
     def test_message_has_no_other_keys(self) -> None:
         """A message with segments carries the uid and nothing that clients would take first."""
-        frame = SegmentWriter(UID, 10).write([segment(0, 1)], segment(1, 2))
+        frame = SegmentWriter(UID, 10).render([segment(0, 1)], segment(1, 2))
         assert frame is not None
         assert set(json.loads(frame)) == {"uid", "segments"}
 
     def test_r3_never_empty(self) -> None:
         """With nothing to show there is no message: clients index the last segment."""
         writer = SegmentWriter(UID, 10)
-        assert writer.write([], None) is None
-        assert writer.write([], segment(0, 1)) is not None
-        assert writer.write([], None) is None
+        assert writer.render([], None) is None
+        assert writer.render([], segment(0, 1)) is not None
+        assert writer.render([], None) is None
 
     def test_r4_times_are_strings_with_three_decimals(self) -> None:
         """Times are written as iOS parses them, even at round seconds and after hours."""
-        (first,) = shown(SegmentWriter(UID, 10).write([segment(0, 18)], None))
+        (first,) = shown(SegmentWriter(UID, 10).render([segment(0, 18)], None))
         assert (first["start"], first["end"]) == ("0.000", "18.000")
-        (late,) = shown(SegmentWriter(UID, 10).write([segment(7200.0004, 7201.23456)], None))
+        (late,) = shown(SegmentWriter(UID, 10).render([segment(7200.0004, 7201.23456)], None))
         assert (late["start"], late["end"]) == ("7200.000", "7201.235")
 
     def test_r5_rounding_makes_no_overlap(self) -> None:
         """A start that would round below the end before it is that very end."""
         writer = SegmentWriter(UID, 10)
-        first, second = shown(writer.write([segment(0.0, 1.0006), segment(1.0004, 2.0)], None))
+        first, second = shown(writer.render([segment(0.0, 1.0006), segment(1.0004, 2.0)], None))
         assert first["end"] == second["start"] == "1.001"
 
     def test_r6_text_begins_with_one_space(self) -> None:
         """Whether or not the model wrote it, there is one leading space, and none behind."""
         writer = SegmentWriter(UID, 10)
         texts = ["yes", " yes", "  yes "]
-        entries = shown(writer.write([segment(i, i + 1, t) for i, t in enumerate(texts)], None))
+        entries = shown(writer.render([segment(i, i + 1, t) for i, t in enumerate(texts)], None))
         assert [entry["text"] for entry in entries] == [" yes", " yes", " yes"]
 
     def test_r7_every_segment_says_whether_it_is_completed(self) -> None:
         """`completed` is a boolean in each segment, false only in the last."""
-        entries = shown(SegmentWriter(UID, 10).write([segment(0, 1), segment(1, 2)], segment(2, 3)))
+        entries = shown(
+            SegmentWriter(UID, 10).render([segment(0, 1), segment(1, 2)], segment(2, 3))
+        )
         assert [entry["completed"] for entry in entries] == [True, True, False]
 
     @pytest.mark.parametrize("window", [1, 3, 10])
@@ -504,7 +513,7 @@ class TestSegments:
         writer = SegmentWriter(UID, window)
         for i in range(15):
             entries = shown(
-                writer.write([segment(i, i + 1, f" c{i}")], segment(i + 1, i + 2, " t"))
+                writer.render([segment(i, i + 1, f" c{i}")], segment(i + 1, i + 2, " t"))
             )
             expected = [f" c{k}" for k in range(max(0, i + 1 - window), i + 1)]
             assert [entry["text"] for entry in entries] == [*expected, " t"]
@@ -513,29 +522,29 @@ class TestSegments:
         """A window of 0 is the whole transcript, as in the reference."""
         writer = SegmentWriter(UID, 0)
         for i in range(40):
-            assert len(shown(writer.write([segment(i, i + 1)], None))) == i + 1
+            assert len(shown(writer.render([segment(i, i + 1)], None))) == i + 1
 
     def test_r8_a_burst_is_shown_as_far_as_the_window_reaches(self) -> None:
         """More segments at once than the window holds leave the newest of them."""
         entries = shown(
-            SegmentWriter(UID, 2).write([segment(i, i + 1, f" {i}") for i in range(5)], None)
+            SegmentWriter(UID, 2).render([segment(i, i + 1, f" {i}") for i in range(5)], None)
         )
         assert [entry["text"] for entry in entries] == [" 3", " 4"]
 
     def test_r9_start_survives_completion(self) -> None:
         """The iOS client keys by `start`: the first completed segment keeps the tentative's."""
         writer = SegmentWriter(UID, 10)
-        writer.write([], segment(1.04, 2.0, " guess"))
-        writer.write([], segment(1.1, 2.5, " better guess"))
-        entries = shown(writer.write([segment(1.2, 2.0, " a"), segment(2.0, 3.0, " b")], None))
+        writer.render([], segment(1.04, 2.0, " guess"))
+        writer.render([], segment(1.1, 2.5, " better guess"))
+        entries = shown(writer.render([segment(1.2, 2.0, " a"), segment(2.0, 3.0, " b")], None))
         assert [entry["start"] for entry in entries] == ["1.040", "2.000"]
 
     def test_r9_a_withdrawn_guess_lends_no_start(self) -> None:
         """A guess that came to nothing does not pull the next utterance to its start."""
         writer = SegmentWriter(UID, 10)
-        writer.write([], segment(1.0, 2.0, " cough"))
-        writer.write([], None)
-        (entry,) = shown(writer.write([segment(8.0, 9.0)], None))
+        writer.render([], segment(1.0, 2.0, " cough"))
+        writer.render([], None)
+        (entry,) = shown(writer.render([segment(8.0, 9.0)], None))
         assert entry["start"] == "8.000"
 
     @pytest.mark.parametrize("guess", [" a b", " x", " b", None])
@@ -543,8 +552,8 @@ class TestSegments:
         """The Python client keeps the last guess it saw, unless it equals what was completed."""
         writer = SegmentWriter(UID, 10)
         if guess:
-            writer.messages([], segment(0, 1, guess))
-        frames = writer.messages([segment(0, 1, " a"), segment(1, 2, " b")], None)
+            writer.render_update([], segment(0, 1, guess))
+        frames = writer.render_update([segment(0, 1, " a"), segment(1, 2, " b")], None)
         shapes = [[(s["text"], s["completed"]) for s in shown(frame)] for frame in frames]
         first = [[(" a", True), (" b", False)]] if guess in {" a b", " x"} else []
         assert shapes == [*first, [(" a", True), (" b", True)]]
@@ -552,22 +561,22 @@ class TestSegments:
     def test_an_old_guess_is_replaced_too(self) -> None:
         """A guess at the utterance before is as wrong at the end as one at the last."""
         writer = SegmentWriter(UID, 10)
-        writer.messages([], segment(0, 1, " a"))
-        assert len(writer.messages([segment(0, 1, " a")], None)) == 1
-        assert len(writer.messages([segment(1, 2, " b")], None)) == 2
+        writer.render_update([], segment(0, 1, " a"))
+        assert len(writer.render_update([segment(0, 1, " a")], None)) == 1
+        assert len(writer.render_update([segment(1, 2, " b")], None)) == 2
 
     def test_identical_messages_are_suppressed(self) -> None:
         """Nothing waits for repetitions, so nothing is repeated."""
         writer = SegmentWriter(UID, 10)
-        assert writer.write([segment(0, 1)], segment(1, 2, " t")) is not None
-        assert writer.write([], segment(1, 2, " t")) is None
-        assert writer.write([], segment(1, 2, " tt")) is not None
+        assert writer.render([segment(0, 1)], segment(1, 2, " t")) is not None
+        assert writer.render([], segment(1, 2, " t")) is None
+        assert writer.render([], segment(1, 2, " tt")) is not None
 
     def test_words(self) -> None:
         """Word times are strings, probabilities have four digits; without words no key."""
         word = Word(" And", 0.3, 0.5204, 0.973123)
         entry, plain = shown(
-            SegmentWriter(UID, 10).write([segment(0, 1, " And", word)], segment(1, 2))
+            SegmentWriter(UID, 10).render([segment(0, 1, " And", word)], segment(1, 2))
         )
         assert entry["words"] == [
             {"word": " And", "start": "0.300", "end": "0.520", "probability": 0.9731}
@@ -591,7 +600,7 @@ class TestSegments:
         writer = SegmentWriter(UID, 0)
         before: list[dict[str, Any]] = []
         for completed, tentative in steps:
-            frame = writer.write(
+            frame = writer.render(
                 [segment(start, end) for start, end in completed],
                 segment(*tentative) if tentative else None,
             )
@@ -608,8 +617,8 @@ class TestSegments:
 def test_r11_a_completed_text_was_incomplete_before() -> None:
     """R11: the Python client appends the last incomplete text for ever if it never completed."""
     writer = SegmentWriter("u", 10)
-    writer.messages([], segment(0.0, 1.0, " the cat"))
-    first, second = writer.messages([segment(0.0, 1.2, " the cat sleeps")], None)
+    writer.render_update([], segment(0.0, 1.0, " the cat"))
+    first, second = writer.render_update([segment(0.0, 1.2, " the cat sleeps")], None)
     assert [(each["text"], each["completed"]) for each in shown(first)] == [
         (" the cat sleeps", False)
     ]
@@ -621,16 +630,16 @@ def test_r11_a_completed_text_was_incomplete_before() -> None:
 def test_r11_costs_nothing_where_no_client_remembers_anything_else() -> None:
     """R11: without an incomplete text, or with the very same one, there is one message."""
     writer = SegmentWriter("u", 10)
-    assert len(writer.messages([segment(0.0, 1.0, " yes")], None)) == 1
-    writer.messages([], segment(2.0, 3.0, " no"))
-    assert len(writer.messages([segment(2.0, 3.0, " no")], None)) == 1
-    assert writer.messages([], None) == []
+    assert len(writer.render_update([segment(0.0, 1.0, " yes")], None)) == 1
+    writer.render_update([], segment(2.0, 3.0, " no"))
+    assert len(writer.render_update([segment(2.0, 3.0, " no")], None)) == 1
+    assert writer.render_update([], None) == []
 
 
 def test_no_two_completed_segments_have_the_same_start() -> None:
     """A segment that the model gave no length still gets one, since clients key by start."""
     writer = SegmentWriter("u", 10)
-    frame = writer.write([segment(1.0, 1.0, " a"), segment(1.0, 1.0, " b")], None)
+    frame = writer.render([segment(1.0, 1.0, " a"), segment(1.0, 1.0, " b")], None)
     assert [(each["start"], each["end"]) for each in shown(frame)] == [
         ("1.000", "1.001"),
         ("1.001", "1.002"),

@@ -124,7 +124,7 @@ def test_subtitles_are_the_servers_to_the_byte(said: list[tuple[str, float]]) ->
 def files_of_the_page(given: list[list[Segment]]) -> list[dict[str, str]]:
     """What the page writes of the server's answers about these segments."""
     request = AudioRequest(response_format=ResponseFormat.VERBOSE_JSON)
-    answers = [bodies.answer(request, segments, "en", 0.0) for segments in given]
+    answers = [bodies.render_transcript(request, segments, "en", 0.0) for segments in given]
     told = [answer["segments"] for answer in answers if isinstance(answer, dict)]
     files: list[dict[str, str]] = json.loads(node("logic/written.mjs", given=json.dumps(told)))
     return files

@@ -34,7 +34,7 @@ JOB_FIELDS: Final = FieldNames(
 )
 
 RESULT_FIELDS: Final = FieldNames(
-    ("format", "file", *LAYOUT_FIELDS, HIGHLIGHT_FIELD), brings_file=False
+    ("format", "file", *LAYOUT_FIELDS, HIGHLIGHT_FIELD), has_file=False
 )
 """The query parameters of a result."""
 
@@ -60,7 +60,7 @@ def job_request(given: Iterable[tuple[str, str]], models: ModelNames) -> JobRequ
 def json_fields(body: bytes) -> list[tuple[str, str]]:
     """The fields of a submission in JSON, as of a form; raises `BadRequest`, also for files."""
     try:
-        written = read_json(body, longest=LONGEST_JSON)
+        written = read_json(body, max_length=LONGEST_JSON)
     except BadJson as error:
         raise BadRequest(f"The body {error.message}.") from error
     if not isinstance(written, dict):
@@ -201,7 +201,7 @@ def result_body(
         )
     request = replace(job.request.audio, response_format=wanted, cue_style=style or CueStyle())
     language, duration = result.language, result.duration
-    return bodies.answer(request, result.segments, language, duration, result.unread)
+    return bodies.render_transcript(request, result.segments, language, duration, result.unread)
 
 
 def result_list(

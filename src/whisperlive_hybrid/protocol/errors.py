@@ -25,14 +25,14 @@ from whisperlive_hybrid.errors import (
 
 @dataclass(frozen=True, slots=True)
 class ErrorMapping:
-    """How one class of errors looks from outside."""
+    """The HTTP status and the OpenAI vocabulary of one class of errors."""
 
     status: int
     type: str = "invalid_request_error"
     code: str | None = None
-    """None: whatever the error itself says."""
+    """None for the code of the error itself."""
     may_retry: bool = True
-    """False: what SDKs would ask again soon (409, 429, 5xx), and to no avail; with the file."""
+    """False to stop SDKs from repeating what they would retry (409, 429, 5xx), file included."""
 
 
 ERROR_MAPPINGS: Final[dict[type[Exception], ErrorMapping]] = {
@@ -50,39 +50,41 @@ ERROR_MAPPINGS: Final[dict[type[Exception], ErrorMapping]] = {
     BackendFailed: ErrorMapping(500, "server_error"),
     OutOfSpace: ErrorMapping(507, "server_error", "insufficient_storage", may_retry=False),
     ModelUnavailable: ErrorMapping(503, "server_error", may_retry=False),
-    Exception: ErrorMapping(500, "server_error", may_retry=False),  # a defect of ours
+    Exception: ErrorMapping(500, "server_error", may_retry=False),  # a bug in this server
 }
 
 
 def map_error(error: Exception) -> ErrorMapping:
-    """The row of the nearest class."""
-    return next(ERROR_MAPPINGS[each] for each in type(error).__mro__ if each in ERROR_MAPPINGS)
+    """Return the row of the nearest class in the error's method resolution order."""
+    return next(
+        ERROR_MAPPINGS[ancestor] for ancestor in type(error).__mro__ if ancestor in ERROR_MAPPINGS
+    )
 
 
 def message_of(error: Exception) -> str:
-    """What the client may read; an error that nobody foresaw tells nothing."""
+    """Return the message for the client; it shows nothing of an unexpected exception."""
     if isinstance(error, WhisperLiveError):
         return error.message
     return "The server failed to handle this request."
 
 
 def param_of(error: Exception) -> str | None:
-    """The field at fault, where one is."""
+    """Return the field at fault, if there is one."""
     return error.param if isinstance(error, WhisperLiveError) else None
 
 
 def code_of(error: Exception) -> str | None:
-    """The kind of fault, where one has a name."""
+    """Return OpenAI's code of the error, or the error's own."""
     return map_error(error).code or (error.code if isinstance(error, WhisperLiveError) else None)
 
 
 def headers_of(error: Exception) -> dict[str, str]:
-    """When to come back, or that there is no use in it."""
+    """Return the headers that say how to authenticate, and when or whether to retry."""
     headers = {}
     if isinstance(error, Unauthenticated):
         headers["www-authenticate"] = "Bearer"  # RFC 9110, 11.6.1: a 401 has one
     if isinstance(error, Overloaded):
-        # Whole seconds (RFC 9110, 10.2.3); zero would invite a storm.
+        # Whole seconds (RFC 9110, 10.2.3); with zero all clients would retry at once.
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
     if not map_error(error).may_retry:
         headers["x-should-retry"] = "false"
@@ -91,7 +93,7 @@ def headers_of(error: Exception) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class ErrorInfo:
-    """Why something failed."""
+    """An error as it is stored and sent: OpenAI's four fields."""
 
     message: str
     type: str
@@ -100,5 +102,5 @@ class ErrorInfo:
 
     @staticmethod
     def of(error: Exception) -> "ErrorInfo":
-        """As the HTTP door would tell it at once; a defect of ours tells nothing."""
+        """Return the fields of an error as the HTTP server would answer it."""
         return ErrorInfo(message_of(error), map_error(error).type, param_of(error), code_of(error))

@@ -1,4 +1,4 @@
-"""The fields of a form, read strictly: each is asked for once, and none is accepted and ignored."""
+"""The fields of a form, parsed strictly: none is accepted and ignored."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -17,21 +17,21 @@ LAST_AUDIO_TRACK: Final = 15
 
 @dataclass(frozen=True, slots=True)
 class FieldNames:
-    """Which fields a form may have."""
+    """The fields that a form may have."""
 
     single: tuple[str, ...]
     lists: tuple[str, ...] = ()
-    """May be repeated, and may be written with `[]` behind the name."""
+    """Fields that may be repeated, and may be written with `[]` behind the name."""
     harmless: tuple[str, ...] = ()
-    """Accepted without effect, since they do not ask for anything."""
-    refused: tuple[str, ...] = ()
-    """Lists that are known only to be refused with a reason, and are not told to anybody."""
-    brings_file: bool = True
+    """Fields accepted without effect, because they request nothing."""
+    unsupported: tuple[str, ...] = ()
+    """Lists known only to be refused with a reason; error messages do not name them."""
+    has_file: bool = True
 
-    def listed(self, written: str) -> str:
-        """The name here that a field means; raises `BadRequest` if it means none."""
+    def resolve(self, written: str) -> str:
+        """Return the name of a field without its brackets; raise `BadRequest` if it is unknown."""
         base = written.removesuffix("[]")
-        lists = (*self.lists, *self.refused)
+        lists = (*self.lists, *self.unsupported)
         name = base if base in lists else written
         if name not in (*self.single, *lists, *self.harmless):
             raise BadRequest(
@@ -42,30 +42,30 @@ class FieldNames:
         return name
 
     def __str__(self) -> str:
-        file = ["file"] if self.brings_file else []
+        file = ["file"] if self.has_file else []
         lists = [f"{name}[]" for name in self.lists]
         return ", ".join([*file, *self.single, *lists, *self.harmless])
 
 
 @dataclass(slots=True)
 class Form:
-    """The fields that were given; an empty value counts as not given."""
+    """The fields of a request; an empty value counts as not given."""
 
     names: FieldNames
     _values: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     @staticmethod
     def of(fields: Iterable[tuple[str, str]], names: FieldNames) -> "Form":
-        """Sort (name, value) pairs; raises `BadRequest` for a name that is not in `names`."""
+        """Sort (name, value) pairs; raise `BadRequest` for a name that is not in `names`."""
         form = Form(names)
         for written, value in fields:
-            name = names.listed(written)
+            name = names.resolve(written)
             if value.strip():
                 form._values[name].append(value)
         return form
 
     def one(self, name: str) -> str | None:
-        """The value of a field that may be given once."""
+        """Return the value of a field, None without one; raise `BadRequest` for several."""
         values = self._values.get(name, [])
         if len(values) > 1:
             raise BadRequest(
@@ -76,11 +76,11 @@ class Form:
         return values[0] if values else None
 
     def many(self, name: str) -> tuple[str, ...]:
-        """The values of a list, in the order given."""
+        """Return the values of a list in the order given."""
         return tuple(self._values.get(name, ()))
 
     def choice(self, name: str, allowed: Sequence[str], default: str) -> str:
-        """One of a few words."""
+        """Return one of the `allowed` words."""
         value = self.one(name)
         if value is None:
             return default
@@ -89,16 +89,17 @@ class Form:
         return value
 
     def number(self, name: str, default: float, low: float, high: float) -> float:
-        """A decimal number from `low` to `high`."""
+        """Return a decimal number from `low` to `high`."""
         value = self.one(name)
-        return default if value is None else number(name, value, low, high)
+        return default if value is None else parse_number(name, value, low, high)
 
-    def whole(self, name: str, low: int, high: int) -> int | None:
-        """A whole number from `low` to `high`; None if it was not given."""
+    def integer(self, name: str, low: int, high: int) -> int | None:
+        """Return a whole number from `low` to `high`, or None if it was not given."""
         value = self.one(name)
         if value is None:
             return None
         digits = value.strip()
+        # int() refuses thousands of digits with an error of its own.
         is_number = digits.isascii() and digits.isdecimal() and len(digits) < 10
         if not is_number or not low <= int(digits) <= high:
             raise BadRequest(
@@ -108,8 +109,8 @@ class Form:
             )
         return int(digits)
 
-    def truth(self, name: str, *, default: bool = False) -> bool:
-        """Whether a switch is on; Python programs without an SDK write "True"."""
+    def boolean(self, name: str, *, default: bool = False) -> bool:
+        """Return a switch; any case counts, since Python programs without an SDK write "True"."""
         value = self.one(name)
         if value is None:
             return default
@@ -118,28 +119,31 @@ class Form:
         return value.lower() == "true"
 
     def language(self, name: str = "language") -> str | None:
-        """Whisper's code of a language given by code, region or English name; None to detect it."""
+        """Return Whisper's code of a language given by code, region or English name.
+
+        None stands for detection.
+        """
         value = self.one(name)
         return None if value is None or is_auto_language(value) else parse_language(value, name)
 
 
-def number(name: str, value: object, low: float, high: float) -> float:
-    """Read a decimal number from `low` to `high`; raises `BadRequest`, also for nan."""
+def parse_number(name: str, value: object, low: float, high: float) -> float:
+    """Parse a decimal number from `low` to `high`; raise `BadRequest`, also for nan."""
     try:
-        read = float(str(value))
+        parsed = float(str(value))
     except ValueError:
-        read = float("nan")
-    if not low <= read <= high:
+        parsed = float("nan")
+    if not low <= parsed <= high:
         raise BadRequest(
             f"Invalid {name} {str(value)[:80]!r}: it must be a number from {low:g} to {high:g}.",
             param=name,
             code="invalid_value",
         )
-    return read
+    return parsed
 
 
 def parse_language(written: str, name: str) -> str:
-    """The code that `written` means; raises `BadRequest` if it means none."""
+    """Return the code of a language; raise `BadRequest` if it is unknown."""
     code = language_code(written)
     if code is None:
         raise BadRequest(
@@ -152,7 +156,7 @@ def parse_language(written: str, name: str) -> str:
 
 
 def invalid_choice(name: str, value: str, allowed: Iterable[str]) -> BadRequest:
-    """The error for a word outside a set."""
+    """Return the error for a word that is not `allowed`."""
     return BadRequest(
         f"Invalid {name} {value[:80]!r}; it must be one of: {', '.join(allowed)}.",
         param=name,

@@ -1,4 +1,4 @@
-"""The contract of live protocols: what a codec reads from a client, and what it writes to it.
+"""The contract of live protocols: the events that a codec reads from a client and writes to it.
 
 A codec speaks one protocol and owns no socket. It reads messages into the events below and renders
 the events of a stream as messages; the server (`server/live/`) moves the bytes, decides who is
@@ -20,20 +20,20 @@ Frame = str | bytes
 
 @dataclass(frozen=True, slots=True)
 class StreamRequest:
-    """What a client asks for when it opens a stream."""
+    """The request with which a client opens a stream."""
 
     options: DecodeOptions = field(default_factory=DecodeOptions)
     vad: VadOptions = LIVE_VAD
     model: str = ""
-    """As clients spell it; empty where they name none."""
+    """As the client spells it; empty if it names none."""
     audio_format: PcmFormat | None = None
     """None to detect it from the audio."""
     sample_rate: int = SAMPLE_RATE
     """Of the client's audio, in Hz; 8,000 to 48,000."""
     unsupported: tuple[str, ...] = ()
-    """Keys that were accepted although what they ask for does not exist yet."""
+    """Keys that were accepted although the feature does not exist yet."""
     notes: tuple[str, ...] = ()
-    """Decisions about the request that an operator may want to see in the log."""
+    """Decisions about the request, for the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class StreamReady:
 
 @dataclass(frozen=True, slots=True)
 class StreamRejected:
-    """There is no place for the client now."""
+    """The server is full."""
 
     retry_after_s: float
 
@@ -86,7 +86,7 @@ class LanguageDetected:
 
 @dataclass(frozen=True, slots=True)
 class TextUpdate:
-    """The text that is known now; `completed` segments never change again."""
+    """The current text; `completed` segments never change again."""
 
     completed: tuple[Segment, ...]
     tentative: Segment | None
@@ -109,9 +109,9 @@ ServerEvent = SessionEvent | StreamReady | StreamRejected | StreamFailed | Strea
 
 
 class BadHandshake(BadRequest):
-    """The first message of a client makes no sense.
+    """The first message of a client is invalid.
 
-    `uid` is what the answer is addressed to, in protocols that have such a thing.
+    `uid` identifies the client in the answer, in protocols that have such a key.
     """
 
     def __init__(self, message: str, *, uid: object = None) -> None:
@@ -123,10 +123,10 @@ class LiveCodec(Protocol):
     """One client's side of a live protocol, as a state machine over messages."""
 
     def open(self, first: Frame) -> StreamRequest:
-        """Read the first message. Raise `BadHandshake` if it makes no sense."""
+        """Parse the first message; raise `BadHandshake` for an invalid one."""
 
     def receive(self, frame: Frame) -> Sequence[ClientEvent]:
-        """Read a later message. Raise `BadRequest` if it makes no sense."""
+        """Parse a later message; raise `BadRequest` for an invalid one."""
 
     def render(self, event: ServerEvent) -> Sequence[Frame]:
-        """Return the messages that tell the client of an event; none where it has no message."""
+        """Return the messages of an event; none if the protocol has no message for it."""

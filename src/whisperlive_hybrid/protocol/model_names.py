@@ -1,8 +1,8 @@
-"""Which model answers a request that names one.
+"""The model that answers a request, by the name that the request gives.
 
 Clients send the names that their authors knew: those of a hosted API, or a size such as `small`
-that means "transcribe this". The server's own model answers them all, and the answer says so. A
-model that the server offers besides is used where it is named. A client can make the server neither
+that means "transcribe this". The server's first model answers them all, and the answer names it.
+Another model that the server offers is used where it is named. A client can make the server neither
 download a model nor open a path.
 """
 
@@ -19,45 +19,45 @@ HOSTED: Final = (
     "gpt-4o-mini-transcribe",
     "gpt-4o-mini-transcribe-2025-12-15",
 )
-"""Names of OpenAI's models; with them clients need no new configuration."""
+"""Names of OpenAI's models, accepted so that clients need no new configuration."""
 
 MODEL_HEADER: Final = "x-whisperlive-model"
-"""In which HTTP answers say which model it was."""
+"""The response header that names the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelNames:
-    """The names of this server's models, and those that stand for them."""
+    """The names of this server's models, and their aliases."""
 
     first: str
-    """The one that is always loaded, and meant where no other is."""
+    """The model that is always loaded; the default."""
     others: tuple[str, ...] = ()
     known: Mapping[str, str] = field(default_factory=dict)
     """Spellings of Whisper models in lower case, and the name of each in the catalogue."""
     is_strict: bool = False
-    """Whether a known model that is not served is refused rather than replaced by the first."""
+    """Refuse a known model that is not served, instead of using the first one."""
 
     def __iter__(self) -> Iterator[str]:
-        """The models that are really served, the first one first."""
+        """Iterate over the served models, the first one first."""
         yield from (self.first, *self.others)
 
     def __contains__(self, name: object) -> bool:
         return name == self.first or name in self.others
 
-    def resolve(self, asked: str | None) -> str:
-        """Return the model that answers; raises `NotFound` for a word that means none."""
-        if asked is None or asked in HOSTED:
+    def resolve(self, requested: str | None) -> str:
+        """Return the model for a requested name; raise `NotFound` for an unknown name."""
+        if requested is None or requested in HOSTED:
             return self.first
-        if asked in self:
-            return asked
-        name = self.known.get(asked.strip().lower())
+        if requested in self:
+            return requested
+        name = self.known.get(requested.strip().lower())
         if name is not None and name in self:
             return name
         if name is not None and not self.is_strict:
             return self.first
-        ours = ", ".join(repr(name) for name in self)
+        served = ", ".join(repr(name) for name in self)
         raise NotFound(
-            f"The model {asked[:80]!r} does not exist or may not be used here; "
-            f"this server offers {ours}.",
+            f"The model {requested[:80]!r} does not exist or may not be used here; "
+            f"this server offers {served}.",
             code="model_not_found",
         )

@@ -12,14 +12,14 @@ THRESHOLD_FIELD: Final = "language_detection_threshold"
 MULTILINGUAL_FIELDS: Final = (MULTILINGUAL_FIELD, THRESHOLD_FIELD)
 
 
-def switch_threshold(form: Form) -> float | None:
-    """Return the threshold of `DecodeOptions`; raises `BadRequest` for one that has no effect."""
-    wished = form.truth(MULTILINGUAL_FIELD)
+def parse_switch_threshold(form: Form) -> float | None:
+    """Return `DecodeOptions.switch_threshold`; raise `BadRequest` for one without effect."""
+    is_multilingual = form.boolean(MULTILINGUAL_FIELD)
     threshold = form.number(THRESHOLD_FIELD, SWITCH_THRESHOLD, 0, 1)
-    if form.one(THRESHOLD_FIELD) is not None and not wished:
+    if form.one(THRESHOLD_FIELD) is not None and not is_multilingual:
         raise BadRequest(
             f"{THRESHOLD_FIELD} needs {MULTILINGUAL_FIELD}=true.",
             param=THRESHOLD_FIELD,
             code="invalid_value",
         )
-    return threshold if wished else None
+    return threshold if is_multilingual else None

@@ -1,4 +1,4 @@
-"""`vad_parameters`: faster-whisper's names for the cutting of silence, as both doors read them."""
+"""`vad_parameters`: faster-whisper's names for the removal of silence, for files and live."""
 
 from dataclasses import replace
 from typing import Final, Protocol
@@ -6,18 +6,18 @@ from typing import Final, Protocol
 from whisperlive_hybrid.speech.regions import VadOptions
 
 VAD_PARAMETERS: Final = ("threshold", "min_silence_duration_ms", "speech_pad_ms")
-"""Those that are honoured."""
+"""The supported ones."""
 
 
 class ReadNumber(Protocol):
-    """Reads one of them from wherever a client has written it; raises `BadRequest`."""
+    """Reads one parameter from a request."""
 
     def __call__(self, name: str, default: float, low: float, high: float, /) -> float:
-        """The number, or `default` where none was given."""
+        """Return the number, or `default` without one; raise `BadRequest` outside the bounds."""
 
 
 def vad_options(number: ReadNumber, defaults: VadOptions, *, enabled: bool) -> VadOptions:
-    """The options that a client asked for, and `defaults` where it did not say."""
+    """Return the options of a request, with `defaults` for what it leaves out."""
     silence_ms, pad_ms = defaults.min_silence_s * 1000, defaults.pre_roll_s * 1000
     return replace(
         defaults,

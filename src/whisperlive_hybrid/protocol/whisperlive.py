@@ -1,9 +1,9 @@
 """The WhisperLive wire protocol without a socket: frames in, events out; segments in, frames out.
 
-These rules are forced by clients in the field; each is quoted where it forces a line.
+Existing clients force these rules; comments name the rule that forces a line.
 
 - R1 `backend` is always "faster_whisper": clients keep no transcript for any other name.
-- R2 nothing but WAIT or ERROR goes out before SERVER_READY.
+- R2 nothing but WAIT or ERROR is sent before SERVER_READY.
 - R3 a `segments` list is never empty.
 - R4 `start` and `end` are strings with three decimals.
 - R5 completed segments neither overlap nor run backwards after rounding.
@@ -11,7 +11,7 @@ These rules are forced by clients in the field; each is quoted where it forces a
 - R7 every segment says whether it is `completed`.
 - R8 a message carries the last n completed segments and at most one incomplete one, last.
 - R9 a completed segment never changes; an incomplete one keeps its `start` when it completes.
-- R11 the text of a completed segment was shown as incomplete before, if anything was: the Python
+- R11 the text of a completed segment was sent as incomplete before, if anything was: the Python
   client keeps the last incomplete text for ever and appends it where it differs (measured).
 """
 
@@ -46,31 +46,31 @@ from whisperlive_hybrid.protocol.multilingual import MULTILINGUAL_FIELD, THRESHO
 from whisperlive_hybrid.protocol.vad_parameters import vad_options
 from whisperlive_hybrid.speech.regions import LIVE_VAD, VadOptions
 from whisperlive_hybrid.text.language import SWITCH_THRESHOLD
-from whisperlive_hybrid.types import DecodeOptions, Language, Segment, Task, Thresholds, Word
+from whisperlive_hybrid.types import DecodeOptions, Language, Segment, Task, Thresholds
 
 END_OF_AUDIO: Final = b"END_OF_AUDIO"
 """Python clients send it as a binary frame, the iOS client as text; both count."""
 
 DEFAULT_WINDOW: Final = 10
-"""Completed segments per message where the client does not say (the reference's default)."""
+"""Completed segments per message unless the client sets them (the reference's default)."""
 
 DEFAULT_NO_SPEECH: Final = 0.45
 
 MAX_HANDSHAKE_BYTES: Final = 2**20
-"""Bytes, as in the reference: `known_speakers` brings recordings in base64."""
+"""As in the reference: `known_speakers` holds recordings in base64."""
 
 _OLD_MULTILINGUAL: Final = (
     "multilingual is ignored, since only clients of 2023 send it without use_vad"
 )
 
 MAX_UID_CHARACTERS: Final = 1024
-"""Characters: it goes out with every message. Clients send a UUID."""
+"""The uid is part of every message. Clients send a UUID."""
 
 _PCM_FORMATS: Final = (PcmFormat.FLOAT32, PcmFormat.INT16, PcmFormat.UINT8)
 """Those that clients of this protocol name."""
 
-_NOT_YET: Final = ("enable_diarization", "enable_translation", "known_speakers")
-"""Keys that are accepted and answered by a log line until the feature exists."""
+_UNSUPPORTED: Final = ("enable_diarization", "enable_translation", "known_speakers")
+"""Keys that are accepted, and logged, until the feature exists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,32 +81,32 @@ class Handshake:
     """Opaque: any string, or an integer or null, echoed verbatim in every message."""
     language: str | None = None
     switch_threshold: float | None = None
-    """As in `DecodeOptions`: for streams in several languages."""
+    """As in `DecodeOptions`; None for streams in one language."""
     task: Task = Task.TRANSCRIBE
     model: str = ""
-    """As clients spell it; empty where they name none."""
+    """As the client spells it; empty if it names none."""
     vad: VadOptions = LIVE_VAD
     audio_format: PcmFormat | None = None
-    """None where the client did not say."""
+    """None if the client did not name it."""
     window: int = DEFAULT_WINDOW
     """Completed segments per message; 0 for all of them."""
     no_speech_thresh: float = DEFAULT_NO_SPEECH
     word_timestamps: bool = False
     hotwords: str = ""
     initial_prompt: str = ""
-    not_yet: tuple[str, ...] = ()
-    """Features that were asked for and do not exist yet."""
-    asks_for_multilingual_model: bool = False
-    """Whether its `multilingual` is that of 2023: a model that knows more than English."""
+    unsupported: tuple[str, ...] = ()
+    """Keys of requested features that do not exist yet."""
+    has_old_multilingual: bool = False
+    """True if `multilingual` has its meaning of 2023: a model of more languages than English."""
 
 
 def parse_handshake(frame: str | bytes, vad: VadOptions = LIVE_VAD) -> Handshake:
-    """Read the first frame; `vad` holds where a client does not say.
+    """Parse the first frame; `vad` holds the defaults.
 
-    Raises `BadHandshake`, which carries the uid as far as it is known.
+    Raise `BadHandshake`, which carries the uid if it is valid.
     """
     try:
-        message = read_json(frame, longest=MAX_HANDSHAKE_BYTES)
+        message = read_json(frame, max_length=MAX_HANDSHAKE_BYTES)
     except BadJson as error:
         raise BadHandshake(f"The handshake {error.message}.", uid=None) from error
     if not isinstance(message, dict):
@@ -122,8 +122,8 @@ def parse_handshake(frame: str | bytes, vad: VadOptions = LIVE_VAD) -> Handshake
         raise BadHandshake(error.message, uid=uid) from error
 
 
-def receive(frame: str | bytes) -> Audio | EndOfAudio:
-    """Understand a frame after the handshake. Raises `BadRequest` for text that means nothing."""
+def parse_frame(frame: str | bytes) -> Audio | EndOfAudio:
+    """Parse a frame after the handshake; raise `BadRequest` for any text but END_OF_AUDIO."""
     payload = frame.encode() if isinstance(frame, str) else frame
     if payload == END_OF_AUDIO:
         return EndOfAudio()
@@ -132,39 +132,39 @@ def receive(frame: str | bytes) -> Audio | EndOfAudio:
     return Audio(payload)
 
 
-def wait(uid: object, minutes: float) -> str:
-    """The server is full; clients show the number of minutes."""
+def wait_message(uid: object, minutes: float) -> str:
+    """Return the message of a full server; clients show the number of minutes."""
     return json.dumps({"uid": uid, "status": "WAIT", "message": minutes})
 
 
-def error(uid: object, message: str) -> str:
-    """A fault that ends the connection."""
+def error_message(uid: object, message: str) -> str:
+    """Return the message of an error that ends the connection."""
     return json.dumps({"uid": uid, "status": "ERROR", "message": message})
 
 
-def server_ready(uid: object, model: str) -> str:
-    """Say that audio may come (R1), and which model reads it; known clients ignore the latter."""
+def ready_message(uid: object, model: str) -> str:
+    """Return the message that admits a client (R1); known clients ignore `model`."""
     ready = {"uid": uid, "message": "SERVER_READY", "backend": "faster_whisper", "model": model}
     return json.dumps(ready)
 
 
-def language_detected(uid: object, language: Language) -> str:
-    """Which language is spoken; sent once, before the first segments, if the client left it open.
+def language_message(uid: object, language: Language) -> str:
+    """Return the message of the detected language, sent once and before the first segments.
 
-    It is a message of its own: clients that see `language` look no further (measured).
+    It is a separate message, because clients that find `language` ignore other keys (measured).
     """
     return json.dumps(
         {"uid": uid, "language": language.code, "language_prob": language.probability}
     )
 
 
-def disconnect(uid: object) -> str:
-    """The connection time is used up; always the last message."""
+def disconnect_message(uid: object) -> str:
+    """Return the message of a used-up connection time; always the last one."""
     return json.dumps({"uid": uid, "message": "DISCONNECT"})
 
 
 class SegmentWriter:
-    """Writes the `segments` messages of one connection."""
+    """Renders the `segments` messages of one connection."""
 
     def __init__(self, uid: object, window: int) -> None:
         self._uid = uid
@@ -173,53 +173,53 @@ class SegmentWriter:
         self._end_ms = 0  # of the last completed segment
         self._tentative: dict[str, Any] | None = None
         self._last = ""
-        self._remembered = ""  # the incomplete text that a client saw last
+        self._last_incomplete = ""  # the text that the client keeps (R11)
 
-    def messages(
+    def render_update(
         self, completed: Sequence[Segment], tentative: Segment | None, stable: str = ""
     ) -> list[str]:
-        """What to send after `completed` were added and `tentative` became the incomplete one.
+        """Return the messages after `completed` were added and `tentative` became the incomplete.
 
-        Mostly one message; none if nothing has changed; two if the last completed text must be
-        shown as incomplete first (R11).
+        Usually one message; none if nothing has changed; two if the last completed text must be
+        sent as incomplete first (R11).
         """
-        rehearsal = None
-        if completed and self._remembered not in ("", _text_of(completed[-1])):
-            rehearsal = self.write(completed[:-1], completed[-1])
+        preview = None
+        if completed and self._last_incomplete not in ("", _text_of(completed[-1])):
+            preview = self.render(completed[:-1], completed[-1])
             completed = completed[-1:]
-        message = self.write(completed, tentative, stable)
-        return [each for each in (rehearsal, message) if each is not None]
+        message = self.render(completed, tentative, stable)
+        return [text for text in (preview, message) if text is not None]
 
-    def write(
+    def render(
         self, completed: Sequence[Segment], tentative: Segment | None, stable: str = ""
     ) -> str | None:
-        """The message after `completed` were added and `tentative` became the incomplete one.
+        """Return the message after `completed` were added and `tentative` became the incomplete.
 
-        `stable` is the beginning of the tentative text that will hardly change; it goes out under a
-        key of ours, which the clients in the field pass over.
-        None when there is nothing to show (R3) or nothing has changed: every repetition would
-        only cost the client work.
+        `stable` is the beginning of the tentative text that will hardly change; it is sent under a
+        key that is not WhisperLive's, which existing clients ignore. Return None without segments
+        (R3), or if nothing has changed, since a repetition only costs the client work.
         """
         for segment in completed:
             self._completed.append(self._entry(segment, is_completed=True))
-        self._forget_old()
+        if self._window:
+            del self._completed[: -self._window]
         self._tentative = self._entry(tentative, is_completed=False) if tentative else None
         if self._tentative:
-            self._remembered = self._tentative["text"]
+            self._last_incomplete = self._tentative["text"]
         if self._tentative and stable:
             self._tentative["stable"] = stable
-        shown = self._completed + ([self._tentative] if self._tentative else [])  # R8
-        if not shown:
+        segments = self._completed + ([self._tentative] if self._tentative else [])  # R8
+        if not segments:
             return None
-        # Escaped to ASCII: JSON can spell half a surrogate pair, UTF-8 can't.
-        message = json.dumps({"uid": self._uid, "segments": shown})
+        # Escaped to ASCII, because JSON can hold half a surrogate pair and UTF-8 cannot.
+        message = json.dumps({"uid": self._uid, "segments": segments})
         if message == self._last:
             return None
         self._last = message
         return message
 
     def _entry(self, segment: Segment, *, is_completed: bool) -> dict[str, Any]:
-        start_ms, end_ms = self._times_ms(segment)
+        start_ms, end_ms = self._round_times(segment)
         if is_completed:
             self._end_ms = end_ms
             self._tentative = None
@@ -232,39 +232,43 @@ class SegmentWriter:
         if segment.language is not None:
             entry["language"] = segment.language
         if segment.words is not None:
-            entry["words"] = [_word(word) for word in segment.words]
+            entry["words"] = [
+                {
+                    "word": word.text,
+                    "start": _seconds(round(word.start * 1000)),
+                    "end": _seconds(round(word.end * 1000)),
+                    "probability": round(word.probability, 4),
+                }
+                for word in segment.words
+            ]
         return entry
 
-    def _times_ms(self, segment: Segment) -> tuple[int, int]:
-        """Rounded times that neither overlap the last completed segment nor run backwards (R5).
+    def _round_times(self, segment: Segment) -> tuple[int, int]:
+        """Return times in ms that neither overlap the last completed segment nor decrease (R5).
 
-        No segment is of length zero: the next one would have the same start, and clients tell
-        segments apart by that.
+        No segment is of length zero: the next one would have the same start, by which clients
+        distinguish segments.
         """
         start_ms = max(self._end_ms, round(segment.start * 1000))
         end_ms = max(start_ms + 1, round(segment.end * 1000))
-        if self._tentative is not None:  # R9: it was shown with this start
+        if self._tentative is not None:  # R9: it was sent with this start
             shown_ms = round(float(self._tentative["start"]) * 1000)
             start_ms = min(max(self._end_ms, shown_ms), end_ms - 1)
         return start_ms, end_ms
-
-    def _forget_old(self) -> None:
-        if self._window:
-            del self._completed[: -self._window]
 
 
 class WhisperLiveCodec:
     """The WhisperLive protocol of one client; see `LiveCodec`."""
 
     def __init__(self, vad: VadOptions = LIVE_VAD, audio_format: PcmFormat | None = None) -> None:
-        """`vad` and `audio_format` hold where the client does not say; None detects the format."""
+        """`vad` and `audio_format` are the defaults; None detects the format."""
         self._vad = vad
         self._audio_format = audio_format
         self._uid: object = None
         self._writer = SegmentWriter(None, DEFAULT_WINDOW)
 
     def open(self, first: Frame) -> StreamRequest:
-        """Read the handshake."""
+        """Parse the handshake; raise `BadHandshake`."""
         try:
             handshake = parse_handshake(first, self._vad)
         except BadHandshake as error:
@@ -285,13 +289,13 @@ class WhisperLiveCodec:
             vad=handshake.vad,
             model=handshake.model,
             audio_format=handshake.audio_format or self._audio_format,
-            unsupported=handshake.not_yet,
-            notes=(_OLD_MULTILINGUAL,) if handshake.asks_for_multilingual_model else (),
+            unsupported=handshake.unsupported,
+            notes=(_OLD_MULTILINGUAL,) if handshake.has_old_multilingual else (),
         )
 
     def receive(self, frame: Frame) -> list[ClientEvent]:
-        """Read audio or END_OF_AUDIO."""
-        return [receive(frame)]
+        """Parse audio or END_OF_AUDIO; raise `BadRequest` for other text."""
+        return [parse_frame(frame)]
 
     def render(self, event: ServerEvent) -> list[Frame]:
         """Return the messages of an event."""
@@ -299,17 +303,17 @@ class WhisperLiveCodec:
             case Gap():
                 return []  # the protocol has no message for it; the log and the metrics show it
             case TextUpdate(completed, tentative, stable):
-                return [*self._writer.messages(completed, tentative, stable)]
+                return [*self._writer.render_update(completed, tentative, stable)]
             case LanguageDetected(language):
-                message = language_detected(self._uid, language)
+                message = language_message(self._uid, language)
             case StreamReady(model):
-                message = server_ready(self._uid, model)
+                message = ready_message(self._uid, model)
             case StreamRejected(retry_after_s):
-                message = wait(self._uid, retry_after_s / 60)
+                message = wait_message(self._uid, retry_after_s / 60)
             case StreamFailed(reason):
-                message = error(self._uid, reason)
+                message = error_message(self._uid, reason)
             case StreamEnded():
-                message = disconnect(self._uid)
+                message = disconnect_message(self._uid)
         return [message]
 
 
@@ -319,15 +323,6 @@ def _text_of(segment: Segment) -> str:
 
 def _seconds(milliseconds: int) -> str:
     return f"{milliseconds / 1000:.3f}"  # R4
-
-
-def _word(word: Word) -> dict[str, Any]:
-    return {
-        "word": word.text,
-        "start": _seconds(round(word.start * 1000)),
-        "end": _seconds(round(word.end * 1000)),
-        "probability": round(word.probability, 4),
-    }
 
 
 def _handshake(uid: object, message: Mapping[str, Any], vad: VadOptions) -> Handshake:
@@ -345,28 +340,27 @@ def _handshake(uid: object, message: Mapping[str, Any], vad: VadOptions) -> Hand
         word_timestamps=_flag(message, "word_timestamps", default=False),
         hotwords=_text(message, "hotwords"),
         initial_prompt=_text(message, "initial_prompt"),
-        not_yet=tuple(key for key in _NOT_YET if message.get(key)),
-        asks_for_multilingual_model=_flag(message, MULTILINGUAL_FIELD, default=False)
-        and not _means_languages(message),
+        unsupported=tuple(key for key in _UNSUPPORTED if message.get(key)),
+        has_old_multilingual=_flag(message, MULTILINGUAL_FIELD, default=False)
+        and not _may_switch_language(message),
     )
 
 
-def _means_languages(message: Mapping[str, Any]) -> bool:
+def _may_switch_language(message: Mapping[str, Any]) -> bool:
     """Return whether `multilingual` can mean that the language may change.
 
-    From 0.0.4 to 0.0.11 clients wrote it in every handshake, for a model that is not English-only.
-    None of them knew the keys that are looked for here; no later client of the project sends
-    `multilingual`.
+    Clients 0.0.4 to 0.0.11 sent it in every handshake, for a model that is not English-only. None
+    of them sent the keys checked here; no later client of the project sends `multilingual`.
     """
     return "use_vad" in message or THRESHOLD_FIELD in message
 
 
 def _switch_threshold(message: Mapping[str, Any]) -> float | None:
-    wished = _flag(message, MULTILINGUAL_FIELD, default=False)
+    is_multilingual = _flag(message, MULTILINGUAL_FIELD, default=False)
     threshold = _number(message, THRESHOLD_FIELD, SWITCH_THRESHOLD, 0, 1)
-    if message.get(THRESHOLD_FIELD) is not None and not wished:
+    if message.get(THRESHOLD_FIELD) is not None and not is_multilingual:
         raise BadRequest(f"{THRESHOLD_FIELD} needs {MULTILINGUAL_FIELD}: true.")
-    return threshold if wished and _means_languages(message) else None
+    return threshold if is_multilingual and _may_switch_language(message) else None
 
 
 def _language(message: Mapping[str, Any]) -> str | None:
@@ -393,7 +387,7 @@ def _audio_format(message: Mapping[str, Any]) -> PcmFormat | None:
     written = _text(message, "audio_format")
     if not written:
         return None
-    allowed = [each.value for each in _PCM_FORMATS]
+    allowed = [pcm_format.value for pcm_format in _PCM_FORMATS]
     if written not in allowed:
         raise BadRequest(
             f"Unknown audio_format {short_repr(written)}; use one of: {', '.join(allowed)}."
@@ -409,14 +403,14 @@ def _window(message: Mapping[str, Any], default: int) -> int:
 
 
 def _vad(message: Mapping[str, Any], defaults: VadOptions) -> VadOptions:
-    """`use_vad` absent counts as true: without it, silence is only cost and hallucination."""
-    wanted = message.get("vad_parameters")
-    if wanted is None:
-        wanted = {}
-    if not isinstance(wanted, dict):
+    parameters = message.get("vad_parameters")
+    if parameters is None:
+        parameters = {}
+    if not isinstance(parameters, dict):
         raise BadRequest("vad_parameters is not an object.")
+    # On by default: without it, silence only costs time and makes the model hallucinate.
     enabled = _flag(message, "use_vad", default=True)
-    return vad_options(partial(_number, wanted), defaults, enabled=enabled)
+    return vad_options(partial(_number, parameters), defaults, enabled=enabled)
 
 
 def _text(message: Mapping[str, Any], key: str) -> str:

@@ -86,7 +86,7 @@ def test_a_request_comes_back_with_all_its_options() -> None:
         VadOptions(threshold=0.7, pre_roll_s=0.1),
         granularities=frozenset(Granularity),
         model="small",
-        tells_languages=True,
+        lists_languages=True,
         audio_track=1,
     )
     assert audio_of_text(audio_to_text(request), "small") == request

@@ -87,7 +87,7 @@ def test_auto_among_candidates_admits_every_language() -> None:
     """The answer still says which one it was, and the entries beside it are checked."""
     asked = ask(("languages[]", "Auto"), ("languages[]", "de"))
     assert (asked.options.language, asked.options.candidates) == (None, ())
-    assert asked.tells_languages
+    assert asked.lists_languages
     with pytest.raises(BadRequest, match="'klingon'"):
         ask(("languages[]", "auto"), ("languages[]", "klingon"))
 
@@ -265,15 +265,15 @@ def test_one_candidate_language_is_the_language() -> None:
     """There is nothing to detect; the answer still names it."""
     asked = ask(("languages[]", "en"), ("languages[]", "english"))
     assert (asked.options.language, asked.options.candidates) == ("en", ("en",))
-    assert asked.tells_languages
+    assert asked.lists_languages
 
 
 def test_several_candidate_languages_are_detected_among() -> None:
     """Each once; `language` may be one of them and then decides."""
     asked = ask(("languages[]", "de"), ("languages[]", "english"), ("languages", "de-CH"))
     assert (asked.options.language, asked.options.candidates) == (None, ("de", "en"))
-    assert asked.tells_languages
-    assert not ask(("language", "en")).tells_languages
+    assert asked.lists_languages
+    assert not ask(("language", "en")).lists_languages
     told = ask(("language", "en"), ("languages[]", "de"), ("languages[]", "en"))
     assert told.options.language == "en"
 
@@ -298,7 +298,7 @@ def test_several_languages_may_be_asked_for(
 ) -> None:
     """Also of a translation; the answer then says which were heard."""
     assert ask(*fields).options.switch_threshold == threshold
-    assert ask(*fields).tells_languages == (threshold is not None)
+    assert ask(*fields).lists_languages == (threshold is not None)
     assert parse_translation(fields, MODELS).options.switch_threshold == threshold
     begun = ask(*fields, ("language", "de"))
     assert (begun.options.language, begun.options.switch_threshold) == ("de", threshold)

@@ -6,7 +6,7 @@ import pytest
 from whisperlive_hybrid.errors import BadAudio, TooLarge, Unsupported
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.openai.request import AudioRequest, Granularity, ResponseFormat
-from whisperlive_hybrid.protocol.openai.response import answer, error_body, model_list
+from whisperlive_hybrid.protocol.openai.response import error_body, model_list, render_transcript
 from whisperlive_hybrid.types import DecodeOptions, ScoredToken, Segment, Task, Word
 
 WORDS = (Word(" “Don't", 0.1234567, 0.5, 0.9), Word(" stop!”", 0.5, 1.0, 0.9))
@@ -24,7 +24,7 @@ def verbose(*granularities: Granularity, task: Task = Task.TRANSCRIBE) -> AudioR
 
 def body(request: AudioRequest, duration: float = 8.47) -> dict[str, object]:
     """The JSON answer for `SEGMENT`, spoken in German."""
-    made = answer(request, [SEGMENT], "de", duration)
+    made = render_transcript(request, [SEGMENT], "de", duration)
     assert isinstance(made, dict)
     return made
 
@@ -42,7 +42,7 @@ def test_logprobs_to_the_letter() -> None:
     tokens = (ScoredToken(b" Hi", 1.0), ScoredToken(b"\xf0\x9f", 0.25), ScoredToken(b"\x98", 0.0))
     segment = Segment(0, 1, "", (), 0, 0, 0, 0, scored=tokens)
     request = AudioRequest(DecodeOptions(token_probabilities=True))
-    made = answer(request, [segment], "en", 1.0)
+    made = render_transcript(request, [segment], "en", 1.0)
     assert isinstance(made, dict)
     assert list(made) == ["text", "logprobs", "usage"]
     assert made["logprobs"] == [
@@ -54,9 +54,9 @@ def test_logprobs_to_the_letter() -> None:
 
 def test_languages_are_told_to_those_who_asked_among_which() -> None:
     """By code, and none where nobody spoke."""
-    request = AudioRequest(tells_languages=True)
+    request = AudioRequest(lists_languages=True)
     assert body(request)["languages"] == [{"code": "de"}]
-    silence = answer(request, [], "en", 1.0)
+    silence = render_transcript(request, [], "en", 1.0)
     assert isinstance(silence, dict)
     assert silence["languages"] == []
 
@@ -70,10 +70,10 @@ def test_usage_counts_begun_seconds(duration: float, seconds: int) -> None:
 def test_several_languages_are_told_in_order_and_by_segment() -> None:
     """Each once; a segment without one is in that of the recording."""
     said = [replace(SEGMENT, language=each) for each in ("en", "es", "en", None)]
-    made = answer(AudioRequest(tells_languages=True), said, "de", 4.0)
+    made = render_transcript(AudioRequest(lists_languages=True), said, "de", 4.0)
     assert isinstance(made, dict)
     assert made["languages"] == [{"code": "en"}, {"code": "es"}, {"code": "de"}]
-    made = answer(verbose(Granularity.SEGMENT), said, "en", 4.0)
+    made = render_transcript(verbose(Granularity.SEGMENT), said, "en", 4.0)
     assert isinstance(made, dict)
     assert made["language"] == "english"
     segments = made["segments"]
@@ -122,10 +122,10 @@ def test_both_granularities_give_segments_and_words() -> None:
 def test_speech_without_text_is_listed() -> None:
     """In milliseconds; the list is there where there is none, and only in verbose_json."""
     assert body(verbose(Granularity.SEGMENT))["unread"] == []
-    made = answer(verbose(), [SEGMENT], "de", 8.47, [(1.2, 3.00049), (6.0, 8.0)])
+    made = render_transcript(verbose(), [SEGMENT], "de", 8.47, [(1.2, 3.00049), (6.0, 8.0)])
     assert isinstance(made, dict)
     assert made["unread"] == [{"start": 1.2, "end": 3.0}, {"start": 6.0, "end": 8.0}]
-    plain = answer(AudioRequest(), [SEGMENT], "de", 8.47, [(1.2, 3.0)])
+    plain = render_transcript(AudioRequest(), [SEGMENT], "de", 8.47, [(1.2, 3.0)])
     assert plain == body(AudioRequest())
 
 
@@ -133,7 +133,7 @@ def test_marks_that_are_spoken_stay_and_lone_ones_are_no_words() -> None:
     """50 % is read aloud, a dash is not."""
     words = (Word(" 50%,", 0, 1, 1.0), Word(" —", 1, 2, 1.0), Word(" well-known.", 2, 3, 1.0))
     segment = Segment(0, 3, " 50%, — well-known.", (), 0, 0, 0, 0, words)
-    made = answer(verbose(Granularity.WORD), [segment], "en", 3.0)
+    made = render_transcript(verbose(Granularity.WORD), [segment], "en", 3.0)
     assert isinstance(made, dict)
     assert made["words"] == [
         {"word": "50%", "start": 0, "end": 1},
@@ -157,7 +157,7 @@ def test_a_translation_is_in_english() -> None:
 )
 def test_files_are_plain_strings(response_format: ResponseFormat, beginning: str) -> None:
     """Text and subtitles are no JSON."""
-    made = answer(AudioRequest(response_format=response_format), [SEGMENT], "de", 8.47)
+    made = render_transcript(AudioRequest(response_format=response_format), [SEGMENT], "de", 8.47)
     assert isinstance(made, str)
     assert made.startswith(beginning)
 

@@ -8,7 +8,7 @@ from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.protocol.forms import FieldNames
 from whisperlive_hybrid.server.http.forms import json_fields
 
-NAMES = FieldNames(("url", "language", "task"), brings_file=False)
+NAMES = FieldNames(("url", "language", "task"), has_file=False)
 
 
 def test_an_object_becomes_fields() -> None:

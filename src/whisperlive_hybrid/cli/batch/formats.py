@@ -12,7 +12,7 @@ from whisperlive_hybrid.protocol.openai.request import (
     Granularity,
     ResponseFormat,
 )
-from whisperlive_hybrid.protocol.openai.response import answer
+from whisperlive_hybrid.protocol.openai.response import render_transcript
 from whisperlive_hybrid.text.cues import CueStyle
 from whisperlive_hybrid.transcribe import Transcript
 from whisperlive_hybrid.types import DecodeOptions
@@ -90,7 +90,7 @@ def written(transcript: Transcript, wanted: OutputFormat, wish: Wish) -> str:
         cue_style=wish.cue_style,
     )
     language, duration = transcript.language.code, transcript.duration
-    body = answer(request, transcript.segments, language, duration, transcript.unread)
+    body = render_transcript(request, transcript.segments, language, duration, transcript.unread)
     return body if isinstance(body, str) else pretty(body)
 
 

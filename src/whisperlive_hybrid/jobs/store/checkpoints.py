@@ -82,7 +82,7 @@ def audio_to_text(audio: AudioRequest) -> str:
             "options": options,
             "vad": asdict(audio.vad),
             "granularities": granularities,
-            "tells_languages": audio.tells_languages,
+            "tells_languages": audio.lists_languages,
             "audio_track": audio.audio_track,
         }
     )
@@ -101,7 +101,7 @@ def audio_of_text(text: str, model: str) -> AudioRequest:
         vad=VadOptions(**written["vad"]),
         granularities=frozenset(map(Granularity, written["granularities"])),
         model=model,
-        tells_languages=written["tells_languages"],
+        lists_languages=written["tells_languages"],
         audio_track=written.get("audio_track"),  # jobs of earlier versions have none
     )
 

@@ -1,4 +1,4 @@
-"""How a request has its srt or vtt cut into cues: openai/whisper's options as fields."""
+"""The fields that cut srt and vtt into cues: openai/whisper's options."""
 
 from typing import Final
 
@@ -11,11 +11,11 @@ LAYOUT_FIELDS: Final = ("max_line_width", "max_line_count", "max_words_per_line"
 HIGHLIGHT_FIELD: Final = "highlight_words"
 
 MAX_CUE_VALUE: Final = 1000
-"""Of each number: more is no limit."""
+"""Of each field; a greater number would limit nothing."""
 
 
 def cue_params(style: CueStyle) -> dict[str, str]:
-    """The inverse of `cue_style`: what was asked for, as fields."""
+    """Return a style as fields; the inverse of `cue_style`."""
     numbers = (style.max_line_width, style.max_line_count, style.max_words_per_line)
     given = {
         name: str(number)
@@ -26,15 +26,15 @@ def cue_params(style: CueStyle) -> dict[str, str]:
 
 
 def cue_style(form: Form, answer_format: str, task: Task, *, format_field: str) -> CueStyle:
-    """Read the fields that `form` has of these; `format_field` holds `answer_format`.
+    """Parse the cue fields that `form` has; `answer_format` is the value of `format_field`.
 
-    Raises `BadRequest` for fields that need another or another format, and `Unsupported` for words
-    of a translation, which are not said at any time.
+    Raise `BadRequest` for a field that needs another field or another format, and `Unsupported` for
+    highlighted words of a translation, which have no time in the audio.
     """
     names = (*LAYOUT_FIELDS, HIGHLIGHT_FIELD)
     given = [name for name in names if name in form.names.single and form.one(name)]
-    width, count, words = (form.whole(name, 1, MAX_CUE_VALUE) for name in LAYOUT_FIELDS)
-    has_highlight = HIGHLIGHT_FIELD in given and form.truth(HIGHLIGHT_FIELD)
+    width, count, words = (form.integer(name, 1, MAX_CUE_VALUE) for name in LAYOUT_FIELDS)
+    has_highlight = HIGHLIGHT_FIELD in given and form.boolean(HIGHLIGHT_FIELD)
     if given and answer_format not in ("srt", "vtt"):
         raise BadRequest(
             f"{given[0]} needs {format_field} 'srt' or 'vtt', not {answer_format!r}.",

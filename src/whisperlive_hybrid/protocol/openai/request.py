@@ -1,12 +1,12 @@
 """OpenAI's audio requests: form fields to decoding options.
 
-Every field is honoured or refused by name, but for two habits of clients: `stream` together with a
-format that cannot be streamed, and granularities with a format that has no place for them are
-accepted without effect. `languages[]` and `keywords[]` are OpenAI's; `hotwords` is the older name
-of keywords among Whisper servers.
+Every field is honoured or refused by name, with two exceptions that clients rely on: `stream`
+together with a format that cannot be streamed, and granularities with a format that has no place
+for them, are accepted without effect. `languages[]` and `keywords[]` are OpenAI's; `hotwords` is
+the older name of keywords among Whisper servers.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
@@ -26,7 +26,7 @@ from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.multilingual import (
     MULTILINGUAL_FIELD,
     MULTILINGUAL_FIELDS,
-    switch_threshold,
+    parse_switch_threshold,
 )
 from whisperlive_hybrid.protocol.openai.cue_fields import HIGHLIGHT_FIELD, LAYOUT_FIELDS, cue_style
 from whisperlive_hybrid.protocol.openai.vad import STRATEGY_FIELDS, VAD_FIELDS, parse_vad_options
@@ -46,30 +46,30 @@ _COMMON: Final = (
     AUDIO_TRACK,
 )
 _HARMLESS: Final = ("user",)
-_LONGEST_LIST: Final = 1024
-"""Characters of a list in one field: there are two granularities."""
+_MAX_LIST_CHARACTERS: Final = 1024
+"""Of a list in one field; there are only two granularities."""
 
 DECODING_FIELDS: Final = FieldNames(
     (*_COMMON, *STRATEGY_FIELDS),
     (_GRANULARITIES, "languages", "keywords"),
     _HARMLESS,
 )
-"""How a recording is read, whichever way it comes and whatever is written about it."""
+"""The fields of uploads and jobs that say how to decode, apart from the format of the answer."""
 
 TRANSCRIPTION_FIELDS: Final = FieldNames(
     (*DECODING_FIELDS.single, "response_format", "stream", *LAYOUT_FIELDS, HIGHLIGHT_FIELD),
     (*DECODING_FIELDS.lists, "include"),
     _HARMLESS,
-    refused=("known_speaker_names", "known_speaker_references"),
+    unsupported=("known_speaker_names", "known_speaker_references"),
 )
 TRANSLATION_FIELDS: Final = FieldNames(
     (*_COMMON, "response_format", *LAYOUT_FIELDS), ("keywords",), _HARMLESS
 )
-"""OpenAI's, and more that mean the same as for a transcription."""
+"""OpenAI's, and more with the same meaning as for a transcription."""
 
 
 class ResponseFormat(Enum):
-    """The shapes of an answer."""
+    """The format of an answer."""
 
     JSON = "json"
     TEXT = "text"
@@ -83,11 +83,11 @@ STREAMABLE_FORMATS: Final = (ResponseFormat.JSON, ResponseFormat.TEXT)
 
 
 TIMED_FORMATS: Final = (ResponseFormat.VERBOSE_JSON, ResponseFormat.SRT, ResponseFormat.VTT)
-"""The formats that say when something was said."""
+"""The formats that hold times."""
 
 
 class Granularity(Enum):
-    """What gets times in verbose_json."""
+    """The units that get times in verbose_json."""
 
     SEGMENT = "segment"
     WORD = "word"
@@ -99,42 +99,44 @@ _SEGMENTS_ALONE: Final = frozenset({Granularity.SEGMENT})
 
 @dataclass(frozen=True, slots=True)
 class AudioRequest:
-    """What a client asked for, without its file."""
+    """A request for a transcript, without its file."""
 
     options: DecodeOptions = field(default_factory=DecodeOptions)
     vad: VadOptions = field(default_factory=VadOptions)
     response_format: ResponseFormat = ResponseFormat.JSON
     granularities: frozenset[Granularity] = _SEGMENTS_ALONE
     model: str = ""
-    """Which of the server's models; empty where there is no choice."""
+    """One of the server's models; empty where there is no choice."""
     stream: bool = False
-    """Whether the text is sent while the file is being read."""
-    tells_languages: bool = False
-    """Whether the answer says which languages were heard."""
+    """Send the text while the file is decoded."""
+    lists_languages: bool = False
+    """Name the spoken languages in the answer."""
     audio_track: int | None = None
-    """Which audio track of the file to read, counted from 0; None is the file's default one."""
+    """The audio track to decode, counted from 0; None for the file's default one."""
     cue_style: CueStyle = field(default_factory=CueStyle)
-    """How srt and vtt are cut."""
+    """The layout of srt and vtt."""
 
 
 def parse_transcription(given: Iterable[tuple[str, str]], models: ModelNames) -> AudioRequest:
-    """Read the fields of /v1/audio/transcriptions; raise as `parse_decoding` does."""
+    """Parse the fields of /v1/audio/transcriptions; raise as `parse_decoding` does."""
     form = Form.of(given, TRANSCRIPTION_FIELDS)
-    read = parse_decoding(form, models, Task.TRANSCRIBE)
-    _refuse_speakers(form)
-    response_format = _response_format(form)
+    parsed = parse_decoding(form, models, Task.TRANSCRIBE)
+    for name in TRANSCRIPTION_FIELDS.unsupported:
+        if form.many(name):
+            raise Unsupported(f"{name} is not supported: speakers are not told apart.", param=name)
+    response_format = _parse_response_format(form)
+    options, granularities = parsed.options, parsed.granularities
     if response_format is not ResponseFormat.VERBOSE_JSON:
-        unmeasured = replace(read.options, words=False)
-        read = replace(read, options=unmeasured, granularities=_SEGMENTS_ALONE)
-    style = _cue_style(form, response_format, Task.TRANSCRIBE)
+        options, granularities = replace(options, words=False), _SEGMENTS_ALONE
+    style = _parse_cue_style(form, response_format, Task.TRANSCRIBE)
     if style.highlight_words:  # the only style that a model without word times cannot serve
-        read = replace(read, options=replace(read.options, words=True))
+        options = replace(options, words=True)
     # LiteLLM asks for verbose_json and passes stream=true on: the answer is then sent as a whole.
-    stream = form.truth("stream") and response_format in STREAMABLE_FORMATS
-    options = replace(read.options, token_probabilities=_logprobs(form, response_format))
+    stream = form.boolean("stream") and response_format in STREAMABLE_FORMATS
     return replace(
-        read,
-        options=options,
+        parsed,
+        options=replace(options, token_probabilities=_parse_logprobs(form, response_format)),
+        granularities=granularities,
         response_format=response_format,
         stream=stream,
         cue_style=style,
@@ -142,16 +144,16 @@ def parse_transcription(given: Iterable[tuple[str, str]], models: ModelNames) ->
 
 
 def parse_translation(given: Iterable[tuple[str, str]], models: ModelNames) -> AudioRequest:
-    """Read the fields of /v1/audio/translations; raises as `parse_decoding` does."""
+    """Parse the fields of /v1/audio/translations; raise as `parse_decoding` does."""
     form = Form.of(given, TRANSLATION_FIELDS)
-    read = parse_decoding(form, models, Task.TRANSLATE)
-    response_format = _response_format(form)
-    style = _cue_style(form, response_format, Task.TRANSLATE)
-    return replace(read, response_format=response_format, cue_style=style)
+    parsed = parse_decoding(form, models, Task.TRANSLATE)
+    response_format = _parse_response_format(form)
+    style = _parse_cue_style(form, response_format, Task.TRANSLATE)
+    return replace(parsed, response_format=response_format, cue_style=style)
 
 
 def measure_words(options: DecodeOptions, *, is_able: bool) -> DecodeOptions:
-    """The options for an answer with times: those of words, if the model is able to measure them.
+    """Return the options for an answer with times: with those of words if the model measures them.
 
     Whisper's time marks are guesses that may lie seconds from the speech, and in the wrong one of
     two stretches that share a window. Measuring costs base 6 to 9 % more CPU time. A translation
@@ -162,15 +164,15 @@ def measure_words(options: DecodeOptions, *, is_able: bool) -> DecodeOptions:
 
 
 def parse_decoding(form: Form, models: ModelNames, task: Task) -> AudioRequest:
-    """All but the format of the answer, as far as the form has fields for it.
+    """Parse everything but the format of the answer, as far as the form has fields for it.
 
-    Raises `NotFound` for a model that the server does not offer, `Unsupported` for a wish that
-    cannot be honoured, and `BadRequest` for one that makes no sense.
+    Raise `NotFound` for a model that the server does not offer, `Unsupported` for a value that
+    cannot be honoured, and `BadRequest` for an invalid one.
     """
     model = models.resolve(form.one("model"))
-    granularities = _granularities(form)
-    language, candidates = _languages(form)
-    threshold = switch_threshold(form)
+    granularities = _parse_granularities(form)
+    language, candidates = _parse_languages(form)
+    threshold = parse_switch_threshold(form)
     if threshold is not None and len(candidates) == 1:
         raise BadRequest(
             f"{MULTILINGUAL_FIELD}=true needs several languages, but languages[] is "
@@ -178,70 +180,53 @@ def parse_decoding(form: Form, models: ModelNames, task: Task) -> AudioRequest:
             param=MULTILINGUAL_FIELD,
             code="invalid_value",
         )
-    words = Granularity.WORD in granularities
-    options = replace(
-        _options(form, task, language),
+    hotwords = form.one("hotwords")
+    temperature = form.number("temperature", 0.0, 0.0, 1.0)
+    options = DecodeOptions(
+        language=language,
+        task=task,
+        prompt=form.one("prompt") or "",
+        hotwords=", ".join([*([hotwords] if hotwords else []), *form.many("keywords")]),
+        # A text that is rejected is retried hotter, whatever the first temperature.
+        temperatures=(temperature, *(hotter for hotter in TEMPERATURES if hotter > temperature)),
         candidates=candidates,
         switch_threshold=threshold,
-        words=words,
+        words=Granularity.WORD in granularities,
     )
     return AudioRequest(
         options,
         parse_vad_options(form),
         granularities=granularities,
         model=model,
-        tells_languages=bool(form.many("languages")) or threshold is not None,
-        audio_track=form.whole(AUDIO_TRACK, 0, LAST_AUDIO_TRACK),
+        lists_languages=bool(form.many("languages")) or threshold is not None,
+        audio_track=form.integer(AUDIO_TRACK, 0, LAST_AUDIO_TRACK),
     )
 
 
-def _cue_style(form: Form, response_format: ResponseFormat, task: Task) -> CueStyle:
+def _parse_cue_style(form: Form, response_format: ResponseFormat, task: Task) -> CueStyle:
     return cue_style(form, response_format.value, task, format_field="response_format")
 
 
-def _refuse_speakers(form: Form) -> None:
-    """Nobody tells speakers apart yet."""
-    for name in TRANSCRIPTION_FIELDS.refused:
-        if form.many(name):
-            raise Unsupported(f"{name} is not supported: speakers are not told apart.", param=name)
-
-
-def _logprobs(form: Form, response_format: ResponseFormat) -> bool:
-    """Whether probabilities of tokens are wanted; json alone has a place for them."""
-    wishes = form.many("include")
-    for wish in wishes:
-        if wish != "logprobs":
-            raise invalid_choice("include", wish, ["logprobs"])
-    if wishes and response_format is not ResponseFormat.JSON:
+def _parse_logprobs(form: Form, response_format: ResponseFormat) -> bool:
+    """Return whether probabilities of tokens are requested; json alone has a place for them."""
+    included = form.many("include")
+    for value in included:
+        if value != "logprobs":
+            raise invalid_choice("include", value, ["logprobs"])
+    if included and response_format is not ResponseFormat.JSON:
         raise Unsupported(
             f"include[]=logprobs needs response_format 'json', not {response_format.value!r}.",
             param="include",
         )
-    return bool(wishes)
+    return bool(included)
 
 
-def _options(form: Form, task: Task, language: str | None) -> DecodeOptions:
-    hotwords = form.one("hotwords")
-    return DecodeOptions(
-        language=language,
-        task=task,
-        prompt=form.one("prompt") or "",
-        hotwords=", ".join([*([hotwords] if hotwords else []), *form.many("keywords")]),
-        temperatures=_temperatures(form.number("temperature", 0.0, 0.0, 1.0)),
-    )
-
-
-def _temperatures(first: float) -> tuple[float, ...]:
-    """Begin at `first`; a text that is not believed is tried hotter, as at 0."""
-    return (first, *(hotter for hotter in TEMPERATURES if hotter > first))
-
-
-def _languages(form: Form) -> tuple[str | None, tuple[str, ...]]:
-    """The language, None to detect it, and the entries of `languages[]` to detect it among."""
+def _parse_languages(form: Form) -> tuple[str | None, tuple[str, ...]]:
+    """Return the language, None to detect it, and the entries of `languages[]` as candidates."""
     code = form.language()
     written = form.many("languages")
     listed = dict.fromkeys(
-        parse_language(each, "languages") for each in written if not is_auto_language(each)
+        parse_language(entry, "languages") for entry in written if not is_auto_language(entry)
     )
     if any(map(is_auto_language, written)):
         return code, ()  # "auto" admits every language, so the entries beside it narrow nothing
@@ -255,8 +240,8 @@ def _languages(form: Form) -> tuple[str | None, tuple[str, ...]]:
     return code or only, tuple(listed)
 
 
-def _response_format(form: Form) -> ResponseFormat:
-    formats = [each.value for each in ResponseFormat]
+def _parse_response_format(form: Form) -> ResponseFormat:
+    formats = [response_format.value for response_format in ResponseFormat]
     if form.one("response_format") == "diarized_json":
         raise Unsupported(
             "response_format 'diarized_json' is not supported; "
@@ -266,22 +251,22 @@ def _response_format(form: Form) -> ResponseFormat:
     return ResponseFormat(form.choice("response_format", formats, ResponseFormat.JSON.value))
 
 
-def _granularities(form: Form) -> frozenset[Granularity]:
-    """What gets times: a repeated field, or one with a JSON list or with commas in it."""
-    name, known = _GRANULARITIES, [each.value for each in Granularity]
-    asked = [each for written in form.many(name) for each in _entries(name, written)]
-    for value in asked:
-        if value not in known:
-            raise invalid_choice(name, value, known)
-    return frozenset(map(Granularity, asked)) or _SEGMENTS_ALONE
-
-
-def _entries(name: str, written: str) -> Sequence[str]:
-    """Split one field of a list that a client wrote as a JSON list or with commas."""
-    if not written.strip().startswith("["):
-        return [each.strip() for each in written.split(",") if each.strip()]
-    try:
-        entries = read_json(written, longest=_LONGEST_LIST)
-    except BadJson as error:
-        raise BadRequest(f"{name} {error.message}.", param=name, code="invalid_value") from error
-    return [str(each) for each in entries] if isinstance(entries, list) else [written]
+def _parse_granularities(form: Form) -> frozenset[Granularity]:
+    """Parse a repeated field, or one that holds a JSON list or words with commas between them."""
+    name, allowed = _GRANULARITIES, [granularity.value for granularity in Granularity]
+    values: list[str] = []
+    for written in form.many(name):
+        if not written.strip().startswith("["):
+            values += [word.strip() for word in written.split(",") if word.strip()]
+            continue
+        try:
+            entries = read_json(written, max_length=_MAX_LIST_CHARACTERS)
+        except BadJson as error:
+            raise BadRequest(
+                f"{name} {error.message}.", param=name, code="invalid_value"
+            ) from error
+        values += map(str, entries) if isinstance(entries, list) else [written]
+    for value in values:
+        if value not in allowed:
+            raise invalid_choice(name, value, allowed)
+    return frozenset(map(Granularity, values)) or _SEGMENTS_ALONE

@@ -1,4 +1,4 @@
-"""OpenAI's audio answers, to the letter: key order, language names, rounding.
+"""OpenAI's audio responses, to the letter: key order, language names, rounding.
 
 Strict clients refuse a body that lacks a key, has a null where a number belongs, or names the
 language by its code. Times are rounded to milliseconds.
@@ -6,7 +6,7 @@ language by its code. Times are rounded to milliseconds.
 
 import math
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from whisperlive_hybrid.errors import TooLarge
@@ -21,21 +21,20 @@ from whisperlive_hybrid.types import Segment, Task, join_text
 Json = dict[str, object]
 
 _SPOKEN_MARKS: Final = "%‰&@#*§"
-"""Unicode calls them punctuation, but they are said aloud."""
+"""Punctuation to Unicode, but spoken as words."""
+
+_MIN_LOGPROB: Final = -9999.0
+"""OpenAI's logarithm of a vanishing probability; JSON has no infinity."""
 
 
-_IMPOSSIBLE: Final = -9999.0
-"""OpenAI's logarithm of a probability too small to tell; JSON has no infinity."""
-
-
-def answer(
+def render_transcript(
     request: AudioRequest,
     segments: Sequence[Segment],
     language: str,
     duration: float,
     unread: Sequence[tuple[float, float]] = (),
 ) -> Json | str:
-    """The body that was asked for: a JSON object, or text for text/plain.
+    """Return the body in the requested format: a JSON object, or text for text/plain.
 
     `language` is the code of the spoken language, `duration` the seconds of the recording.
     `unread` are stretches of speech without text, on the recording clock.
@@ -46,11 +45,11 @@ def answer(
             body: Json = {"text": join_text(segments)}
             if request.options.token_probabilities:
                 body["logprobs"] = logprobs(segments)
-            if request.tells_languages:
+            if request.lists_languages:
                 body["languages"] = languages(segments, language)
             return body | {"usage": _usage(duration)}
         case ResponseFormat.VERBOSE_JSON:
-            return _verbose(request, segments, language, duration, unread)
+            return _verbose_json(request, segments, language, duration, unread)
         case ResponseFormat.TEXT:
             return plain_text(segments)
         case ResponseFormat.SRT:
@@ -60,36 +59,39 @@ def answer(
 
 
 def logprobs(segments: Sequence[Segment]) -> list[Json]:
-    """Every token of the text with the logarithm of its probability.
+    """Return every token of the text with the logarithm of its probability.
 
     The bytes are those of the token alone; where they end inside a character, `token` shows that as
     U+FFFD.
     """
     return [
         {
-            "token": scored.spelling.decode(errors="replace"),
-            "logprob": _logarithm(scored.probability),
-            "bytes": list(scored.spelling),
+            "token": token.spelling.decode(errors="replace"),
+            "logprob": (
+                max(math.log(token.probability), _MIN_LOGPROB)
+                if token.probability > 0
+                else _MIN_LOGPROB
+            ),
+            "bytes": list(token.spelling),
         }
         for segment in segments
-        for scored in segment.scored or ()
+        for token in segment.scored or ()
     ]
 
 
 def languages(segments: Sequence[Segment], language: str) -> list[Json]:
-    """Which languages were heard, each once, in order; none where nobody spoke."""
-    return [
-        {"code": code} for code in dict.fromkeys(each.language or language for each in segments)
-    ]
+    """Return each spoken language once, in order; none for a recording without speech."""
+    codes = dict.fromkeys(segment.language or language for segment in segments)
+    return [{"code": code} for code in codes]
 
 
 def groq_mark(request_id: str) -> Json:
-    """What Groq adds to the body of an answer; `@ai-sdk/groq` refuses one without it."""
+    """Return Groq's addition to the body; `@ai-sdk/groq` refuses an answer without it."""
     return {"x_groq": {"id": request_id}}
 
 
 def error_body(error: Exception) -> Json:
-    """The four-key object, and for an upload that is too large the usage that OpenAI adds."""
+    """Return the error object, and for an upload that is too large the usage that OpenAI adds."""
     body = error_object(
         message_of(error),
         type_=map_error(error).type,
@@ -106,17 +108,17 @@ def error_object(
     param: str | None = None,
     code: str | None = None,
 ) -> Json:
-    """The shape of every error: all four keys, None where nothing applies."""
+    """Return the body of an error: always all four keys, None where nothing applies."""
     return {"error": {"message": message, "type": type_, "param": param, "code": code}}
 
 
 def model_list(models: ModelNames, created: int) -> Json:
-    """Every name that a request may use; `created` in Unix seconds."""
+    """Return every name that a request may use; `created` in Unix seconds."""
     return {"object": "list", "data": [model_card(name, created) for name in models]}
 
 
 def model_card(name: str, created: int) -> Json:
-    """One model."""
+    """Return OpenAI's description of one model; `created` in Unix seconds."""
     return {
         "id": name,
         "object": "model",
@@ -126,7 +128,7 @@ def model_card(name: str, created: int) -> Json:
     }
 
 
-def _verbose(
+def _verbose_json(
     request: AudioRequest,
     segments: Sequence[Segment],
     language: str,
@@ -136,7 +138,7 @@ def _verbose(
     task = request.options.task
     body: Json = {
         "task": task.value,
-        # A translation is in English whatever was spoken.
+        # A translation is in English, whatever the spoken language.
         "language": language_name("en" if task is Task.TRANSLATE else language),
         "duration": round(duration, 3),
         "text": join_text(segments),
@@ -144,9 +146,14 @@ def _verbose(
     if Granularity.SEGMENT in request.granularities:
         body["segments"] = [_segment(i, segment) for i, segment in enumerate(segments)]
     if Granularity.WORD in request.granularities:
-        body["words"] = [word for segment in segments for word in _words(segment)]
-    # OpenAI's answers have no such key. It is there where nothing is unread as well: a client can
-    # tell that from the answer of a server that does not look.
+        body["words"] = [
+            {"word": text, "start": round(word.start, 3), "end": round(word.end, 3)}
+            for segment in segments
+            for word in segment.words or ()
+            if (text := _strip_punctuation(word.text))  # bare punctuation is no word
+        ]
+    # OpenAI's answers have no such key. An empty list distinguishes "nothing unread" from the
+    # answer of a server that does not check.
     body["unread"] = [{"start": round(start, 3), "end": round(end, 3)} for start, end in unread]
     return body | {"usage": _usage(duration)}
 
@@ -155,8 +162,8 @@ def _segment(number: int, segment: Segment) -> Json:
     start = round(segment.start, 3)
     return {
         "id": number,
-        # In OpenAI's answers the 10 ms frame where the decoded window began; our windows are cut
-        # in silence rather than sought, so it is the frame where the segment itself begins.
+        # In OpenAI's answers the 10 ms frame where the decoded window began. Windows are cut in
+        # silence here rather than sought, so it is the frame where the segment itself begins.
         "seek": round(start * 1000) // 10,
         "start": start,
         "end": round(segment.end, 3),
@@ -166,34 +173,22 @@ def _segment(number: int, segment: Segment) -> Json:
         "avg_logprob": segment.avg_logprob,
         "compression_ratio": segment.compression_ratio,
         "no_speech_prob": segment.no_speech_prob,
-        # Ours, and only where it was asked for: strict clients know the keys above.
+        # Not OpenAI's, and only on request: strict clients accept the keys above alone.
         **({} if segment.language is None else {"language": segment.language}),
     }
 
 
-def _logarithm(probability: float) -> float:
-    return max(math.log(probability), _IMPOSSIBLE) if probability > 0 else _IMPOSSIBLE
-
-
-def _words(segment: Segment) -> Iterator[Json]:
-    """The words of a segment; what is left of bare punctuation is none."""
-    for word in segment.words or ():
-        if text := _bare(word.text):
-            yield {"word": text, "start": round(word.start, 3), "end": round(word.end, 3)}
-
-
-def _bare(word: str) -> str:
-    """A word without space or punctuation at its ends; those inside belong to it."""
-    spoken = [i for i, character in enumerate(word) if not _is_punctuation(character)]
+def _strip_punctuation(word: str) -> str:
+    """Return a word without space or punctuation at its ends; inside they belong to it."""
+    spoken = [
+        i
+        for i, character in enumerate(word)
+        if character in _SPOKEN_MARKS
+        or not (character.isspace() or unicodedata.category(character).startswith("P"))
+    ]
     return word[spoken[0] : spoken[-1] + 1] if spoken else ""
 
 
-def _is_punctuation(character: str) -> bool:
-    if character in _SPOKEN_MARKS:
-        return False
-    return character.isspace() or unicodedata.category(character).startswith("P")
-
-
 def _usage(duration: float) -> Json:
-    """What OpenAI bills: begun seconds, after the rounding that every time here undergoes."""
+    """Return the billed seconds: begun ones, after the rounding of every time in the body."""
     return {"type": "duration", "seconds": math.ceil(round(duration, 3))}

@@ -220,13 +220,13 @@ def json_fields(body: bytes, names: FieldNames) -> Fields:
     """
     try:
         # Objects become tuples of pairs, so that a name given twice is seen, and lists stay lists.
-        members = read_json(body, longest=MAX_JSON_BYTES, pairs=tuple)
+        members = read_json(body, max_length=MAX_JSON_BYTES, pairs=tuple)
     except BadJson as error:
         raise BadRequest(f"The body {error.message}.") from error
     if not isinstance(members, tuple):
         raise BadRequest("The body must be a JSON object.")
     for name, value in members:
-        names.listed(name)
+        names.resolve(name)
         if value is not None and not isinstance(value, str):
             raise BadRequest(
                 f"The value of {name[:80]!r} must be a string.",

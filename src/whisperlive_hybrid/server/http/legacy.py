@@ -64,14 +64,14 @@ class LegacyRoutes:
     async def transcribe(self, request: Request) -> Response:
         """The older request for a file."""
         async with self._uploads.received(request) as upload:
-            wish = legacy.transcribe(upload.fields, self._pool.names)
+            wish = legacy.parse_request(upload.fields, self._pool.names)
             return await self._answer(request, upload, wish)
 
     async def transcribe_url(self, request: Request) -> Response:
         """The same for a file that lies elsewhere."""
         with self._uploads.shown(request) as progress:
             fields = await read_fields(request, legacy.URL_FIELDS)
-            url, wish = legacy.transcribe_url(fields, self._pool.names)
+            url, wish = legacy.parse_url_request(fields, self._pool.names)
             async with downloaded(request, self._fetcher, url) as upload:
                 return await self._answer(request, replace(upload, progress=progress), wish)
 
@@ -87,12 +87,12 @@ class LegacyRoutes:
                 VadOptions(),
                 audio_track=wish.audio_track,
             )
-        recording = legacy.LegacyRecording(
+        recording = legacy.LegacyTranscript(
             transcript.segments,
             transcript.language,
             transcript.duration,
             transcript.speech,
             upload.filename,
         )
-        body = legacy.answer(recording, wish.options, wish.model)
+        body = legacy.render_transcript(recording, wish.options, wish.model)
         return JSONResponse(body, headers=model_headers(request, wish.model))

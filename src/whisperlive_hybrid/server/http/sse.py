@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from whisperlive_hybrid.errors import WhisperLiveError
-from whisperlive_hybrid.protocol.openai.sse import failed
+from whisperlive_hybrid.protocol.openai.sse import render_error
 from whisperlive_hybrid.server.http.access_log import record_failure
 
 STALLED_S: Final = 60.0
@@ -60,7 +60,7 @@ class EventStream(Response):
             if not reply.has_begun:
                 raise
             record_failure(scope, error)
-            await reply.end(failed(error))
+            await reply.end(render_error(error))
             if not isinstance(error, WhisperLiveError):
                 raise  # a defect is for the server's log
 

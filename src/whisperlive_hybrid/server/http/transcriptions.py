@@ -226,15 +226,15 @@ class AudioRoutes:
                 async for update in transcription:
                     waiting.extend(update.segments)
                     if update.done >= SHORTEST_AUDIO_S:  # less may still prove to be too short
-                        await emit(writer.delta(waiting))
+                        await emit(writer.write_delta(waiting))
                         waiting.clear()
             return transcription.transcript
 
         async with self._pool.lease(wish.model, caller_of(request).account) as transcriber:
             transcript = await run_while_connected(request, partial(work, transcriber))
-        await emit(writer.delta(waiting))
+        await emit(writer.write_delta(waiting))
         language = transcript.language.code
-        await emit(writer.done(transcript.segments, language, transcript.duration))
+        await emit(writer.write_done(transcript.segments, language, transcript.duration))
 
     async def _answer(self, request: Request, upload: Upload, wish: AudioRequest) -> Response:
         async with self._pool.lease(wish.model, caller_of(request).account) as transcriber:
@@ -252,7 +252,12 @@ class AudioRoutes:
         # In a thread: cutting the cues of a long recording takes some 100 ms an hour of speech.
         language, duration = transcript.language.code, transcript.duration
         body = await anyio.to_thread.run_sync(
-            bodies.answer, wish, transcript.segments, language, duration, transcript.unread
+            bodies.render_transcript,
+            wish,
+            transcript.segments,
+            language,
+            duration,
+            transcript.unread,
         )
         headers = model_headers(request, wish.model)
         if isinstance(body, str):
