@@ -37,7 +37,7 @@ from whisperlive_hybrid.server.live.stream import LiveStreams
 from whisperlive_hybrid.server.live.transport import TransportLimits
 from whisperlive_hybrid.server.live.websocket import UpgradeCheck
 from whisperlive_hybrid.server.net.listener import ConnectionLimiter, listen
-from whisperlive_hybrid.server.net.tls import tls_of
+from whisperlive_hybrid.server.net.tls import build_tls_context
 from whisperlive_hybrid.telemetry.metrics import Metrics
 from whisperlive_hybrid.text.endings import live_endings
 from whisperlive_hybrid.transcribe import VoiceDetector
@@ -250,7 +250,7 @@ async def open_live_server(
             tasks.start_soon(probe.run)
             stack.callback(tasks.cancel_scope.cancel)
         codec = whisperlive_codec(chosen)
-        live = WhisperLiveServer(streams, check, codec, limits, tls_of(chosen))
+        live = WhisperLiveServer(streams, check, codec, limits, build_tls_context(chosen))
         listener = listen("127.0.0.1", 0, ConnectionLimiter(1000, 1000), speaks_tls=chosen.ssl)
         server = await stack.enter_async_context(live.listening(listener))
         port: int = next(iter(server.sockets)).getsockname()[1]

@@ -346,7 +346,7 @@ def test_a_missing_directory_for_uploads_is_one_line(tmp_path: Path) -> None:
     """They are private, and large: nobody wants them where he has not said."""
     missing = str(tmp_path / "nope")
     said = refused_start(TMPDIR=missing, WHISPERLIVE_DATA_DIR=str(tmp_path))
-    assert f"Uploads cannot lie in TMPDIR='{missing}': No such file or directory." in said
+    assert f"Uploads cannot be written to TMPDIR='{missing}': No such file or directory." in said
 
 
 def test_a_mistyped_allow_list_is_one_line(tmp_path: Path) -> None:

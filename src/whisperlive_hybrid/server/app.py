@@ -56,7 +56,7 @@ from whisperlive_hybrid.server.live.stream import LiveStreams
 from whisperlive_hybrid.server.live.transport import TransportLimits
 from whisperlive_hybrid.server.live.websocket import UpgradeCheck
 from whisperlive_hybrid.server.net.listener import ConnectionLimiter, LimitedListener, listen
-from whisperlive_hybrid.server.net.tls import tls_of
+from whisperlive_hybrid.server.net.tls import build_tls_context
 from whisperlive_hybrid.server.net.uvicorn import ConnectionTimeouts, HttpConfig
 from whisperlive_hybrid.server.process import (
     check_tmpdir,
@@ -199,7 +199,7 @@ async def serve(
             check,
             whisperlive_codec(settings),
             TransportLimits(ping_s=settings.ping_s),
-            tls_of(settings),
+            build_tls_context(settings),
         )
         jobs = await open_jobs(means, settings)
         app = build_http_app(
@@ -217,15 +217,15 @@ async def serve(
             )
         )
         http = HttpDoor(app, settings, drain_s=settings.drain_s)
-        census = ConnectionLimiter(
+        limiter = ConnectionLimiter(
             settings.connections_per_address,
             max_connections(settings),
             authenticator.proxies.trusts,
             on_refusal=metrics.server.count_refused_connection,
         )
-        http_port = http.bind(settings, census)
+        http_port = http.bind(settings, limiter)
         async with (
-            _live_port(live, settings, census) as live_port,
+            _live_port(live, settings, limiter) as live_port,
             anyio.create_task_group() as tasks,
         ):
             tasks.start_soon(http.run)
@@ -332,15 +332,15 @@ class HttpDoor:
     """uvicorn on a socket of ours, without signal handlers of its own."""
 
     def __init__(self, app: ASGIApp, settings: Settings, *, drain_s: float) -> None:
-        patience = ConnectionTimeouts(settings.head_s, settings.min_bytes_per_s)
-        self._server = _SignalFreeServer(HttpConfig(app, patience, drain_s=drain_s))
+        timeouts = ConnectionTimeouts(settings.head_s, settings.min_bytes_per_s)
+        self._server = _SignalFreeServer(HttpConfig(app, timeouts, drain_s=drain_s))
         self._socket: LimitedListener | None = None
         self.has_stopped = anyio.Event()
 
-    def bind(self, settings: Settings, census: ConnectionLimiter) -> int:
+    def bind(self, settings: Settings, limiter: ConnectionLimiter) -> int:
         """Begin to listen; return the port. Raises `BadRequest` if it cannot be had."""
         with _named_port("HTTP_PORT", settings.http_port, settings.host):
-            self._socket = listen(settings.host, settings.http_port, census)
+            self._socket = listen(settings.host, settings.http_port, limiter)
         port: int = self._socket.getsockname()[1]
         return port
 
@@ -365,11 +365,11 @@ class _SignalFreeServer(uvicorn.Server):
 
 @asynccontextmanager
 async def _live_port(
-    live: WhisperLiveServer, settings: Settings, census: ConnectionLimiter
+    live: WhisperLiveServer, settings: Settings, limiter: ConnectionLimiter
 ) -> AsyncIterator[int]:
     """Listen on the live door's port while inside."""
     with _named_port("PORT_WHISPERLIVE", settings.live_port, settings.host):
-        listener = listen(settings.host, settings.live_port, census, speaks_tls=settings.ssl)
+        listener = listen(settings.host, settings.live_port, limiter, speaks_tls=settings.ssl)
     port: int = listener.getsockname()[1]
     with listener:
         async with live.listening(listener):

@@ -33,7 +33,7 @@ from whisperlive_hybrid.server.live.stream import LiveStreams
 from whisperlive_hybrid.server.live.transport import TransportLimits
 from whisperlive_hybrid.server.live.websocket import UpgradeCheck
 from whisperlive_hybrid.server.net.listener import ConnectionLimiter, LimitedListener, listen
-from whisperlive_hybrid.server.net.tls import tls_of
+from whisperlive_hybrid.server.net.tls import build_tls_context
 from whisperlive_hybrid.telemetry.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
@@ -44,9 +44,9 @@ def tls_settings(certificate: Path | None, key: Path | None) -> Settings:
     return load_settings(host="127.0.0.1", live_port=0, ssl=True, ssl_cert=certificate, ssl_key=key)
 
 
-def listener(census: ConnectionLimiter | None = None) -> LimitedListener:
+def listener(limiter: ConnectionLimiter | None = None) -> LimitedListener:
     """A socket on any free port."""
-    return listen("127.0.0.1", 0, census or ConnectionLimiter(10, 10), speaks_tls=True)
+    return listen("127.0.0.1", 0, limiter or ConnectionLimiter(10, 10), speaks_tls=True)
 
 
 def no_limits() -> Quotas:
@@ -64,7 +64,7 @@ def server_of(
     anyone = OriginPolicy(frozenset({ANY}), frozenset({ANY}))
     check = UpgradeCheck(Authenticator(), anyone, Metrics().server)
     codec = whisperlive_codec(settings)
-    return WhisperLiveServer(streams, check, codec, limits, tls_of(settings))
+    return WhisperLiveServer(streams, check, codec, limits, build_tls_context(settings))
 
 
 async def test_a_client_with_the_right_authority_is_served(tmp_path: Path) -> None:
@@ -93,15 +93,15 @@ async def test_a_peer_that_never_shakes_hands_is_let_go(tmp_path: Path) -> None:
     authority = trustme.CA()
     certificate = tmp_path / "cert.pem"
     authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(certificate)
-    census = ConnectionLimiter(10, 10)
+    limiter = ConnectionLimiter(10, 10)
     async with Engine(FakeBackend()) as engine:
         server = server_of(engine, tls_settings(certificate, None), limits)
-        async with server.listening(listener(census)) as listening:
+        async with server.listening(listener(limiter)) as listening:
             port = next(iter(listening.sockets)).getsockname()[1]
             async with await anyio.connect_tcp("127.0.0.1", port) as silent:
                 with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
                     await silent.receive()
-    assert census.n_open == 0
+    assert limiter.n_open == 0
 
 
 async def test_an_encrypted_key_is_told(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from whisperlive_hybrid.auth.authenticator import Authenticator
 from whisperlive_hybrid.auth.caller import Caller
 from whisperlive_hybrid.errors import error_kind
 from whisperlive_hybrid.protocol.model_names import MODEL_HEADER
-from whisperlive_hybrid.server.net.credentials import origin
+from whisperlive_hybrid.server.net.credentials import read_peer
 from whisperlive_hybrid.telemetry.server_metrics import CompletedRequest, Endpoint, ServerMetrics
 from whisperlive_hybrid.telemetry.tracing import Tracer, TraceSpan
 
@@ -121,7 +121,7 @@ class AccessLogMiddleware:
         if failure is not None:
             self._metrics.count_failure(Endpoint.HTTP, failure)
         # Who was refused before it was settled who asks is known by address.
-        caller: Caller = state.get("caller") or self._authenticator.anonymous(*origin(scope))
+        caller: Caller = state.get("caller") or self._authenticator.anonymous(*read_peer(scope))
         more = {} if failure is None else {"failure": error_kind(failure)}
         if model := state.get(_MODEL):
             more["model"] = model

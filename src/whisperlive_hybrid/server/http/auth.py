@@ -25,7 +25,7 @@ from whisperlive_hybrid.protocol.openai import response as bodies
 from whisperlive_hybrid.server.http.access_log import record_failure
 from whisperlive_hybrid.server.http.error_handlers import error_response, refused
 from whisperlive_hybrid.server.net import credentials
-from whisperlive_hybrid.server.net.credentials import origin
+from whisperlive_hybrid.server.net.credentials import read_peer
 
 PUBLIC_PATHS: Final = ("/", "/health", "/ready", "/openapi.json", "/test_form.html")
 """What a load balancer, and whoever has no key yet, may see."""
@@ -65,7 +65,7 @@ class AuthMiddleware:
         await self._app(scope, receive, send)
 
     def _caller(self, connection: HTTPConnection) -> Caller:
-        whence = origin(connection.scope)
+        whence = read_peer(connection.scope)
         if _is_open(connection.scope):
             return self._authenticator.anonymous(*whence)
         return self._authenticator.authenticate(*whence, _shown(connection))

@@ -1,4 +1,4 @@
-"""TLS on the live door, as the settings say."""
+"""TLS of the live server, from the settings."""
 
 import ssl
 from pathlib import Path
@@ -7,8 +7,8 @@ from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import BadRequest
 
 
-def tls_of(settings: Settings) -> ssl.SSLContext | None:
-    """What the settings say about TLS. Raises `BadRequest` for a certificate that does not load."""
+def build_tls_context(settings: Settings) -> ssl.SSLContext | None:
+    """Return the TLS context, None without TLS; raise `BadRequest` for a bad certificate."""
     if not settings.ssl:
         return None
     if settings.ssl_cert is None:
@@ -18,7 +18,9 @@ def tls_of(settings: Settings) -> ssl.SSLContext | None:
         _check_readable("WHISPERLIVE_SSL_KEY", settings.ssl_key)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        context.load_cert_chain(settings.ssl_cert, settings.ssl_key, _no_password)
+        # Without a callback OpenSSL asks a terminal for the password of an encrypted key, and
+        # waits for ever where there is none.
+        context.load_cert_chain(settings.ssl_cert, settings.ssl_key, _refuse_password)
     except ssl.SSLError as error:
         raise BadRequest(
             "The TLS certificate and its key cannot be used: WHISPERLIVE_SSL_CERT must hold a PEM "
@@ -28,8 +30,7 @@ def tls_of(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-def _no_password() -> str:
-    """Asked for by an encrypted key; without this, OpenSSL would ask a terminal, for ever."""
+def _refuse_password() -> str:
     raise BadRequest("The TLS key is encrypted: decrypt it, `openssl pkey -in KEY -out PLAIN`.")
 
 
