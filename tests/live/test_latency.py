@@ -77,7 +77,7 @@ async def test_every_utterance_of_a_stream_is_measured_once() -> None:
         session = LiveSession(engine, EnergyVad(), live, publish, tasks, listener)
         tasks.start_soon(session.run)
         for piece in (speak([1]), pause(1.0), speak([Trouble.ITEM_FAILS]), pause(1.0), speak([2])):
-            await session.hear(piece)
+            await session.receive(piece)
         await session.finish()
     assert len(listener.latencies) == 2
     assert all(latency >= 0 for latency in listener.latencies)

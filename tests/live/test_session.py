@@ -29,7 +29,6 @@ from whisperlive_hybrid.backends.fake import (
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.engine.observer import NOBODY, Observer
 from whisperlive_hybrid.errors import Unsupported
-from whisperlive_hybrid.live import session as session_module
 from whisperlive_hybrid.live.session import BACKLOG, LiveOptions, LiveSession
 from whisperlive_hybrid.protocol.live import Gap, LanguageDetected, TextUpdate
 from whisperlive_hybrid.speech.regions import LIVE_VAD, VadOptions
@@ -82,7 +81,7 @@ class Stage:
     async def after(self, session: LiveSession, samples: Samples) -> None:
         """Let the session hear something, and wait for the next news."""
         n_news = len(self.news)
-        await session.hear(samples)
+        await session.receive(samples)
         await self.until(lambda: len(self.news) > n_news)
 
     @property
@@ -143,7 +142,7 @@ def performed(
     async def run() -> Stage:
         async with stage(backend, live) as (scene, session):
             for block in blocks:
-                await session.hear(block)
+                await session.receive(block)
             await session.finish()
         return scene
 
@@ -337,7 +336,7 @@ class TestWords:
 
         async def run() -> None:
             async with stage() as (scene, session):
-                await session.hear(samples)
+                await session.receive(samples)
                 await scene.until(lambda: bool(scene.completed))
                 assert scene.said == words[: len(scene.said)]
                 await session.finish()
@@ -413,25 +412,23 @@ class TestTentative:
     async def test_it_appears_while_somebody_speaks(self) -> None:
         """Three seconds of speech without a pause show text before anything is completed."""
         async with stage() as (scene, session):
-            await session.hear(speak(range(1, 10)))
+            await session.receive(speak(range(1, 10)))
             await scene.until(lambda: bool(scene.tentative))
             assert scene.tentative[0].split()[0] == "w1"
             assert not scene.completed
             await session.finish()
         assert scene.said == list(range(1, 10))
 
-    async def test_updates_are_as_far_apart_as_they_may_be(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_updates_are_as_far_apart_as_they_may_be(self) -> None:
         """Two seconds of speech are not read yet where three shall pass."""
-        monkeypatch.setattr(session_module, "STALL_S", TIMEOUT_S)
         held = GatedBackend()
         held.gate.set()
-        async with stage(held, update_interval=lambda: 3.0) as (scene, session):
-            await session.hear(speak(range(1, 6)))
+        live = replace(ENGLISH, stall_s=TIMEOUT_S)
+        async with stage(held, live, update_interval=lambda: 3.0) as (scene, session):
+            await session.receive(speak(range(1, 6)))
             await anyio.wait_all_tasks_blocked()
             assert held.fake.calls == []
-            await session.hear(speak(range(6, 14)))
+            await session.receive(speak(range(6, 14)))
             await scene.until(lambda: bool(scene.tentative))
             await session.finish()
         assert scene.said == list(range(1, 14))
@@ -445,7 +442,7 @@ class TestTentative:
         async with stage(live=live, observer=notes) as (scene, session):
             for block in blocks_of(joined(*phrases, pause(0.9)), 1.0):
                 await scene.after(session, block)
-            await session.hear(pause(2.0))
+            await session.receive(pause(2.0))
             await session.finish()
         assert scene.said == words
         read_s = [each.audio_s for each in notes.asked_ if each.urgency is Urgency.UPDATE]
@@ -455,13 +452,12 @@ class TestTentative:
             len(text.split()) for text in scene.tentative
         )
 
-    async def test_stalled_audio_is_shown(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_stalled_audio_is_shown(self) -> None:
         """When no more frames come, the words heard last are shown, however few they are."""
-        monkeypatch.setattr(session_module, "STALL_S", 0.01)
-        async with stage() as (scene, session):
-            await session.hear(joined(speak([1, 2]), pause(0.1)))
+        async with stage(live=replace(ENGLISH, stall_s=0.01)) as (scene, session):
+            await session.receive(joined(speak([1, 2]), pause(0.1)))
             await scene.until(lambda: " w1 w2" in scene.tentative)
-            await session.hear(speak([3]))
+            await session.receive(speak([3]))
             await scene.until(lambda: " w1 w2 w3" in scene.tentative)
             assert not scene.completed
             await session.finish()
@@ -470,10 +466,10 @@ class TestTentative:
     async def test_a_guess_is_shown_before_the_endpoint(self) -> None:
         """When the speaker seems to have ended, the whole utterance is shown."""
         async with stage() as (scene, session):
-            await session.hear(joined(speak([1, 2]), pause(0.3)))
+            await session.receive(joined(speak([1, 2]), pause(0.3)))
             await scene.until(lambda: " w1 w2" in scene.tentative or bool(scene.completed))
             assert not scene.completed
-            await session.hear(pause(0.5))
+            await session.receive(pause(0.5))
             await scene.until(lambda: bool(scene.completed))
             await session.finish()
         assert scene.said == [1, 2]
@@ -481,11 +477,11 @@ class TestTentative:
     async def test_a_guess_is_discarded_when_the_speaker_goes_on(self) -> None:
         """A pause shorter than the endpoint ends no utterance and repeats no word."""
         async with stage() as (scene, session):
-            await session.hear(joined(speak([1, 2]), pause(0.3)))
+            await session.receive(joined(speak([1, 2]), pause(0.3)))
             await scene.until(lambda: " w1 w2" in scene.tentative)
             await scene.after(session, speak([3, 4, 5, 6]))
             assert scene.tentative[-1].split()[:3] == ["w1", "w2", "w3"]
-            await session.hear(pause(0.8))
+            await session.receive(pause(0.8))
             await session.finish()
         assert [segment.text.strip() for segment in scene.completed] == ["w1 w2 w3 w4 w5 w6"]
 
@@ -493,9 +489,9 @@ class TestTentative:
         """A guess that is still being read when the speaker goes on leaves no trace."""
         held = GatedBackend()
         async with stage(held) as (scene, session):
-            await session.hear(joined(speak([1, 2]), pause(0.3)))
+            await session.receive(joined(speak([1, 2]), pause(0.3)))
             await anyio.to_thread.run_sync(held.reached.wait, TIMEOUT_S)
-            await session.hear(joined(speak([3]), pause(0.8)))
+            await session.receive(joined(speak([3]), pause(0.8)))
             held.gate.set()
             await session.finish()
         assert [segment.text.strip() for segment in scene.completed] == ["w1 w2 w3"]
@@ -507,8 +503,8 @@ class TestTentative:
             scene,
             session,
         ):
-            await session.hear(joined(speak([1, 2, 3, 4]), pause(0.3)))
-            await session.hear(speak([5]))
+            await session.receive(joined(speak([1, 2, 3, 4]), pause(0.3)))
+            await session.receive(speak([5]))
             await session.finish()
         assert scene.tentative == []
         assert scene.said == [1, 2, 3, 4, 5]
@@ -520,7 +516,7 @@ class TestLanguage:
     async def test_it_is_found_once_before_any_text(self) -> None:
         """An open language is told exactly once, ahead of the first text."""
         async with stage(live=ANY_LANGUAGE) as (scene, session):
-            await session.hear(utterances([1, 2, 3, 4], [5], [6]))
+            await session.receive(utterances([1, 2, 3, 4], [5], [6]))
             await session.finish()
         assert scene.news[0] == LanguageDetected(Language("en", 0.9))
         assert scene.languages == ["en"]
@@ -529,7 +525,7 @@ class TestLanguage:
     async def test_a_told_language_is_not_found(self) -> None:
         """A client that named the language hears nothing of it."""
         async with stage() as (scene, session):
-            await session.hear(utterances([1], [2]))
+            await session.receive(utterances([1], [2]))
             await session.finish()
         assert scene.languages == []
 
@@ -537,8 +533,8 @@ class TestLanguage:
         """Unsure windows wait for the vote, then all of them are shown in the winner's language."""
         backend = Polyglot(sure=0.4)
         async with stage(backend, ANY_LANGUAGE) as (scene, session):
-            await session.hear(utterances([501], [2], [3]))
-            await session.hear(utterances([4], [505]))
+            await session.receive(utterances([501], [2], [3]))
+            await session.receive(utterances([4], [505]))
             await session.finish()
         assert scene.languages == ["en"]
         assert isinstance(scene.news[0], LanguageDetected)
@@ -549,7 +545,7 @@ class TestLanguage:
     async def test_short_stream_in_doubt(self) -> None:
         """One unsure utterance and the end of the stream still give its text."""
         async with stage(Polyglot(sure=0.2), ANY_LANGUAGE) as (scene, session):
-            await session.hear(utterances([501]))
+            await session.receive(utterances([501]))
             await session.finish()
         assert scene.languages == ["de"]
         assert scene.said == [501]
@@ -559,9 +555,9 @@ class TestLanguage:
         backend = Polyglot(sure=0.95)
         async with stage(backend, ANY_LANGUAGE) as (scene, session):
             for _ in range(4):
-                await session.hear(crackle(1.0))
-            await session.hear(pause(1.0))
-            await session.hear(utterances([1, 2]))
+                await session.receive(crackle(1.0))
+            await session.receive(pause(1.0))
+            await session.receive(utterances([1, 2]))
             await session.finish()
         assert scene.languages == ["en"]
         assert scene.said == [1, 2]
@@ -573,8 +569,8 @@ class TestLanguage:
         backend = FakeBackend(foreign=foreign | faint)
         live = LiveOptions(DecodeOptions(switch_threshold=0.7), BRISK)
         async with stage(backend, live) as (scene, session):
-            await session.hear(utterances([1, 2, 3, 4], [*range(501, 509)]))
-            await session.hear(utterances([*range(600, 608)], [*range(5, 13)]))
+            await session.receive(utterances([1, 2, 3, 4], [*range(501, 509)]))
+            await session.receive(utterances([*range(600, 608)], [*range(5, 13)]))
             await session.finish()
         assert scene.languages == ["en"]
         assert [(words_of([each])[0], each.language) for each in scene.completed] == [
@@ -586,9 +582,9 @@ class TestLanguage:
         foreign = {level: Language("de", 0.9) for level in range(500, 600)}
         with structlog.testing.capture_logs() as logs:
             async with stage(FakeBackend(foreign=foreign), ANY_LANGUAGE) as (scene, session):
-                await session.hear(utterances([1, 2, 3, 4]))
+                await session.receive(utterances([1, 2, 3, 4]))
                 await scene.until(lambda: bool(scene.completed))
-                await session.hear(utterances([*range(501, 513)]))
+                await session.receive(utterances([*range(501, 513)]))
                 await session.finish()
         assert [each["detected"] for each in logs if each["log_level"] == "warning"] == ["de"]
 
@@ -609,7 +605,7 @@ class TestFailures:
     async def test_two_failures_make_a_gap(self, trouble: int) -> None:
         """What the model can't read is told with its times, and the stream goes on."""
         async with stage() as (scene, session):
-            await session.hear(utterances([1], [2, trouble], [3]))
+            await session.receive(utterances([1], [2, trouble], [3]))
             await session.finish()
         assert scene.said == [1, 3]
         (gap,) = scene.gaps
@@ -619,7 +615,7 @@ class TestFailures:
     async def test_gap_comes_in_its_place(self) -> None:
         """A gap is told after the text before it and ahead of the text behind it."""
         async with stage() as (scene, session):
-            await session.hear(utterances([1], [FAILING], [3]))
+            await session.receive(utterances([1], [FAILING], [3]))
             await session.finish()
         kinds = [
             "gap" if isinstance(each, Gap) else words_of(each.completed)
@@ -631,7 +627,7 @@ class TestFailures:
     async def test_one_failure_costs_nothing(self) -> None:
         """A failure that does not happen again leaves no gap."""
         async with stage(Flaky(failures=1)) as (scene, session):
-            await session.hear(utterances([1], [13, 14], [3]))
+            await session.receive(utterances([1], [13, 14], [3]))
             await session.finish()
         assert scene.said == [1, 13, 14, 3]
         assert scene.gaps == []
@@ -640,9 +636,9 @@ class TestFailures:
         """A guess that failed is no gap when the speaker goes on: the utterance is read again."""
         backend = Flaky(failures=2)
         async with stage(backend) as (scene, session):
-            await session.hear(joined(speak([13]), pause(0.3)))
+            await session.receive(joined(speak([13]), pause(0.3)))
             await anyio.to_thread.run_sync(backend.is_over.wait, TIMEOUT_S)
-            await session.hear(joined(speak([14]), pause(0.8)))
+            await session.receive(joined(speak([14]), pause(0.8)))
             await session.finish()
         assert scene.said == [13, 14]
         assert scene.gaps == []
@@ -650,8 +646,8 @@ class TestFailures:
     async def test_failure_of_a_second_reading_is_a_gap(self) -> None:
         """A window that can't be read again in the decided language is a gap, not the end."""
         async with stage(FailsInEnglish(sure=0.4), ANY_LANGUAGE) as (scene, session):
-            await session.hear(utterances([501], [2], [3]))
-            await session.hear(utterances([4], [5]))
+            await session.receive(utterances([501], [2], [3]))
+            await session.receive(utterances([4], [5]))
             await session.finish()
         assert scene.said == [2, 3, 4, 5]
         assert len(scene.gaps) == 1
@@ -682,7 +678,7 @@ class TestPressure:
 
         async def feed() -> None:
             for word in words:
-                await session.hear(utterances([word]))
+                await session.receive(utterances([word]))
                 accepted.append(word)
                 if len(accepted) == BACKLOG:
                     is_full.set()
@@ -707,7 +703,7 @@ class TestPressure:
             async with anyio.create_task_group() as tasks:
                 session = LiveSession(engine, EnergyVad(), ENGLISH, scene.publish, tasks)
                 tasks.start_soon(session.run)
-                await session.hear(utterances([1], [2], [3]))
+                await session.receive(utterances([1], [2], [3]))
                 await anyio.to_thread.run_sync(held.reached.wait, TIMEOUT_S)
                 assert engine.queue_depth > 0
                 tasks.cancel_scope.cancel()
@@ -725,7 +721,7 @@ class TestPressure:
                     session = LiveSession(engine, EnergyVad(), ENGLISH, publish, tasks)
                     tasks.start_soon(session.run)
                     for turn in range(4):
-                        await session.hear(utterances([100 * number + turn + 1]))
+                        await session.receive(utterances([100 * number + turn + 1]))
                     await session.finish()
 
             async with anyio.create_task_group() as streams:

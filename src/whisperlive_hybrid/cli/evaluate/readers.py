@@ -134,7 +134,7 @@ class LiveReader:
             frame = samples[first : first + FRAME]
             if self._is_real_time:
                 await anyio.sleep_until(began + (first + len(frame)) / SAMPLE_RATE)
-            await session.hear(frame)
+            await session.receive(frame)
             if not self._is_real_time:
                 await decoder.rest()
         await session.finish()

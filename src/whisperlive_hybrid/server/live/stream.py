@@ -228,7 +228,7 @@ class _Stream:
     async def _feed(self, samples: Samples, session: LiveSession) -> None:
         """Feed the session and record usage; stop a client that has used up its day."""
         self._report.heard(len(samples))
-        await session.hear(samples)
+        await session.receive(samples)
         if session.is_in_speech:
             self._admitted.report_speech(len(samples) / SAMPLE_RATE)
         quotas, caller = self._streams.quotas, self._client.caller
