@@ -93,6 +93,6 @@ async def test_the_origin_of_nobody_depends_on_the_bind() -> None:
 
 async def test_a_list_that_makes_no_sense_ends_the_start() -> None:
     """Its operator would wait for ever for the page to work."""
-    with pytest.raises(BadRequest, match=r"'friend\.example' is no origin"):
+    with pytest.raises(BadRequest, match=r"'friend\.example' is not an origin"):
         async with open_live_server(allowed_origins="friend.example"):
             pass
