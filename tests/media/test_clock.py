@@ -14,7 +14,7 @@ from media_samples import Samples, encode, encode_parts, tone
 from whisperlive_hybrid.errors import BadAudio
 from whisperlive_hybrid.media.limits import MediaLimits
 from whisperlive_hybrid.media.reader import open_audio
-from whisperlive_hybrid.media.samples import placed
+from whisperlive_hybrid.media.samples import place_frames
 
 RATE = 48_000
 BEEP = tone(RATE, 1.0)
@@ -165,7 +165,7 @@ class Stamps:
             frame = av.AudioFrame("s16", "mono", 320)
             frame.sample_rate, frame.time_base, frame.pts = 16_000, Fraction(1, 1_000), stamp
             frames.append(frame)
-        return [part.run // 16 for part in placed(self._container, frames)]
+        return [part.run // 16 for part in place_frames(self._container, frames)]
 
 
 @pytest.fixture(scope="module")

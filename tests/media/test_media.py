@@ -384,7 +384,7 @@ def test_more_bytes_than_asked_for_never_reach_libav() -> None:
         def read(self, size: int | None = -1) -> bytes:
             return super().read() if size else b""
 
-    assert len(source.Source(Generous(bytes(100)), None, None).read(10)) == 10
+    assert len(source.MediaSource(Generous(bytes(100)), None, None).read(10)) == 10
 
 
 def test_reads_from_the_beginning_and_leaves_the_file_open() -> None:

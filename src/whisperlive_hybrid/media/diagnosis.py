@@ -1,9 +1,9 @@
-"""Why a file could not be decoded, as far as its first bytes and its boxes tell."""
+"""The reason why a file could not be decoded, from its first bytes and its boxes."""
 
 from typing import BinaryIO, Final
 
 from whisperlive_hybrid.errors import BadAudio
-from whisperlive_hybrid.media.limits import cut_off, undecodable
+from whisperlive_hybrid.media.limits import decode_error, truncation_error
 
 _SIGNATURES: Final = {
     b"RIFF": "WAV or AVI",
@@ -19,32 +19,32 @@ _SIGNATURES: Final = {
 }
 
 _FIRST_BOXES: Final = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
-"""With which MP4, M4A and 3GP (ftyp) and older QuickTime files begin."""
+"""The first boxes of MP4, M4A and 3GP files (ftyp) and of older QuickTime files."""
 
 _MAX_BOXES: Final = 1000
-"""A film has a handful before its index; 8 MB could hold a million."""
+"""Boxes that are read: a film has a few before its index, 8 MB could contain a million."""
 
 
 def diagnose(file: BinaryIO, size: int) -> BadAudio:
-    """Return the refusal for a seekable file of `size` bytes from which libav got no audio."""
+    """Return the error for a seekable file of `size` bytes from which libav got no audio."""
     if lacks_index(file, size):
-        return cut_off()
+        return truncation_error()
     file.seek(0)
     head = file.read(8)
     if head[4:8] in _FIRST_BOXES:
-        return undecodable("MP4 or MOV")
+        return decode_error("MP4 or MOV")
     for signature, name in _SIGNATURES.items():
         if head.startswith(signature):
-            return undecodable(name)
-    return undecodable()
+            return decode_error(name)
+    return decode_error()
 
 
 def lacks_index(file: BinaryIO, size: int) -> bool:
-    """Walk the boxes of an MP4 or MOV and return whether it ends before its `moov` box does.
+    """Return whether an MP4 or MOV ends before its `moov` box does; False for any other file.
 
-    False for any other file. The boxes are those of ISO/IEC 14496-12, section 4.2. Most encoders
-    write `moov` behind the samples, since it says where each of them lies; so a file that was cut
-    off or never finished has none.
+    The boxes are those of ISO/IEC 14496-12, section 4.2. Most encoders write `moov`, which has the
+    positions of all samples, after the samples. So a file that was cut off or never finished has
+    none.
     """
     file.seek(4)
     if file.read(4) not in _FIRST_BOXES:
@@ -56,9 +56,9 @@ def lacks_index(file: BinaryIO, size: int) -> bool:
         if len(header) < 8:
             return True  # no box follows
         length, kind = int.from_bytes(header[:4], "big"), header[4:8]
-        if length == 1:  # the real one is behind the name, in 64 bits
+        if length == 1:  # the length has 64 bits and follows the name
             length = int.from_bytes(header[8:16], "big")
-        elif length == 0:  # as far as the file goes
+        elif length == 0:  # up to the end of the file
             length = size - start
         if kind == b"meta" or length < 8:  # a picture (HEIC, AVIF), or damage
             return False

@@ -1,4 +1,4 @@
-"""How much one file may ask of us, and the words in which it is refused."""
+"""The limits for one file, and the errors for files that are refused."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from whisperlive_hybrid.errors import BadAudio
 
 @dataclass(frozen=True, slots=True)
 class MediaLimits:
-    """How much one file may ask of us.
+    """The limits for one file.
 
-    `max_duration_s` counts decoded audio, whatever the container claims. `max_decode_s` is wall
-    time inside this module, reading the file included, the consumer's time between two blocks
-    not; None lifts it. `max_silent_s` is the same from one sample to the next, or to the first: a
-    file may be large and hold no audio that can be found. Sample rates in Hz.
+    `max_duration_s` counts decoded audio, not the container's claim. `max_decode_s` is wall time
+    inside this package: it includes reading the file, not the consumer's time between blocks; None
+    for no limit. `max_silent_s` is the same up to the first sample or from one to the next, since a
+    large file may contain no audio. Sample rates are in Hz.
     """
 
     max_duration_s: float = 6 * 3600.0
@@ -24,25 +24,26 @@ class MediaLimits:
 
 
 def check_shape(rate: int, channels: int, limits: MediaLimits) -> None:
-    """Refuse what would make much out of little: 7 kB at 1 Hz are two hours at 16 kHz."""
+    """Raise `BadAudio` for a sample rate or number of channels outside the limits."""
+    # A low rate makes much output from little input: 7 kB at 1 Hz are two hours at 16 kHz.
     if not limits.min_sample_rate <= rate <= limits.max_sample_rate:
         allowed = f"{limits.min_sample_rate} to {limits.max_sample_rate} Hz"
-        raise _refused(f"The audio has a sample rate of {rate} Hz; accepted are {allowed}.")
+        raise _unsupported(f"The audio has a sample rate of {rate} Hz; accepted are {allowed}.")
     if not 1 <= channels <= limits.max_channels:
-        raise _refused(
+        raise _unsupported(
             f"The audio has {channels} channels; accepted are 1 to {limits.max_channels}."
         )
 
 
-def empty() -> BadAudio:
-    """Say that there is not one byte."""
+def empty_error() -> BadAudio:
+    """Return the error for a file without a byte."""
     return BadAudio("The audio file is empty.", param="file")
 
 
-def undecodable(begins_like: str | None = None) -> BadAudio:
-    """Say, in the words of the OpenAI API, that nothing could be made of the bytes.
+def decode_error(begins_like: str | None = None) -> BadAudio:
+    """Return the error for bytes that cannot be decoded, with the message of the OpenAI API.
 
-    `begins_like` is the format that their first ones promise.
+    `begins_like` is the format of the first bytes.
     """
     message = "The audio file could not be decoded or its format is not supported."
     if begins_like is not None:
@@ -52,8 +53,8 @@ def undecodable(begins_like: str | None = None) -> BadAudio:
     return BadAudio(message, param="file")
 
 
-def cut_off() -> BadAudio:
-    """Say that the end of an MP4 is missing, and with it the index."""
+def truncation_error() -> BadAudio:
+    """Return the error for an MP4 whose end, and so its index, is missing."""
     return BadAudio(
         "The file was cut off, or its recording was never finished: its index (moov), without "
         "which an MP4, M4A, MOV or 3GP file cannot be read, is missing. Send the whole file.",
@@ -62,8 +63,8 @@ def cut_off() -> BadAudio:
     )
 
 
-def no_such_track(audio_track: int, count: int) -> BadAudio:
-    """Say how many audio tracks there are, where another one was asked for."""
+def track_error(audio_track: int, count: int) -> BadAudio:
+    """Return the error for a track number beyond the `count` audio tracks."""
     has = "1 audio track" if count == 1 else f"{count} audio tracks"
     allowed = "0" if count == 1 else f"0 to {count - 1}"
     return BadAudio(
@@ -73,16 +74,16 @@ def no_such_track(audio_track: int, count: int) -> BadAudio:
     )
 
 
-def out_of_scale() -> BadAudio:
-    """Say that floats were stored in the scale of integers: all of it would be silence."""
-    return _refused(
+def scale_error() -> BadAudio:
+    """Return the error for floats in the scale of integers, all of which would be muted."""
+    return _unsupported(
         "Most samples of the file are far beyond full scale. "
         "Samples that are stored as floats must lie between -1 and 1."
     )
 
 
-def too_long(limits: MediaLimits) -> BadAudio:
-    """Say that there is more audio than allowed."""
+def duration_error(limits: MediaLimits) -> BadAudio:
+    """Return the error for audio beyond the limit."""
     return BadAudio(
         f"The audio is longer than the limit of {limits.max_duration_s:g} seconds.",
         param="file",
@@ -90,8 +91,8 @@ def too_long(limits: MediaLimits) -> BadAudio:
     )
 
 
-def too_slow(max_decode_s: float) -> BadAudio:
-    """Say that the work took too long."""
+def timeout_error(max_decode_s: float) -> BadAudio:
+    """Return the error for decoding that took too long."""
     return BadAudio(
         f"The audio could not be decoded within {max_decode_s:g} seconds.",
         param="file",
@@ -99,8 +100,8 @@ def too_slow(max_decode_s: float) -> BadAudio:
     )
 
 
-def no_progress(max_silent_s: float) -> BadAudio:
-    """Say that there is nothing to hear, however long one looks."""
+def no_audio_error(max_silent_s: float) -> BadAudio:
+    """Return the error for decoding that finds no audio for too long."""
     return BadAudio(
         f"No audio was found in {max_silent_s:g} seconds of decoding.",
         param="file",
@@ -108,5 +109,5 @@ def no_progress(max_silent_s: float) -> BadAudio:
     )
 
 
-def _refused(message: str) -> BadAudio:
+def _unsupported(message: str) -> BadAudio:
     return BadAudio(message, param="file", code="audio_unsupported")

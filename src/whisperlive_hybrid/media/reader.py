@@ -1,4 +1,4 @@
-"""Opens a media file under restrictions and reads it block by block."""
+"""Opening of a media file under restrictions, and reading of it block by block."""
 
 import ctypes
 import threading
@@ -19,12 +19,12 @@ from av.stream import Discard, Disposition
 from whisperlive_hybrid.media.limits import (
     MediaLimits,
     check_shape,
-    no_such_track,
-    too_long,
-    undecodable,
+    decode_error,
+    duration_error,
+    track_error,
 )
-from whisperlive_hybrid.media.samples import frames, placed, resampled
-from whisperlive_hybrid.media.source import Source
+from whisperlive_hybrid.media.samples import decode_frames, place_frames, resample
+from whisperlive_hybrid.media.source import MediaSource
 from whisperlive_hybrid.types import SAMPLE_RATE
 
 _CONTAINERS = "wav,mp3,flac,ogg,mov,matroska,aac,aiff,w64,caf,mpeg,mpegts,asf,avi"
@@ -35,12 +35,12 @@ _DECODERS = (
     "pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be,"
     "pcm_bluray,pcm_dvd"
 )
-_MAX_STREAMS = 16  # a phone's video has six; each may cost two of the allocations below
+_MAX_STREAMS = 16  # a phone's video has six; a stream may cost two of the allocations below
 _MAX_ALLOCATION = 32 * 2**20  # bytes; an index of 1.4 million packets, eight hours of AAC
 
 _OPEN_OPTIONS = {
     "format_whitelist": _CONTAINERS,
-    # Also holds while libav probes the streams, so that no video decoder ever runs.
+    # libav also obeys it while probing the streams, so no video decoder ever runs.
     "codec_whitelist": _DECODERS,
     "protocol_whitelist": "none",  # no protocol has this name
     "enable_drefs": "0",
@@ -53,20 +53,25 @@ _DEFAULT_LIMITS = MediaLimits()
 
 def open_audio(
     file: BinaryIO, limits: MediaLimits = _DEFAULT_LIMITS, audio_track: int | None = None
-) -> "AudioReader":
-    """Open one audio track of a media file, told by its content and never by its name.
+) -> "MediaReader":
+    """Open one audio track of a media file, whose format is detected from its content.
 
-    `audio_track` counts from 0 among the audio tracks; by default it is the one that the container
+    `audio_track` counts from 0 among the audio tracks; the default is the one that the container
     marks as default, as in players, or else the first. A seekable file is read from its beginning,
-    wherever it stands; it remains the caller's to close. Raises BadAudio if the file is empty, is
-    no container we accept, has no audio track or not this one, or if the track has a codec, sample
-    rate or channel count that we refuse. Errors of the file object itself come through unchanged.
+    independent of its position; the caller closes it. Raises BadAudio if the file is empty, if its
+    container is not accepted, if it has no audio track or not this one, or if the codec, sample
+    rate or channel count of the track is not accepted. Errors of the file object are passed on.
     """
-    _cap_allocations()
-    source = Source(file, limits.max_decode_s, limits.max_silent_s)
+    # The limit holds for each allocation of libav in the process: 64 kB of MOV can claim an index
+    # of 2 GiB, and libav fills it before PyAV returns. PyAV does not offer the call behind ffmpeg's
+    # -max_alloc, but the module that it loaded does. If it cannot be found (on a platform whose
+    # loader does not search dependencies) there is no limit.
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(av.container.core.__file__).av_max_alloc(ctypes.c_size_t(_MAX_ALLOCATION))
+    source = MediaSource(file, limits.max_decode_s, limits.max_silent_s)
     with source.at_work():
         container = av.open(
-            source, mode="r", options=_OPEN_OPTIONS, metadata_errors="replace", io_open=_refuse
+            source, mode="r", options=_OPEN_OPTIONS, metadata_errors="replace", io_open=_refuse_open
         )
         try:
             stream = _select_audio_track(container, source, audio_track)
@@ -74,65 +79,67 @@ def open_audio(
         except BaseException:
             container.close()
             raise
-    return AudioReader(container, stream, source, limits)
+    return MediaReader(container, stream, source, limits)
 
 
-class AudioReader:
+class MediaReader:
     """One file as mono float32 samples at 16 kHz, in blocks of a second or less.
 
-    It blocks, so it belongs on a worker thread; PyAV releases the GIL while libav decodes. One
-    consumer at a time. Closing from another thread is safe: it waits for the block in work, and
-    the consumer's loop then ends. Memory does not grow with the length of the audio.
+    It blocks, so use it on a worker thread; PyAV releases the GIL while libav decodes. One consumer
+    at a time. Another thread may close it: that waits for the current block, and the consumer's
+    loop then ends. Memory does not grow with the length of the audio.
     """
 
     duration_s: float | None
-    """What the container claims, None when it does not say; for progress only, never trusted."""
+    """The container's claim, or None; for progress only, not to be trusted."""
 
     samples_read: int
     """Samples at 16 kHz yielded so far."""
 
     def __init__(
-        self, container: InputContainer, stream: AudioStream, source: Source, limits: MediaLimits
+        self,
+        container: InputContainer,
+        stream: AudioStream,
+        source: MediaSource,
+        limits: MediaLimits,
     ) -> None:
-        self.duration_s = _claimed_duration(container)
+        claim = container.duration  # microseconds
+        self.duration_s = claim / 1e6 if claim is not None and claim > 0 else None
         self.samples_read = 0
         self._container = container
         self._source = source
         self._limits = limits
-        decoded = placed(container, frames(container, stream, source))
-        self._samples = resampled(decoded, limits)
-        self._one_at_a_time = threading.Lock()
+        decoded = place_frames(container, decode_frames(container, stream, source))
+        self._samples = resample(decoded, limits)
+        self._lock = threading.Lock()  # libav decodes one block at a time
 
     def blocks(self) -> Iterator[npt.NDArray[np.float32]]:
         """Yield (n,) float32 blocks, 0 < n <= 16,000, mono, 16 kHz, every value within ±8.
 
-        What is not finite or louder than that becomes 0 (`audio.pcm.LOUDEST_FLOAT`); nothing is
-        clipped, and a lossy codec may overshoot 1.0. A damaged packet is left out, and a file that
-        breaks off gives what it has. Where the container's time stamps say that nothing is there,
-        there is silence. Raises BadAudio if nothing at all could be decoded, if most floats of a
-        file are beyond ±8, if the audio is longer or takes longer than the limits, or if it changes
-        to a sample rate or channel count that we refuse; raises what the file object raised. A
-        second call goes on where the first one stopped.
+        Values that are not finite or beyond that become 0 (`audio.pcm.LOUDEST_FLOAT`); nothing is
+        clipped, and a lossy codec may exceed 1.0. Damaged packets are skipped, and a truncated file
+        gives the audio that it has. Gaps in the container's time stamps become silence. Raises
+        BadAudio if nothing could be decoded, if most floats of a file are beyond ±8, if the audio
+        is longer or decoding takes longer than the limits, or if the sample rate or channel count
+        changes to one that is not accepted; passes on errors of the file object. A second call
+        continues where the first one stopped.
         """
-        while (block := self._next_block()) is not None:
+        while True:
+            with self._lock, self._source.at_work():
+                block = next(self._samples, None)
+            if block is None:
+                return
+            self.samples_read += block.size
+            if self.samples_read > self._limits.max_duration_s * SAMPLE_RATE:
+                raise duration_error(self._limits)
             yield block
 
     __iter__ = blocks
 
-    def _next_block(self) -> npt.NDArray[np.float32] | None:
-        with self._one_at_a_time, self._source.at_work():
-            block = next(self._samples, None)
-        if block is None:
-            return None
-        self.samples_read += block.size
-        if self.samples_read > self._limits.max_duration_s * SAMPLE_RATE:
-            raise too_long(self._limits)
-        return block
-
     def close(self) -> None:
-        """Release libav's memory; the file stays open. Closing twice is fine."""
-        with self._one_at_a_time:
-            self._samples.close()  # first: nothing may ask a closed container for a packet
+        """Release libav's memory, also if called again; the file stays open."""
+        with self._lock:
+            self._samples.close()  # first: a closed container must not be read
             self._container.close()
 
     def __enter__(self) -> Self:
@@ -147,37 +154,26 @@ class AudioReader:
         self.close()
 
 
-def _cap_allocations() -> None:
-    """Let no single allocation of libav exceed `_MAX_ALLOCATION`, in this whole process.
-
-    64 kB of MOV can claim an index of 2 GiB, and libav fills it before PyAV returns. PyAV does not
-    offer the call behind ffmpeg's -max_alloc, but the module that it loaded does. Where it cannot
-    be found (a platform whose loader does not look through dependencies) there is no cap.
-    """
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(av.container.core.__file__).av_max_alloc(ctypes.c_size_t(_MAX_ALLOCATION))
-
-
-def _refuse(*_wanted: object) -> BinaryIO:
-    """Refuse to open what a container names besides itself (PyAV's hook for that)."""
-    raise undecodable()
+def _refuse_open(*_url: object) -> BinaryIO:
+    """Refuse to open other files that a container names; PyAV's hook for `io_open`."""
+    raise decode_error()
 
 
 def _select_audio_track(
-    container: InputContainer, source: Source, audio_track: int | None
+    container: InputContainer, source: MediaSource, audio_track: int | None
 ) -> AudioStream:
-    """Return the track asked for, and have libav leave all other streams out."""
+    """Return the track `audio_track`, and make libav skip all other streams."""
     tracks = container.streams.audio
     if not tracks:
-        raise source.without_audio()
+        raise source.without_audio_error()
     if audio_track is None:
-        # Matroska, MP4 and MOV have this mark; a container without it marks no track.
-        marked = (track for track in tracks if track.disposition & Disposition.default)
-        chosen = next(marked, tracks[0])
+        # Matroska, MP4 and MOV have this flag; in other containers it is not set.
+        flagged = (track for track in tracks if track.disposition & Disposition.default)
+        chosen = next(flagged, tracks[0])
     elif audio_track < len(tracks):
         chosen = tracks[audio_track]
     else:
-        raise no_such_track(audio_track, len(tracks))
+        raise track_error(audio_track, len(tracks))
     for stream in container.streams:
         if stream is not chosen:
             stream.discard = Discard.all
@@ -185,15 +181,10 @@ def _select_audio_track(
 
 
 def _open_decoder(decoder: AudioCodecContext | None, limits: MediaLimits) -> None:
-    # None where libav knows no decoder; and PyAV's own decoder does not see codec_whitelist.
+    # None if libav has no decoder; and PyAV's own decoder ignores codec_whitelist.
     if decoder is None or decoder.name not in _DECODERS.split(","):
-        raise undecodable()
-    if decoder.sample_rate and decoder.channels:  # else the first frame tells
+        raise decode_error()
+    if decoder.sample_rate and decoder.channels:  # else the first frame has them
         check_shape(decoder.sample_rate, decoder.channels, limits)
-    decoder.thread_count = 1  # the cores belong to the model
+    decoder.thread_count = 1  # the other cores are for the models
     decoder.open(strict=False)
-
-
-def _claimed_duration(container: InputContainer) -> float | None:
-    claim = container.duration  # microseconds
-    return claim / 1e6 if claim is not None and claim > 0 else None

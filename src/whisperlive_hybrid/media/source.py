@@ -1,4 +1,4 @@
-"""The caller's file as libav sees it: without a name, and against the clock."""
+"""The file object that libav reads: without a name, and with time limits."""
 
 import io
 import time
@@ -10,18 +10,24 @@ import av
 
 from whisperlive_hybrid.errors import BadAudio
 from whisperlive_hybrid.media.diagnosis import diagnose, lacks_index
-from whisperlive_hybrid.media.limits import cut_off, empty, no_progress, too_slow, undecodable
+from whisperlive_hybrid.media.limits import (
+    decode_error,
+    empty_error,
+    no_audio_error,
+    timeout_error,
+    truncation_error,
+)
 
-# What PyAV raises, besides its own errors, when bytes make no sense. Failures of the caller's file
-# never pass through PyAV (see Source), so none of these can be one.
+# Errors that PyAV raises for invalid bytes, besides its own. Errors of the caller's file never pass
+# through PyAV (see `MediaSource`), so none of these is one.
 _FOREIGN = (av.FFmpegError, ValueError, ArithmeticError, LookupError, MemoryError, RuntimeError)
 
 
-class Source:
-    """The caller's file as libav sees it: without a name, and against the clock.
+class MediaSource:
+    """The file object that libav reads: without a name, and with time limits.
 
-    libav calls from inside C, where an exception is printed or overtaken by another. So the first
-    failure is kept here, libav is told that the file ends, and `at_work` raises it outside.
+    libav calls it from C code, where an exception is printed or replaced by another. So the first
+    failure is kept, libav gets the end of the file, and `at_work` raises the failure outside.
     """
 
     def __init__(
@@ -31,7 +37,7 @@ class Source:
         self._max_work_s = float("inf") if max_work_s is None else max_work_s
         self._max_silent_s = float("inf") if max_silent_s is None else max_silent_s
         self._worked_s = 0.0
-        self._heard_at_s = 0.0  # of work
+        self._sample_at_s = 0.0  # of work, at the last sample
         self._started = 0.0
         self._failure: Exception | None = None
         self._empty = True  # until a byte is read
@@ -43,7 +49,7 @@ class Source:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Run the clock; raise the file's own failure, or BadAudio for what libav raised."""
+        """Measure the time inside; raise the file's failure, or BadAudio for libav's errors."""
         self._started = time.monotonic()
         try:
             yield
@@ -51,79 +57,71 @@ class Source:
             if self._failure is not None:
                 raise self._failure from error
             if isinstance(error, _FOREIGN):
-                raise self.undecodable() from error
+                raise self.decode_error() from error
             raise
         finally:
             self._worked_s += time.monotonic() - self._started
         if self._failure is not None:
             raise self._failure
 
-    def undecodable(self) -> BadAudio:
-        """Return the refusal of a file from which no audio came; reads the file once more."""
-        return diagnose(self._file, self._size) if self._seekable else undecodable()
+    def decode_error(self) -> BadAudio:
+        """Return the error for a file without decodable audio; reads the file again."""
+        return diagnose(self._file, self._size) if self._seekable else decode_error()
 
-    def without_audio(self) -> BadAudio:
-        """Return the refusal of a file in which libav found no audio stream.
-
-        The description of the streams stands in the index, which may end before the sound's.
-        """
+    def without_audio_error(self) -> BadAudio:
+        """Return the error for a file in which libav found no audio stream."""
+        # The streams are described in the index, which may be cut off before the audio stream.
         if self._seekable and lacks_index(self._file, self._size):
-            return cut_off()
+            return truncation_error()
         return BadAudio("The file has no audio stream.", param="file")
 
     def check_time(self) -> None:
-        """Raise BadAudio when the work, or that since the last sample, took longer than it may."""
+        """Raise BadAudio if the work, or the work since the last sample, exceeds its limit."""
         worked_s = self._work_s()
         if worked_s > self._max_work_s:
-            raise too_slow(self._max_work_s)
-        if worked_s - self._heard_at_s > self._max_silent_s:
-            raise no_progress(self._max_silent_s)
+            raise timeout_error(self._max_work_s)
+        if worked_s - self._sample_at_s > self._max_silent_s:
+            raise no_audio_error(self._max_silent_s)
 
-    def found_audio(self) -> None:
-        """There was a sample: from here on another one has to come in time."""
-        self._heard_at_s = self._work_s()
+    def note_sample(self) -> None:
+        """Restart the time limit for the next sample."""
+        self._sample_at_s = self._work_s()
 
     def _work_s(self) -> float:
-        """Time at work, so far."""
+        """Return the seconds of work so far."""
         return self._worked_s + time.monotonic() - self._started
 
     def seekable(self) -> bool:
-        """Whether libav may jump, as it must where an index stands at the end of the file."""
+        """Return whether libav may seek, which it must to read an index at the end of a file."""
         return self._seekable
 
     def tell(self) -> int:
-        """Return the place in the file, in bytes (PyAV asks for it before it trusts `seek`)."""
+        """Return the position in bytes, which PyAV requires of a file that can seek."""
         return self._file.tell()
 
     def read(self, size: int) -> bytes:
-        """Return at most `size` bytes: PyAV copies what it gets without looking at its length."""
+        """Return at most `size` bytes, or b"" after a failure."""
         if self._failure is None:
             try:
-                return self._read(size)
-            except Exception as failure:  # noqa: BLE001 - raised again by at_work
-                self._failure = failure
-        return b""
-
-    def _read(self, size: int) -> bytes:
-        self.check_time()
-        chunk = self._file.read(size)[:size]
-        self._empty = self._empty and not chunk
-        if self._empty:
-            raise empty()
-        return chunk
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place in the file, or return -1 where that is none.
-
-        Past the end there is nothing to read and the file is not asked to go there, so a hostile
-        offset is never an error of the file.
-        """
-        place = offset + (self._size if whence == io.SEEK_END else 0)
-        if place >= 0 and self._failure is None:
-            try:
-                self._file.seek(min(place, self._size))
+                self.check_time()
+                chunk = self._file.read(size)[:size]  # PyAV copies a longer one unchecked
             except Exception as failure:  # noqa: BLE001 - raised again by at_work
                 self._failure = failure
             else:
-                return place
+                self._empty = self._empty and not chunk
+                self._failure = empty_error() if self._empty else None
+                return chunk
+        return b""
+
+    def seek(self, offset: int, origin: int = io.SEEK_SET) -> int:
+        """Set the position in the file and return it; return -1 on failure."""
+        position = offset + (self._size if origin == io.SEEK_END else 0)
+        if position >= 0 and self._failure is None:
+            try:
+                # Never past the end, so that a hostile offset is not an error of the file.
+                self._file.seek(min(position, self._size))
+            except Exception as failure:  # noqa: BLE001 - raised again by at_work
+                self._failure = failure
+            else:
+                return position
         return -1

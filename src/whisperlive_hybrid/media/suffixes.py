@@ -1,6 +1,6 @@
-"""Which names of files promise audio: what is picked up in a directory.
+"""The suffixes of files that are transcribed when a directory is given.
 
-Content decides what is read (`open_audio`); a suffix decides only what is tried unasked.
+A file that is given by name may have any suffix: `open_audio` detects the format from the content.
 """
 
 from typing import Final
@@ -37,7 +37,7 @@ MEDIA_SUFFIXES: Final = frozenset(
         *(".mts", ".ogv", ".webm", ".wmv"),
     }
 )
-"""Those that libav gives to the containers that are read, and a few of common use.
+"""libav's suffixes for the accepted containers, and some of common use.
 
-Not `.ts`: outside of television it is a program.
+Not `.ts`, which is also the suffix of TypeScript.
 """
