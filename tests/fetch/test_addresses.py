@@ -117,7 +117,7 @@ def test_an_embedding_is_never_more_public_than_what_it_embeds(address: IPv4Addr
 
 def permits(allowed: str, host: str, *addresses: str) -> bool:
     """Ask an allow-list in texts."""
-    return AllowList.of(allowed).permits(host, map(ip_address, addresses))
+    return AllowList.parse(allowed).permits(host, map(ip_address, addresses))
 
 
 def test_nothing_internal_is_reached_unless_it_is_listed() -> None:
@@ -181,5 +181,5 @@ def test_one_internal_address_spoils_a_host() -> None:
 def test_a_mistyped_entry_is_one_clear_error(typo: str) -> None:
     """It names the entry, rather than silently never matching."""
     with pytest.raises(BadRequest) as refusal:
-        AllowList.of(f"10.0.0.0/8, {typo}")
+        AllowList.parse(f"10.0.0.0/8, {typo}")
     assert repr(typo) in refusal.value.message

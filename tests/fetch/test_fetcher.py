@@ -21,8 +21,8 @@ from whisperlive_hybrid.fetch import fetcher as module
 from whisperlive_hybrid.fetch.fetcher import (
     MAX_REDIRECTS,
     WRITE_BYTES,
-    Download,
-    Fetcher,
+    DownloadedFile,
+    UrlFetcher,
     open_fetcher,
 )
 
@@ -52,14 +52,14 @@ async def hang(stream: ByteStream) -> None:
 class World:
     """A fetcher, and a server that it may reach."""
 
-    fetcher: Fetcher
+    fetcher: UrlFetcher
     remote: FakeWebServer
 
     def url(self, path: str = "/", scheme: str = "http", host: str = "media.example") -> str:
         """A path of the server."""
         return f"{scheme}://{host}:{self.remote.port}{path}"
 
-    async def download(self, path: str = "/", scheme: str = "http") -> tuple[Download, bytes]:
+    async def download(self, path: str = "/", scheme: str = "http") -> tuple[DownloadedFile, bytes]:
         """What came, and what is in the file."""
         file = io.BytesIO()
         download = await self.fetcher.download(self.url(path, scheme), file)
@@ -109,7 +109,7 @@ async def test_a_recording_is_written_to_the_file() -> None:
     """With its size, its name, and where it was found."""
     async with world({"/a/talk.mp3?sig=1": answer(b"sound")}) as here:
         download, written = await here.download("/a/talk.mp3?sig=1")
-        assert download == Download("talk.mp3", 5, here.url("/a/talk.mp3?sig=1"))
+        assert download == DownloadedFile("talk.mp3", 5, here.url("/a/talk.mp3?sig=1"))
     assert written == b"sound"
 
 
@@ -168,7 +168,7 @@ async def test_redirects_are_followed() -> None:
     assert len(answers) == MAX_REDIRECTS
     async with world(answers | {"/5": answer(b"sound")}) as here:
         download, written = await here.download("/0")
-        assert download == Download("0", 5, here.url("/5"))
+        assert download == DownloadedFile("0", 5, here.url("/5"))
     assert written == b"sound"
 
 

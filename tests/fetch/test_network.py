@@ -91,7 +91,7 @@ class Wire(httpcore.AsyncNetworkBackend):
 
 def network(names: Names, wire: Wire, allowed: str = "") -> CheckedNetwork:
     """The network under test."""
-    return CheckedNetwork(AllowList.of(allowed), names, wire)
+    return CheckedNetwork(AllowList.parse(allowed), names, wire)
 
 
 def caused(error: Exception, cause: Exception) -> Exception:

@@ -9,7 +9,7 @@ from whisperlive_hybrid.fetch.urls import (
     filename,
     host_of,
     parse,
-    redirected,
+    resolve_redirect,
 )
 
 HTTPS = parse("https://media.example/a/talk.mp3")
@@ -104,7 +104,7 @@ def test_no_text_is_a_defect(text: str) -> None:
 )
 def test_redirects_may_be_relative(location: str, target: str) -> None:
     """A Location is read from where it was found (RFC 9110, 10.2.2)."""
-    assert str(redirected(HTTPS, location)) == target
+    assert str(resolve_redirect(HTTPS, location)) == target
 
 
 @pytest.mark.parametrize(
@@ -121,14 +121,14 @@ def test_redirects_may_be_relative(location: str, target: str) -> None:
 def test_redirects_pass_all_checks_again(location: str, told: str) -> None:
     """A server may not lead where its client could not have asked to go."""
     with pytest.raises(BadRequest, match=told) as refusal:
-        redirected(HTTPS, location)
+        resolve_redirect(HTTPS, location)
     assert refusal.value.param == "url"
     assert "media.example" in refusal.value.message
 
 
 def test_http_may_lead_to_https() -> None:
     """Only the way down is refused."""
-    up = redirected(parse("http://media.example/"), "https://media.example/")
+    up = resolve_redirect(parse("http://media.example/"), "https://media.example/")
     assert up.scheme == "https"
 
 

@@ -1,7 +1,7 @@
-"""Which addresses may be reached: public ones, and those that the operator lists.
+"""The addresses that clients may reach through URLs: public ones, and those on the allow-list.
 
-A client that names a URL lends our place in the network: without this judgement it would read
-what only we can reach (server-side request forgery).
+Without this check, a client could read what only this server can reach (server-side request
+forgery).
 """
 
 from collections.abc import Iterable
@@ -15,8 +15,8 @@ from whisperlive_hybrid.auth.network import Address, Network, unmap
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.fetch.urls import host_name
 
-# The IANA special-purpose address registries (RFC 6890), written out: what the standard library
-# calls private or global has changed between patch releases of Python.
+# The IANA special-purpose address registries (RFC 6890), written out: the standard library's
+# classes of private and global addresses have changed between patch releases of Python.
 
 _SPECIAL_V4: Final = tuple(
     IPv4Network(network)
@@ -25,7 +25,7 @@ _SPECIAL_V4: Final = tuple(
         "10.0.0.0/8",  # private
         "100.64.0.0/10",  # shared by carriers (RFC 6598); metadata at Alibaba
         "127.0.0.0/8",  # loopback
-        "168.63.129.16/32",  # public by number, but answered by Azure to its own machines
+        "168.63.129.16/32",  # public, but reserved for Azure's own machines
         "169.254.0.0/16",  # link-local; metadata at nearly every cloud
         "172.16.0.0/12",  # private
         "192.0.0.0/24",  # protocol assignments; metadata at Oracle
@@ -41,24 +41,24 @@ _SPECIAL_V4: Final = tuple(
 )
 
 _UNICAST_V6: Final = IPv6Network("2000::/3")
-"""All that is handed out for the internet; fc00::/7, fe80::/10, ff00::/8, ::1 lie outside."""
+"""Global unicast; fc00::/7, fe80::/10, ff00::/8 and ::1 are outside."""
 
 _SPECIAL_V6: Final = tuple(
     IPv6Network(network)
     for network in (
         "2001::/23",  # protocol assignments: Teredo, which embeds IPv4, ORCHID, benchmarks
         "2001:db8::/32",  # documentation
-        "2002::/16",  # 6to4, which embeds IPv4; given up in 2015 (RFC 7526)
+        "2002::/16",  # 6to4, which embeds IPv4; deprecated in 2015 (RFC 7526)
         "3fff::/20",  # documentation
     )
 )
 
 _NAT64: Final = IPv6Network("64:ff9b::/96")
-"""IPv4 as machines without IPv4 see it (RFC 6052): the last 32 bits are the address."""
+"""IPv4 addresses for machines without IPv4 (RFC 6052), in the last 32 bits."""
 
 
 def is_public(address: Address) -> bool:
-    """Whether anybody on the internet could reach it as well as we."""
+    """Return whether an address can be reached from anywhere on the internet."""
     address = unmap(address)
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _SPECIAL_V4)
@@ -69,48 +69,47 @@ def is_public(address: Address) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class AllowList:
-    """What the operator lets clients reach although it is not public."""
+    """The hosts and networks that the operator allows although they are not public."""
 
     hosts: frozenset[str] = frozenset()
-    """Names that are trusted, whatever they resolve to."""
+    """Names that are allowed with any address."""
     networks: tuple[Network, ...] = ()
 
     @classmethod
-    def of(cls, text: str) -> "AllowList":
-        """Read names, addresses and networks with commas between; raises `BadRequest`."""
-        entries = [entry.strip() for entry in text.split(",") if entry.strip()]
-        networks = {entry: network for entry in entries if (network := _network(entry))}
-        hosts = (_host(entry) for entry in entries if entry not in networks)
+    def parse(cls, text: str) -> "AllowList":
+        """Parse names, addresses and networks, separated by commas; raises `BadRequest`."""
+        hosts: set[str] = set()
+        networks: dict[str, Network] = {}
+        for entry in filter(None, (part.strip() for part in text.split(","))):
+            try:
+                network = ip_network(entry)
+            except ValueError:
+                network = None
+            # An address with a zone ("%") is refused as a host: zones are not for clients.
+            if network is None or "%" in entry:
+                hosts.add(_parse_host(entry))
+            else:
+                networks[entry] = network
         return cls(frozenset(hosts), tuple(networks.values()))
 
     def permits(self, host: str, addresses: Iterable[Address]) -> bool:
-        """Whether all addresses of the host may be reached; one bad one spoils the host."""
+        """Return whether a host may be reached, which requires that all its addresses may."""
         return host in self.hosts or all(
-            is_public(address) or self._lists(unmap(address)) for address in addresses
+            is_public(address) or any(unmap(address) in network for network in self.networks)
+            for address in addresses
         )
 
-    def _lists(self, address: Address) -> bool:
-        return any(address in network for network in self.networks)
 
-
-def literal(host: str) -> Address | None:
-    """The address that a host is already, in the canonical spelling; None for a name."""
+def parse_literal(host: str) -> Address | None:
+    """Return the address of a host that is one in the canonical spelling; None for a name."""
     try:
         return ip_address(host)
     except ValueError:
         return None
 
 
-def _network(entry: str) -> Network | None:
-    """Also a single address, as the smallest network; never one with a zone."""
-    try:
-        return None if "%" in entry else ip_network(entry)
-    except ValueError:
-        return None
-
-
-def _host(entry: str) -> str:
-    """A name; what looks like a mistyped number would never match anything."""
+def _parse_host(entry: str) -> str:
+    """Return a host name; raises `BadRequest`, also for what is rather a mistyped number."""
     try:
         name = host_name(httpx.URL(scheme="http", host=entry).raw_host.decode("ascii"))
     except (httpx.InvalidURL, ValueError, BadRequest):
@@ -118,6 +117,6 @@ def _host(entry: str) -> str:
     if not name or ":" in name or name.rpartition(".")[2][0].isdigit():
         raise BadRequest(
             f"WHISPERLIVE_FETCH_ALLOW: {entry!r} is neither a host name, nor an address, nor a "
-            "network such as 10.1.0.0/16 (all bits behind the slash's length are 0)."
+            "network such as 10.1.0.0/16 (all bits after the prefix are 0)."
         )
     return name

@@ -1,7 +1,7 @@
-"""Downloads from URLs that clients give, and posts to their webhooks: bounded in every way.
+"""Downloads from URLs of clients, and posts to their webhooks, with limits on time and size.
 
-httpcore alone speaks HTTP here, below httpx's client: nothing has to be switched off that must not
-happen (redirects unseen, proxies from the environment, cookies, netrc, decompression).
+httpcore is used without httpx's client, since it has none of the features that would have to be
+disabled: automatic redirects, proxies from the environment, cookies, netrc, decompression.
 """
 
 import ssl
@@ -19,7 +19,7 @@ import httpx
 from whisperlive_hybrid import __version__
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import BadRequest, Overloaded, TooLarge, Unsupported
-from whisperlive_hybrid.fetch.addresses import AllowList, literal
+from whisperlive_hybrid.fetch.addresses import AllowList, parse_literal
 from whisperlive_hybrid.fetch.network import (
     CheckedNetwork,
     Resolve,
@@ -27,67 +27,67 @@ from whisperlive_hybrid.fetch.network import (
     remote_failed,
     resolve,
 )
-from whisperlive_hybrid.fetch.urls import filename, host_of, parse, redirected
+from whisperlive_hybrid.fetch.urls import filename, host_of, parse, resolve_redirect
 
 MAX_REDIRECTS: Final = 5
 MAX_CONNECTIONS: Final = 32
-"""Downloads and webhooks at once; one more waits for `CONNECT_S`, then is refused."""
+"""Downloads and webhooks at once; one more waits for `CONNECT_S` and is then refused."""
 CONNECT_S: Final = 10.0
-"""To resolve and connect; as much again for TLS."""
+"""Timeout in seconds for resolving and connecting; the same again for TLS."""
 READ_S: Final = 20.0
-"""Between two pieces of an answer."""
+"""Timeout in seconds between two parts of a response."""
 POST_S: Final = 30.0
-"""For a webhook, all in all."""
+"""Timeout in seconds for a webhook in all."""
 
 WRITE_BYTES: Final = 256 * 1024
-"""Written at once, in a thread: a write of 64 KiB stalls for up to 4 ms when the disk is busy, and
-a thread for each would cost more than the writes do (measured)."""
+"""Bytes per write, in a thread: a write of 64 KiB blocks for up to 4 ms when the disk is busy, and
+a thread for each part would take longer than the writes (measured)."""
 
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _TRY_LATER: Final = (408, 425, 429)
-"""What a server answers, besides 5xx, that it may answer differently another time."""
+"""Statuses, besides 5xx, after which the same request may succeed later."""
 
-_PHRASES: Final = {each.value: each.phrase for each in HTTPStatus}
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 
 _TIMEOUTS: Final = {"connect": CONNECT_S, "pool": CONNECT_S, "read": READ_S, "write": READ_S}
 
 
 @dataclass(frozen=True, slots=True)
-class Download:
-    """What was written to the file."""
+class DownloadedFile:
+    """The file that was written."""
 
     filename: str
-    """A label, no path and no promise of a format."""
+    """A name for display: no path, and no evidence of the format."""
     size: int
     """Bytes."""
     url: str
-    """Where it was found, behind all redirects."""
+    """The URL after all redirects."""
 
 
 @asynccontextmanager
 async def open_fetcher(
     settings: Settings, *, resolve: Resolve = resolve, tls: ssl.SSLContext | None = None
-) -> AsyncIterator["Fetcher"]:
-    """Own the connections while inside; leaving ends them.
+) -> AsyncIterator["UrlFetcher"]:
+    """Open a pool of connections while inside.
 
-    `tls` trusts what the system and certifi trust unless given. Raises `BadRequest` for a setting
-    that makes no sense.
+    The default of `tls` trusts the certificates of the system and of certifi. Raises `BadRequest`
+    for an invalid setting.
     """
-    allowed = AllowList.of(settings.fetch_allow)
+    allowed = AllowList.parse(settings.fetch_allow)
     async with httpcore.AsyncConnectionPool(
-        # Reading the certificates takes 90 ms.
+        # In a thread: loading the certificates takes 90 ms.
         ssl_context=tls or await anyio.to_thread.run_sync(httpcore.default_ssl_context),
         max_connections=MAX_CONNECTIONS,
         network_backend=CheckedNetwork(allowed, resolve, httpcore.AnyIOBackend()),
     ) as pool:
-        yield Fetcher(pool, allowed, settings)
+        yield UrlFetcher(pool, allowed, settings)
 
 
-class Fetcher:
-    """Asks other servers on behalf of clients; made by `open_fetcher`.
+class UrlFetcher:
+    """Requests to other servers on behalf of clients; created by `open_fetcher`.
 
-    Whatever is wrong with the URL or with the server behind it is a `BadRequest` with the parameter
-    `url`: its subclass `RemoteFailed` says that the same URL may work later.
+    An error of the URL or of its server is a `BadRequest` with the parameter `url`; its subclass
+    `RemoteFailed` means that the same URL may work later.
     """
 
     def __init__(
@@ -98,104 +98,120 @@ class Fetcher:
         self._settings = settings
 
     def check(self, url: str) -> None:
-        """Refuse at once what would be refused whatever the name servers say.
+        """Check a URL without resolving its host.
 
-        Raises `BadRequest`, or `Unsupported` if the operator has switched fetching off.
+        Raises `BadRequest`, or `Unsupported` if the operator has disabled fetching.
         """
-        self._understood(url)
+        self._parse_url(url)
 
-    async def download(self, url: str, into: BinaryIO) -> Download:
-        """Write what is found at `url` to a file, at its current position.
+    async def download(self, url: str, into: BinaryIO) -> DownloadedFile:
+        """Download `url` to a file, from its current position on.
 
-        A failed download may have written a part. Raises `BadRequest`, `TooLarge` past the limit of
-        uploads, `Overloaded` if too many downloads run already.
+        A failed download may have written a part. Raises `BadRequest`, `TooLarge` beyond the limit
+        of uploads, `Overloaded` if too many downloads are running.
         """
-        wanted = self._understood(url)
-        with _deadline(wanted, self._settings.fetch_timeout_s):
-            target = wanted
+        origin = self._parse_url(url)
+        with _deadline(origin, self._settings.fetch_timeout_s):
+            target = origin
             for _ in range(MAX_REDIRECTS + 1):
-                async with self._asked("GET", target) as answer:
-                    headers = httpx.Headers(answer.headers)
-                    if answer.status in _REDIRECTS and "location" in headers:
-                        target = redirected(target, headers["location"])
+                async with self._request("GET", target) as response:
+                    headers = httpx.Headers(response.headers)
+                    if response.status in _REDIRECTS and "location" in headers:
+                        target = resolve_redirect(target, headers["location"])
                         continue
-                    self._check_head(target, answer.status, headers)
-                    size = await self._copied(target, answer, into)
-                    label = filename(wanted, headers.get("content-disposition", ""))
-                    return Download(label, size, str(target))
+                    self._check_head(target, response.status, headers)
+                    size = await self._save_body(target, response, into)
+                    label = filename(origin, headers.get("content-disposition", ""))
+                    return DownloadedFile(label, size, str(target))
         message = (
-            f"The URL leads to more than {MAX_REDIRECTS} redirects, from {host_of(wanted)} on."
+            f"The URL leads to more than {MAX_REDIRECTS} redirects, from {host_of(origin)} on."
         )
         raise BadRequest(message, param="url", code="url_fetch_failed")
 
     async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> int:
-        """Send `content` to a webhook; return the status it answers, redirects included.
+        """Send `content` to a webhook; return the status, also that of a redirect.
 
-        What else it answers is not read. Raises as `download` does.
+        The body of the response is not read. Raises the errors of `download`.
         """
-        target = self._understood(url)
+        target = self._parse_url(url)
         with _deadline(target, POST_S):
-            async with self._asked("POST", target, headers, content) as answer:
-                return answer.status
+            async with self._request("POST", target, headers, content) as response:
+                return response.status
 
-    def _understood(self, url: str) -> httpx.URL:
-        """The URL, if it may be asked at all."""
+    def _parse_url(self, url: str) -> httpx.URL:
+        """Return the URL if it is valid and not of a forbidden address."""
         if not self._settings.fetch:
             raise Unsupported("This server fetches nothing from URLs.", param="url")
         parsed = parse(url)
         host = host_of(parsed)
-        address = literal(host)
+        address = parse_literal(host)
         if address and not self._allowed.permits(host, [address]):
             raise not_allowed(host)
         return parsed
 
     @asynccontextmanager
-    async def _asked(
+    async def _request(
         self,
         method: str,
         url: httpx.URL,
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
     ) -> AsyncIterator[httpcore.Response]:
-        """The head of an answer, its body still to come; leaving closes the connection."""
+        """Send a request and yield the response before its body; leaving closes the connection.
+
+        Errors of httpcore, also while the body is read, are raised as ours.
+        """
+        host = host_of(url)
         sent = httpx.Headers(headers)
         sent["host"] = url.netloc.decode("ascii")
         sent["user-agent"] = f"WhisperLive-Hybrid-Server/{__version__}"
         sent["accept-encoding"] = "identity"
-        sent["connection"] = "close"  # each request is resolved, judged and connected anew
-        with _translated(host_of(url)):
+        sent["connection"] = "close"  # each request is resolved, checked and connected again
+        target = httpcore.URL(
+            scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+        )
+        extensions = {"timeout": _TIMEOUTS}
+        try:
             async with self._pool.stream(
-                method,
-                httpcore.URL(
-                    scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
-                ),
-                headers=sent.raw,
-                content=content,
-                extensions={"timeout": _TIMEOUTS},
-            ) as answer:
-                yield answer
+                method, target, headers=sent.raw, content=content, extensions=extensions
+            ) as response:
+                yield response
+        except httpcore.PoolTimeout as error:
+            message = "Too many downloads run at once; try again later."
+            raise Overloaded(message, retry_after_s=CONNECT_S) from error
+        except httpcore.TimeoutException as error:
+            raise remote_failed(f"The server at {host} was silent for {READ_S:g} s.") from error
+        except (httpcore.NetworkError, httpcore.RemoteProtocolError, ssl.SSLError) as error:
+            # SSLError: httpcore does not translate that of a damaged record.
+            message = f"The server at {host} broke off its answer, or does not speak HTTP."
+            raise remote_failed(message) from error
 
     def _check_head(self, url: httpx.URL, status: int, headers: httpx.Headers) -> None:
-        """Refuse before reading what would be refused after it."""
+        """Raise the error for a response whose body is not to be read."""
+        host = host_of(url)
         if status != HTTPStatus.OK:
-            raise _unwanted(host_of(url), status)
+            # Our words only: the server's body is not passed on.
+            message = f"The server at {host} answered {status} {_PHRASES.get(status, '')}".rstrip()
+            if status >= 500 or status in _TRY_LATER:
+                raise remote_failed(f"{message}.")
+            raise BadRequest(f"{message}.", param="url", code="url_fetch_failed")
         encoding = headers.get("content-encoding", "identity")
         if encoding.lower() not in ("identity", ""):
             raise BadRequest(
-                f"The server at {host_of(url)} sends its file compressed ({encoding[:40]!r}), "
-                "which is not read.",
+                f"The server at {host} sends its file compressed ({encoding[:40]!r}), "
+                "which is not supported.",
                 param="url",
                 code="url_fetch_failed",
             )
-        declared = int(headers.get("content-length", "0"))  # h11 lets only digits pass
+        declared = int(headers.get("content-length", "0"))  # h11 accepts only digits
         if declared > self._settings.max_upload_bytes:
-            raise self._too_large(f"{declared} bytes declared by {host_of(url)}")
+            raise self._too_large(f"{declared} bytes declared by {host}")
 
-    async def _copied(self, url: httpx.URL, answer: httpcore.Response, into: BinaryIO) -> int:
-        """Write the body to a file; return its size in bytes."""
+    async def _save_body(self, url: httpx.URL, response: httpcore.Response, into: BinaryIO) -> int:
+        """Write the body to a file and return its size in bytes."""
         size = 0
         pending = bytearray()
-        async for part in answer.aiter_stream():
+        async for part in response.aiter_stream():
             size += len(part)
             if size > self._settings.max_upload_bytes:
                 raise self._too_large(f"{size} bytes read from {host_of(url)}")
@@ -214,14 +230,6 @@ class Fetcher:
         return TooLarge(f"Maximum content size limit ({limit}) exceeded ({seen})", param="url")
 
 
-def _unwanted(host: str, status: int) -> BadRequest:
-    """An answer that is no file; the words are ours, whatever the server said."""
-    message = f"The server at {host} answered {status} {_PHRASES.get(status, '')}".rstrip() + "."
-    if status >= 500 or status in _TRY_LATER:
-        return remote_failed(message)
-    return BadRequest(message, param="url", code="url_fetch_failed")
-
-
 @contextmanager
 def _deadline(url: httpx.URL, seconds: float) -> Iterator[None]:
     try:
@@ -229,20 +237,4 @@ def _deadline(url: httpx.URL, seconds: float) -> Iterator[None]:
             yield
     except TimeoutError as error:
         message = f"The server at {host_of(url)} was not done within {seconds:g} s."
-        raise remote_failed(message) from error
-
-
-@contextmanager
-def _translated(host: str) -> Iterator[None]:
-    """Turn what httpcore raises while it waits, sends and reads into errors of ours."""
-    try:
-        yield
-    except httpcore.PoolTimeout as error:
-        message = "Too many downloads run at once; try again later."
-        raise Overloaded(message, retry_after_s=CONNECT_S) from error
-    except httpcore.TimeoutException as error:
-        raise remote_failed(f"The server at {host} was silent for {READ_S:g} s.") from error
-    except (httpcore.NetworkError, httpcore.RemoteProtocolError, ssl.SSLError) as error:
-        # SSLError: httpcore leaves that of a spoilt record as it is.
-        message = f"The server at {host} broke off its answer, or does not speak HTTP."
         raise remote_failed(message) from error

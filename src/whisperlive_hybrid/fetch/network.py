@@ -1,8 +1,8 @@
-"""Connections for httpcore that go only where the allow-list permits.
+"""Connections for httpcore to addresses that the allow-list permits.
 
-The name is resolved once, all its addresses are judged, and one of those very addresses is
-connected to: a name server that answers differently the second time (DNS rebinding) is never asked
-a second time. TLS still checks the certificate against the name.
+The name is resolved once, all its addresses are checked, and the connection is made to one of them:
+a name server that returns other addresses the second time (DNS rebinding) gets no second request.
+TLS still checks the certificate against the name.
 """
 
 import socket
@@ -19,35 +19,35 @@ from whisperlive_hybrid.errors import BadRequest, RemoteFailed
 from whisperlive_hybrid.fetch.addresses import AllowList
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Host and port to addresses in the order to try them; raises OSError."""
+"""Return the addresses of a host and port in the order to try them; raises OSError."""
 
 SocketOption = (
     tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
 )
 
 MOST_ADDRESSES: Final = 4
-"""Addresses of one host that are tried; each gets its share of the time."""
+"""Addresses of one host that are tried; the timeout is divided among them."""
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """All addresses of a host, as the system knows them."""
-    found = await anyio.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
-    return [address for *_, (address, _) in found]
+    """Return all addresses of a host from the system's resolver."""
+    infos = await anyio.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
+    return [address for *_, (address, _) in infos]
 
 
 def not_allowed(host: str) -> BadRequest:
-    """The refusal, which tells no address."""
+    """Return the error for a forbidden host; the message does not contain the address."""
     message = f"The host {host} may not be reached: its address is not public."
     return BadRequest(message, param="url", code="url_not_allowed")
 
 
 def remote_failed(message: str) -> RemoteFailed:
-    """A failure on the way to a host or of the host."""
+    """Return the error for a failure of a host or of the connection to it."""
     return RemoteFailed(message, param="url", code="url_fetch_failed")
 
 
 class CheckedNetwork(httpcore.AsyncNetworkBackend):
-    """Resolves, judges, connects. Raises `BadRequest` and `RemoteFailed`, nothing of httpcore."""
+    """A network backend that checks addresses; raises `BadRequest` and `RemoteFailed` only."""
 
     def __init__(
         self, allowed: AllowList, resolve: Resolve, inner: httpcore.AsyncNetworkBackend
@@ -64,10 +64,10 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[SocketOption] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect to the first permitted address that answers; `timeout` is for all together."""
+        """Connect to the first permitted address that accepts; `timeout` is for all together."""
         try:
             with anyio.fail_after(timeout):
-                addresses = (await self._addresses(host, port))[:MOST_ADDRESSES]
+                addresses = (await self._resolve_permitted(host, port))[:MOST_ADDRESSES]
                 share = None if timeout is None else timeout / len(addresses)
                 failure: Exception | None = None
                 for address in addresses:
@@ -78,13 +78,13 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
                     except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                         failure = error
                     else:
-                        return _Stream(stream, host)
-                raise _unconnected(host, failure) from failure
+                        return _CheckedStream(stream, host)
+                raise _explain_connect_error(host, failure) from failure
         except TimeoutError as error:
-            raise _unconnected(host, error) from error
+            raise _explain_connect_error(host, error) from error
 
-    async def _addresses(self, host: str, port: int) -> Sequence[Address]:
-        """At least one, all judged."""
+    async def _resolve_permitted(self, host: str, port: int) -> Sequence[Address]:
+        """Return at least one address, if all addresses of the host are permitted."""
         try:
             texts = await self._resolve(host, port)
         except OSError as error:
@@ -97,11 +97,11 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         return addresses
 
 
-class _Stream(httpcore.AsyncNetworkStream):
+class _CheckedStream(httpcore.AsyncNetworkStream):
     """A connection that is closed if its TLS handshake fails or is cancelled.
 
-    httpcore's own is left open by a cancellation (measured with 1.0.9): clients that hang up
-    would leave sockets behind.
+    httpcore leaves its own connection open when cancelled (measured with 1.0.9), so clients that
+    disconnect would leak sockets.
     """
 
     def __init__(self, inner: httpcore.AsyncNetworkStream, host: str) -> None:
@@ -123,13 +123,18 @@ class _Stream(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 (httpcore's signature)
     ) -> httpcore.AsyncNetworkStream:
-        """Become an encrypted connection to a host that has proved its name."""
+        """Return an encrypted connection to a host whose certificate has its name."""
         is_open = False
         try:
             stream = await self._inner.start_tls(ssl_context, server_hostname, timeout)
             is_open = True
         except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-            raise _untrusted(self._host, error) from error
+            for cause in _iterate_causes(error):
+                if isinstance(cause, ssl.SSLCertVerificationError):
+                    reason = cause.verify_message.rstrip(".")
+                    message = f"The TLS certificate of {self._host} is not accepted: {reason}."
+                    raise remote_failed(message) from error
+            raise remote_failed(f"The server at {self._host} failed to set up TLS.") from error
         finally:
             if not is_open:
                 with anyio.CancelScope(shield=True):
@@ -140,24 +145,16 @@ class _Stream(httpcore.AsyncNetworkStream):
         return self._inner.get_extra_info(info)
 
 
-def _unconnected(host: str, error: Exception | None) -> RemoteFailed:
-    if any(isinstance(each, ConnectionRefusedError) for each in _causes(error)):
+def _explain_connect_error(host: str, error: Exception | None) -> RemoteFailed:
+    if any(isinstance(cause, ConnectionRefusedError) for cause in _iterate_causes(error)):
         return remote_failed(f"The server at {host} refused the connection.")
     if isinstance(error, TimeoutError | httpcore.ConnectTimeout):
         return remote_failed(f"The server at {host} did not accept a connection in time.")
     return remote_failed(f"The server at {host} cannot be reached.")
 
 
-def _untrusted(host: str, error: Exception) -> RemoteFailed:
-    for each in _causes(error):
-        if isinstance(each, ssl.SSLCertVerificationError):
-            reason = each.verify_message.rstrip(".")
-            return remote_failed(f"The TLS certificate of {host} is not accepted: {reason}.")
-    return remote_failed(f"The server at {host} failed to set up TLS.")
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what led to it."""
+def _iterate_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield the error and its causes."""
     while error:
         yield error
         error = error.__cause__

@@ -1,4 +1,4 @@
-"""URLs that clients give: which are understood, where a redirect leads, what the file is called."""
+"""URLs from clients: parsing, redirects, and the name of the file behind them."""
 
 import re
 from email.message import Message
@@ -11,24 +11,23 @@ import httpx
 from whisperlive_hybrid.errors import BadRequest
 
 LONGEST_URL: Final = 4096
-"""Characters. Signed links to object stores take up to about 2,500."""
+"""Characters. Signed links to object stores have up to about 2,500."""
 
 LONGEST_FILENAME: Final = 200
-"""Characters of a label that is shown and logged."""
+"""Characters of a name that is shown and logged."""
 
 _LABEL: Final = re.compile(r"[a-z0-9_-]{1,63}")
-_LONGEST_HOST: Final = 253  # RFC 1035, 2.3.4, without the dots at both ends
+_LONGEST_HOST: Final = 253  # RFC 1035, section 2.3.4, without the dots at both ends
 
 _LONGEST_DISPOSITION: Final = 1024
-"""Characters read of a Content-Disposition. The parser's time grows with the square of the length:
-1 ms for so many hostile ones, 11 s for the 100 KB that a header may have (measured)."""
+"""Characters of a Content-Disposition that are parsed. The time grows with the square of the
+length: 1 ms for 1,024 hostile ones, 11 s for the 100 KB that a header may have (measured)."""
 
 
 def parse(text: str) -> httpx.URL:
-    """Read a URL of the schemes http or https, without a fragment, its host in ASCII.
+    """Return a URL of the schemes http or https, without its fragment, with its host in ASCII.
 
-    The address behind the host is another question; it is judged when it is known. Raises
-    `BadRequest`.
+    The host's address is checked later, when it is known. Raises `BadRequest`.
     """
     if len(text) > LONGEST_URL:
         raise _invalid(f"The URL has {len(text)} characters; at most {LONGEST_URL} are read.")
@@ -46,20 +45,19 @@ def parse(text: str) -> httpx.URL:
 
 
 def host_of(url: httpx.URL) -> str:
-    """The host in ASCII; httpx's own `host` fails on what only looks like an international name."""
+    """Return the host in ASCII; httpx's own `host` fails on invalid international names."""
     return url.raw_host.decode("ascii")
 
 
 def host_name(host: str) -> str:
-    """The one spelling of a host in lower-case ASCII: without the dot of a complete name.
+    """Return the host in lower-case ASCII, without the final dot of a complete name.
 
-    Numbers such as 0x7f.1 are left to the resolver, which decides what they mean. Raises
-    `BadRequest` for what can be no host.
+    Numbers such as 0x7f.1 are resolved by the resolver. Raises `BadRequest` for invalid hosts.
     """
     if not host:
         raise _invalid("The URL names no host.")
     name = host.lower().removesuffix(".")
-    if ":" in host:  # IPv6, already checked but for the zone: our network cards are our own
+    if ":" in host:  # IPv6, checked by httpx except for the zone, a network interface
         is_valid = "%" not in host
     else:
         is_valid = len(name) <= _LONGEST_HOST and all(map(_LABEL.fullmatch, name.split(".")))
@@ -68,8 +66,8 @@ def host_name(host: str) -> str:
     return name
 
 
-def redirected(url: httpx.URL, location: str) -> httpx.URL:
-    """Where an answer from `url` leads; raises `BadRequest` if it is not followed."""
+def resolve_redirect(url: httpx.URL, location: str) -> httpx.URL:
+    """Return the target of a redirect from `url`; raises `BadRequest` if it is not followed."""
     try:
         target = parse(str(url.join(location)))
     except (httpx.InvalidURL, ValueError) as error:
@@ -89,16 +87,10 @@ def redirected(url: httpx.URL, location: str) -> httpx.URL:
 
 
 def filename(url: httpx.URL, disposition: str) -> str:
-    """What a download is called: by its Content-Disposition, its path, or else its host.
+    """Return the name of a download from its Content-Disposition, its path, or else its host.
 
-    A label to show, never a path to write to.
+    It is for display, never a path to write to.
     """
-    names = (_attachment(disposition), unquote(url.path.rpartition("/")[2]), host_of(url))
-    return next(filter(None, map(_shown, names)), "")
-
-
-def _attachment(disposition: str) -> str:
-    """The `filename` of a Content-Disposition; `filename*` wins (RFC 6266, 4.3)."""
     header = Message()
     header["content-disposition"] = disposition[:_LONGEST_DISPOSITION]
     values = [
@@ -106,14 +98,16 @@ def _attachment(disposition: str) -> str:
         for name, value in header.get_params([], "content-disposition")
         if name.lower() == "filename"
     ]
-    values.sort(key=lambda value: isinstance(value, str))  # extended ones are tuples
-    return collapse_rfc2231_value(values[0]) if values else ""
-
-
-def _shown(name: str) -> str:
-    """The last part of a name, without what is invisible or turns text around."""
-    last = re.split(r"[/\\]", name)[-1]
-    return "".join(filter(str.isprintable, last)).strip(" .")[:LONGEST_FILENAME]
+    # `filename*` has precedence (RFC 6266, section 4.3); its values are tuples.
+    values.sort(key=lambda value: isinstance(value, str))
+    attachment = collapse_rfc2231_value(values[0]) if values else ""
+    for name in (attachment, unquote(url.path.rpartition("/")[2]), host_of(url)):
+        last = re.split(r"[/\\]", name)[-1]
+        # Without invisible characters and those that reverse the direction of text.
+        label = "".join(filter(str.isprintable, last)).strip(" .")[:LONGEST_FILENAME]
+        if label:
+            return label
+    return ""
 
 
 def _invalid(message: str) -> BadRequest:

@@ -19,7 +19,7 @@ from whisperlive_hybrid.auth.origins import OriginPolicy
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.client import EngineClient
 from whisperlive_hybrid.errors import WhisperLiveError
-from whisperlive_hybrid.fetch.fetcher import Fetcher
+from whisperlive_hybrid.fetch.fetcher import UrlFetcher
 from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.server.http.access_log import AccessLogMiddleware
 from whisperlive_hybrid.server.http.auth import (
@@ -112,7 +112,7 @@ class HttpMeans:
     settings: Settings
     live: LiveView
     media: MediaFiles
-    fetcher: Fetcher
+    fetcher: UrlFetcher
     desk_for: DeskFor
     accounts: Accounts
     authenticator: Authenticator

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from whisperlive_hybrid.fetch.fetcher import Fetcher
+from whisperlive_hybrid.fetch.fetcher import UrlFetcher
 from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.protocol import legacy
 from whisperlive_hybrid.server.http.access_log import model_headers
@@ -26,10 +26,10 @@ from whisperlive_hybrid.system import translate_disk_full
 
 
 @asynccontextmanager
-async def downloaded(request: Request, fetcher: Fetcher, url: str) -> AsyncIterator[Upload]:
+async def downloaded(request: Request, fetcher: UrlFetcher, url: str) -> AsyncIterator[Upload]:
     """Download the recording as if it had been uploaded, into a file without a name.
 
-    To be entered when the body has been read. Raises what `Fetcher.download` raises, and
+    To be entered when the body has been read. Raises what `UrlFetcher.download` raises, and
     `ClientDisconnect` if the client hangs up before the end, and `OutOfSpace` for a full disk.
     """
     file: BinaryIO
@@ -43,7 +43,7 @@ async def downloaded(request: Request, fetcher: Fetcher, url: str) -> AsyncItera
 class LegacyRoutes:
     """/transcribe: a file, or the URL of one, and few options in, segments out."""
 
-    def __init__(self, pool: ModelPool, uploads: UploadTranscriber, fetcher: Fetcher) -> None:
+    def __init__(self, pool: ModelPool, uploads: UploadTranscriber, fetcher: UrlFetcher) -> None:
         self._pool = pool
         self._uploads = uploads
         self._fetcher = fetcher
