@@ -8,7 +8,7 @@ from whisperlive_hybrid.types import DecodeOptions, Task
 
 
 @pytest.mark.parametrize(
-    ("able", "options", "param"),
+    ("changes", "options", "param"),
     [
         ({}, DecodeOptions(language="fr"), "language"),
         ({}, DecodeOptions(candidates=("en", "fr")), "languages"),
@@ -27,10 +27,10 @@ from whisperlive_hybrid.types import DecodeOptions, Task
     ],
 )
 def test_what_a_model_cannot_do_is_refused(
-    able: dict[str, object], options: DecodeOptions, param: str
+    changes: dict[str, object], options: DecodeOptions, param: str
 ) -> None:
     """An option is honoured or refused by name, never dropped."""
-    capabilities = replace(FakeBackend().capabilities, **able)  # type: ignore[arg-type]  # literals above
+    capabilities = replace(FakeBackend().capabilities, **changes)  # type: ignore[arg-type]  # literals above
     with pytest.raises(Unsupported) as refusal:
         capabilities.check(options)
     assert refusal.value.param == param
@@ -38,10 +38,12 @@ def test_what_a_model_cannot_do_is_refused(
 
 def test_what_a_model_can_do_is_not_refused() -> None:
     """Every option that the model honours is let through, and none is needed."""
-    able = FakeBackend().capabilities
-    able.check(DecodeOptions("de", Task.TRANSLATE, prompt="a", hotwords="b", words=True))
-    able.check(DecodeOptions(switch_threshold=0.7))
-    humble = replace(able, prompts=False, word_times=False, tasks=frozenset({Task.TRANSCRIBE}))
+    capabilities = FakeBackend().capabilities
+    capabilities.check(DecodeOptions("de", Task.TRANSLATE, prompt="a", hotwords="b", words=True))
+    capabilities.check(DecodeOptions(switch_threshold=0.7))
+    humble = replace(
+        capabilities, prompts=False, word_times=False, tasks=frozenset({Task.TRANSCRIBE})
+    )
     humble.check(DecodeOptions())
 
 

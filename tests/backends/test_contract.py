@@ -16,10 +16,11 @@ import pytest
 from speech_clips import Clip, whole_window
 
 from whisperlive_hybrid.backends.base import Align, DetectLanguage, Encode, Encoded, Generate, Work
-from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend, Ct2Encoded
+from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend
 from whisperlive_hybrid.backends.fake import FakeEncoded
-from whisperlive_hybrid.backends.openvino.backend import OpenVinoBackend, OvEncoded
-from whisperlive_hybrid.backends.tensorrt.backend import TensorRtBackend, TrtEncoded
+from whisperlive_hybrid.backends.openvino.backend import OpenVinoBackend
+from whisperlive_hybrid.backends.tensorrt.backend import TensorRtBackend, TrtFeatures
+from whisperlive_hybrid.backends.whisper.encoder_output import EncoderOutput
 from whisperlive_hybrid.engine.decode_job import DecodeJob
 from whisperlive_hybrid.engine.job import BatchFailed, Step, run_batch
 from whisperlive_hybrid.models.files import demo_model, model_in
@@ -109,23 +110,27 @@ def text(backend: WhisperBackend, clip: Clip, options: DecodeOptions | None = No
 
 def test_says_what_the_demo_model_can_do(backend: WhisperBackend) -> None:
     """Capabilities come from the files: ninety-nine languages, windows of 10 s, a warning."""
-    able = backend.capabilities
-    assert able.model == "demo"
-    assert {"en", "de", "es"} < able.languages
-    assert len(able.languages) == 99
-    assert able.tasks == frozenset(Task)
-    assert able.longest_window_s == 10.0
-    assert able.contexts_s == (5.0, 7.5, 10.0, 15.0, 20.0, 30.0)
-    assert able.prompts
-    assert "demonstration" in able.note
+    capabilities = backend.capabilities
+    assert capabilities.model == "demo"
+    assert {"en", "de", "es"} < capabilities.languages
+    assert len(capabilities.languages) == 99
+    assert capabilities.tasks == frozenset(Task)
+    assert capabilities.longest_window_s == 10.0
+    assert capabilities.contexts_s == (5.0, 7.5, 10.0, 15.0, 20.0, 30.0)
+    assert capabilities.prompts
+    assert "demonstration" in capabilities.note
 
 
 def test_says_whether_it_measures_words(backend: WhisperBackend, aligning: AligningBackend) -> None:
     """Word times and probabilities of tokens come with the attention, or not at all."""
     assert aligning.capabilities.word_times
     assert aligning.capabilities.token_probabilities
-    able = backend.capabilities
-    assert able.word_times == able.token_probabilities == (able.backend != "tensorrt")
+    capabilities = backend.capabilities
+    assert (
+        capabilities.word_times
+        == capabilities.token_probabilities
+        == (capabilities.backend != "tensorrt")
+    )
 
 
 def test_reads_the_sentences(backend: WhisperBackend, sentences: list[Clip]) -> None:
@@ -141,9 +146,9 @@ def tolerance(backend: WhisperBackend) -> float:
 
 def numbers(encoding: Encoded) -> npt.NDArray[np.float32]:
     """What a backend keeps of a window."""
-    if isinstance(encoding, TrtEncoded):
+    if isinstance(encoding, TrtFeatures):
         return encoding.features
-    assert isinstance(encoding, Ct2Encoded | OvEncoded)
+    assert isinstance(encoding, EncoderOutput)
     output: npt.NDArray[np.float32] = encoding.output
     return output
 

@@ -11,8 +11,8 @@ import pytest
 from paths import CLIPS
 
 from whisperlive_hybrid.backends.base import Backend, Encode, Encoded, Generate
-from whisperlive_hybrid.backends.ctranslate2 import Ct2Encoded
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend, FakeEncoded, pause, speak
+from whisperlive_hybrid.backends.whisper.encoder_output import EncoderOutput
 from whisperlive_hybrid.cli.calibrate import (
     Calibration,
     Finding,
@@ -298,7 +298,7 @@ def test_a_model_is_tried_with_a_silent_tail_where_it_can_have_one() -> None:
         assert (able.contexts_s, able.short_context_languages) == (CONTEXTS_S, None)
         window = Window(speak([1]), (WindowSpan(0, 0, len(speak([1]))),))
         (encoded,) = tried.backend.encode([Encode(window, 5.0)])
-        assert isinstance(encoded, Ct2Encoded)
+        assert isinstance(encoded, EncoderOutput)
         assert (encoded.output.shape[1] == 1500) is is_filled
         assert tried.silent_tail is is_filled
 

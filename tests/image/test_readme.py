@@ -19,7 +19,7 @@ from paths import ROOT
 from running_container import free_ports
 from running_server import Server, wait_for_exit, wait_until_ready
 
-from whisperlive_hybrid.models.catalogue import DEFAULT, known_model
+from whisperlive_hybrid.models.catalogue import DEFAULT, find_known_model
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(900)]
 
@@ -153,7 +153,7 @@ def git_blob_id(content: bytes) -> str:
 @contextmanager
 def hub(weights: Path) -> Iterator[tuple[str, list[str]]]:
     """Serve the default model as the Hugging Face hub does; yield address and requested paths."""
-    known = known_model(DEFAULT)
+    known = find_known_model(DEFAULT)
     assert known
     hub_id, commit = known.hub_id, str(known.revision)
     requests: list[str] = []

@@ -146,7 +146,7 @@ def test_a_name_that_the_hub_would_not_give_is_refused(server: Hub, tmp_path: Pa
     """Its client checks names before it sends them."""
     assert "has no 'a b/c d'" in failure(tmp_path, "a b/c d")
     assert server.asked == []
-    assert hub.cached("a b/c d", None, CTRANSLATE2) is None
+    assert hub.find_cached("a b/c d", None, CTRANSLATE2) is None
 
 
 def test_no_hub_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +199,7 @@ def test_a_model_that_another_program_is_still_downloading_is_not_used(
     repository = tmp_path / f"models--{HUB_ID.replace('/', '--')}"
     snapshot = repository / "snapshots" / COMMIT
     shutil.copytree(demo_model().directory, snapshot)
-    assert hub.cached(HUB_ID, COMMIT, CTRANSLATE2) == snapshot
-    assert hub.cached(HUB_ID, COMMIT, OPENVINO) is None
+    assert hub.find_cached(HUB_ID, COMMIT, CTRANSLATE2) == snapshot
+    assert hub.find_cached(HUB_ID, COMMIT, OPENVINO) is None
     (snapshot / missing).unlink()
-    assert hub.cached(HUB_ID, COMMIT, CTRANSLATE2) is None
+    assert hub.find_cached(HUB_ID, COMMIT, CTRANSLATE2) is None

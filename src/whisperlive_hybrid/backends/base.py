@@ -1,10 +1,10 @@
-"""What the engine asks of a model runtime: batches of blocking work, and nothing else.
+"""The interface between the engine and a model runtime: batches of blocking work.
 
-A backend knows nothing of sockets, formats, sessions or queues. Every method takes a batch and
-answers in the same length and order, each item with a result or with the exception that befell it
-alone; an exception that is *raised* condemns the whole call, and the engine then asks for the items
-one by one. All times are on the clock of the item's window. Methods are called from several
-threads at once, at most `Capabilities.workers` of them.
+A backend has no access to sockets, formats, sessions or queues. Every method takes a batch and
+returns a list of the same length and order; an item is a result, or the exception that this item
+alone has caused. If a method *raises*, the whole call has failed, and the engine repeats it item by
+item. All times are on the clock of the item's window. Methods are called from several threads at
+once, at most `Capabilities.workers` of them.
 """
 
 from collections.abc import Hashable, Sequence
@@ -27,44 +27,44 @@ from whisperlive_hybrid.types import (
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a loaded model can do, as data: ask, don't try and catch."""
+    """The features and limits of a loaded model, to be read before a request is accepted."""
 
     model: str
-    """The name by which people know it."""
+    """The name in messages, metrics and the API; never a path."""
     backend: str
     device: str
     compute_type: str
     languages: frozenset[str]
-    """Codes that may be asked for; one alone means that there is nothing to detect."""
+    """Codes that may be requested; if there is only one, no language is detected."""
     tasks: frozenset[Task]
     word_times: bool
     prompts: bool
-    """Whether `prompt` and `hotwords` are understood."""
+    """Whether `prompt` and `hotwords` are supported."""
     workers: int
-    """How many calls may run at once."""
+    """The number of calls that may run at once."""
     encode_batch: int
-    """Windows per encode call beyond which nothing is gained."""
+    """Windows per encode call; larger batches are not faster."""
     generate_batch: int
     longest_window_s: float = CONTEXT_S
-    """Seconds of speech that the model reads well at once."""
+    """Seconds of speech that the model transcribes well in one window."""
     contexts_s: tuple[float, ...] = (CONTEXT_S,)
-    """Encoder lengths that are safe for it, ascending; the last is the full one."""
+    """Encoder lengths in seconds that cost no accuracy, ascending; the last is the full one."""
     context_tail_s: float = 2.0
-    """Silence that must follow the speech inside a shortened context."""
+    """Seconds of silence that must follow the speech inside a shortened context."""
     short_context_languages: frozenset[str] | None = None
-    """Languages in which shortened contexts are safe; None for all."""
+    """Languages in which shortened contexts cost no accuracy; None for all."""
     widest_beam: int | None = None
-    """Hypotheses that it can follow side by side; None for any number."""
+    """The largest beam size; None for any."""
     token_probabilities: bool = False
-    """Whether it can say how probable each token of a text is."""
+    """Whether `align` returns probabilities of tokens."""
     note: str = ""
-    """What people must know about it, from its card."""
+    """A note for users, from the model's card."""
     file_batch: int | None = None
-    """Windows of files per generate call, where more cost memory and time; None for as many
-    as live ones."""
+    """Windows of files per generate call, where more cost memory and time; None for as many as
+    live ones."""
 
     def generate_limit(self, *, is_live: bool) -> int:
-        """How many windows one generate call may hold."""
+        """Return the largest number of windows in one generate call."""
         if is_live or self.file_batch is None:
             return self.generate_batch
         return min(self.generate_batch, self.file_batch)
@@ -75,9 +75,9 @@ class Capabilities:
         return self.contexts_s[-1]
 
     def context_for(self, duration: float, language: str | None = None) -> float:
-        """The shortest safe encoder length for `duration` seconds of speech in `language`.
+        """Return the shortest safe encoder length for `duration` seconds of speech.
 
-        None stands for a language that is yet to be detected.
+        `language` is None until it has been detected.
         """
         allowed = self.short_context_languages
         if allowed is not None and language not in allowed:
@@ -85,12 +85,14 @@ class Capabilities:
         return self.detection_context_for(duration)
 
     def detection_context_for(self, duration: float) -> float:
-        """The encoder length in which the language of `duration` seconds of speech is detected.
+        """Return the encoder length for detecting the language of `duration` seconds of speech.
 
-        A shortened context costs text in some languages, but not the knowledge of which it is.
+        A shortened context loses text in some languages, but detects them as well.
         """
-        wanted = duration + self.context_tail_s
-        return next((length for length in self.contexts_s if length >= wanted), self.full_context_s)
+        needed_s = duration + self.context_tail_s
+        return next(
+            (length for length in self.contexts_s if length >= needed_s), self.full_context_s
+        )
 
     def check(self, options: DecodeOptions) -> None:
         """Raise `Unsupported` if the model cannot honour `options`."""
@@ -100,7 +102,7 @@ class Capabilities:
             self._check_language(options.language, "language")
         if options.switch_threshold is not None and len(self.languages) == 1:
             raise Unsupported(
-                f"Model {self.model!r} knows one language, {min(self.languages)!r}; "
+                f"Model {self.model!r} has one language, {min(self.languages)!r}; "
                 "leave multilingual out, or name a multilingual model.",
                 param="multilingual",
                 code="unsupported_value",
@@ -116,7 +118,9 @@ class Capabilities:
             raise Unsupported(
                 f"Backend {self.backend!r} gives no probabilities of tokens.", param="include"
             )
-        if self._is_too_wide(options.beam_size):
+        # The default beam size is not a request: a backend may search less widely by itself.
+        is_default = options.beam_size == DEFAULT_BEAM_SIZE
+        if not is_default and self.widest_beam is not None and options.beam_size > self.widest_beam:
             raise Unsupported(
                 f"Backend {self.backend!r} follows at most {self.widest_beam} hypotheses side by "
                 f"side, not {options.beam_size}.",
@@ -124,11 +128,6 @@ class Capabilities:
             )
         if (options.prompt or options.hotwords) and not self.prompts:
             raise Unsupported(f"Backend {self.backend!r} takes no prompt.", param="prompt")
-
-    def _is_too_wide(self, beam_size: int) -> bool:
-        """Whether so wide a search was asked for on purpose, and cannot be had."""
-        is_wish = beam_size != DEFAULT_BEAM_SIZE
-        return is_wish and self.widest_beam is not None and beam_size > self.widest_beam
 
     def _check_language(self, code: str, param: str) -> None:
         if code not in self.languages:
@@ -141,20 +140,20 @@ class Capabilities:
 
 
 class Encoded(Protocol):
-    """The encoder's output for one window; only the backend that made it can read it."""
+    """The encoder's output for one window; only the backend that made it can use it."""
 
     @property
     def context_s(self) -> float:
-        """The encoder length that it was made with."""
+        """The encoder length, in seconds, with which it was computed."""
 
     @property
     def seen_s(self) -> float:
-        """The length that the decoder sees: `context_s`, and the silent tail behind it."""
+        """The seconds that the decoder sees: `context_s` and the silent tail after it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encode:
-    """Ask for the encoder output of a window, padded with silence to `context_s`."""
+    """Request for the encoder output of a window, padded with silence to `context_s`."""
 
     window: Window
     context_s: float
@@ -162,7 +161,7 @@ class Encode:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetectLanguage:
-    """Ask which language is spoken, or which of `candidates` if there are any."""
+    """Request for the language that is spoken, among `candidates` if there are any."""
 
     encoded: Encoded
     candidates: tuple[str, ...] = ()
@@ -170,7 +169,7 @@ class DetectLanguage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Generate:
-    """Ask for a hypothesis."""
+    """Request for a hypothesis; at temperature 0 from a beam search, else from samples."""
 
     encoded: Encoded
     language: Language
@@ -180,9 +179,9 @@ class Generate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Align:
-    """Ask when each of `tokens` (text only) was heard in the first `duration` seconds.
+    """Request for the times of `tokens` (text only) in the first `duration` seconds.
 
-    The answer also says how probable each was after those before it.
+    The result also has the probability of each token after those before it.
     """
 
     encoded: Encoded
@@ -200,26 +199,26 @@ class Backend(Protocol):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What it can do."""
+        """The features and limits of the model."""
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """How its tokens read."""
+        """The tokenizer of the model."""
 
     def batch_key(self, work: Work) -> Hashable:
-        """Work of equal keys may share one call; the kind of work is always part of it."""
+        """Return the key of work that may share one call; it includes the kind of work."""
 
     def encode(self, batch: Sequence[Encode]) -> list[Encoded | Exception]:
-        """Run the encoder."""
+        """Return the encoder output of each window."""
 
     def detect_language(self, batch: Sequence[DetectLanguage]) -> list[Language | Exception]:
-        """Name the most probable language of each, with its probability among all languages."""
+        """Return the most probable language of each item, with its share among all languages."""
 
     def generate(self, batch: Sequence[Generate]) -> list[Hypothesis | Exception]:
-        """Write a hypothesis for each."""
+        """Return a hypothesis for each item."""
 
     def align(self, batch: Sequence[Align]) -> list[list[TokenTime] | Exception]:
-        """Find the time of every token."""
+        """Return the times of every item's tokens."""
 
     def close(self) -> None:
-        """Free the weights; nothing is called afterwards."""
+        """Free the weights; no other method is called afterwards."""

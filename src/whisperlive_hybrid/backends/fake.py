@@ -1,8 +1,8 @@
-"""A backend without a model: deterministic, instant, and as strict as a real one.
+"""A backend without a model for tests: deterministic, instant, and as strict as a real one.
 
 It reads amplitudes. A plateau of level n / 1000 for at least 0.1 s is the word "wn"; `speak` makes
-such audio. So a test can say which words must come out, once each and in order, and can count what
-was lost. Levels 990 and above misbehave on purpose, see `Trouble`.
+such audio. So a test can state the words that must be transcribed, once each and in order, and can
+count lost ones. Levels from 990 on cause failures, see `Trouble`.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -35,9 +35,9 @@ from whisperlive_hybrid.types import (
 )
 
 WORD_S: Final = 0.3
-"""Length of a spoken word."""
+"""Seconds of a word."""
 PAUSE_S: Final = 0.06
-"""Silence between words of one utterance."""
+"""Seconds of silence between words of one utterance."""
 
 _STEP_S: Final = 0.02
 _SHORTEST_S: Final = 0.1
@@ -46,18 +46,18 @@ _TIMESTAMP_BEGIN: Final = 1100
 
 
 class Trouble(IntEnum):
-    """Levels that make the fake misbehave when it generates."""
+    """Levels that make `generate` misbehave."""
 
     ITEM_FAILS = 990
-    """Its own answer is an exception; its neighbours are fine."""
+    """The item's result is an exception; other items are not affected."""
     CALL_DIES = 991
     """The whole call raises."""
     GUESSES_WHILE_COLD = 992
-    """Improbable at temperature 0, fine above."""
+    """The hypothesis is improbable at temperature 0 only."""
 
 
 def speak(words: Sequence[int]) -> Samples:
-    """Audio in which the fake reads these words (levels 1 to 999); 16 kHz."""
+    """Return audio of these words (levels 1 to 999) at 16 kHz."""
     gap = np.zeros(round(PAUSE_S * SAMPLE_RATE), np.float32)
     pieces: list[Samples] = []
     for word in words:
@@ -66,26 +66,26 @@ def speak(words: Sequence[int]) -> Samples:
 
 
 def pause(seconds: float) -> Samples:
-    """Digital silence."""
+    """Return digital silence at 16 kHz."""
     return np.zeros(round(seconds * SAMPLE_RATE), np.float32)
 
 
 class FakeVocabulary:
-    """Token n is the word " wn"."""
+    """A vocabulary in which token n is the word " wn"."""
 
     end_of_text: int = _END_OF_TEXT
     timestamp_begin: int = _TIMESTAMP_BEGIN
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The words of the text tokens."""
+        """Return the words of the text tokens."""
         return "".join(f" w{token}" for token in tokens if token < _END_OF_TEXT)
 
     def spelling(self, token: int) -> bytes:
-        """The word with its leading space."""
+        """Return the word with its leading space."""
         return f" w{token}".encode()
 
     def split_words(self, tokens: Sequence[int], language: str) -> list[tuple[str, int]]:
-        """One word per token, in any language."""
+        """Return one word per token, in any language."""
         del language
         return [(f" w{token}", 1) for token in tokens]
 
@@ -99,13 +99,28 @@ class FakeEncoded:
 
     @property
     def seen_s(self) -> float:
-        """As long as it was encoded."""
+        """The context: there is no silent tail."""
         return self.context_s
+
+    @classmethod
+    def read(cls, window: Window, context_s: float) -> "FakeEncoded":
+        """Find the plateaus of a window that are long enough for a word."""
+        step = round(_STEP_S * SAMPLE_RATE)
+        n_steps = len(window.samples) // step
+        levels = np.rint(window.samples[: n_steps * step : step] * 1000).astype(int)
+        words: list[tuple[int, float, float]] = []
+        first = 0
+        for level, run in groupby(levels.tolist()):
+            length = len(list(run))
+            if level > 0 and length * _STEP_S >= _SHORTEST_S:
+                words.append((level, first * _STEP_S, (first + length) * _STEP_S))
+            first += length
+        return cls(tuple(words), context_s)
 
 
 @dataclass(slots=True)
 class FakeBackend:
-    """Answers at once; `calls` keeps the size and kind of every call for tests to look at."""
+    """The backend; `calls` records the kind and size of every call for tests."""
 
     name: str = "fake"
     workers: int = 1
@@ -123,7 +138,7 @@ class FakeBackend:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What it pretends to be."""
+        """The features that it imitates."""
         return Capabilities(
             model=self.name,
             backend="fake",
@@ -145,7 +160,7 @@ class FakeBackend:
         )
 
     def batch_key(self, work: Work) -> Hashable:
-        """As strict as CTranslate2: kind, context and temperature."""
+        """Return kind, context and options, as strictly as for CTranslate2."""
         match work:
             case Encode():
                 return (Encode, work.context_s)
@@ -158,60 +173,60 @@ class FakeBackend:
                 return (Generate, work.encoded.context_s, work.temperature, beam_size)
 
     def encode(self, batch: Sequence[Encode]) -> list[Encoded | Exception]:
-        """Read the plateaus."""
-        self._note(batch)
-        return [FakeEncoded(_plateaus(work.window), work.context_s) for work in batch]
+        """Return the words of each window."""
+        self._record_call(batch)
+        return [FakeEncoded.read(work.window, work.context_s) for work in batch]
 
     def detect_language(self, batch: Sequence[DetectLanguage]) -> list[Language | Exception]:
-        """That of the first word; where that is no candidate, the first one, on what is left."""
-        self._note(batch)
-        return [self._language_of(work) for work in batch]
-
-    def _language_of(self, work: DetectLanguage) -> Language:
-        levels = [level for level, _, _ in _words(work)]
-        language = self.foreign.get(levels[0], self.language) if levels else self.language
-        if not work.candidates or language.code in work.candidates:
-            return language
-        return Language(work.candidates[0], 1 - language.probability)
+        """Return the language of the first word, or the first candidate with the rest of 1."""
+        self._record_call(batch)
+        languages: list[Language | Exception] = []
+        for work in batch:
+            levels = [level for level, _, _ in _words(work)]
+            language = self.foreign.get(levels[0], self.language) if levels else self.language
+            if work.candidates and language.code not in work.candidates:
+                language = Language(work.candidates[0], 1 - language.probability)
+            languages.append(language)
+        return languages
 
     def generate(self, batch: Sequence[Generate]) -> list[Hypothesis | Exception]:
-        """One time mark before the first word and one after the last."""
-        self._note(batch)
+        """Return the words with a time mark before the first and after the last."""
+        self._record_call(batch)
         if any(_has(work, Trouble.CALL_DIES) for work in batch):
             raise RuntimeError("the fake call died")
-        return [_hypothesis(work) for work in batch]
+        return [_write_hypothesis(work) for work in batch]
 
     def align(self, batch: Sequence[Align]) -> list[list[TokenTime] | Exception]:
-        """The exact times of the plateaus; word wn is probable to n thousandths."""
-        self._note(batch)
+        """Return the exact times of the plateaus; word wn has probability n / 1000."""
+        self._record_call(batch)
         return [[TokenTime(a, b, n / 1000) for n, a, b in _words(work)] for work in batch]
 
     def close(self) -> None:
-        """Remember it."""
+        """Set `is_closed`."""
         self.is_closed = True
 
-    def _note(self, batch: Sequence[Work]) -> None:
+    def _record_call(self, batch: Sequence[Work]) -> None:
         if len({self.batch_key(work) for work in batch}) != 1:
             raise ValueError("a batch of mixed keys")
         self.calls.append((type(batch[0]), len(batch)))
 
 
 class EnergyVad:
-    """A voice detector for `speak`: any sample that is not silence is speech."""
+    """A voice activity detector for `speak`: all that is not digital silence is speech."""
 
     def open(self) -> "EnergyStream":
-        """Begin a stream."""
+        """Return a new stream."""
         return EnergyStream()
 
 
 class EnergyStream:
-    """1.0 for each frame with sound in it, 0.0 for silence."""
+    """Probabilities of one stream: 1.0 for a frame with sound in it, 0.0 for silence."""
 
     def __init__(self) -> None:
         self._rest: Samples = np.zeros(0, np.float32)
 
     def push(self, samples: Samples) -> list[float]:
-        """The probability of speech in each frame that `samples` complete."""
+        """Return the probability of speech in each frame that `samples` complete."""
         waiting = np.concatenate([self._rest, samples])
         n_frames = len(waiting) // FRAME
         self._rest = waiting[n_frames * FRAME :]
@@ -219,23 +234,9 @@ class EnergyStream:
         return [float(frame.any()) for frame in frames]
 
     def flush(self) -> list[float]:
-        """The probability of the last, incomplete frame."""
+        """Return the probability of the last, incomplete frame."""
         rest, self._rest = self._rest, self._rest[:0]
         return [float(rest.any())] if len(rest) else []
-
-
-def _plateaus(window: Window) -> tuple[tuple[int, float, float], ...]:
-    step = round(_STEP_S * SAMPLE_RATE)
-    n_steps = len(window.samples) // step
-    levels = np.rint(window.samples[: n_steps * step : step] * 1000).astype(int)
-    words: list[tuple[int, float, float]] = []
-    first = 0
-    for level, run in groupby(levels.tolist()):
-        length = len(list(run))
-        if level > 0 and length * _STEP_S >= _SHORTEST_S:
-            words.append((level, first * _STEP_S, (first + length) * _STEP_S))
-        first += length
-    return tuple(words)
 
 
 def _words(work: DetectLanguage | Generate | Align) -> tuple[tuple[int, float, float], ...]:
@@ -246,7 +247,7 @@ def _has(work: Generate, trouble: Trouble) -> bool:
     return any(level == trouble for level, _, _ in _words(work))
 
 
-def _hypothesis(work: Generate) -> Hypothesis | Exception:
+def _write_hypothesis(work: Generate) -> Hypothesis | Exception:
     if _has(work, Trouble.ITEM_FAILS):
         return RuntimeError("the fake item failed")
     words = _words(work)

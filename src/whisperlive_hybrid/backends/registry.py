@@ -1,4 +1,4 @@
-"""The name of a backend to a loaded one."""
+"""The construction of a backend from the settings."""
 
 from importlib.util import find_spec
 
@@ -10,12 +10,12 @@ from whisperlive_hybrid.models.formats import format_for
 from whisperlive_hybrid.models.store import ModelStore, OnProgress, ignore_progress
 
 
-def first_model(settings: Settings, on_progress: OnProgress = ignore_progress) -> ModelFiles:
-    """Find or download the model of the settings; blocks, maybe for minutes.
+def get_first_model(settings: Settings, on_progress: OnProgress = ignore_progress) -> ModelFiles:
+    """Find or download the model of the settings; blocks, possibly for minutes.
 
-    Raises `ModelUnavailable` with one line that says what to do, also where the runtime of the
-    backend is missing: then nothing is downloaded for it.
+    Raises `ModelUnavailable` with one line that says what to do.
     """
+    # Before the model: nothing is downloaded for a backend that cannot run.
     check_runtime(settings)
     return ModelStore(settings.models_dir).get(
         settings.model, format_for(settings.backend), settings.model_card, on_progress
@@ -27,16 +27,17 @@ def load_backend(
     files: ModelFiles | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> Backend:
-    """Load a model, the first one by default, with the chosen runtime.
+    """Load a model, by default that of the settings, on the backend of the settings.
 
-    `on_progress` is called while the first one is downloaded. Raises `ModelUnavailable` with one
-    line that says why. A runtime is imported only when it is chosen: each is heavy.
+    `on_progress` is called while the model of the settings is downloaded. Raises
+    `ModelUnavailable` with a reason of one line.
     """
+    # A runtime is imported only when it is used: each needs much memory and time.
     if settings.backend == "fake":
         from whisperlive_hybrid.backends.fake import FakeBackend  # noqa: PLC0415
 
         return FakeBackend(workers=settings.worker_threads)
-    files = files or first_model(settings, on_progress)
+    files = files or get_first_model(settings, on_progress)
     match settings.backend:
         case "faster_whisper":
             from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend  # noqa: PLC0415
@@ -78,7 +79,7 @@ def check_runtime(settings: Settings) -> None:
 
 
 def check_installed(package: str, *, extra: str) -> None:
-    """Raise `ModelUnavailable` if `package`, which `extra` of ours brings, is not there."""
+    """Raise `ModelUnavailable` unless `package`, which our `extra` installs, is installed."""
     if find_spec(package) is None:
         raise ModelUnavailable(
             f"Backend {extra!r} needs the package {package}: "

@@ -96,7 +96,7 @@ def align_clips(
 ) -> None:
     """Make clips of recordings of people with known texts, of at most 30 s each."""
     from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend  # noqa: PLC0415 (as above)
-    from whisperlive_hybrid.backends.registry import first_model  # noqa: PLC0415 (as above)
+    from whisperlive_hybrid.backends.registry import get_first_model  # noqa: PLC0415 (as above)
     from whisperlive_hybrid.bench.aligned import clips_of_recordings  # noqa: PLC0415 (as above)
     from whisperlive_hybrid.bench.recordings import (  # noqa: PLC0415 (as above)
         chosen,
@@ -106,7 +106,7 @@ def align_clips(
     given = labelled_recordings(directory, language)
     found = chosen(given, _listed(kinds), _listed(languages), None)
     settings = load_settings(model=model, backend="faster_whisper")
-    backend = Ct2Backend(first_model(settings), device=settings.device)
+    backend = Ct2Backend(get_first_model(settings), device=settings.device)
     made = clips_of_recordings(found, backend, folder, _say)
     _say(f"{len(made)} clips in {folder}")
 

@@ -22,9 +22,9 @@ from whisperlive_hybrid.backends.base import (
     Generate,
     Work,
 )
-from whisperlive_hybrid.backends.registry import first_model, load_backend
-from whisperlive_hybrid.backends.silent_tail import FILLED_BACKENDS
+from whisperlive_hybrid.backends.registry import get_first_model, load_backend
 from whisperlive_hybrid.backends.silero import SileroVad
+from whisperlive_hybrid.backends.whisper.encoder_output import SILENT_TAIL_BACKENDS
 from whisperlive_hybrid.cli.batch.local import read_blocks
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.client import Decoder
@@ -254,11 +254,11 @@ def subject(
     """
     wanted = card or settings.model_card
     existing = wanted if wanted and wanted.is_file() else None
-    files = first_model(settings.model_copy(update={"model_card": existing}), on_progress)
+    files = get_first_model(settings.model_copy(update={"model_card": existing}), on_progress)
     file = wanted or files.directory / CARD_FILE
     if will_write:
         check_card_place(file)
-    fills = silent_tail and settings.backend in FILLED_BACKENDS
+    fills = silent_tail and settings.backend in SILENT_TAIL_BACKENDS
     tried = {
         "shortest_context_s": CONTEXTS_S[0],
         "silent_tail": fills,

@@ -13,7 +13,7 @@ from rich.table import Table
 from whisperlive_hybrid.cli.terminal import FAILED, BackendOption, complain, note, out, pull_screen
 from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.errors import BadRequest, ModelUnavailable
-from whisperlive_hybrid.models.catalogue import CATALOGUE, DEFAULT, KnownModel, known_model
+from whisperlive_hybrid.models.catalogue import CATALOGUE, DEFAULT, KnownModel, find_known_model
 from whisperlive_hybrid.models.files import DEMO, ModelFiles
 from whisperlive_hybrid.models.formats import CTRANSLATE2, format_for
 from whisperlive_hybrid.models.store import LocalModel, ModelStore
@@ -100,7 +100,7 @@ def where(
         return
     found = store.find(name, format_for(settings.backend))
     if found is None:
-        known = known_model(name)
+        known = find_known_model(name)
         advice = f"; `whisperlive models pull {known.name}` downloads it" if known else ""
         raise ModelUnavailable(f"Model {name!r} is not on this machine{advice}.")
     typer.echo(found.directory)

@@ -1,8 +1,8 @@
-"""The models that this server knows by name: what they are, and where their files come from.
+"""The models that can be given by name: their properties and the sources of their files.
 
-Revisions and digests are those of the Hugging Face hub. For networks that reach nothing but a
-package index, some models are also carried by packages of the Python registry, which are used as
-archives only and never installed.
+Revisions and digests are those of the Hugging Face hub. For networks that reach only a package
+index, some models are also in packages of the Python registry. These are used as archives only and
+never installed.
 """
 
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ from typing import Final
 from whisperlive_hybrid.models.files import ModelCard
 
 DEFAULT: Final = "base"
-"""The model that is served where none is named."""
+"""The model that is used if none is given."""
 
 ENGLISH: Final = "English"
 MULTILINGUAL: Final = "99"
 MULTILINGUAL_V3: Final = "100"
-"""Languages, as a list for people shows them; the third generation added Cantonese."""
+"""Languages as `whisperlive models` shows them; the third generation added Cantonese."""
 
 OWNERS: Final = ("openai", "systran", "guillaumekln", "mobiuslabsgmbh", "dropbox-dash", "deepdml")
 """Accounts of the hub that publish sizes as `whisper-SIZE` or `faster-whisper-SIZE`."""
@@ -25,13 +25,13 @@ OWNERS: Final = ("openai", "systran", "guillaumekln", "mobiuslabsgmbh", "dropbox
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file in a wheel: a file of the model, or the next part of one."""
+    """A file in a wheel: a file of the model or a part of one."""
 
     path: str
     file: str
-    """The file of the model; members of the same one are joined in the order of the catalogue."""
+    """The file of the model; members of one file are joined in the order of the catalogue."""
     size: int
-    """Bytes; nothing is read beyond it."""
+    """Bytes; not more are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +41,28 @@ class Carrier:
     project: str
     version: str
     sha256: str
-    """Of the wheel."""
+    """Digest of the wheel."""
     members: tuple[Member, ...]
 
     @property
     def requirement(self) -> str:
-        """The line of a requirements file that accepts this very wheel and no other."""
+        """The line of a requirements file that accepts this wheel only."""
         return f"{self.project}=={self.version} --hash=sha256:{self.sha256}"
 
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """A Whisper in CTranslate2's format."""
+    """A Whisper in CTranslate2's format, or a repository of the hub in any format."""
 
     name: str
     hub_id: str
     size: int
-    """Bytes to download from the hub, to within a percent."""
+    """Bytes to download from the hub, to within 1 %; 0 if unknown."""
     languages: str = MULTILINGUAL
     revision: str | None = None
     """The commit that is downloaded; None for the newest."""
     digests: tuple[tuple[str, str], ...] = ()
-    """File names with the SHA-256 that they must have. Of other files the hub client is trusted."""
+    """File names and their required SHA-256. Other files are checked by the hub's listing."""
     carriers: tuple[Carrier, ...] = ()
     licence: str = "MIT"
     card: ModelCard = field(default_factory=ModelCard)
@@ -80,7 +80,7 @@ _VOCABULARY: Final = (
 """The same files in all multilingual models before the third generation."""
 
 _BASE_CARD: Final = ModelCard(
-    longest_window_s=28.0,  # leaves the silence that it needs behind the speech
+    longest_window_s=28.0,  # leaves the silence that must follow the speech
     shortest_context_s=7.5,
     silent_tail=True,
     short_context_languages=("de", "en", "es", "fr"),  # Portuguese lost words, and keeps 30 s
@@ -242,13 +242,13 @@ CATALOGUE: Final = (
 )
 
 
-def known_model(name: str) -> KnownModel | None:
-    """Return the model that `name` means: a name here, an alias, or a hub id; None for others."""
+def find_known_model(name: str) -> KnownModel | None:
+    """Return the model of a name, an alias, or a hub id; None for others."""
     return _BY_NAME.get(name.lower())
 
 
-def _names(model: KnownModel) -> Iterator[str]:
-    """All spellings of a model, in lower case."""
+def _list_spellings(model: KnownModel) -> Iterator[str]:
+    """Yield all spellings of a model, in lower case."""
     yield model.hub_id.lower()
     for name in (model.name, *model.aliases):
         yield name
@@ -256,7 +256,7 @@ def _names(model: KnownModel) -> Iterator[str]:
             short = name.removeprefix("distil-")
             yield from (f"distil-whisper-{short}", f"distil-whisper/{name}")
             yield from (f"{owner}/faster-distil-whisper-{short}" for owner in OWNERS)
-            if name.endswith(("v2", "v3")):  # English, which the hosts that offer it write out
+            if name.endswith(("v2", "v3")):  # hosted APIs add the language
                 yield f"distil-whisper-{short}-en"
             continue
         yield f"whisper-{name}"
@@ -266,7 +266,7 @@ def _names(model: KnownModel) -> Iterator[str]:
             yield f"{owner}/faster-whisper-{name}-ct2"
 
 
-_BY_NAME: Final = {spelling: model for model in CATALOGUE for spelling in _names(model)}
+_BY_NAME: Final = {spelling: model for model in CATALOGUE for spelling in _list_spellings(model)}
 
 SPELLINGS: Final = {spelling: model.name for spelling, model in _BY_NAME.items()}
-"""Every name by which a model of the catalogue is known, in lower case, and its short name."""
+"""Every spelling of a model in the catalogue, in lower case, with its short name."""

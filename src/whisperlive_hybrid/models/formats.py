@@ -1,4 +1,4 @@
-"""The formats of model directories: which files a backend needs, and where such a model is got."""
+"""The formats of model directories: the files that a backend needs, and how to get them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,30 +9,30 @@ from whisperlive_hybrid.config import BackendName
 
 @dataclass(frozen=True, slots=True)
 class ModelFormat:
-    """What lies in a directory of one runtime."""
+    """The files in a model directory of one runtime."""
 
     name: str
     backend: BackendName
     weights: tuple[str, ...]
-    """Files that hold the numbers; a directory with all of them is of this format."""
+    """The files of weights; a directory with all of them is of this format."""
     hub_files: tuple[str, ...]
-    """Patterns of what is downloaded from the Hugging Face hub, of each at least one file; none
-    where nothing can be downloaded."""
+    """Patterns of the files on the Hugging Face hub, at least one file each; empty if the format
+    cannot be downloaded."""
     advice: str
-    """How to make such a directory."""
+    """A sentence about how to make such a directory."""
     hub_extras: tuple[str, ...] = ()
-    """Patterns of what is downloaded besides, where there is any."""
+    """Patterns of files that are downloaded if they exist."""
 
     def fits(self, directory: Path) -> bool:
-        """Whether a directory is of this format."""
+        """Return whether a directory is of this format."""
         return all((directory / file).is_file() for file in self.weights)
 
     def missing(self, directory: Path) -> list[str]:
-        """Weight files that are not there."""
+        """Return the files of weights that are missing."""
         return [file for file in self.weights if not (directory / file).is_file()]
 
     def missing_from_hub(self, directory: Path) -> list[str]:
-        """Patterns that a complete download would have a file for, and that have none."""
+        """Return the patterns of `hub_files` without a file; none after a complete download."""
         return [pattern for pattern in self.hub_files if not any(directory.glob(pattern))]
 
 
@@ -72,5 +72,5 @@ FORMATS: Final = (CTRANSLATE2, OPENVINO, TENSORRT)
 
 
 def format_for(backend: BackendName) -> ModelFormat:
-    """The format that a backend reads; backends without files of their own name CTranslate2's."""
+    """Return the format of a backend; CTranslate2's for backends without files."""
     return next((form for form in FORMATS if form.backend == backend), CTRANSLATE2)

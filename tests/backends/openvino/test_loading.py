@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from whisperlive_hybrid.backends.openvino.loading import chosen_device, chosen_precision
+from whisperlive_hybrid.backends.openvino.loading import choose_device, choose_precision
 from whisperlive_hybrid.errors import ModelUnavailable
 
 
@@ -24,14 +24,14 @@ class Machine:
 )
 def test_a_gpu_is_taken_only_when_asked_for(device: str, present: list[str], chosen: str) -> None:
     """It has not been tried, so auto is the CPU."""
-    assert chosen_device(Machine(present), device, "mine") == chosen
+    assert choose_device(Machine(present), device, "mine") == chosen
 
 
 @pytest.mark.parametrize("device", ["cuda", "gpu", "npu"])
 def test_a_device_that_is_not_there_is_one_line(device: str) -> None:
     """What the backend can use and what the machine has are both told."""
     with pytest.raises(ModelUnavailable) as refusal:
-        chosen_device(Machine(["CPU", "NPU"]), device, "mine")
+        choose_device(Machine(["CPU", "NPU"]), device, "mine")
     assert f"not on {device!r}; this machine has cpu, npu." in refusal.value.message
 
 
@@ -45,10 +45,10 @@ def test_a_device_that_is_not_there_is_one_line(device: str) -> None:
 )
 def test_the_cpu_computes_in_full_precision(device: str, compute_type: str, chosen: str) -> None:
     """Unless something else is asked for: some CPUs would take bfloat16 of their own accord."""
-    assert chosen_precision(device, compute_type, "mine") == chosen
+    assert choose_precision(device, compute_type, "mine") == chosen
 
 
 def test_a_precision_of_another_runtime_is_refused() -> None:
     """int8 is how weights are exported, not how sums are computed."""
     with pytest.raises(ModelUnavailable, match="float32, bfloat16, float16, not in 'int8'"):
-        chosen_precision("CPU", "int8", "mine")
+        choose_precision("CPU", "int8", "mine")

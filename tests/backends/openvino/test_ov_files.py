@@ -68,7 +68,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     [
         ({**CONFIG, "decoder_layers": "many"}, "decoder_layers"),
         ({}, "num_mel_bins"),
-        ([], "config.json is wrong"),
+        ([], "config.json is invalid"),
     ],
 )
 def test_a_wrong_file_is_one_line(tmp_path: Path, config: object, words: str) -> None:

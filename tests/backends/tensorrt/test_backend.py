@@ -113,16 +113,16 @@ def test_what_cannot_be_had_is_refused_by_name(
     stand_in: TensorRtBackend, sentences: list[Clip]
 ) -> None:
     """Word times, probabilities, a wider search; asked all the same, every item says so."""
-    able = stand_in.capabilities
-    able.check(DecodeOptions(prompt="Anna", hotwords="Oscar", task=Task.TRANSLATE))
-    able.check(GREEDY)
+    capabilities = stand_in.capabilities
+    capabilities.check(DecodeOptions(prompt="Anna", hotwords="Oscar", task=Task.TRANSLATE))
+    capabilities.check(GREEDY)
     for options, param in (
         (DecodeOptions(words=True), "timestamp_granularities"),
         (DecodeOptions(token_probabilities=True), "include"),
         (DecodeOptions(beam_size=3), "beam_size"),
     ):
         with pytest.raises(Unsupported) as caught:
-            able.check(options)
+            capabilities.check(options)
         assert caught.value.param == param
     (encoded,) = stand_in.encode([Encode(whole_window(sentences[0].samples), 5.0)])
     assert not isinstance(encoded, Exception)
@@ -137,11 +137,11 @@ def test_engines_that_were_built_small_say_so(copied: Path) -> None:
     config["build_config"] |= {"max_seq_len": 114, "max_input_len": 14, "max_batch_size": 4}
     file.write_text(json.dumps(config))
     (copied / "whisperlive.json").unlink()
-    able = loaded(copied).capabilities
-    assert able.longest_window_s == pytest.approx(14.9, abs=0.1)
-    assert able.generate_batch == 4
+    capabilities = loaded(copied).capabilities
+    assert capabilities.longest_window_s == pytest.approx(14.9, abs=0.1)
+    assert capabilities.generate_batch == 4
     with pytest.raises(Unsupported, match="takes no prompt"):
-        able.check(DecodeOptions(prompt="Anna"))
+        capabilities.check(DecodeOptions(prompt="Anna"))
 
 
 def test_a_card_with_a_silent_tail_keeps_the_full_context(copied: Path) -> None:
@@ -150,9 +150,9 @@ def test_a_card_with_a_silent_tail_keeps_the_full_context(copied: Path) -> None:
     for silent_tail, contexts_s in ((False, CONTEXTS_S), (True, (CONTEXT_S,))):
         (copied / CARD_FILE).write_text(json.dumps(card | {"silent_tail": silent_tail}))
         with capture_logs() as logs:
-            able = loaded(copied).capabilities
-        assert able.contexts_s == contexts_s
-        assert able.short_context_languages == frozenset({"de"})
+            capabilities = loaded(copied).capabilities
+        assert capabilities.contexts_s == contexts_s
+        assert capabilities.short_context_languages == frozenset({"de"})
         warnings = [line for line in logs if "no silent tail" in line["event"]]
         assert [line["model"] for line in warnings] == ["mine"] * silent_tail
 
@@ -201,7 +201,7 @@ def test_the_tokenizer_of_another_whisper_is_refused(copied: Path) -> None:
     config = json.loads(file.read_text())
     config["pretrained_config"]["vocab_size"] += 1
     file.write_text(json.dumps(config))
-    assert "knows 2983 tokens, and this one 2982" in refusal(copied)
+    assert "has 2983 tokens, the tokenizer 2982" in refusal(copied)
 
 
 def test_a_model_in_another_format_is_told_with_its_backend(openvino_directory: Path) -> None:

@@ -89,9 +89,9 @@ def test_a_paged_cache_is_told_in_several_ways(change: Change, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (("encoder", "pretrained_config.architecture", "T5"), "it is no Whisper"),
-        (("decoder", "pretrained_config.model_type", "bart"), "it is no Whisper"),
-        (("encoder", "pretrained_config.n_mels", None), "it is no Whisper"),
+        (("encoder", "pretrained_config.architecture", "T5"), "it is not a Whisper"),
+        (("decoder", "pretrained_config.model_type", "bart"), "it is not a Whisper"),
+        (("encoder", "pretrained_config.n_mels", None), "it is not a Whisper"),
         (("encoder", "pretrained_config.dtype", "fp8"), "it computes in 'fp8'"),
         (("decoder", "pretrained_config.mapping.world_size", 2), "several GPUs"),
         (("encoder", "version", "1.2.0"), "encoder was built with TensorRT-LLM 1.2.0"),
@@ -116,7 +116,7 @@ def test_a_paged_cache_is_told_in_several_ways(change: Change, tmp_path: Path) -
 def test_engines_that_cannot_be_run_are_one_line(
     change: Change, problem: str, tmp_path: Path
 ) -> None:
-    """The operator reads what is wrong, and how to build them."""
+    """The operator reads what is invalid, and how to build them."""
     with pytest.raises(ModelUnavailable) as refusal:
         settings(tmp_path, change)
     assert refusal.value.message.startswith("Model 'mine' cannot be loaded: ")

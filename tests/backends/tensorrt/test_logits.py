@@ -5,7 +5,7 @@ import pytest
 from trt_double.site import torch
 from trt_double.tensors import Tensor
 
-from whisperlive_hybrid.backends.tensorrt.logits import Row, Wish
+from whisperlive_hybrid.backends.tensorrt.logits import RowProcessor, RowRequest
 from whisperlive_hybrid.backends.whisper.search import Rules
 
 PREVIOUS, START, LANGUAGE, TASK, END, BRACKET, TIME = 1, 2, 3, 4, 10, 11, 12
@@ -28,10 +28,12 @@ def left(logits: Tensor) -> set[int]:
     return set(np.flatnonzero(logits._array[0, 0] > -np.inf).tolist())
 
 
-def started(prompt: tuple[int, ...] = (START,), forced: tuple[int, ...] = (LANGUAGE, TASK)) -> Row:
+def started(
+    prompt: tuple[int, ...] = (START,), forced: tuple[int, ...] = (LANGUAGE, TASK)
+) -> RowProcessor:
     """A row at the beginning of a call."""
-    row = Row(torch, RULES)
-    row.begin(Wish(NOTHING, prompt, forced))
+    row = RowProcessor(torch, RULES)
+    row.begin(RowRequest(NOTHING, prompt, forced))
     return row
 
 
@@ -67,7 +69,7 @@ def test_what_is_never_written_is_never_left() -> None:
     assert 5 in left(logits)
 
 
-def spoken(row: Row, *tokens: int, heat: float = 0.0) -> float:
+def spoken(row: RowProcessor, *tokens: int, heat: float = 0.0) -> float:
     """Let `tokens` be chosen, the last without a further step; the sum of their probabilities."""
     total, before = 0.0, [START, LANGUAGE, TASK]
     row(1, lent(), [[START]], STREAM)
@@ -86,7 +88,7 @@ def test_an_answer_tells_its_tokens_and_how_probable_they_were() -> None:
     row = started()
     expected = spoken(row, TIME, 5, 7, TIME + 9, END)
     padded = [START, LANGUAGE, TASK, TIME, 5, 7, TIME + 9, *[END] * 20]
-    answer = row.answer(padded)
+    answer = row.result(padded)
     assert answer.path.tokens == (TIME, 5, 7, TIME + 9)
     assert answer.path.score == pytest.approx(expected, abs=0.01)
     assert answer.path.avg_logprob == pytest.approx(expected / 5, abs=0.01)
@@ -96,15 +98,15 @@ def test_an_answer_without_the_prompt_in_front_is_the_same() -> None:
     """The runtime can be told to leave it out; a later one may do so unasked."""
     row = started()
     spoken(row, TIME, 5, END)
-    whole = row.answer([START, LANGUAGE, TASK, TIME, 5, END, END])
-    assert row.answer([LANGUAGE, TASK, TIME, 5, END, END]).path == whole.path
+    whole = row.result([START, LANGUAGE, TASK, TIME, 5, END, END])
+    assert row.result([LANGUAGE, TASK, TIME, 5, END, END]).path == whole.path
 
 
 def test_an_answer_that_was_cut_off_has_no_end() -> None:
     """At its bound the last token is the last that was chosen."""
     row = started()
     expected = spoken(row, TIME, 5, 7)
-    answer = row.answer([START, LANGUAGE, TASK, TIME, 5, 7])
+    answer = row.result([START, LANGUAGE, TASK, TIME, 5, 7])
     assert answer.path.tokens == (TIME, 5, 7)
     assert answer.path.score == pytest.approx(expected, abs=0.01)
 
@@ -113,7 +115,7 @@ def test_the_first_thought_is_kept_as_it_was() -> None:
     """Before anything is forced, which is where languages and silence are told apart."""
     row = started()
     row(1, lent((LANGUAGE, 2.0), (6, 2.0)), [[START]], STREAM)
-    opening = row.answer([START, LANGUAGE]).opening
+    opening = row.result([START, LANGUAGE]).opening
     assert opening.sum() == pytest.approx(1.0, abs=1e-5)
     assert opening[[LANGUAGE, 6]] == pytest.approx([0.5, 0.5], abs=0.01)
 
@@ -122,8 +124,8 @@ def test_a_row_forgets_its_last_call() -> None:
     """Rows are used again for other windows."""
     row = started()
     spoken(row, TIME, 5, 7, END)
-    row.begin(Wish(NOTHING, (START,), (LANGUAGE, TASK)))
+    row.begin(RowRequest(NOTHING, (START,), (LANGUAGE, TASK)))
     expected = spoken(row, TIME, 6, END, heat=1.0)
-    answer = row.answer([START, LANGUAGE, TASK, TIME, 6, END])
+    answer = row.result([START, LANGUAGE, TASK, TIME, 6, END])
     assert answer.path.tokens == (TIME, 6)
     assert answer.path.score == pytest.approx(expected, abs=0.01)

@@ -12,7 +12,7 @@ from trt_double.tensors import Cuda
 
 from whisperlive_hybrid.backends.tensorrt import runner as trt_runner
 from whisperlive_hybrid.backends.tensorrt.config import EngineSettings
-from whisperlive_hybrid.backends.tensorrt.logits import Wish
+from whisperlive_hybrid.backends.tensorrt.logits import RowRequest
 from whisperlive_hybrid.backends.tensorrt.runner import TrtRunner
 from whisperlive_hybrid.backends.whisper.features import MelFeatures
 from whisperlive_hybrid.backends.whisper.tokens import WhisperVocabulary
@@ -33,7 +33,7 @@ def loaded(directory: Path) -> TrtRunner:
     files = model_in(directory, form=TENSORRT)
     settings = EngineSettings(directory, files.name)
     with tensorrt_llm_installed():
-        return TrtRunner(files, settings, vocabulary(directory).rules(), rows=4)
+        return TrtRunner(files, settings, vocabulary(directory).rules(), n_rows=4)
 
 
 @pytest.fixture
@@ -55,17 +55,17 @@ def calls(runner: TrtRunner) -> list[dict[str, object]]:
     return model.calls
 
 
-def wish(directory: Path, samples: Samples) -> Wish:
+def request(directory: Path, samples: Samples) -> RowRequest:
     """To read audio in English."""
     known = vocabulary(directory)
     first, *said = known.start_sequence("en", Task.TRANSCRIBE)
-    return Wish(MelFeatures(80)(samples, 5.0).T, (first,), tuple(said))
+    return RowRequest(MelFeatures(80)(samples, 5.0).T, (first,), tuple(said))
 
 
 def test_the_likeliest_tokens_take_one_call(runner: TrtRunner, tensorrt_directory: Path) -> None:
     """With the bound of the answer and what is forced before it, and without sampling."""
-    silence = wish(tensorrt_directory, np.zeros(16_000, np.float32))
-    assert len(runner.greedy([silence, silence], longest=7)) == 2
+    silence = request(tensorrt_directory, np.zeros(16_000, np.float32))
+    assert len(runner.generate_greedy([silence, silence], longest=7)) == 2
     assert calls(runner) == [{"max_new_tokens": 9, "rows": 2, "num_beams": 1}]
 
 
@@ -74,12 +74,12 @@ def test_samples_are_five_calls_with_seeds_of_their_own(
 ) -> None:
     """From the whole distribution, the same each time; nothing depends on the rows beside."""
     noise = np.random.default_rng(1).normal(0, 0.1, 32_000).astype(np.float32)
-    one = wish(tensorrt_directory, noise)
-    (alone,) = runner.sampled([one], longest=9, temperature=0.8)
+    one = request(tensorrt_directory, noise)
+    (alone,) = runner.generate_best_sample([one], longest=9, temperature=0.8)
     assert [call["random_seed"] for call in calls(runner)] == [0, 1, 2, 3, 4]
     assert {(c["temperature"], c["top_k"], c["top_p"]) for c in calls(runner)} == {(0.8, 0, 1.0)}
-    other = wish(tensorrt_directory, np.zeros(16_000, np.float32))
-    again, _ = runner.sampled([one, other], longest=9, temperature=0.8)
+    other = request(tensorrt_directory, np.zeros(16_000, np.float32))
+    again, _ = runner.generate_best_sample([one, other], longest=9, temperature=0.8)
     assert again.path == alone.path
 
 
@@ -88,21 +88,21 @@ def test_the_best_sample_is_the_likeliest_per_token(
 ) -> None:
     """As openai/whisper ranks them."""
     noise = np.random.default_rng(2).normal(0, 0.1, 32_000).astype(np.float32)
-    one = wish(tensorrt_directory, noise)
+    one = request(tensorrt_directory, noise)
     sampling = {"temperature": 1.0, "top_k": 0, "top_p": 1.0}
     drawn = [runner._generate([one], 9, {**sampling, "random_seed": n})[0] for n in range(5)]
     assert len({each.path for each in drawn}) > 1
-    (best,) = runner.sampled([one], longest=9, temperature=1.0)
+    (best,) = runner.generate_best_sample([one], longest=9, temperature=1.0)
     assert best.path.rank == max(each.path.rank for each in drawn)
 
 
 def test_calls_do_not_meet_in_the_runtime(runner: TrtRunner, tensorrt_directory: Path) -> None:
     """The stand-in refuses a second call meanwhile, as the real one would mix up the answers."""
-    one = wish(tensorrt_directory, np.zeros(16_000, np.float32))
+    one = request(tensorrt_directory, np.zeros(16_000, np.float32))
     answers: list[object] = []
 
     def ask() -> None:
-        answers.extend(runner.greedy([one], longest=9))
+        answers.extend(runner.generate_greedy([one], longest=9))
 
     threads = [Thread(target=ask) for _ in range(4)]
     for thread in threads:
@@ -202,4 +202,4 @@ def test_without_the_package_nothing_is_imported(tensorrt_directory: Path) -> No
     files = model_in(tensorrt_directory, form=TENSORRT)
     settings = EngineSettings(tensorrt_directory, files.name)
     with pytest.raises(ModelUnavailable, match=r"needs the package tensorrt_llm"):
-        TrtRunner(files, settings, vocabulary(tensorrt_directory).rules(), rows=1)
+        TrtRunner(files, settings, vocabulary(tensorrt_directory).rules(), n_rows=1)

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, Field
 
-from whisperlive_hybrid.backends.tensorrt.config import read_settings
 from whisperlive_hybrid.errors import ModelUnavailable
+from whisperlive_hybrid.models.files import read_settings
 
 
 class Size(BaseModel):
@@ -24,9 +24,9 @@ def test_what_is_asked_for_is_read_and_the_rest_passed_over(tmp_path: Path) -> N
     ("content", "problem"),
     [
         (None, r"has no part/config\.json"),
-        ('{"width": 0}', r"part/config\.json is wrong: width: "),
-        ("{}", r"part/config\.json is wrong: width: Field required"),
-        ("\xff", r"part/config\.json is wrong: Invalid JSON"),
+        ('{"width": 0}', r"part/config\.json is invalid: width: "),
+        ("{}", r"part/config\.json is invalid: width: Field required"),
+        ("\xff", r"part/config\.json is invalid: Invalid JSON"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_line(

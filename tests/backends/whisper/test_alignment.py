@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from whisperlive_hybrid.backends.base import Align
 from whisperlive_hybrid.backends.fake import FakeEncoded
 from whisperlive_hybrid.backends.whisper.alignment import (
-    first_positions,
-    heard_positions,
-    median_filtered,
-    token_times,
-    warped,
+    count_speech_positions,
+    find_dtw_path,
+    locate_tokens,
+    median_filter,
+    time_tokens,
 )
 from whisperlive_hybrid.types import Language, Task
 
@@ -35,7 +35,7 @@ def plain_warping(cost: np.ndarray) -> float:
 def test_the_way_is_the_cheapest(shape: tuple[int, int], seed: int) -> None:
     """From corner to corner in steps of one, at the cost that the plain recursion finds."""
     cost = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-    rows, columns = warped(cost)
+    rows, columns = find_dtw_path(cost)
     assert (rows[0], columns[0]) == (0, 0)
     assert (rows[-1], columns[-1]) == (shape[0] - 1, shape[1] - 1)
     assert set(np.diff(rows)) | set(np.diff(columns)) <= {0, 1}
@@ -49,29 +49,29 @@ def test_tokens_begin_where_the_heads_look() -> None:
     attention = np.full((2, 1 + 4 + 1, len(looks)), 0.01, np.float32)
     for position, row in enumerate(looks):
         attention[:, 1 + row, position] = 0.9
-    assert first_positions(attention, n_before=1).tolist() == [0, 4, 10, 15]
+    assert locate_tokens(attention, n_before=1).tolist() == [0, 4, 10, 15]
 
 
 def test_median_smooths_a_single_peak_away() -> None:
     """A lone neighbour does not count; steps stay where they are; a short row is left alone."""
     row = np.array([0, 0, 9, 0, 0, 0, 0, 0, 0, 5, 5, 5, 5, 5, 5], np.float32)
-    assert median_filtered(row).tolist() == [0.0] * 9 + [5.0] * 6
-    assert median_filtered(row[:3]).tolist() == row[:3].tolist()
+    assert median_filter(row).tolist() == [0.0] * 9 + [5.0] * 6
+    assert median_filter(row[:3]).tolist() == row[:3].tolist()
 
 
 def test_a_token_lasts_until_the_next_is_heard() -> None:
     """The last one until the end mark; nothing outlasts the audio."""
-    times = token_times(np.array([0, 10, 60]), np.array([0.5, 0.6]), work(2, duration=1.0))
+    times = time_tokens(np.array([0, 10, 60]), np.array([0.5, 0.6]), work(2, duration=1.0))
     assert [(t.start, t.end, t.probability) for t in times] == [(0.0, 0.2, 0.5), (0.2, 1.0, 0.6)]
 
 
 def test_no_token_is_before_the_window() -> None:
     """Where there is one position only, CTranslate2 gives -1 on some processors."""
-    times = token_times(np.array([-1, -1, 0]), np.array([0.5, 0.6]), work(2, duration=0.01))
+    times = time_tokens(np.array([-1, -1, 0]), np.array([0.5, 0.6]), work(2, duration=0.01))
     assert [(t.start, t.end) for t in times] == [(0.0, 0.0), (0.0, 0.0)]
 
 
 @pytest.mark.parametrize(("duration", "positions"), [(0.0, 1), (0.01, 1), (1.0, 50), (9.0, 250)])
 def test_attention_is_read_where_there_is_speech(duration: float, positions: int) -> None:
     """Not in the silence behind it, never beyond the context, and in one position at least."""
-    assert heard_positions(work(1, duration)) == positions
+    assert count_speech_positions(work(1, duration)) == positions

@@ -11,12 +11,12 @@ from whisperlive_hybrid.backends.whisper.search import (
     N_SAMPLES,
     BeamSearch,
     Logits,
-    Path,
     Rules,
     Sampling,
     Search,
-    likeliest,
-    run,
+    TokenPath,
+    find_top_tokens,
+    run_searches,
     softmax,
 )
 
@@ -38,7 +38,7 @@ def logits(*likely: tuple[int, float]) -> Logits:
 
 def allowed(written: tuple[int, ...], *likely: tuple[int, float]) -> set[int]:
     """What may follow `written`."""
-    (row,) = RULES.logprobs(logits(*likely), [written])
+    (row,) = RULES.apply(logits(*likely), [written])
     return set(np.flatnonzero(row > -np.inf).tolist())
 
 
@@ -71,9 +71,9 @@ class Script:
         return logits(*((token, math.log(share)) for token, share in shares.items()))
 
 
-def answers(searches: list[Search], script: Script, longest: int = 50) -> list[Path]:
+def answers(searches: list[Search], script: Script, longest: int = 50) -> list[TokenPath]:
     """Run to the end."""
-    run(searches, script, script.first(), RULES, longest)
+    run_searches(searches, script, script.first(), RULES, longest)
     return [search.best() for search in searches]
 
 
@@ -125,7 +125,7 @@ def test_marks_that_are_likelier_together_than_any_text_win() -> None:
 @given(written=st.lists(st.integers(2, SIZE - 1).filter(lambda t: t not in {10, 11}), max_size=6))
 def test_what_may_come_is_a_distribution(written: list[int]) -> None:
     """Log probabilities are those of what is allowed: they sum to one, whatever was forbidden."""
-    row = RULES.logprobs(logits((3, 1.0), (TIME + 60, 2.0)), [tuple(written)])[0]
+    row = RULES.apply(logits((3, 1.0), (TIME + 60, 2.0)), [tuple(written)])[0]
     assert np.exp(row.astype(np.float64)).sum() == pytest.approx(1, abs=1e-4)
 
 
@@ -144,7 +144,7 @@ def test_a_beam_finds_what_is_likelier_in_all() -> None:
 
 def test_the_end_mark_counts_in_the_mean() -> None:
     """openai/whisper divides by one token more than are written, but ranks without it."""
-    path = Path((1, 2, 3), -6.0)
+    path = TokenPath((1, 2, 3), -6.0)
     assert (path.avg_logprob, path.rank) == (-1.5, -2.0)
 
 
@@ -212,9 +212,9 @@ def test_nothing_that_is_forbidden_is_drawn() -> None:
 def test_the_likeliest_are_found(seed: int, size: int, n: int) -> None:
     """In blocks or not, they are those that sorting finds; nothing forbidden is among them."""
     row = np.random.default_rng(seed).normal(size=size).astype(np.float32)
-    assert sorted(likeliest(row, n)) == sorted(np.argsort(row)[-n:].tolist())
+    assert sorted(find_top_tokens(row, n)) == sorted(np.argsort(row)[-n:].tolist())
     row[1:] = -np.inf
-    assert likeliest(row, n) == [0]
+    assert find_top_tokens(row, n) == [0]
 
 
 def test_probabilities_sum_to_one_for_large_logits() -> None:

@@ -18,7 +18,7 @@ THEIRS = Tokenizer(HfTokenizer.from_file(str(FILE)), True, task="transcribe", la
 
 def test_suppresses_what_faster_whisper_suppresses() -> None:
     """Sounds, brackets and control tokens are never written."""
-    assert tuple(VOCABULARY.suppressed()) == get_suppressed_tokens(THEIRS, [-1])
+    assert tuple(VOCABULARY.list_suppressed()) == get_suppressed_tokens(THEIRS, [-1])
 
 
 def test_starts_as_the_model_was_trained() -> None:

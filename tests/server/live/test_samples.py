@@ -10,7 +10,7 @@ from speech_clips import Clip, read_clips
 
 from whisperlive_hybrid.audio.pcm import LOUDEST_FLOAT
 from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend
-from whisperlive_hybrid.backends.silero import SileroVad, VoiceStream
+from whisperlive_hybrid.backends.silero import SileroStream, SileroVad
 from whisperlive_hybrid.models.files import demo_model
 from whisperlive_hybrid.types import Samples
 
@@ -30,7 +30,7 @@ class WatchingVad(SileroVad):
         super().__init__()
         self.n_impossible = 0
 
-    def open(self) -> VoiceStream:
+    def open(self) -> SileroStream:
         """Begin a stream that counts here."""
         stream = super().open()
         push = stream.push

@@ -1,4 +1,4 @@
-"""One stateful OpenVINO decoder at work: rows with a cache, continued token by token."""
+"""A stateful OpenVINO decoder with its cache: rows that are extended token by token."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,22 +8,22 @@ import numpy as np
 import numpy.typing as npt
 import openvino as ov
 
-from whisperlive_hybrid.backends.openvino.graph import WANTED
+from whisperlive_hybrid.backends.openvino.graph import LOGIT_POSITIONS
 from whisperlive_hybrid.backends.whisper.search import Logits
 
 INPUTS: Final = frozenset({"input_ids", "encoder_hidden_states", "beam_idx", "cache_position"})
-"""What optimum-intel's decoders ask for; the last only in exports of some versions."""
+"""Inputs of optimum-intel's decoders; exports of some versions have no cache_position."""
 
 Hidden = npt.NDArray[np.float32]
 """(batch, positions, width): the encoder's output."""
 
 
 class OvDecoder:
-    """Two infer requests of a decoder, one with its states; used by one thread at a time.
+    """Two infer requests of a decoder, one with its states; for one thread at a time.
 
-    The keys and values that the cross-attention takes from the encoder's output are by far the
-    largest thing here. They are computed once per call, once for each item, and shared by its rows;
-    so the runtime's rows lie item by item, as many for each, with fillers where a search has fewer.
+    The keys and values of the cross-attention take by far the most memory. They are computed once
+    per call and item, and shared by the item's rows. So the runtime's rows lie item by item, the
+    same number for each, with unused ones where a search has fewer paths.
     """
 
     def __init__(
@@ -33,68 +33,61 @@ class OvDecoder:
         self._request = request
         self._cross_names = cross_names
         inputs = {name for port in request.model_inputs for name in port.get_names()}
-        self._counts_places = "cache_position" in inputs
-        self._heard: list[npt.NDArray[np.float32]] = []
-        self._items: list[int] = []  # those that are still heard, in order
-        self._item_of: list[int] = []  # of each row
-        self._places = np.zeros(0, np.intp)  # of each row among the runtime's
+        self._takes_cache_position = "cache_position" in inputs
+        self._keys_and_values: list[npt.NDArray[np.float32]] = []
+        self._items: list[int] = []  # those whose keys and values are kept, in order
+        self._item_of: list[int] = []  # for each row
+        self._slots = np.zeros(0, np.intp)  # for each row, its index among the runtime's rows
         self._n_written = 0
 
     def start(
         self, hidden: Hidden, prompts: npt.NDArray[np.int64], wanted: Sequence[int]
     ) -> Hidden:
-        """Read prompts (batch, tokens) of equal length, a row each; logits of the wanted places.
+        """Process prompts (batch, tokens) of equal length, one row for each item.
 
-        The answer is (batch, places, vocabulary).
+        Return the logits at the positions `wanted`: (batch, positions, vocabulary).
         """
         self._cross.infer([hidden])
-        # No copies: the request's outputs stay as they are until it is called again.
-        self._hear([tensor.data for tensor in self._cross.output_tensors])
+        # No copies: the request's outputs do not change until it is called again.
+        self._set_keys_and_values([tensor.data for tensor in self._cross.output_tensors])
         self._request.reset_state()
         self._items = self._item_of = list(range(len(prompts)))
-        self._places = np.arange(len(prompts))
+        self._slots = np.arange(len(prompts))
         self._n_written = 0
-        return self._infer(prompts, self._places, wanted)
+        return self._infer(prompts, self._slots, wanted)
 
     def step(self, parents: Sequence[int], tokens: Sequence[int]) -> Logits:
-        """See `search.Rows`."""
+        """Extend rows, as described in `search.BatchDecoder`."""
         self._item_of = [self._item_of[parent] for parent in parents]
-        self._forget_finished()
-        old_places = self._places[list(parents)]
-        self._places, n_places = self._laid_out()
-        rows, row_tokens = np.zeros(n_places, np.intp), np.zeros(n_places, np.int64)
-        rows[self._places], row_tokens[self._places] = old_places, tokens
-        logits: Logits = self._infer(row_tokens[:, None], rows, [0])[self._places, 0]
+        # Finished items are dropped when they are half of all: the others have to be copied.
+        active = sorted(set(self._item_of))
+        if 2 * len(active) <= len(self._items):
+            kept = [self._items.index(item) for item in active]
+            self._set_keys_and_values([array[kept] for array in self._keys_and_values])
+            self._items = active
+        rows_per_item = max(Counter(self._item_of).values())
+        n_used: Counter[int] = Counter()
+        slots: list[int] = []
+        for item in self._item_of:
+            slots.append(self._items.index(item) * rows_per_item + n_used[item])
+            n_used[item] += 1
+        old_slots, self._slots = self._slots[list(parents)], np.array(slots)
+        n_slots = rows_per_item * len(self._items)
+        rows, row_tokens = np.zeros(n_slots, np.intp), np.zeros(n_slots, np.int64)
+        rows[self._slots], row_tokens[self._slots] = old_slots, tokens
+        logits: Logits = self._infer(row_tokens[:, None], rows, [0])[self._slots, 0]
         return logits
 
-    def _forget_finished(self) -> None:
-        """Drop the audio of finished items, once they are half: the others must be copied."""
-        going_on = sorted(set(self._item_of))
-        if 2 * len(going_on) <= len(self._items):
-            kept = [self._items.index(item) for item in going_on]
-            self._hear([each[kept] for each in self._heard])
-            self._items = going_on
-
-    def _laid_out(self) -> tuple[npt.NDArray[np.intp], int]:
-        """A place for each row, and how many places there are with the fillers."""
-        n_each = max(Counter(self._item_of).values())
-        filled: Counter[int] = Counter()
-        places: list[int] = []
-        for item in self._item_of:
-            places.append(self._items.index(item) * n_each + filled[item])
-            filled[item] += 1
-        return np.array(places), n_each * len(self._items)
-
     def attention(self) -> list[npt.NDArray[np.float32]]:
-        """The extra outputs of the last call, (batch, heads, tokens, positions) per layer."""
+        """Return the attention outputs of the last call: (batch, heads, tokens, positions) each."""
         ports = self._request.model_outputs[1:]
         return [self._request.get_tensor(port).data.copy() for port in ports]
 
-    def _hear(self, keys_and_values: list[npt.NDArray[np.float32]]) -> None:
-        """Let the request read these arrays, in place, from now on."""
-        self._heard = keys_and_values
-        for name, each in zip(self._cross_names, keys_and_values, strict=True):
-            self._request.set_tensor(name, ov.Tensor(each, shared_memory=True))
+    def _set_keys_and_values(self, keys_and_values: list[npt.NDArray[np.float32]]) -> None:
+        """Make these arrays, without a copy, the inputs of the cross-attention."""
+        self._keys_and_values = keys_and_values
+        for name, array in zip(self._cross_names, keys_and_values, strict=True):
+            self._request.set_tensor(name, ov.Tensor(array, shared_memory=True))
 
     def _infer(
         self, tokens: npt.NDArray[np.int64], rows: npt.NDArray[np.intp], wanted: Sequence[int]
@@ -102,10 +95,10 @@ class OvDecoder:
         inputs = {
             "input_ids": tokens,
             "beam_idx": rows.astype(np.int32),
-            WANTED: np.array(wanted, np.int64),
+            LOGIT_POSITIONS: np.array(wanted, np.int64),
         }
         n_after = self._n_written + tokens.shape[1]
-        if self._counts_places:
+        if self._takes_cache_position:
             inputs["cache_position"] = np.arange(self._n_written, n_after)
         self._request.infer(inputs)
         self._n_written = n_after

@@ -1,19 +1,16 @@
-"""One row of a call of TensorRT-LLM: what is done to its logits before each token is chosen.
+"""The logits processor of one row of a TensorRT-LLM call.
 
-The runtime hands the logits of each step to a function of ours, and chooses a token from what that
-leaves. So Whisper's rules hold here too, and three things are learned on the way which the runtime
-does not tell:
+The runtime passes the logits of each step to a processor and chooses a token from the result. The
+processor applies Whisper's rules, and records three values that the runtime does not return:
 
-- What stands behind the start of transcript: a prompt ends there, and language and task are forced
-  as the first tokens of the answer. The share of each language, and that of "nobody speaks", are in
-  these first logits.
-- How probable each token was, whatever the temperature: the runtime's own figure is that of the
-  heated distribution.
-- How probable the end was: the runtime leaves the end mark out of its answer (TensorRT-LLM issue
-  2190), and its probability too.
+- The probabilities after the start of transcript, where the prompt ends: those of the languages and
+  of "no speech". Language and task are forced as the first tokens of the answer.
+- The probability of each token at temperature 1; the runtime's own value includes the temperature.
+- The probability of the end mark: the runtime leaves out the end mark and its probability
+  (TensorRT-LLM issue 2190).
 
-All arithmetic is asked of the logits themselves, where they lie: on the GPU, in the stream that the
-runtime names. Nobody waits for a result until the answer is read.
+All arithmetic runs on the GPU, in the stream of the runtime; nothing waits for it before the result
+is read.
 """
 
 from collections.abc import Sequence
@@ -23,51 +20,51 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from whisperlive_hybrid.backends.whisper.search import Path, Rules
+from whisperlive_hybrid.backends.whisper.search import Rules, TokenPath
 
 Torch = Any
-"""The module, or a tensor of it: torch is no dependency, but comes with TensorRT-LLM."""
+"""The module torch or one of its tensors: no dependency of ours, but of TensorRT-LLM."""
 
 _NEVER: Final = -float("inf")
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What a row is to read and write."""
+class RowRequest:
+    """The input of one row."""
 
     features: npt.NDArray[np.float32]
-    """(frames, bands): log-mel features, of an even number of frames."""
+    """Log-mel features: (frames, bands), with an even number of frames."""
     prompt: tuple[int, ...]
-    """Up to the start of transcript."""
+    """The tokens up to the start of transcript."""
     forced: tuple[int, ...] = ()
-    """How the answer begins: language and task."""
+    """The tokens with which the answer begins: language and task."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
-    """What a row wrote behind the forced tokens, and what it thought at first."""
+class RowResult:
+    """The text of one row after the forced tokens, and its first probabilities."""
 
-    path: Path
+    path: TokenPath
     opening: npt.NDArray[np.float32]
-    """(vocabulary,): probabilities behind the prompt, before any rule."""
+    """Probabilities after the prompt, before any rule: (vocabulary,)."""
 
 
-class Row:
-    """The logits processor of one row; TensorRT-LLM calls it, one call at a time."""
+class RowProcessor:
+    """The logits processor of one row, for one call of TensorRT-LLM at a time."""
 
     def __init__(self, torch: Torch, rules: Rules) -> None:
         self._torch = torch
         self._rules = rules
         self._never = torch.tensor(list(rules.never), device="cuda")
-        self.begin(Wish(np.zeros((0, 0), np.float32), ()))
+        self.begin(RowRequest(np.zeros((0, 0), np.float32), ()))
 
-    def begin(self, wish: Wish) -> None:
-        """Forget the last call; the next tokens are written as `wish` says."""
-        self._wish = wish
+    def begin(self, request: RowRequest) -> None:
+        """Reset the processor for the next call."""
+        self._request = request
         self._n_steps = 0
         self._opening: Torch = None
-        self._logprobs: Torch = None  # of the token that is being chosen
-        self._score: Torch = 0.0  # of those behind the forced ones
+        self._logprobs: Torch = None  # for the token that is being chosen
+        self._score: Torch = 0.0  # sum for the tokens after the forced ones
 
     def __call__(
         self,
@@ -79,15 +76,26 @@ class Row:
     ) -> None:
         """Change `logits` (1, 1, vocabulary) in place; `beams` has the tokens, prompt included.
 
-        The signature is TensorRT-LLM's. What it raised would end the runtime: it raises nothing.
+        The signature is TensorRT-LLM's. An exception would end the runtime, so none is raised.
         """
+        written, forced = beams[0][len(self._request.prompt) :], self._request.forced
+        self._n_steps = len(written) + 1
         cuda = self._torch.cuda
         with cuda.stream(cuda.ExternalStream(stream)):
-            self._step(logits.view(-1), beams[0][len(self._wish.prompt) :])
+            row = logits.view(-1)
+            if not written:
+                self._opening = row.float().softmax(-1)
+            if len(written) < len(forced):
+                row[:] = _NEVER
+                row[forced[len(written)]] = 0.0
+                return
+            if len(written) > len(forced):
+                self._score = self._score + self._logprobs[written[-1]]
+            self._logprobs = self._apply_rules(row, written[len(forced) :])
 
-    def answer(self, output: Sequence[int]) -> Answer:
-        """What became of it; `output` are the runtime's tokens, padded with end marks."""
-        prompt, forced, end = self._wish.prompt, self._wish.forced, self._rules.end
+    def result(self, output: Sequence[int]) -> RowResult:
+        """Return the result of the call; `output` has its tokens, padded with end marks."""
+        prompt, forced, end = self._request.prompt, self._request.forced, self._rules.end
         tokens = list(output)
         if tokens[: len(prompt)] == list(prompt):  # the runtime repeats the prompt
             tokens = tokens[len(prompt) :]
@@ -97,27 +105,14 @@ class Row:
         score = self._score
         if self._logprobs is not None:
             score = score + self._logprobs[end if has_ended else text[-1]]
-        return Answer(Path(text, float(score)), self._opening.cpu().numpy())
+        return RowResult(TokenPath(text, float(score)), self._opening.cpu().numpy())
 
-    def _step(self, logits: Torch, written: list[int]) -> None:
-        forced = self._wish.forced
-        self._n_steps = len(written) + 1
-        if not written:
-            self._opening = logits.float().softmax(-1)
-        if len(written) < len(forced):
-            logits[:] = _NEVER
-            logits[forced[len(written)]] = 0.0
-            return
-        if len(written) > len(forced):
-            self._score = self._score + self._logprobs[written[-1]]
-        self._logprobs = self._ruled(logits, written[len(forced) :])
-
-    def _ruled(self, logits: Torch, text: list[int]) -> Torch:
-        """Apply the rules in place, and answer with log probabilities, as `Rules.logprobs` does."""
+    def _apply_rules(self, logits: Torch, text: list[int]) -> Torch:
+        """Apply the rules in place and return log probabilities, as `Rules.apply` does."""
         begin = self._rules.time_begin
         logits.index_fill_(0, self._never, _NEVER)
-        for place in self._rules.forbidden(text):
-            logits[place] = _NEVER
+        for indices in self._rules.find_forbidden(text):
+            logits[indices] = _NEVER
         exact = logits.float()  # half precision is too coarse for a sum over 1,501 time marks
         must_be_mark = exact[begin:].logsumexp(0) > exact[:begin].max()
         exact[:begin].masked_fill_(must_be_mark, _NEVER)

@@ -1,14 +1,15 @@
-"""TensorRT-LLM's `ModelRunnerCpp` with a Whisper: loaded, and asked for batches of answers.
+"""TensorRT-LLM's `ModelRunnerCpp` with a Whisper: loading, and calls with batches of rows.
 
-Written for TensorRT-LLM 1.2, the last release that runs engines; docs/backends.md says what that
-rests on. What its source says, and what follows from it here:
+Written for TensorRT-LLM 1.2, the last release that runs engines; docs/backends.md has the details.
+Properties of its source, and their consequences:
 
-- `generate` takes features and runs the encoder itself; an encoder's output cannot be handed in.
-- It waits for whatever answer comes next, so two calls at once would take each other's.
-- Sampling options are for all rows of a call. With several sequences for a row there would be
-  nobody to tell whose logits a processor is given, so each sample is a call of its own.
-- A processor of logits sees, with several beams, tokens of different beams mixed (pull request
-  13617, not merged), and Whisper's rules need to know what was written: the search is greedy.
+- `generate` takes features and runs the encoder itself; it takes no encoder output.
+- It returns the next result of the runtime, so two calls at once would exchange their results:
+  a lock allows one at a time.
+- Sampling options hold for all rows of a call. With several sequences for a row, a processor could
+  not know the sequence of its logits, so each sample is a call of its own.
+- With several beams, a processor gets tokens of different beams mixed (pull request 13617, not
+  merged). Whisper's rules depend on the tokens of one beam, so the search is greedy.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 
 from whisperlive_hybrid.backends.tensorrt.config import EngineSettings
-from whisperlive_hybrid.backends.tensorrt.logits import Answer, Row, Torch, Wish
+from whisperlive_hybrid.backends.tensorrt.logits import RowProcessor, RowRequest, RowResult, Torch
 from whisperlive_hybrid.backends.whisper.search import N_SAMPLES, Rules
 from whisperlive_hybrid.errors import ModelUnavailable
 from whisperlive_hybrid.models.files import ModelFiles
@@ -28,7 +29,7 @@ from whisperlive_hybrid.models.files import ModelFiles
 PACKAGE: Final = "tensorrt_llm"
 
 KNOWN_VERSIONS: Final = "1.2."
-"""Those whose source this was written against."""
+"""Prefix of the versions for whose source this was written."""
 
 ADVICE: Final = (
     "Install TensorRT-LLM 1.2.1 as NVIDIA's guide says (Linux, Python 3.12, an NVIDIA GPU): "
@@ -36,19 +37,20 @@ ADVICE: Final = (
 )
 
 MEMORY_SHARE: Final = 0.5
-"""Of the GPU memory that is free behind the weights, for the caches; half of it for what is heard.
-Not measured: upstream's example takes 0.9, which leaves nothing for a second model."""
+"""Share of the GPU memory left by the weights that the caches take; half of it is for the
+cross-attention. Not measured: upstream's example takes 0.9, which leaves nothing for a second
+model."""
 
 
 class TrtRunner:
     """One loaded pair of engines; calls from several threads wait for each other."""
 
     def __init__(
-        self, files: ModelFiles, settings: EngineSettings, rules: Rules, rows: int
+        self, files: ModelFiles, settings: EngineSettings, rules: Rules, n_rows: int
     ) -> None:
-        """Load the engines for calls of at most `rows` rows; raises `ModelUnavailable`."""
-        self._torch, runtime = _imported(files.name, settings)
-        self._rows = [Row(self._torch, rules) for _ in range(rows)]
+        """Load the engines for calls of at most `n_rows` rows; raises `ModelUnavailable`."""
+        self._torch, runtime = _import_runtime(files.name, settings)
+        self._rows = [RowProcessor(self._torch, rules) for _ in range(n_rows)]
         self._lock = Lock()
         self._end = rules.end
         dtypes = {
@@ -61,7 +63,7 @@ class TrtRunner:
             self._model: Any = runtime.ModelRunnerCpp.from_dir(
                 engine_dir=str(files.directory),
                 is_enc_dec=True,
-                max_batch_size=rows,
+                max_batch_size=n_rows,
                 max_input_len=settings.frames,
                 max_beam_width=1,
                 kv_cache_free_gpu_memory_fraction=MEMORY_SHARE,
@@ -69,45 +71,47 @@ class TrtRunner:
                 logits_processor_map={_name(i): row for i, row in enumerate(self._rows)},
             )
         except (RuntimeError, AssertionError, ValueError) as error:
-            raise _not_loaded(files, self._torch, error) from error
+            raise _explain_failure(files, self._torch, error) from error
 
-    def greedy(self, wishes: Sequence[Wish], longest: int) -> list[Answer]:
-        """The likeliest token at each step, at most `longest` behind the forced ones."""
-        return self._generate(wishes, longest, {})
+    def generate_greedy(self, requests: Sequence[RowRequest], longest: int) -> list[RowResult]:
+        """Take the most probable token in each step, at most `longest` after the forced ones."""
+        return self._generate(requests, longest, {})
 
-    def sampled(self, wishes: Sequence[Wish], longest: int, temperature: float) -> list[Answer]:
-        """The likeliest of `N_SAMPLES` answers that are drawn; the same each time."""
-        drawn = [
+    def generate_best_sample(
+        self, requests: Sequence[RowRequest], longest: int, temperature: float
+    ) -> list[RowResult]:
+        """Return the most probable of `N_SAMPLES` samples, drawn with fixed seeds."""
+        samples = [
             self._generate(
-                wishes,
+                requests,
                 longest,
                 {"temperature": temperature, "top_k": 0, "top_p": 1.0, "random_seed": seed},
             )
             for seed in range(N_SAMPLES)
         ]
-        return [max(each, key=lambda a: a.path.rank) for each in zip(*drawn, strict=True)]
+        by_row = zip(*samples, strict=True)
+        return [max(results, key=lambda result: result.path.rank) for results in by_row]
 
     def close(self) -> None:
-        """Free the GPU's memory: the runtime does so when nobody holds it any more."""
+        """Free the GPU's memory, which the runtime does when its last reference is gone."""
         with self._lock:
             self._model = None
 
     def _generate(
-        self, wishes: Sequence[Wish], longest: int, sampling: dict[str, float]
-    ) -> list[Answer]:
-        features = [self._on_gpu(wish) for wish in wishes]
-        prompts = [
-            self._torch.tensor(list(wish.prompt), dtype=self._torch.int32) for wish in wishes
-        ]
-        n_forced = max(len(wish.forced) for wish in wishes)
+        self, requests: Sequence[RowRequest], longest: int, sampling: dict[str, float]
+    ) -> list[RowResult]:
+        contiguous = (np.ascontiguousarray(request.features) for request in requests)
+        features = [self._torch.from_numpy(array).to(self._dtype).cuda() for array in contiguous]
+        prompts = [self._torch.tensor(list(r.prompt), dtype=self._torch.int32) for r in requests]
+        n_forced = max(len(request.forced) for request in requests)
         with self._lock:
-            for row, wish in zip(self._rows, wishes, strict=False):
-                row.begin(wish)
+            for row, request in zip(self._rows, requests, strict=False):
+                row.begin(request)
             result = self._model.generate(
                 batch_input_ids=prompts,
                 encoder_input_features=features,
-                encoder_output_lengths=[len(wish.features) // 2 for wish in wishes],
-                logits_processor_names=[_name(i) for i in range(len(wishes))],
+                encoder_output_lengths=[len(request.features) // 2 for request in requests],
+                logits_processor_names=[_name(i) for i in range(len(requests))],
                 max_new_tokens=n_forced + longest,
                 end_id=self._end,
                 pad_id=self._end,
@@ -117,26 +121,27 @@ class TrtRunner:
             )
             written = result["output_ids"].tolist()  # (rows, sequences, tokens)
             rows = zip(self._rows, written, strict=False)
-            return [row.answer(sequences[0]) for row, sequences in rows]
-
-    def _on_gpu(self, wish: Wish) -> Torch:
-        tensor = self._torch.from_numpy(np.ascontiguousarray(wish.features))
-        return tensor.to(self._dtype).cuda()
+            return [row.result(sequences[0]) for row, sequences in rows]
 
 
 def check_tensorrt() -> None:
-    """Raise `ModelUnavailable` if TensorRT-LLM is not there; it is not imported for that."""
+    """Raise `ModelUnavailable` if TensorRT-LLM is not installed; does not import it."""
     if find_spec(PACKAGE) is None:
         raise ModelUnavailable(f"Backend 'tensorrt' needs the package {PACKAGE}. {ADVICE}")
 
 
-def _imported(name: str, settings: EngineSettings) -> tuple[Torch, Any]:
-    """The modules torch and `tensorrt_llm.runtime`, if they fit this machine and the engines."""
-    installed = _version()
+def _import_runtime(name: str, settings: EngineSettings) -> tuple[Torch, Any]:
+    """Return torch and `tensorrt_llm.runtime`; raises `ModelUnavailable` if they do not fit."""
+    try:
+        installed = version(PACKAGE)
+    except PackageNotFoundError as error:
+        raise ModelUnavailable(
+            f"Backend 'tensorrt' needs the package {PACKAGE}. {ADVICE}"
+        ) from error
     if not installed.startswith(KNOWN_VERSIONS):
         raise ModelUnavailable(
             f"Backend 'tensorrt' is written for TensorRT-LLM 1.2, and {installed} is installed; "
-            f"1.3 has no engines any more. {ADVICE}"
+            f"1.3 does not run engines. {ADVICE}"
         )
     if settings.version != installed:
         raise ModelUnavailable(
@@ -144,29 +149,20 @@ def _imported(name: str, settings: EngineSettings) -> tuple[Torch, Any]:
             f"and {installed} is installed. Build it again: an engine runs with its own version."
         )
     try:
-        # Slow to load, and no dependencies of ours: they are the operator's.
+        # Slow to load, and not our dependencies: the operator has installed them.
         import torch  # noqa: PLC0415
 
         if not torch.cuda.is_available():
             raise ModelUnavailable("Backend 'tensorrt' needs an NVIDIA GPU, and torch sees none.")
         from tensorrt_llm import runtime  # noqa: PLC0415
-    except (ImportError, OSError, RuntimeError) as error:  # of CUDA or MPI a library is missing
+    except (ImportError, OSError, RuntimeError) as error:  # a library of CUDA or MPI is missing
         raise ModelUnavailable(
             f"The package {PACKAGE} cannot be imported: {_first_line(error)}. {ADVICE}"
         ) from error
     return torch, runtime
 
 
-def _version() -> str:
-    try:
-        return version(PACKAGE)
-    except PackageNotFoundError as error:
-        raise ModelUnavailable(
-            f"Backend 'tensorrt' needs the package {PACKAGE}. {ADVICE}"
-        ) from error
-
-
-def _not_loaded(files: ModelFiles, torch: Torch, error: Exception) -> ModelUnavailable:
+def _explain_failure(files: ModelFiles, torch: Torch, error: Exception) -> ModelUnavailable:
     reason = _first_line(error).replace(str(files.directory), files.name)
     if "deserializ" in str(error).lower():
         major, minor = torch.cuda.get_device_capability()
@@ -184,5 +180,5 @@ def _first_line(error: Exception) -> str:
 
 
 def _name(row: int) -> str:
-    """Under which name a row's processor is known to the runtime."""
+    """Return the name of a row's processor in the runtime."""
     return f"row {row}"

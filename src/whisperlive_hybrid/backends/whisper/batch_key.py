@@ -1,4 +1,4 @@
-"""Which work may share a call of a model, as the runtimes of Whisper have it in common."""
+"""The batch key that the runtimes of Whisper have in common: the work that may share a call."""
 
 from collections.abc import Hashable
 
@@ -7,13 +7,11 @@ from whisperlive_hybrid.backends.whisper.tokens import WhisperVocabulary
 
 
 def batch_key(work: Work, vocabulary: WhisperVocabulary) -> tuple[Hashable, ...]:
-    """The kind of work, its encoder length, and for a hypothesis all that holds for a whole call.
+    """Return the kind of work, its encoder length, and for a hypothesis the options of its call.
 
-    Behind the encoder it is the length that the decoder sees: with a silent tail behind them,
-    windows of different contexts share a call.
-
-    Equal lengths of what stands before the start of transcript are among that: rows of one call
-    begin at the same place.
+    After the encoder, the length is the one that the decoder sees, so that windows of different
+    contexts share a call if they have a silent tail. The number of tokens before the start of
+    transcript is part of the key because all rows of a call begin at the same position.
     """
     match work:
         case Encode():

@@ -1,34 +1,51 @@
-"""The encoder's output of silence behind that of a shortened context.
+"""The encoder's output of a window, and the silent tail that completes a shortened context.
 
-A decoder that was trained on 1,500 positions loses its footing where it finds fewer. Those of
-silence, which are computed once, cost it less than encoding them anew for every window.
+A decoder that was trained on 1,500 positions makes more errors where it finds fewer. The output of
+silence is computed once and appended, which costs less than encoding it again for every window.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from whisperlive_hybrid.models.files import ModelCard
+from whisperlive_hybrid.backends.base import Encoded
+from whisperlive_hybrid.types import TIME_MARK_S
 
-FILLED_BACKENDS: Final = frozenset({"faster_whisper", "openvino"})
-"""Those that hand out the encoder's output, and take it back filled up."""
+SILENT_TAIL_BACKENDS: Final = frozenset({"faster_whisper", "openvino"})
+"""The backends whose runtime returns the encoder's output and takes it back with a tail."""
 
 
-def with_silent_tail(
-    output: npt.NDArray[Any], silence: npt.NDArray[Any] | None
-) -> npt.NDArray[Any]:
-    """Fill (windows, positions, width) up with the last positions of `silence`.
+@dataclass(frozen=True, slots=True, eq=False)
+class EncoderOutput:
+    """Encoder output of one window: (1, positions, width), in main memory."""
 
-    `silence` is (1, full positions, width), or None where nothing is to be filled up.
+    output: npt.NDArray[Any]
+    context_s: float
+
+    @property
+    def seen_s(self) -> float:
+        """The seconds that the decoder sees, silent tail included."""
+        return float(self.output.shape[1] * TIME_MARK_S)
+
+
+def stack_outputs(encoded: Sequence[Encoded]) -> npt.NDArray[Any]:
+    """Return (windows, positions, width); items of other backends are left out.
+
+    The runtime then refuses the batch for its length, and the engine repeats it item by item.
+    """
+    outputs = [item.output for item in encoded if isinstance(item, EncoderOutput)]
+    return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+
+
+def append_silence(output: npt.NDArray[Any], silence: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
+    """Extend (windows, positions, width) by the last positions of `silence`.
+
+    `silence` is (1, full positions, width), or None for models without a silent tail.
     """
     if silence is None or output.shape[1] >= silence.shape[1]:
         return output
     tail = silence[:, output.shape[1] :]
     return np.concatenate([output, np.broadcast_to(tail, (len(output), *tail.shape[1:]))], axis=1)
-
-
-def short_context_languages(card: ModelCard) -> frozenset[str] | None:
-    """Return the languages in which a card allows shortened contexts; None for all."""
-    given = card.short_context_languages
-    return None if given is None else frozenset(given)

@@ -1,4 +1,4 @@
-"""Log-mel features as Whisper was trained on them, padded to a chosen context."""
+"""Log-mel features as in Whisper's training, padded to a chosen context."""
 
 from typing import Any, Final
 
@@ -12,14 +12,14 @@ HOP: Final = 160
 
 _N_FFT: Final = 400
 _SILENCE_LOG: Final = -10.0  # log10 of the floor that clipping gives to digital silence
-_DYNAMIC_RANGE: Final = 8.0  # openai/whisper: nothing more than 80 dB below the loudest place
+_DYNAMIC_RANGE: Final = 8.0  # openai/whisper: values are raised to 80 dB below the loudest
 
 
 class MelFeatures:
-    """Computes (n_mels, frames) float32 log-mel features.
+    """The transform to (n_mels, frames) float32 log-mel features.
 
-    Silence behind the audio is not transformed but filled in: it is exact, since digital silence
-    has one value, and it costs nothing (the transform of 30 s takes 18 ms).
+    Silence after the audio is filled in instead of transformed. This is exact, since digital
+    silence has one value, and saves time (the transform of 30 s takes 18 ms).
     """
 
     def __init__(self, n_mels: int) -> None:
@@ -29,10 +29,10 @@ class MelFeatures:
         self._n_mels = n_mels
 
     def __call__(self, samples: Samples, context_s: float) -> npt.NDArray[np.float32]:
-        """Features of `samples` followed by silence up to `context_s` seconds in all."""
+        """Return the features of `samples`, padded with silence to `context_s` seconds."""
         n_frames = round(context_s * SAMPLE_RATE) // HOP
         audible = samples[: n_frames * HOP]
-        # Two more hops cover the frames whose transform still sees the end of the audio.
+        # Two more hops: the transform of those frames overlaps the end of the audio.
         covered = min(n_frames, -(-len(audible) // HOP) + 2)
         padded = np.zeros(covered * HOP + _N_FFT, np.float32)
         padded[: len(audible)] = audible

@@ -1,7 +1,7 @@
-"""Which tokens to write next: Whisper's rules, beam search and sampling over any decoder.
+"""The choice of tokens: Whisper's rules, beam search and sampling over any decoder.
 
-The rules are those of openai/whisper's `decoding.py`, which CTranslate2 applies too. Nothing here
-knows a runtime: a decoder is whatever continues rows by a token and answers with logits.
+The rules are those of openai/whisper's `decoding.py`, which CTranslate2 applies too. No runtime is
+used here: a decoder is an object that extends rows by a token and returns logits.
 """
 
 from collections.abc import Sequence
@@ -15,224 +15,220 @@ Logits = npt.NDArray[np.float32]
 """(rows, vocabulary)."""
 
 MAX_INITIAL_TIME_MARK: Final = 50
-"""The first time mark is at most 1.00 s, as openai/whisper and CTranslate2 have it."""
+"""The first time mark is at most 1.00 s, as in openai/whisper and CTranslate2."""
 
 N_SAMPLES: Final = 5
-"""Samples above temperature 0, of which the likeliest wins: openai/whisper's best_of."""
+"""Samples above temperature 0, of which the most probable is kept: openai/whisper's best_of."""
 
 _BLOCK: Final = 256
-"""Tokens whose maximum is taken at once; about the root of a vocabulary."""
+"""Tokens whose maximum is taken at once; about the square root of a vocabulary."""
 
 _NEVER: Final = np.float32(-np.inf)
 
 
-class Rows(Protocol):
-    """A decoder with a cache for every row that it has been given."""
+class BatchDecoder(Protocol):
+    """A decoder with a cache for every row of its batch."""
 
     def step(self, parents: Sequence[int], tokens: Sequence[int]) -> Logits:
-        """Continue row `parents[i]` of the last step by `tokens[i]`, as row i from now on."""
+        """Extend row `parents[i]` of the last step by `tokens[i]`; the result is the new row i."""
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
-    """Tokens written so far, without the end mark, and the sum of their log probabilities."""
+class TokenPath:
+    """The tokens of a hypothesis, without the end mark, and the sum of their log probabilities."""
 
     tokens: tuple[int, ...] = ()
     score: float = 0.0
 
-    def then(self, token: int, logprob: float) -> "Path":
-        """One token more."""
-        return Path((*self.tokens, token), self.score + logprob)
+    def extend(self, token: int, logprob: float) -> "TokenPath":
+        """Return the path with one more token."""
+        return TokenPath((*self.tokens, token), self.score + logprob)
 
     @property
     def rank(self) -> float:
-        """Mean log probability per token, by which finished paths are compared."""
+        """The mean log probability per token, by which finished paths are compared."""
         return self.score / max(1, len(self.tokens))
 
     @property
     def avg_logprob(self) -> float:
-        """The mean that openai/whisper reports: the end mark counts as a token."""
+        """The mean as openai/whisper reports it: the end mark counts as a token."""
         return self.score / (len(self.tokens) + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What may follow what has been written."""
+    """Whisper's rules: the tokens that may follow those of a path."""
 
     end: int
-    """End of text: every token below it is text."""
+    """The end of text; every token below it is text."""
     time_begin: int
     """The mark of 0.00 s; every token from it on is a time mark."""
     never: tuple[int, ...]
-    """Tokens that are not written at all."""
+    """Tokens that are suppressed everywhere."""
     not_first: tuple[int, ...]
-    """Tokens with which no answer begins: a blank, the end."""
+    """Tokens that are suppressed at the beginning: a blank, the end."""
 
-    def logprobs(self, logits: Logits, written: Sequence[tuple[int, ...]]) -> Logits:
-        """Turn `logits`, in place, into log probabilities; -inf for what may not come next.
+    def apply(self, logits: Logits, written: Sequence[tuple[int, ...]]) -> Logits:
+        """Turn `logits`, in place, into log probabilities, -inf for tokens that are forbidden.
 
-        Where time marks together are likelier than any text, one of them it must be. Each pass
-        over the vocabulary counts: forty rows are 8 MB.
+        If all time marks together are more probable than any text token, one of them must follow.
         """
+        # As few passes over the vocabulary as possible: forty rows are 8 MB.
         logits[:, list(self.never)] = _NEVER
         for row, tokens in zip(logits, written, strict=True):
-            for place in self.forbidden(tokens):
-                row[place] = _NEVER
+            for indices in self.find_forbidden(tokens):
+                row[indices] = _NEVER
         text, marks = logits[:, : self.time_begin], logits[:, self.time_begin :]
-        likeliest_text, all_marks = text.max(axis=1), _log_sum(marks)
-        is_mark = all_marks > likeliest_text
-        total = np.where(is_mark, all_marks, np.logaddexp(_log_sum(text), all_marks))
+        top_text, all_marks = text.max(axis=1), _logsumexp(marks)
+        is_mark = all_marks > top_text
+        total = np.where(is_mark, all_marks, np.logaddexp(_logsumexp(text), all_marks))
         text[is_mark] = _NEVER
         logits -= total[:, None]
         return logits
 
-    def forbidden(self, written: Sequence[int]) -> list[slice | list[int]]:
-        """Where in a row nothing may be chosen behind `written`, besides `never`: its indices."""
+    def find_forbidden(self, written: Sequence[int]) -> list[slice | list[int]]:
+        """Return indices of a row that may not follow `written`, besides `never`."""
         if not written:
-            behind_first = self.time_begin + MAX_INITIAL_TIME_MARK + 1
-            return [list(self.not_first), slice(self.time_begin), slice(behind_first, None)]
-        places: list[slice | list[int]] = []
+            first_too_late = self.time_begin + MAX_INITIAL_TIME_MARK + 1
+            return [list(self.not_first), slice(self.time_begin), slice(first_too_late, None)]
+        forbidden: list[slice | list[int]] = []
         ends_with_mark = written[-1] >= self.time_begin
         is_pair = len(written) < 2 or written[-2] >= self.time_begin
         if ends_with_mark and is_pair:
-            places.append(slice(self.time_begin, None))  # text must follow
+            forbidden.append(slice(self.time_begin, None))  # text must follow
         elif ends_with_mark:
-            places.append(slice(self.end))  # a segment has ended: its twin must follow, or the end
+            forbidden.append(slice(self.end))  # a segment ends: the next begins, or the text ends
         marks = [token for token in written if token >= self.time_begin]
         if marks:
             may_repeat = ends_with_mark and not is_pair
-            places.append(slice(self.time_begin, marks[-1] + (0 if may_repeat else 1)))
-        return places
+            forbidden.append(slice(self.time_begin, marks[-1] + (0 if may_repeat else 1)))
+        return forbidden
 
 
 class Search(Protocol):
-    """How one answer is looked for."""
+    """The search for one hypothesis."""
 
     @property
-    def paths(self) -> list[Path]:
-        """Those that go on, one row of the decoder each; none when the search is over."""
+    def paths(self) -> list[TokenPath]:
+        """The unfinished paths, one row of the decoder for each; none when the search is over."""
 
     def advance(self, logprobs: Logits) -> list[int]:
-        """Let every path go on; answers with the index of the old path behind each new one."""
+        """Extend the paths by a token; return the index of the old path of each new one."""
 
-    def best(self) -> Path:
-        """The answer, as far as it is written."""
+    def best(self) -> TokenPath:
+        """Return the best path so far."""
 
 
 class BeamSearch:
-    """Keeps the `size` likeliest paths until as many have ended; greedy with a size of 1."""
+    """The `size` most probable paths, until as many have ended; greedy with a size of 1."""
 
     def __init__(self, size: int, end: int) -> None:
         self._size = size
         self._end = end
-        self._ended: list[Path] = []
-        self.paths = [Path()]
+        self._ended: list[TokenPath] = []
+        self.paths = [TokenPath()]
 
     def advance(self, logprobs: Logits) -> list[int]:
-        """Extend by the likeliest tokens of all paths."""
-        going_on: list[Path] = []
+        """Extend by the most probable tokens of all paths."""
+        # One token more than the beam is wide: one of them may be the end.
+        candidates = [
+            (parent, token, float(row[token]))
+            for parent, row in enumerate(logprobs)
+            for token in find_top_tokens(row, self._size + 1)
+        ]
+        # Equal scores in the order of paths and tokens, so that the result is always the same.
+        candidates.sort(key=lambda c: (-(self.paths[c[0]].score + c[2]), c[0], c[1]))
+        active: list[TokenPath] = []
         parents: list[int] = []
-        ended: list[Path] = []
-        for parent, token, logprob in self._candidates(logprobs):
+        ended: list[TokenPath] = []
+        for parent, token, logprob in candidates:
             if token == self._end:
                 old = self.paths[parent]
-                ended.append(Path(old.tokens, old.score + logprob))
+                ended.append(TokenPath(old.tokens, old.score + logprob))
             else:
-                going_on.append(self.paths[parent].then(token, logprob))
+                active.append(self.paths[parent].extend(token, logprob))
                 parents.append(parent)
-            if len(going_on) == self._size:
+            if len(active) == self._size:
                 break
         self._ended = [*self._ended, *ended][: self._size]
         is_over = len(self._ended) == self._size
-        self.paths = [] if is_over else going_on
+        self.paths = [] if is_over else active
         return [] if is_over else parents
 
-    def best(self) -> Path:
-        """The likeliest per token of what has ended; else of what has not."""
-        return max([*self._ended, *self.paths] or [Path()], key=lambda path: path.rank)
-
-    def _candidates(self, logprobs: Logits) -> list[tuple[int, int, float]]:
-        """(path, token, log probability), the likeliest first; never anything forbidden."""
-        found = [
-            (parent, token, float(row[token]))
-            for parent, row in enumerate(logprobs)
-            for token in likeliest(row, self._size + 1)
-        ]
-        return sorted(
-            found, key=lambda each: (-(self.paths[each[0]].score + each[2]), each[0], each[1])
-        )
+    def best(self) -> TokenPath:
+        """Return the path with the highest mean per token, ended or not."""
+        return max([*self._ended, *self.paths] or [TokenPath()], key=lambda path: path.rank)
 
 
 class Sampling:
-    """Draws `N_SAMPLES` answers at a temperature; the same audio always draws the same."""
+    """`N_SAMPLES` paths drawn at a temperature; the same audio always gives the same paths."""
 
     def __init__(self, temperature: float, end: int) -> None:
         self._temperature = temperature
         self._end = end
-        # One generator per answer: neighbours in a batch cannot change what is drawn.
-        self._dice = np.random.default_rng(0)
-        self._ended: list[Path] = []
-        self.paths = [Path()]
+        # One generator per search: other items of a batch cannot change what is drawn.
+        self._rng = np.random.default_rng(0)
+        self._ended: list[TokenPath] = []
+        self.paths = [TokenPath()]
 
     def advance(self, logprobs: Logits) -> list[int]:
-        """Draw a token for each path; at the start, for each sample."""
+        """Draw a token for each path; in the first step, one for each sample."""
         drawn = range(len(self.paths)) if self.paths[0].tokens else [0] * N_SAMPLES
-        going_on: list[Path] = []
+        active: list[TokenPath] = []
         parents: list[int] = []
         for parent in drawn:
             token = self._draw(logprobs[parent])
             logprob = float(logprobs[parent, token])
             old = self.paths[parent]
             if token == self._end:
-                self._ended.append(Path(old.tokens, old.score + logprob))
+                self._ended.append(TokenPath(old.tokens, old.score + logprob))
             else:
-                going_on.append(old.then(token, logprob))
+                active.append(old.extend(token, logprob))
                 parents.append(parent)
-        self.paths = going_on
+        self.paths = active
         return parents
 
-    def best(self) -> Path:
-        """The likeliest per token."""
+    def best(self) -> TokenPath:
+        """Return the path with the highest mean per token."""
         return max([*self._ended, *self.paths], key=lambda path: path.rank)
 
     def _draw(self, logprobs: npt.NDArray[np.float32]) -> int:
         scaled = logprobs.astype(np.float64) / self._temperature
         cumulative = np.cumsum(np.exp(scaled - scaled.max()))
-        drawn = self._dice.random() * cumulative[-1]
+        drawn = self._rng.random() * cumulative[-1]
         return int(np.searchsorted(cumulative, drawn, side="right"))
 
 
-def run(
-    searches: Sequence[Search], decoder: Rows, logits: Logits, rules: Rules, longest: int
+def run_searches(
+    searches: Sequence[Search], decoder: BatchDecoder, logits: Logits, rules: Rules, longest: int
 ) -> None:
-    """Search to the end, or for `longest` tokens; `logits` (searches, vocabulary) follow prompts.
+    """Run all searches to their end, or for `longest` tokens, with shared steps of the decoder.
 
-    All searches share each step of the decoder, and leave it as they end.
+    `logits` are (searches, vocabulary), those after the prompts. Rows of finished searches leave
+    the batch.
     """
-    going_on = list(searches)
+    active = list(searches)
     for n_written in range(1, longest + 1):
-        written = [path.tokens for search in going_on for path in search.paths]
-        logprobs = rules.logprobs(logits, written)
+        written = [path.tokens for search in active for path in search.paths]
+        logprobs = rules.apply(logits, written)
         parents: list[int] = []
         offset = 0
-        for search in going_on:
+        for search in active:
             n_rows = len(search.paths)
             new = search.advance(logprobs[offset : offset + n_rows])
             parents += [offset + parent for parent in new]
             offset += n_rows
-        going_on = [search for search in going_on if search.paths]
-        if not going_on or n_written == longest:
+        active = [search for search in active if search.paths]
+        if not active or n_written == longest:
             return
-        tokens = [path.tokens[-1] for search in going_on for path in search.paths]
+        tokens = [path.tokens[-1] for search in active for path in search.paths]
         logits = decoder.step(parents, tokens)
 
 
-def likeliest(row: npt.NDArray[np.float32], n: int) -> list[int]:
-    """The `n` tokens of the highest values, in no order; fewer if no more are allowed.
-
-    The `n` highest lie in the `n` blocks with the highest maxima: ten times as fast as a partition
-    of the whole vocabulary.
-    """
+def find_top_tokens(row: npt.NDArray[np.float32], n: int) -> list[int]:
+    """Return the `n` tokens of the highest values, unordered; fewer if no more are allowed."""
+    # The `n` highest lie in the `n` blocks with the highest maxima. Finding those first is ten
+    # times as fast as a partition of the whole vocabulary.
     n_blocks = len(row) // _BLOCK
     if n_blocks <= n:
         found = np.argsort(row)[-n:]
@@ -246,17 +242,17 @@ def likeliest(row: npt.NDArray[np.float32], n: int) -> list[int]:
 
 
 def softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Probabilities along the last axis."""
+    """Return probabilities along the last axis."""
     weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
     probabilities: npt.NDArray[np.float32] = weights / weights.sum(axis=-1, keepdims=True)
     return probabilities
 
 
-def _log_sum(logits: Logits) -> npt.NDArray[np.float32]:
-    """The logarithm of the summed exponentials of each row; -inf for rows of nothing else."""
+def _logsumexp(logits: Logits) -> npt.NDArray[np.float32]:
+    """Return the logarithm of the summed exponentials of each row; -inf if all are -inf."""
     highest = logits.max(axis=1)
     finite = np.where(highest == _NEVER, np.float32(0), highest)
-    with np.errstate(divide="ignore"):  # the logarithm of nothing is what is wanted
+    with np.errstate(divide="ignore"):  # log(0) is -inf, as intended
         total: npt.NDArray[np.float32] = finite + np.log(
             np.exp(logits - finite[:, None]).sum(axis=1)
         )

@@ -1,7 +1,7 @@
-"""Whisper's tokenizer behind our `Vocabulary`, and the prompts that it makes."""
+"""Whisper's tokenizer as a `Vocabulary`, and the prompts that are built with it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,27 +11,33 @@ from tokenizers import Tokenizer as HfTokenizer
 from whisperlive_hybrid.backends.whisper.search import Rules
 from whisperlive_hybrid.errors import ModelUnavailable
 from whisperlive_hybrid.languages import LANGUAGES
-from whisperlive_hybrid.types import DecodeOptions, Task
+from whisperlive_hybrid.types import DecodeOptions, Language, Task
 
 _LONGEST_TEXT: Final = 8192
-"""Characters of a prompt that are made into tokens, of which some 220 are used: a client may send
-megabytes, and they would be cut up for every window."""
+"""Characters of a prompt that are tokenized, of which some 220 tokens are used: a client may send
+megabytes, which would be tokenized for every window."""
+
+ENGLISH_ONLY_VOCABULARY: Final = 51864
+"""Tokens of an English-only Whisper: one fewer than the multilingual models (openai/whisper)."""
 
 _LANGUAGE: Final = re.compile(r"<\|[a-z]{2,3}\|>")
 
 
 class WhisperVocabulary:
-    """The vocabulary of one model; immutable and thread-safe."""
+    """The tokenizer of one model; immutable and thread-safe."""
 
     def __init__(self, tokenizer_file: Path, *, is_multilingual: bool, longest_text: int) -> None:
-        """`longest_text` is the model's number of text positions (448)."""
+        """Load the tokenizer; `longest_text` is the model's number of text positions (448).
+
+        Raises `ModelUnavailable`.
+        """
         if not tokenizer_file.is_file():
             raise ModelUnavailable("The model directory has no tokenizer.json.")
         try:
             self._tokenizer = HfTokenizer.from_file(str(tokenizer_file))
         except Exception as error:  # the library raises nothing narrower
             raise ModelUnavailable("The model's tokenizer.json cannot be read.") from error
-        self._byte_of = _byte_alphabet()
+        self._byte_of = _unicode_to_bytes()
         self._is_multilingual = is_multilingual
         self._longest_prompt = longest_text // 2 - 1
         whisper = self._whisper("en", Task.TRANSCRIBE)
@@ -43,16 +49,16 @@ class WhisperVocabulary:
         self._sot_prev: int = whisper.sot_prev
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of text tokens; anything special is left out."""
+        """Return the text of text tokens; special tokens are left out."""
         text = [token for token in tokens if token < self.end_of_text]
         return self._tokenizer.decode(text)
 
     def spelling(self, token: int) -> bytes:
-        """The bytes of one text token, from the alphabet in which the vocabulary writes bytes."""
+        """Return the bytes of one text token, which may be a part of a character."""
         return bytes(self._byte_of[letter] for letter in self._tokenizer.id_to_token(token) or "")
 
     def split_words(self, tokens: Sequence[int], language: str) -> list[tuple[str, int]]:
-        """Words by spaces, or by code points in languages that write without them."""
+        """Split at spaces, or at code points in languages that are written without spaces."""
         if not tokens:
             return []
         whisper = self._whisper(language, Task.TRANSCRIBE)
@@ -60,37 +66,41 @@ class WhisperVocabulary:
         return [(text, len(piece)) for text, piece in zip(texts, pieces, strict=True)]
 
     def languages(self) -> frozenset[str]:
-        """The codes of all languages that have a token."""
+        """Return the codes of all languages that have a token."""
         codes = (token[2:-2] for token in self._tokenizer.get_vocab() if _LANGUAGE.fullmatch(token))
         return frozenset(codes) & LANGUAGES.keys()
 
     def language_tokens(self) -> dict[str, int]:
-        """The token of each language."""
-        known = self._tokenizer.get_vocab()
-        return {code: known[f"<|{code}|>"] for code in self.languages()}
+        """Return the token of each language code."""
+        tokens = self._tokenizer.get_vocab()
+        return {code: tokens[f"<|{code}|>"] for code in self.languages()}
 
     def start_sequence(self, language: str, task: Task) -> list[int]:
-        """Start of transcript, language and task; English-only models know only the first."""
+        """Return start of transcript, language and task; the first alone if English-only."""
         return list(self._whisper(language, task).sot_sequence)
 
     def previous_text(self, options: DecodeOptions) -> list[int]:
-        """What stands before the start of transcript: hotwords, then the prompt; [] for neither.
+        """Return the tokens before the start of transcript: hotwords, then the prompt, or [].
 
-        Each is cut to what the model leaves room for: hotwords keep their beginning, the prompt
-        keeps its end, as in faster-whisper.
+        Both are cut to the model's room for them: hotwords keep their beginning, the prompt keeps
+        its end, as in faster-whisper.
         """
         hotwords = self._encode(options.hotwords[:_LONGEST_TEXT])[: self._longest_prompt // 2]
         room = self._longest_prompt - len(hotwords)
         prompt = self._encode(options.prompt[-_LONGEST_TEXT:])[-room:]
         return [self._sot_prev, *hotwords, *prompt] if hotwords or prompt else []
 
+    def full_prompt(self, language: str, options: DecodeOptions) -> list[int]:
+        """Return all tokens before the first that the model writes."""
+        return self.previous_text(options) + self.start_sequence(language, options.task)
+
     def text_tokens(self, text: str) -> list[int]:
-        """The tokens of `text` as it stands; control tokens that are spelled out are left out."""
+        """Return the tokens of `text` unchanged; spelled-out control tokens are left out."""
         tokens = self._tokenizer.encode(text, add_special_tokens=False).ids
         return [token for token in tokens if token < self.end_of_text]
 
-    def suppressed(self) -> list[int]:
-        """Tokens never to be written: music notes, brackets, speaker marks and control tokens."""
+    def list_suppressed(self) -> list[int]:
+        """Return the tokens to suppress: music notes, brackets, speaker marks, control tokens."""
         whisper = self._whisper("en", Task.TRANSCRIBE)
         control = (
             whisper.transcribe,
@@ -102,22 +112,18 @@ class WhisperVocabulary:
         )
         return sorted({*whisper.non_speech_tokens, *(t for t in control if t is not None)})
 
-    def blank(self) -> list[int]:
-        """With which no answer begins: a bare space, and the end of text."""
-        space: list[int] = self._tokenizer.encode(" ", add_special_tokens=False).ids
-        return [*space, self.end_of_text]
-
     def rules(self) -> Rules:
-        """What may be written, for backends whose search is ours."""
+        """Return Whisper's rules of decoding, for backends that search with search.py."""
+        blank = self._tokenizer.encode(" ", add_special_tokens=False).ids
         return Rules(
             end=self.end_of_text,
             time_begin=self.timestamp_begin,
-            never=tuple({*self.suppressed(), self.no_timestamps}),
-            not_first=tuple(self.blank()),
+            never=tuple({*self.list_suppressed(), self.no_timestamps}),
+            not_first=(*blank, self.end_of_text),
         )
 
     def _encode(self, text: str) -> list[int]:
-        """The tokens of `text` with one leading space; [] for none."""
+        """Return the tokens of `text` with one leading space, or []."""
         stripped = text.strip()
         return self.text_tokens(" " + stripped) if stripped else []
 
@@ -125,8 +131,18 @@ class WhisperVocabulary:
         return Tokenizer(self._tokenizer, self._is_multilingual, task=task.value, language=language)
 
 
-def _byte_alphabet() -> dict[str, int]:
-    """Letter to byte in a byte-level vocabulary (GPT-2's `bytes_to_unicode`, the other way round).
+def pick_language(probabilities: Mapping[str, float], candidates: Collection[str]) -> Language:
+    """Return the most probable language of `candidates`, or of all if there are none.
+
+    `Capabilities.check` has refused candidates that the model does not have.
+    """
+    allowed = [code for code in probabilities if not candidates or code in candidates]
+    code = max(allowed, key=lambda language: probabilities[language])
+    return Language(code, probabilities[code])
+
+
+def _unicode_to_bytes() -> dict[str, int]:
+    """Return letter to byte of a byte-level vocabulary: the inverse of GPT-2's `bytes_to_unicode`.
 
     Bytes that are visible in Latin-1 are their own letters, the others follow from U+0100 on.
     """

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from whisperlive_hybrid import __version__
-from whisperlive_hybrid.backends.registry import first_model, load_backend
+from whisperlive_hybrid.backends.registry import get_first_model, load_backend
 from whisperlive_hybrid.backends.silero import SileroVad
 from whisperlive_hybrid.bench.recordings import LabelledRecording
 from whisperlive_hybrid.cli.evaluate.peer import check_peers, peer_readers
@@ -63,7 +63,7 @@ async def evaluate_all(
                 reader = LiveReader(engine, detector, limits, live, is_real_time=is_real_time)
                 readers.append(reader)
             if plan.peers:
-                weights, threads = first_model(settings).directory, settings.worker_threads
+                weights, threads = get_first_model(settings).directory, settings.worker_threads
                 started = peer_readers(plan.peers, weights, able.device, able.compute_type, threads)
                 readers += processes.enter_context(started)
             for number, recording in enumerate(recordings, 1):
