@@ -1,18 +1,20 @@
-"""Every error that this project raises on purpose, by whose fault it is.
+"""All errors that this project raises on purpose, grouped by the party at fault.
 
 One table per edge maps these classes to an HTTP status, a WebSocket message or an exit code;
-nothing below the edges knows about any of those. A message names the thing, the value and the
-allowed set, and never shows a path of the server or a stack.
+modules below the edges use none of those. A message names the field, its value and the allowed
+values, and never shows a path of the server or a traceback.
+
+The class names are the kinds in logs and metrics (`error_kind`), so that they are public.
 """
 
 import re
 
 
 class WhisperLiveError(Exception):
-    """Root of everything raised on purpose.
+    """Root of all errors of this project.
 
-    `param` names the field at fault and `code` the kind of fault in the vocabulary of the OpenAI
-    API, both None where no single field or well-known code applies.
+    `param` is the name of the field at fault, and `code` an error code of the OpenAI API; both are
+    None if no single field or no code applies.
     """
 
     def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
@@ -23,11 +25,11 @@ class WhisperLiveError(Exception):
 
 
 class BadRequest(WhisperLiveError):
-    """The client asked for something that makes no sense; asking again will not help."""
+    """The request is invalid; the same request will fail again."""
 
 
 class BadAudio(BadRequest):
-    """The bytes are not audio that can be decoded, or hold too little or too much of it."""
+    """The audio cannot be decoded, or is too short or too long."""
 
 
 class TooLarge(BadRequest):
@@ -35,32 +37,32 @@ class TooLarge(BadRequest):
 
 
 class Stalled(BadRequest):
-    """The upload stopped halfway; it may be sent again."""
+    """The upload stopped before its end; the client may send it again."""
 
 
 class NotFound(BadRequest):
-    """The named thing (a model, a job) does not exist or may not be used."""
+    """The requested model, job or path does not exist, or the caller may not use it."""
 
 
 class Unsupported(BadRequest):
-    """A valid wish that this backend or model cannot honour; it is refused, never dropped."""
+    """A valid option that this backend or model does not support; it is never ignored."""
 
 
 class RemoteFailed(BadRequest):
-    """The server named by the client's URL failed; the same URL may work at another time.
+    """The server of the client's URL failed; the same URL may work later.
 
-    Still the client's choice of server, so no 5xx: its SDK would send the request again and again.
+    The client chose the server, so its error has no 5xx status: SDKs repeat requests on those.
     """
 
 
 class Forbidden(BadRequest):
-    """A browser asks for a page, or by a name, that the operator has not allowed."""
+    """A browser's request has an origin or a host name that the operator does not allow."""
 
 
 class Unauthenticated(BadRequest):
-    """No key was shown, or one that opens nothing; another key will help.
+    """The key is missing or invalid.
 
-    The answer is to be given after `answer_after_s`: guesses are to be slow.
+    The response is delayed by `answer_after_s`, which slows down the guessing of keys.
     """
 
     def __init__(
@@ -71,15 +73,15 @@ class Unauthenticated(BadRequest):
 
 
 class Conflict(BadRequest):
-    """The thing is not in the state that the wish needs: a job that has ended, or has not yet."""
+    """The job's state does not allow the request: it has ended, or has not ended yet."""
 
 
 class OutOfSpace(WhisperLiveError):
-    """There is no room on the disk for what was sent; an operator has to make some."""
+    """The server's disk is full; the operator has to free space."""
 
 
 class Overloaded(WhisperLiveError):
-    """There is too much work already; `retry_after_s` says when to come back."""
+    """The server has too much work; the client should retry after `retry_after_s`."""
 
     def __init__(self, message: str, *, retry_after_s: float) -> None:
         super().__init__(message)
@@ -87,17 +89,17 @@ class Overloaded(WhisperLiveError):
 
 
 class LimitReached(Overloaded):
-    """The caller has taken what it may; the server has room, and others are served."""
+    """The caller has reached a limit of its own; other callers are served."""
 
 
 class DayUsedUp(LimitReached):
-    """The caller has had its audio for today; only midnight helps."""
+    """The caller's daily quota of audio is used up; it is reset at midnight."""
 
 
 class Draining(Overloaded):
-    """The server is shutting down and takes no new work.
+    """The server is shutting down and accepts no new work.
 
-    By the time that it names another server, or the next start of this one, may answer.
+    After `retry_after_s`, another server or this one after its restart may accept it.
     """
 
     def __init__(
@@ -107,25 +109,25 @@ class Draining(Overloaded):
 
 
 class BackendFailed(WhisperLiveError):
-    """The model runtime failed on this item; our fault, and a retry may help."""
+    """The model runtime failed on this item; the server is at fault, and a retry may help."""
 
 
 class ModelUnavailable(WhisperLiveError):
-    """The model cannot be loaded; the message is one line that says what to do."""
+    """The model cannot be loaded; the message is one line with the remedy."""
 
 
 class ServerUnusable(WhisperLiveError):
-    """The server whose client we are cannot be reached, or refuses us whatever we ask."""
+    """The remote server cannot be reached, or rejects every request of this client."""
 
 
 class OutputLost(WhisperLiveError):
-    """Standard output takes no more: whatever else is made, nobody will read it."""
+    """Standard output is closed, so that further results would be lost."""
 
 
 def error_kind(error: BaseException) -> str:
-    """The nearest class of ours in small letters (`bad_audio`), `defect` where there is none.
+    """Return the class of an error in snake case (`bad_audio`); `defect` for foreign classes.
 
-    For logs and metrics: there are as many kinds as there are classes, whatever clients do.
+    It is for logs and metrics: the number of kinds is bounded, whatever clients send.
     """
     if not isinstance(error, WhisperLiveError):
         return "defect"

@@ -25,16 +25,19 @@ LANGUAGES: Final[dict[str, str]] = {
     for entry in _TABLE.strip().replace("\n", "|").split("|")
     for code, name in [entry.split(" ", 1)]
 }
-"""Code to lower-case English name, 100 entries."""
+"""100 codes, each with its lower-case English name."""
 
 AUTO: Final = "auto"
-"""The word of whisper.cpp, WhisperLiveKit and wyoming-faster-whisper for a detected language."""
+"""The value for language detection in whisper.cpp, WhisperLiveKit and wyoming-faster-whisper."""
 
 _BY_NAME: Final = {name: code for code, name in LANGUAGES.items()}
 
 
 def language_code(written: str) -> str | None:
-    """The code that `written` means: a code in any case, with a region ("en-US"), or a name."""
+    """Return the code of a language: of a code in any case, with a region ("en-US"), or of a name.
+
+    Return None for an unknown language.
+    """
     plain = written.strip().lower()
     base = plain.replace("_", "-").split("-", 1)[0]
     if plain in LANGUAGES:
@@ -43,10 +46,10 @@ def language_code(written: str) -> str | None:
 
 
 def is_auto_language(written: str) -> bool:
-    """Return whether a language field leaves the language to the model: `AUTO`, or nothing."""
+    """Return True if a language field requests detection: `AUTO`, or empty."""
     return written.strip().lower() in ("", AUTO)
 
 
 def language_name(code: str) -> str:
-    """The English name of a code; a code that is not in the table is its own name."""
+    """Return the English name of a code, or the code itself if it is not in the table."""
     return LANGUAGES.get(code, code)

@@ -1,4 +1,4 @@
-"""How many cores this process may use: those it is bound to, and what a quota leaves of them."""
+"""The process and its machine: usable cores, a full disk, memory allocation, daemon threads."""
 
 import ctypes
 import errno
@@ -20,9 +20,10 @@ _MEMBERSHIP: Final = Path("/proc/self/cgroup")
 
 
 def usable_cores(cgroups: Path = _CGROUPS, membership: Path = _MEMBERSHIP) -> int:
-    """Cores of the machine, of the affinity (taskset), or of the quota (`--cpus`, CPUQuota=).
+    """Return the number of cores that this process may use, at least 1.
 
-    A part of a core is told as a whole one, as by other runtimes. Quotas are those of cgroup 2.
+    It is the least of the machine's cores, the CPU affinity (taskset) and the quotas of cgroup v2
+    (`--cpus`, CPUQuota=). A fraction of a core counts as a core, as in other runtimes.
     """
     if hasattr(os, "sched_getaffinity"):  # Linux
         bound_to = len(os.sched_getaffinity(0))
@@ -32,20 +33,17 @@ def usable_cores(cgroups: Path = _CGROUPS, membership: Path = _MEMBERSHIP) -> in
 
 
 def _quotas(cgroups: Path, membership: Path) -> Iterator[float]:
-    """Cores that the control group of this process, and each above it, may keep busy."""
-    group = _own_group(membership)
-    for each in (group, *group.parents) if group else ():
-        # "max 100000", or "150000 100000": µs of work in so many µs
-        quota, _, period = _read(cgroups / each.relative_to("/") / "cpu.max").partition(" ")
+    """Yield the quotas in cores of this process's control group and of its parents."""
+    lines = _read(membership).splitlines()
+    own = next((line.removeprefix("0::") for line in lines if line.startswith("0::/")), None)
+    if own is None:  # no cgroup v2
+        return
+    # A parent's quota limits all its children together, so that the least of them applies.
+    for group in (Path(own), *Path(own).parents):
+        # "max 100000", or "150000 100000": µs of CPU time per period in µs
+        quota, _, period = _read(cgroups / group.relative_to("/") / "cpu.max").partition(" ")
         if quota.isdecimal() and period.strip().isdecimal():
             yield int(quota) / int(period)
-
-
-def _own_group(membership: Path) -> Path | None:
-    """The path of this process's group; None where there is no cgroup 2."""
-    lines = _read(membership).splitlines()
-    found = next((line for line in lines if line.startswith("0::/")), None)
-    return Path(found.removeprefix("0::")) if found else None
 
 
 def _read(file: Path) -> str:
@@ -55,12 +53,13 @@ def _read(file: Path) -> str:
         return ""
 
 
-DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last from `ulimit -f`
+DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Error numbers of a full disk, a used-up disk quota, and the file size limit of `ulimit -f`."""
 
 
 @contextmanager
 def translate_disk_full() -> Iterator[None]:
-    """Raise `OutOfSpace` where writing fails inside for lack of room."""
+    """Raise `OutOfSpace` in place of an `OSError` that says that the disk is full."""
     try:
         yield
     except OSError as error:
@@ -76,29 +75,31 @@ _M_ARENA_MAX = -8
 
 
 def tune_process() -> None:
-    """Apply all; to be called by an entry point before it imports anything else."""
+    """Tune this process for serving; call it in an entry point before any other import.
+
+    Libraries read the environment variables when they are loaded, and memory that was allocated
+    before `tune_allocator` stays with glibc's defaults.
+    """
     disable_telemetry()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     tune_allocator()
 
 
 def disable_telemetry() -> None:
-    """Keep libraries from reporting their use; to be called before they are imported.
-
-    OpenVINO has no switch for a process: its documented opt-out is a file in the home directory,
-    written by a command that reports the opt-out, and its only variable, `CI`, changes other
-    programs too. What it does document in code is the fallback: where `openvino_telemetry` cannot
-    be imported, `openvino.tools.ovc` takes its own stub. A None in `sys.modules` makes any import
-    of that name an ImportError (importlib's documentation), with or without the package.
-    """
+    """Disable the usage reports of ONNX Runtime and OpenVINO; call it before they are imported."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    # OpenVINO has no switch for a process: its documented opt-out is a file in the home directory,
+    # written by a command that reports the opt-out, and its only variable, `CI`, changes other
+    # programs too. But if `openvino_telemetry` cannot be imported, `openvino.tools.ovc` uses a
+    # stub. A None in `sys.modules` makes any import of that name an ImportError (importlib's
+    # documentation), with or without the package.
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # typeshed omits None
 
 
 def tune_allocator() -> bool:
-    """Let glibc keep what the encoder frees; return whether that was possible.
+    """Make glibc keep freed memory for the next model call; return whether all options were set.
 
-    Only glibc has these switches: elsewhere (musl, macOS) nothing happens.
+    Other C libraries (musl, macOS) have no such options, and are left as they are.
     """
     mallopt = _glibc("mallopt")
     if mallopt is None:
@@ -109,10 +110,10 @@ def tune_allocator() -> bool:
 
 
 def malloc_trim() -> bool:
-    """Return what malloc has free to the system; False where only glibc's could do that.
+    """Return malloc's free memory to the system; False if the C library is not glibc.
 
-    3 ms for 28 MB, 31 ms for 110 MB (measured), during which no thread gets memory; the next call
-    of the model fetches again what it needs, 3.6 µs a page.
+    It takes 3 ms for 28 MB and 31 ms for 110 MB (measured), while all threads wait for memory. The
+    next model call gets its memory from the system again, at 3.6 µs a page.
     """
     trim = _glibc("malloc_trim")
     if trim is None:
@@ -122,13 +123,13 @@ def malloc_trim() -> bool:
 
 
 def freeze_gc() -> None:
-    """Let the collector look at none of the objects that there are now; they are to stay."""
-    gc.collect()
+    """Exclude all current objects from garbage collection; they live as long as the process."""
+    gc.collect()  # garbage that is frozen would never be freed
     gc.freeze()
 
 
 def _glibc(name: str) -> Callable[..., int] | None:
-    """A function of glibc's malloc; musl and macOS have none of that name."""
+    """Return a function of glibc's malloc; None with musl and on macOS, which lack it."""
     if not sys.platform.startswith("linux"):
         return None
     function: Callable[..., int] | None = getattr(ctypes.CDLL(None), name, None)
@@ -139,10 +140,10 @@ T = TypeVar("T")
 
 
 def run_in_daemon_thread(work: Callable[[], T], name: str) -> Future[T]:
-    """Run `work` in a thread called `name` that may be left behind.
+    """Run `work` in a thread called `name` that does not keep the process alive.
 
-    The worker threads of anyio and of `concurrent.futures` may not: Ctrl-C during a download would
-    be obeyed when it is over.
+    The worker threads of anyio and of `concurrent.futures` do: Ctrl-C during a download would end
+    the process only after the download.
     """
     future: Future[T] = Future()
 
@@ -151,7 +152,7 @@ def run_in_daemon_thread(work: Callable[[], T], name: str) -> Future[T]:
             return
         try:
             future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 (it is raised where it is waited for)
+        except BaseException as error:  # noqa: BLE001 (the caller gets it from the future)
             future.set_exception(error)
 
     threading.Thread(target=run, name=name, daemon=True).start()

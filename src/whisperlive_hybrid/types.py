@@ -1,7 +1,7 @@
-"""The nouns of the project: what flows from samples to text.
+"""The values of the project, from samples to text.
 
-Two clocks are in use. *Recording* time counts from the first sample of a file or a connection;
-*window* time counts from the first sample of one `Window`. Every docstring says which is meant.
+There are two clocks. *Recording* time counts from the first sample of a file or a connection;
+*window* time counts from the first sample of one `Window`. Docstrings say which one applies.
 Audio is mono float32 at `SAMPLE_RATE`, nominally in [-1, 1].
 """
 
@@ -17,11 +17,10 @@ Samples = npt.NDArray[np.float32]
 """(n,) float32, mono, 16 kHz."""
 
 SAMPLE_RATE: Final = 16_000
-"""Samples per second everywhere behind the doors; Whisper's own rate."""
+"""Samples per second of all decoded audio; the rate that Whisper was trained on."""
 
 CONTEXT_S: Final = 30.0
 """Seconds of audio that a Whisper encoder was trained on: its full context."""
-
 
 TIME_MARK_S: Final = 0.02
 """Seconds between two time marks, and between two encoder positions."""
@@ -35,26 +34,26 @@ class Task(Enum):
 
 
 class Urgency(IntEnum):
-    """Classes of work, most urgent first."""
+    """Priority classes of work, most urgent first."""
 
     FINAL = 0
-    """The end of a live utterance: somebody waits for these very words."""
+    """The final text of a live utterance; its delay is what a speaker notices."""
     UPDATE = 1
-    """A better guess at an utterance that is still being spoken."""
+    """An interim text of an utterance that is still being spoken."""
     SHORT_FILE = 2
     """A file that a caller waits for."""
     BULK = 3
-    """Long files and jobs; they fill the gaps and keep a minimum share."""
+    """Long files and jobs; they use what is left over, and have a guaranteed minimum share."""
 
     @property
     def is_live(self) -> bool:
-        """Whether a live stream waits for it."""
+        """True for work of a live stream."""
         return self <= Urgency.UPDATE
 
 
 @dataclass(frozen=True, slots=True)
 class WindowSpan:
-    """A run of recording samples as it lies in a window."""
+    """A run of consecutive samples of the recording, and its position in a window."""
 
     window_sample: int
     recording_sample: int
@@ -63,11 +62,11 @@ class WindowSpan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """The unit of work: at most 30 s of speech, cut in silence.
+    """The unit of decoding: at most 30 s of audio, cut in silence.
 
-    `spans` tell where its samples lie in the recording, in order and without gaps in the window.
-    `speech` are the stretches in which the detector found speech, (start, end) in seconds on the
-    window clock, in order; none where nothing is known of it: then nothing counts as unread.
+    `spans` are the positions of its samples in the recording, in order and without gaps in the
+    window. `speech` are the stretches with speech by the voice detector, (start, end) in seconds on
+    the window clock, in order; empty if there was no detection, and then none counts as unread.
     """
 
     samples: Samples
@@ -92,21 +91,21 @@ class Window:
 
     @property
     def speech_s(self) -> float:
-        """Seconds of speech; the whole duration where nothing is known of it."""
+        """Seconds of speech; the whole duration if there was no detection."""
         if not self.speech:
             return self.duration
         return sum(end - start for start, end in self.speech)
 
     def speech_after(self, time: float) -> tuple[tuple[float, float], ...]:
-        """Return the stretches of speech behind a window time, the one across it cut there."""
+        """Return the stretches of speech after a window time; one that spans it is cut there."""
         return tuple((max(start, time), end) for start, end in self.speech if end > time)
 
     def speech_in(self, start: float, end: float) -> tuple[tuple[float, float], ...]:
-        """Return the stretches of speech in [start, end), window times, cut at both."""
+        """Return the stretches of speech in [start, end), in window time, cut at both ends."""
         return tuple((a, min(b, end)) for a, b in self.speech_after(start) if a < end)
 
     def part(self, start: float, end: float) -> "Window":
-        """Return [start, end) of the window, window times, as a window of its own."""
+        """Return [start, end) of the window, in window time, as a separate window."""
         rest = self.rest_from(start)
         n_samples = round((end - start) * SAMPLE_RATE)
         spans = tuple(
@@ -117,7 +116,7 @@ class Window:
         return Window(rest.samples[:n_samples], spans, rest.speech_in(0.0, end - start))
 
     def rest_from(self, time: float) -> "Window":
-        """Return the window from a window time to its end, as a window of its own."""
+        """Return the window from a window time to its end, as a separate window."""
         first = round(time * SAMPLE_RATE)
         spans = tuple(
             WindowSpan(
@@ -134,7 +133,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word with its measured place; `text` keeps its leading space."""
+    """A word with its measured times in seconds; `text` keeps its leading space."""
 
     text: str
     start: float
@@ -143,25 +142,25 @@ class Word:
 
     @property
     def middle(self) -> float:
-        """Where a cut decides on which side of it the word is."""
+        """Its middle; a cut before it leaves the word to the right of the cut."""
         return (self.start + self.end) / 2
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredToken:
-    """A text token as the model spells it, and how probable it was after the text before it."""
+    """A text token and its probability given the text before it."""
 
     spelling: bytes
-    """UTF-8, maybe only a part of a character."""
+    """UTF-8, possibly only part of a character."""
     probability: float
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of text as Whisper cut it; `text` keeps its leading space.
+    """A stretch of text between two time marks; `text` keeps its leading space.
 
-    `words` and `scored` are None where they were not asked for. `avg_logprob`, `compression_ratio`
-    and `no_speech_prob` judge the whole hypothesis that the segment came from.
+    `words` and `scored` are None unless they were requested. `avg_logprob`, `compression_ratio` and
+    `no_speech_prob` are those of the whole hypothesis that contains the segment.
     """
 
     start: float
@@ -174,66 +173,65 @@ class Segment:
     no_speech_prob: float
     words: tuple[Word, ...] | None = None
     scored: tuple[ScoredToken, ...] | None = None
-    """The text tokens; their spellings put together are `text`."""
+    """The text tokens; their joined spellings are `text`."""
     language: str | None = None
-    """Code of the language that is spoken in it; None where the recording has one language."""
+    """Code of its language; None if one language applies to the whole recording."""
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """When a hypothesis is not believed; the defaults are those of openai/whisper."""
+    """Limits beyond which a hypothesis is rejected; the defaults are those of openai/whisper."""
 
     compression_ratio: float = 2.4
-    """Above it the text, or a loop in it, repeats itself."""
+    """Above it the text, or a loop in it, counts as repetition."""
     avg_logprob: float = -1.0
-    """Below it the model was guessing."""
+    """Below it the text counts as a guess."""
     no_speech: float = 0.6
-    """Above it, and with a low `avg_logprob`, there was no speech."""
+    """Above it, and with an `avg_logprob` below its limit, the window counts as silence."""
 
 
 TEMPERATURES: Final = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-"""The ladder of openai/whisper: hotter after each hypothesis that is not believed."""
-
+"""Temperatures of openai/whisper's fallback: the next one after each rejected hypothesis."""
 
 DEFAULT_BEAM_SIZE: Final = 5
-"""That of openai/whisper's command line."""
+"""The default of openai/whisper's command line."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeOptions:
-    """How to read one window. Plain values only, so that it can travel to another machine."""
+    """How to decode one window; plain values only, so that a remote engine can be sent them."""
 
     language: str | None = None
-    """Whisper's code such as "en"; None to detect it from the window."""
+    """Whisper's code such as "en"; None to detect it in the window."""
     task: Task = Task.TRANSCRIBE
     prompt: str = ""
-    """Text that the speech might continue; steers spelling and style."""
+    """Text that might precede the speech; it influences spelling and style."""
     hotwords: str = ""
     """Words that are likely to occur."""
     words: bool = False
-    """Whether to measure word times."""
+    """Measure word times."""
     token_probabilities: bool = False
-    """Whether to say how probable each token of the text is."""
+    """Return the probability of each text token."""
     beam_size: int = DEFAULT_BEAM_SIZE
-    """Hypotheses followed side by side; of the default, as many as the backend can follow."""
+    """Beam width; the default is reduced to what the backend supports."""
     temperatures: tuple[float, ...] = TEMPERATURES
     thresholds: Thresholds = field(default_factory=Thresholds)
     is_guess: bool = False
-    """An answer that is not believed is left out, rather than tried again at any price."""
+    """Decode once, and return no text if the hypothesis is rejected; for interim text."""
     max_new_tokens: int | None = None
-    """Bound on the length of the answer, against run-away; None for the model's own."""
+    """Most tokens of a hypothesis, against endless repetition; None for the model's limit."""
     candidates: tuple[str, ...] = ()
-    """The languages among which to detect; empty for all that the model knows."""
+    """Codes to which language detection is restricted; empty for all of the model's languages."""
     switch_threshold: float | None = None
-    """For recordings in several languages: the probability from which a window is read in the
-    language that is detected in it, and not in `language`. None where one language holds."""
+    """For recordings in several languages: probability from which a window is decoded in its
+    detected language instead of `language`. None if the recording has one language."""
     checks_language: bool = False
-    """Whether to detect the language also where `language` is given, and only to report it."""
+    """Detect the language even if `language` is given, and only report it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """A language code with the probability that the model gave it (1.0 where it was told)."""
+    """A language code and its probability by the model (1.0 if the client requested it)."""
 
     code: str
     probability: float
@@ -241,30 +239,30 @@ class Language:
 
 @dataclass(frozen=True, slots=True)
 class DecodeResult:
-    """What the engine answers for one window: its segments on the window clock."""
+    """The engine's result for one window: segments on the window clock."""
 
     segments: tuple[Segment, ...]
     language: Language
     was_doubted: bool = False
-    """Whether the first hypothesis was not believed, and the window was read again."""
+    """True if the first hypothesis was rejected, and the window was decoded again."""
     unread: tuple[tuple[float, float], ...] = ()
-    """Stretches in which the detector found speech and the model wrote nothing, (start, end) in
+    """Stretches with speech by the voice detector but without text by the model, (start, end) in
     seconds on the window clock."""
     detected: Language | None = None
-    """What the model took the language for; None where it was not asked."""
+    """The language that the model detected; None if there was no detection."""
 
     @property
     def last_language(self) -> Language:
-        """That of its end, where it has several; `language` is the first one."""
+        """The language at its end, if it has several; `language` is the first one."""
         code = self.segments[-1].language if self.segments else None
         return self.language if code is None else Language(code, self.language.probability)
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A stretch of speech with its pauses in the recording, [start, end) in samples.
+    """A stretch of the recording that holds speech and its pauses, [start, end) in samples.
 
-    `speech` are the parts of it in which somebody speaks, as far as that is known.
+    `speech` are the parts of it with speech by the voice detector.
     """
 
     start: int
@@ -273,16 +271,16 @@ class Region:
 
 
 def join_text(segments: Sequence[Segment]) -> str:
-    """The running text of segments, without the leading space of the first."""
+    """Return the text of all segments, without the leading space of the first one."""
     return "".join(segment.text for segment in segments).strip()
 
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """What a model wrote for one window at one temperature, before anybody believes it.
+    """A model's output for one window at one temperature, before it is accepted or rejected.
 
     `tokens` are text tokens and time marks, without start and end marks. `avg_logprob` is the
-    mean log probability per token, end mark included, as openai/whisper counts it.
+    mean log probability per token, end mark included, as in openai/whisper.
     """
 
     tokens: tuple[int, ...]
@@ -293,7 +291,7 @@ class Hypothesis:
 
 @dataclass(frozen=True, slots=True)
 class TokenTime:
-    """When a text token was heard (window clock) and how probable it was."""
+    """Start and end of a text token in seconds on the window clock, and its probability."""
 
     start: float
     end: float
@@ -305,17 +303,17 @@ class Vocabulary(Protocol):
 
     @property
     def timestamp_begin(self) -> int:
-        """The token that marks 0.00 s; later ones follow in steps of `TIME_MARK_S`."""
+        """The time mark of 0.00 s; later ones follow in steps of `TIME_MARK_S`."""
 
     @property
     def end_of_text(self) -> int:
-        """The first special token: every token below it is text."""
+        """The first special token; every token below it is text."""
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of text tokens; anything special is left out."""
+        """Return the text of the text tokens among `tokens`."""
 
     def spelling(self, token: int) -> bytes:
-        """The bytes of one text token: UTF-8, maybe only a part of a character."""
+        """Return the bytes of one text token: UTF-8, possibly only part of a character."""
 
     def split_words(self, tokens: Sequence[int], language: str) -> list[tuple[str, int]]:
-        """Cut text tokens into words: each with its text and its number of tokens, in order."""
+        """Split text tokens into words; return the text and number of tokens of each, in order."""
