@@ -1,13 +1,13 @@
 """Encoded samples of a live stream, in any split, to mono float32 samples at 16 kHz.
 
-Frames carry no header and no framing (protocol page, 1.3): a sample may be torn apart by a frame
-border, and its bytes are carried over. A client that announces no format but sends int16 is
-common; `PcmReader` recognises it, because two int16 samples read as one float32 are mostly NaN
-(any small negative sample has an exponent of all ones) or absurdly large.
+WhisperLive frames have no header (protocol page, 1.3): a frame may end inside of a sample, whose
+bytes are kept for the next frame. Many clients declare no format and send int16; `PcmReader`
+detects it, because two int16 samples read as one float32 are mostly NaN (any small negative sample
+has an exponent of all ones) or far too large.
 
-Such numbers are not proof by themselves: a float32 client may begin with a few frames of NaN, as a
-division by a silent peak makes them. So bytes are held back until they show more than that, and
-the format once found is that of the whole stream.
+A few such numbers are no proof: a float32 client that divides by the peak of silence begins with
+frames of NaN. So bytes are held back until there is more evidence, and the format that was detected
+applies to the whole stream.
 """
 
 from enum import Enum
@@ -51,39 +51,38 @@ HIGHEST_RATE: Final = 48_000
 """Sample rates of live streams, in Hz: from telephones to browsers."""
 
 LOUDEST_FLOAT: Final = 8.0
-"""Full scale is 1; codecs and mixers overshoot it, but no audio is eight times as loud."""
+"""Largest plausible sample. Full scale is 1; codecs and mixers overshoot it, but not by so much."""
 
 QUIETEST_FLOAT: Final = 1e-6
-"""Anything quieter shows nothing: small int16 values look like it."""
+"""Smallest float32 that is evidence of its format: pairs of small int16 samples look like less."""
 
 UNDECIDED_BYTES: Final = SAMPLE_RATE * 4
-"""How much that shows no format, as digital silence, is held back: 1 s of float32. More of it is
-passed on as silence, and the question stays open."""
+"""Bytes without evidence, such as digital silence, that are held back: 1 s of float32. More of them
+are returned as silence, while the format stays undecided."""
 
 LONGEST_DOUBT_BYTES: Final = 2 * UNDECIDED_BYTES
-"""How much is held back at most from the first number on that shows a format."""
+"""Most bytes that are held back from the first evidence on."""
 
 ENOUGH_EVIDENCE: Final = 400
-"""Numbers that show a format before it is believed: 25 ms of float32, 50 ms of most int16."""
+"""Numbers that are needed as evidence: 25 ms of float32, 50 ms of most int16."""
 
 INT16_SHARE: Final = 0.6
-"""Of the numbers that show a format: those that show int16. In speech and noise of all levels, read
-in pieces of 16 kB as float32, it was never below 0.75; float32 has hardly one."""
+"""Share of the evidence that must be for int16. In speech and noise of all levels, read in pieces
+of 16 kB as float32, int16 had never less than 0.75; float32 has almost none."""
 
 LARGEST_STEP: Final = 12_000
-"""From one int16 sample to the next, root mean square: with a random half, as the lower one of a
-float32 is, it is above 18,900; speech without clipping has less than 3,300."""
+"""Largest root mean square of the steps between int16 samples of sound. With a random half, such as
+the lower half of a float32, it is above 18,900; speech without clipping has less than 3,300."""
 
 DOUBTFUL_SHARE: Final = 0.1
-"""Of the samples of a frame: with more of them muted, its client may have declared another format
-than it sends."""
+"""Share of muted samples in a frame above which the declared format is probably wrong."""
 
 
 class PcmReader:
-    """Turns the bytes of one stream into samples; float32 that can be no audio becomes silence."""
+    """Decodes the bytes of one stream to samples; impossible float32 values become silence."""
 
     def __init__(self, declared: PcmFormat | None = None, rate: int = SAMPLE_RATE) -> None:
-        """`declared` is what the client announced; None to find out, with float32 the default.
+        """`declared` is the client's format; None to detect float32 or int16, float32 by default.
 
         `rate` is the client's sample rate; samples are returned at 16 kHz. Raise `BadRequest` for
         one that is not supported.
@@ -97,10 +96,10 @@ class PcmReader:
         # object carries the filter over from block to block.
         self._resampler = None if rate == SAMPLE_RATE else soxr.ResampleStream(rate, SAMPLE_RATE, 1)
         self.is_doubtful = False
-        """Whether many float32 samples of one frame were no audio, and read as silence."""
+        """True if many float32 samples of one frame were impossible, and became silence."""
         self._pending = b""
-        self._n_int16 = 0  # numbers in `_pending` that show int16
-        self._int16_frames = 0  # frames that brought some of them
+        self._n_int16 = 0  # evidence of int16 in `_pending`
+        self._int16_frames = 0  # frames that added to it
 
     def read(self, payload: bytes) -> Samples:
         """Return the samples that `payload` completes; shape (n,), n may be 0."""
@@ -116,7 +115,7 @@ class PcmReader:
         held = len(self._pending)
         self._pending += payload
         if self.format is None:
-            evidence = _weigh(self._pending)
+            evidence = _count_evidence(self._pending)
             self._int16_frames += evidence.n_int16 > self._n_int16
             self._n_int16 = evidence.n_int16
             has_waited = held - evidence.start >= LONGEST_DOUBT_BYTES
@@ -127,29 +126,29 @@ class PcmReader:
         return self._take(len(self._pending))
 
     def flush(self) -> Samples:
-        """Return what was still held back; a torn last sample is no sample."""
+        """Return the samples that were held back; an incomplete last sample is dropped."""
         if self.format is None:
-            evidence = _weigh(self._pending)
+            evidence = _count_evidence(self._pending)
             is_int16 = evidence.is_enough and evidence.is_mostly_int16
             self.format = PcmFormat.INT16 if is_int16 else PcmFormat.FLOAT32
         return self._resample(self._take(len(self._pending)), is_last=True)
 
     def _decide(self, evidence: "_Evidence", *, has_waited: bool) -> PcmFormat | None:
-        """Return the format of an undeclared stream, or None while it could still be either.
+        """Return the format of an undeclared stream; None while it could still be either.
 
-        float32 is believed at once. int16 never is on the word of a single frame: it takes a
-        second one, and besides either steps as small as those of sound or the longest wait.
+        Enough evidence of float32 decides at once. int16 needs two of three signs: evidence in
+        more than one frame, steps as small as those of sound, the longest wait.
         """
         if not evidence.is_mostly_int16:
             return PcmFormat.FLOAT32 if evidence.is_enough or (evidence.n and has_waited) else None
         if not evidence.is_enough:
             return None
-        if evidence.has_small_steps and (self._int16_frames > 1 or has_waited):
-            return PcmFormat.INT16
-        return PcmFormat.INT16 if self._int16_frames > 1 and has_waited else None
+        # One frame of NaN that a float32 client sends must not decide alone.
+        signs = [self._int16_frames > 1, evidence.has_small_steps, has_waited]
+        return PcmFormat.INT16 if sum(signs) >= 2 else None
 
     def _take(self, n_bytes: int) -> Samples:
-        """Return the whole samples of the first `n_bytes`, which are held no longer."""
+        """Remove the first `n_bytes` from the pending ones; return their complete samples."""
         chosen = self.format or PcmFormat.FLOAT32
         whole = n_bytes - n_bytes % chosen.width
         samples = _samples(self._pending[:whole], chosen)
@@ -161,14 +160,14 @@ class PcmReader:
 
 
 class _Evidence(NamedTuple):
-    """What bytes show of their format when they are read as float32."""
+    """Evidence of the format of bytes that are read as float32."""
 
     start: int
-    """Byte at which the first number begins that shows anything, or at which a next one would."""
+    """Byte offset of the first number that is evidence, else of the next complete number."""
     n_float32: int
     n_int16: int
     has_small_steps: bool
-    """Whether the numbers that show int16 are pairs of neighbours, as in sound."""
+    """True if the two halves of the evidence of int16 are close to each other, as in sound."""
 
     @property
     def n(self) -> int:
@@ -183,10 +182,10 @@ class _Evidence(NamedTuple):
         return self.n_int16 > INT16_SHARE * self.n
 
 
-def _weigh(raw: bytes) -> _Evidence:
-    """Count the numbers that are plausible in one of the two formats only.
+def _count_evidence(raw: bytes) -> _Evidence:
+    """Count the numbers that are plausible in only one of the two formats.
 
-    NaN and infinity as arithmetic makes them, whose lower half is zero, show nothing.
+    NaN and infinity as results of arithmetic, whose lower half is zero, are no evidence.
     """
     n_floats = len(raw) // 4
     loudness = np.abs(np.frombuffer(raw, "<f4", count=n_floats))
@@ -201,7 +200,7 @@ def _weigh(raw: bytes) -> _Evidence:
         4 * start,
         int(np.count_nonzero(shows_float32)),
         len(first),
-        # A constant is no sound, wherever its two halves lie.
+        # A constant is no sound, although its steps are small.
         len(first) > 0 and first.std() > 0 and np.square(first - second).mean() < LARGEST_STEP**2,
     )
 
@@ -242,9 +241,9 @@ _ALAW: Final = _alaw_samples()
 
 
 def mute_impossible(samples: npt.NDArray[np.floating[Any]]) -> int:
-    """Set in place what is not finite or louder than any audio to 0; return how many there were.
+    """Set samples that are not finite or above `LOUDEST_FLOAT` to 0, in place; return their number.
 
-    Such numbers would overflow in the model's features.
+    Such samples would overflow in the model's features.
     """
     if not samples.size or np.abs(samples).max() <= LOUDEST_FLOAT:  # NaN compares false
         return 0

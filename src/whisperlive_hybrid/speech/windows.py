@@ -1,4 +1,4 @@
-"""Regions to windows, and times on a window back to times in the recording."""
+"""Windows of samples from regions of speech, and window times as recording times."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -9,13 +9,13 @@ from whisperlive_hybrid.speech.regions import RegionFinder, VadOptions
 from whisperlive_hybrid.types import SAMPLE_RATE, Region, Samples, Segment, Window, WindowSpan, Word
 
 LONGEST_UTTERANCE_S: Final = 20.0
-"""Where live speech without a pause is cut at the latest; a model's card may ask for less."""
+"""Longest live utterance; speech without a pause is cut there. A model's card may lower it."""
 
 
 class WindowCutter:
-    """Cuts a stream of samples into windows, one per region of speech, as it arrives.
+    """Cuts a stream of samples into windows, one per region of speech.
 
-    Holds no more audio than the open region and its pre-roll.
+    It buffers no more audio than the open region and its pre-roll.
     """
 
     def __init__(self, options: VadOptions, longest_s: float) -> None:
@@ -24,47 +24,47 @@ class WindowCutter:
 
     @property
     def n_samples(self) -> int:
-        """Samples pushed so far."""
+        """Number of samples pushed so far."""
         return self._buffer.end
 
     @property
     def open_start(self) -> int | None:
-        """Where the utterance began that is being spoken; None in silence."""
+        """First sample of the open utterance; None in silence."""
         return self._regions.open_start
 
     @property
     def silence(self) -> int:
-        """Samples of silence at the end of the utterance that is open; 0 while somebody speaks."""
+        """Samples of silence at the end of the open utterance; 0 during speech."""
         return self._regions.silence
 
     def push(self, samples: Samples, probabilities: Iterable[float]) -> list[Window]:
-        """Take samples and the probabilities of the frames they complete; return ended windows."""
+        """Add samples and the probabilities of the frames they complete; return ended windows."""
         self._buffer.append(samples)
         return self._windows(self._regions.push(probabilities))
 
     def flush(self) -> list[Window]:
-        """End of the recording: what is open becomes a window."""
+        """End the recording; return the window of the open region, if any."""
         return self._windows(self._regions.flush(self._buffer.end))
 
     def end_at(self, sample: int) -> list[Window]:
-        """End the open utterance at `sample`, which lies in a pause of it; the next begins there.
+        """End the open utterance at `sample`, in one of its pauses; the next one begins there.
 
-        Returns its window, or nothing where there is nothing to end.
+        Return its window, or an empty list if no utterance is open before `sample`.
         """
         return self._windows(self._regions.end_at(sample))
 
     def open_window(self) -> Window | None:
-        """The utterance that is being spoken, as far as it was heard; None in silence."""
+        """Return the window of the open utterance up to now; None in silence."""
         start = self._regions.open_start
         if start is None:
             return None
         return self._window(Region(start, self._buffer.end, self._regions.open_speech))
 
     def speculative_window(self) -> Window | None:
-        """The open utterance just as it will end, once its post-roll of silence was heard.
+        """Return the window of the open utterance as it will end if there is no more speech.
 
-        It can be read ahead of the endpoint: the window that ends there has the same samples,
-        unless somebody speaks on.
+        None before `SPECULATION_S`. The window can be decoded ahead of the endpoint: the final one
+        then has the same samples.
         """
         region = self._regions.speculative
         return self._window(region) if region else None
@@ -85,11 +85,12 @@ class WindowCutter:
 
 
 def recording_time(window: Window, time: float, *, is_end: bool = False) -> float:
-    """Place a window time on the recording clock; `is_end` decides for the earlier span at a seam.
+    """Convert a window time to recording time, in seconds.
 
-    Times before or after the window are pulled to its borders.
+    At a border of two spans, `is_end` selects the end of the earlier span over the start of the
+    later one. Times outside of the window are moved to its borders.
     """
-    sample = round(time * SAMPLE_RATE)  # in floats, a time at a seam may fall short of it
+    sample = round(time * SAMPLE_RATE)  # rounding errors must not move a time across a border
     for span in window.spans:
         within = sample - span.window_sample
         if within < span.length or (is_end and within <= span.length):
@@ -98,20 +99,19 @@ def recording_time(window: Window, time: float, *, is_end: bool = False) -> floa
 
 
 def to_recording_clock(window: Window, segments: Iterable[Segment]) -> list[Segment]:
-    """The segments of a window with all their times moved to the recording clock."""
-    return [_moved(window, segment) for segment in segments]
+    """Return the segments of a window with all their times on the recording clock."""
+    converted: list[Segment] = []
+    for segment in segments:
+        start, end = _to_recording_times(window, segment.start, segment.end)
+        words = segment.words and tuple(
+            Word(word.text, *_to_recording_times(window, word.start, word.end), word.probability)
+            for word in segment.words
+        )
+        converted.append(replace(segment, start=start, end=end, words=words))
+    return converted
 
 
-def _moved(window: Window, segment: Segment) -> Segment:
-    start, end = _placed(window, segment.start, segment.end)
-    words = segment.words and tuple(
-        Word(word.text, *_placed(window, word.start, word.end), word.probability)
-        for word in segment.words
-    )
-    return replace(segment, start=start, end=end, words=words)
-
-
-def _placed(window: Window, start: float, end: float) -> tuple[float, float]:
-    """A start and an end on the recording clock; what has no length at a seam stays so."""
-    placed = recording_time(window, start)
-    return placed, max(placed, recording_time(window, end, is_end=True))
+def _to_recording_times(window: Window, start: float, end: float) -> tuple[float, float]:
+    """Convert a start and an end; a word of length 0 at a border of spans keeps that length."""
+    converted = recording_time(window, start)
+    return converted, max(converted, recording_time(window, end, is_end=True))
