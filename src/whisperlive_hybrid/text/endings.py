@@ -1,14 +1,14 @@
-"""Where an utterance may end although its speaker goes on, and where its updates begin to read.
+"""Early ends of long utterances, and where their updates begin.
 
-A long utterance would be completed only when its speaker pauses for a second. Two things happen
-before, both in a pause that is too short to be an endpoint:
+Without an early end, a long utterance is completed only when its speaker pauses for a second. It
+ends earlier, in a pause that is too short to be an endpoint, in two cases:
 
-- Behind a sentence that has ended, and behind which enough was heard, the utterance ends.
-- Where words have waited for long, and an operator wants text soon, it ends in its longest pause.
+- after the end of a sentence that is followed by enough speech;
+- in its longest pause, if words have waited longer than `live_patience_s` allows.
 
-What was heard behind a word is part of the evidence for it, so only words that have proved stable,
-and behind which some time has passed, say where an utterance ends. The figures behind the defaults
-are in docs/decisions/0025. All times are in seconds on one clock, that of the recording.
+The audio after a word is part of the evidence for it, so only stable words that are followed by
+some audio are considered. The measurements of the defaults are in docs/decisions/0025. All times
+are in seconds on the recording clock.
 """
 
 from collections.abc import Sequence
@@ -23,10 +23,11 @@ _ABBREVIATIONS: Final = {
     *("hr.", "fr.", "nr."),  # German
     *("mme.", "mlle.", "sra.", "dra."),  # French, Spanish, Portuguese
 }
-"""That are followed by a name or a number more often than by a sentence; so are initials."""
+"""Abbreviations that mostly precede a name or a number, so that their point ends no sentence; the
+same applies to initials."""
 
 REACH_S: Final = 0.25
-"""How far from the measured end of a word the pause behind it may lie."""
+"""Largest distance between the measured end of a word and the pause after it."""
 
 Pause = tuple[float, float]
 """Start and end."""
@@ -34,35 +35,35 @@ Pause = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class EndingOptions:
-    """When an utterance ends although its speaker goes on."""
+    """When an utterance ends although its speaker continues."""
 
     guard_s: float = 1.0
-    """Speech that must have been heard behind a word."""
+    """Audio that must follow a word."""
     shortest_sentence_s: float = 8.0
-    """Utterances that end with a sentence last so long; shorter ones go on with the next."""
+    """Shortest utterance that ends with a sentence; a shorter one continues with the next."""
     patience_s: float | None = None
-    """So old may a word become that waits for the end of its sentence; None for any age."""
+    """Longest wait of a word for the end of its sentence; None for no limit."""
     shortest_s: float = 3.0
-    """Utterances that end because their words are old last so long."""
+    """Shortest utterance that ends because of `patience_s`."""
 
     @property
     def soonest_s(self) -> float:
-        """Length of an utterance before which it does not end."""
+        """Length of an utterance before which it never ends early."""
         if self.patience_s is None:
             return self.shortest_sentence_s
         return min(self.shortest_sentence_s, self.patience_s)
 
 
 def live_endings(patience_s: float) -> EndingOptions:
-    """Return the endings for a patience as operators set it, in seconds; 0 for none."""
+    """Return the options for the setting `live_patience_s`, in seconds; 0 for no limit."""
     return EndingOptions(patience_s=patience_s or None)
 
 
 LONGEST_UPDATE_S: Final = 6.0
-"""Audio from which on an update reads only the newest part of an utterance."""
+"""Length of an utterance from which an update decodes only its newest part."""
 
 SHORTEST_UPDATE_S: Final = 3.0
-"""Audio that an update reads at least, for the words in it to be right."""
+"""Least audio of an update; the words of less are often wrong."""
 
 
 def find_early_end(
@@ -71,36 +72,34 @@ def find_early_end(
     utterance: tuple[float, float],
     options: EndingOptions,
 ) -> float | None:
-    """Return where an utterance ends although its speaker goes on, in the middle of a pause.
+    """Return the time at which an utterance ends early, in the middle of a pause; None if not yet.
 
-    `stable` are its words that will stay, `pauses` are those in it, and `utterance` is where it
-    begins and how far it was heard. None where it goes on.
+    `stable` are its stable words, `pauses` its pauses, and `utterance` its start and the end of its
+    audio so far.
     """
-    start, heard = utterance
-    ready = [word for word in stable if word.end <= heard - options.guard_s]
+    start, now = utterance
+    ready = [word for word in stable if word.end <= now - options.guard_s]
     for word in reversed(ready):
         near = [p for p in pauses if p[1] > word.end - REACH_S and p[0] < word.end + REACH_S]
         if _ends_sentence(word) and word.end - start >= options.shortest_sentence_s and near:
             return _middle_of_longest(near)
-    if options.patience_s is None or not ready or heard - ready[0].end < options.patience_s:
+    if options.patience_s is None or not ready or now - ready[0].end < options.patience_s:
         return None
     last = ready[-1].end + REACH_S
     inside = [p for p in pauses if p[0] >= start + options.shortest_s and p[1] <= last]
     return _middle_of_longest(inside) if inside else None
 
 
-def find_update_start(
-    stable: Sequence[Word], pauses: Sequence[Pause], heard: float
-) -> float | None:
-    """Return from where the next update of an utterance reads on; None for as before.
+def find_update_start(stable: Sequence[Word], pauses: Sequence[Pause], now: float) -> float | None:
+    """Return the time at which the next update of an utterance begins; None for the same as before.
 
-    It is the middle of the last pause that has stable words on both sides: a word behind it keeps
-    the spelling that it has in the sentence. `heard` is how far the utterance was heard.
+    It is the middle of the last pause with stable words on both sides: a stable word after the
+    pause keeps its spelling within the sentence. `now` is the end of the audio so far.
     """
     for start, end in reversed(pauses):
         middle = (start + end) / 2
         before = [word for word in stable if word.middle < middle]
-        if heard - end >= SHORTEST_UPDATE_S and 0 < len(before) < len(stable):
+        if now - end >= SHORTEST_UPDATE_S and 0 < len(before) < len(stable):
             return middle
     return None
 
@@ -111,8 +110,8 @@ def _middle_of_longest(pauses: Sequence[Pause]) -> float:
 
 
 def _ends_sentence(word: Word) -> bool:
-    """Whether a word, or a text that stands for one, ends a sentence."""
-    *_, last = word.text.split() or [""]  # Thai, for one, has words of a space alone
+    """Return True if a word, or a text in place of one, ends a sentence."""
+    *_, last = word.text.split() or [""]  # some words are a space, as in Thai
     bare = last.strip(CLOSING)
     is_abbreviation = (
         bare.casefold() in _ABBREVIATIONS or "." in bare[:-1] or len(bare) == len("J.")

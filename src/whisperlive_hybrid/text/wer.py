@@ -1,4 +1,4 @@
-"""Texts as lists of words that can be compared, and how far two of them are apart."""
+"""Normalized words of a text, and the edit distance of two texts."""
 
 import re
 from collections.abc import Sequence
@@ -17,25 +17,26 @@ _UNIT: Final = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 
 
 def words_in(text: str) -> list[str]:
-    """The words of `text` without case and punctuation.
+    """Return the words of `text` in lower case and without punctuation.
 
-    In scripts that put no spaces between words a character stands for a word.
+    In scripts without spaces between words, each character counts as a word.
     """
     return _UNIT.findall(text.lower())
 
 
-def edit_distance(wanted: Sequence[str], read: Sequence[str]) -> int:
-    """How many words must be changed, put in or left out to make `read` of `wanted`.
+def edit_distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
+    """Return the Levenshtein distance: the least number of changed, added and missing words.
 
-    Levenshtein's distance, a row at a time, so that recordings of hours can be compared.
+    Only one row of the matrix is in memory, so that recordings of hours can be compared.
     """
-    numbers = {word: n for n, word in enumerate({*wanted, *read})}
-    columns = np.array([numbers[word] for word in read], np.int64)
-    steps = np.arange(len(read) + 1)
+    numbers = {word: n for n, word in enumerate({*reference, *hypothesis})}
+    columns = np.array([numbers[word] for word in hypothesis], np.int64)
+    steps = np.arange(len(hypothesis) + 1)
     row = steps
-    for n, word in enumerate(wanted):
+    for n, word in enumerate(reference):
         substituted = row[:-1] + (columns != numbers[word])
         best = np.minimum(row[1:] + 1, substituted)
-        # Words that are put in cost one each: a running minimum along the slope.
+        # Added words cost one each; the running minimum along the slope of the steps takes them all
+        # into account without a loop over the row.
         row = np.minimum.accumulate(np.concatenate([[n + 1], best]) - steps) + steps
     return int(row[-1])
