@@ -60,7 +60,7 @@ class LanguageMonitor:
         """Return True if the language of the next window should be detected.
 
         A longer window of the same utterance is checked again: the shorter one was decoded ahead of
-        the endpoint, and is not shown.
+        the endpoint, and its result is replaced.
         """
         if self._has_changed or window.speech_s < SHORTEST_CHECK_S:
             return False
