@@ -18,7 +18,7 @@ PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-
 # What builds the image: podman works as well.
 ENGINE := docker
 
-.PHONY: real-models help install install-test install-browser format-page serve test test-crash test-parity soak image image-test check docs lint types clean
+.PHONY: real-models help install install-test install-browser format-page serve test test-crash test-wheel test-parity soak image image-test check docs lint types clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -52,6 +52,9 @@ test: install-test ## run every test but the slow ones, a process for each core
 
 test-crash: install-test ## kill a server twenty times in the middle of a job
 	$(BIN)/pytest -m crash
+
+test-wheel: install-test ## build the package, install it in an empty environment and serve
+	$(BIN)/pytest -m wheel
 
 test-parity: install-test ## read real speech beside faster-whisper and compare (4 minutes)
 	$(BIN)/pytest -m parity -s
@@ -87,7 +90,7 @@ types: install-test ## mypy --strict
 soak: install-test ## visit a server for SOAK_S seconds, an hour by default; SOAK_SEED repeats one
 	SOAK_S=$(or $(SOAK_S),3600) $(BIN)/pytest -m soak -s
 
-check: lint types test test-crash test-parity ## everything that CI runs
+check: lint types test test-crash test-wheel test-parity ## everything that CI runs
 	SOAK_S=120 $(MAKE) soak
 
 clean: ## remove the virtual environment and the caches
