@@ -48,7 +48,7 @@ from whisperlive_hybrid.protocol.live import LiveCodec
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.whisperlive import WhisperLiveCodec
 from whisperlive_hybrid.server.http.app import HttpMeans, build_http_app
-from whisperlive_hybrid.server.http.body_limits import Work
+from whisperlive_hybrid.server.http.body_limits import InFlightRequests
 from whisperlive_hybrid.server.http.status import Operation
 from whisperlive_hybrid.server.live.admission import Admission, StreamLimits
 from whisperlive_hybrid.server.live.server import WhisperLiveServer
@@ -309,7 +309,7 @@ def _observers(metrics: Metrics, tracing: Tracing, settings: Settings) -> Observ
 
 
 async def _drain(
-    engine: Engine, admission: Admission, work: Work, http: "HttpDoor", drain_s: float
+    engine: Engine, admission: Admission, work: InFlightRequests, http: "HttpDoor", drain_s: float
 ) -> None:
     """Take no new work; let live clients and requests in flight finish, within the bound.
 

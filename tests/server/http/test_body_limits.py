@@ -8,10 +8,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whisperlive_hybrid.errors import Overloaded, Stalled, TooLarge
 from whisperlive_hybrid.server.http.body_limits import (
-    BodyLimit,
-    Pace,
+    BodySizeMiddleware,
+    BodyTimeout,
     RequestIdMiddleware,
-    UploadSlots,
+    UploadSlotsMiddleware,
 )
 
 pytestmark = pytest.mark.anyio
@@ -31,9 +31,9 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         await PlainTextResponse(str(n_bytes))(scope, receive, send)
 
 
-def patient() -> Pace:
+def patient() -> BodyTimeout:
     """A pace that every test keeps."""
-    return Pace(min_bytes_per_s=1, longest_s=60)
+    return BodyTimeout(min_bytes_per_s=1, longest_s=60)
 
 
 def client(app: ASGIApp) -> httpx.AsyncClient:
@@ -49,14 +49,14 @@ async def chunks(n: int) -> AsyncIterator[bytes]:
 
 async def test_a_body_up_to_the_limit_passes() -> None:
     """The limit itself is still allowed, announced or not."""
-    async with client(BodyLimit(echo, limit=5)) as door:
+    async with client(BodySizeMiddleware(echo, limit=5)) as door:
         assert (await door.post("/", content=b"12345")).text == "5"
         assert (await door.post("/", content=chunks(5))).text == "5"
 
 
 async def test_a_body_without_length_is_counted() -> None:
     """Chunked uploads are refused at the first byte too many, not at the end."""
-    async with client(BodyLimit(echo, limit=5)) as door:
+    async with client(BodySizeMiddleware(echo, limit=5)) as door:
         reply = await door.post("/", content=chunks(1000))
     assert reply.status_code == 413
     assert reply.text == "Maximum content size limit (5) exceeded (6 bytes read)"
@@ -74,7 +74,7 @@ async def test_an_announced_length_is_refused_unread() -> None:
         replies.append(message)
 
     scope = {"type": "http", "headers": [(b"content-length", b"6")]}
-    await BodyLimit(echo, limit=5)(scope, receive, send)
+    await BodySizeMiddleware(echo, limit=5)(scope, receive, send)
     assert replies[0]["status"] == 413
     assert b"6 bytes announced" in replies[1]["body"]
 
@@ -92,7 +92,7 @@ async def test_a_lying_length_is_counted() -> None:
         async def send(message: Message, statuses: list[Message] = statuses) -> None:
             statuses.append(message)
 
-        await BodyLimit(echo, limit=5)(scope, receive, send)
+        await BodySizeMiddleware(echo, limit=5)(scope, receive, send)
         assert statuses[0]["status"] == 413
 
 
@@ -118,7 +118,7 @@ async def test_uploads_in_work_are_bounded() -> None:
             await upload_and_wait(scope, receive, send, gate, entered)
 
     async with (
-        client(UploadSlots(hold, limit=1, pace=patient)) as door,
+        client(UploadSlotsMiddleware(hold, limit=1, timeout=patient)) as door,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(door.post, "/")
@@ -129,7 +129,7 @@ async def test_uploads_in_work_are_bounded() -> None:
         assert e.value.retry_after_s > 0
         assert (await door.get("/")).text == "here"
         gate.set()
-    async with client(UploadSlots(hold, limit=1, pace=patient)) as door:
+    async with client(UploadSlotsMiddleware(hold, limit=1, timeout=patient)) as door:
         for _ in range(3):
             assert (await door.post("/")).text == "done"
 
@@ -142,7 +142,7 @@ async def test_a_failed_upload_gives_its_slot_back() -> None:
         await receive()
         raise TooLarge("no")
 
-    async with client(UploadSlots(fail, limit=1, pace=patient)) as door:
+    async with client(UploadSlotsMiddleware(fail, limit=1, timeout=patient)) as door:
         for _ in range(3):
             with pytest.raises(TooLarge):
                 await door.post("/")
@@ -168,7 +168,7 @@ async def test_an_upload_that_stalls_gives_its_slot_back() -> None:
             await receive()
         assert patience.cancelled_caught
 
-    door = UploadSlots(read, limit=1, pace=lambda: Pace(1024, longest_s=0.01))
+    door = UploadSlotsMiddleware(read, limit=1, timeout=lambda: BodyTimeout(1024, longest_s=0.01))
     for _ in range(2):
         with pytest.raises(Stalled, match="did not come to its end"):
             await door({"type": "http", "method": "POST"}, receive, send)
@@ -176,7 +176,7 @@ async def test_an_upload_that_stalls_gives_its_slot_back() -> None:
     await door({"type": "http", "method": "POST"}, receive, send)
 
 
-async def test_every_reply_is_stamped() -> None:
+async def test_every_reply_has_a_request_id() -> None:
     """An id of its own, the milliseconds it took, and the API's version."""
     ticks = iter([1.0, 1.25, 2.0, 2.5])
     async with client(RequestIdMiddleware(echo, clock=lambda: next(ticks))) as door:
@@ -190,7 +190,11 @@ async def test_every_reply_is_stamped() -> None:
 
 @pytest.mark.parametrize(
     "guard",
-    [lambda a: BodyLimit(a, limit=0), lambda a: UploadSlots(a, 0, patient), RequestIdMiddleware],
+    [
+        lambda a: BodySizeMiddleware(a, limit=0),
+        lambda a: UploadSlotsMiddleware(a, 0, patient),
+        RequestIdMiddleware,
+    ],
 )
 async def test_only_requests_are_guarded(guard: type[RequestIdMiddleware]) -> None:
     """The start and stop of the server pass unseen."""

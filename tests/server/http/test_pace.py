@@ -4,7 +4,7 @@ from starlette.types import Message
 
 from whisperlive_hybrid.errors import Stalled
 from whisperlive_hybrid.server.http import body_limits as pace
-from whisperlive_hybrid.server.http.body_limits import GRACE_S, SILENT_S, Pace
+from whisperlive_hybrid.server.http.body_limits import GRACE_S, MAX_SILENCE_S, BodyTimeout
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +33,7 @@ class Client:
 async def test_a_slow_client_is_served() -> None:
     """A little more than the least rate is enough, for hours."""
     client = Client(*[(10.0, 10_300)] * 300)
-    upload = Pace(1024, longest_s=4000, clock=client.clock)
+    upload = BodyTimeout(1024, longest_s=4000, clock=client.clock)
     for _ in range(300):
         await upload.next(client.receive)
     assert client.now == 3000
@@ -42,7 +42,7 @@ async def test_a_slow_client_is_served() -> None:
 async def test_a_body_that_trickles_is_given_up() -> None:
     """A byte now and then keeps a slot no longer than silence does."""
     client = Client((29.0, 1), (2.0, 1))
-    upload = Pace(1024, longest_s=4000, clock=client.clock)
+    upload = BodyTimeout(1024, longest_s=4000, clock=client.clock)
     await upload.next(client.receive)
     await upload.next(client.receive)
     with pytest.raises(Stalled, match=r"too slowly: 2 bytes in 31 seconds, at least 1024 a second"):
@@ -51,20 +51,20 @@ async def test_a_body_that_trickles_is_given_up() -> None:
 
 async def test_what_was_fast_may_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that was ahead of the rate may pause; not for ever, however much it has sent."""
-    monkeypatch.setattr(pace, "SILENT_S", 0.01)
+    monkeypatch.setattr(pace, "MAX_SILENCE_S", 0.01)
     client = Client((1.0, 10**9), (50.0, 1))
-    upload = Pace(1024, longest_s=4000, clock=client.clock)
+    upload = BodyTimeout(1024, longest_s=4000, clock=client.clock)
     await upload.next(client.receive)
     await upload.next(client.receive)
     with pytest.raises(Stalled):
         await upload.next(client.receive)
-    assert GRACE_S < SILENT_S
+    assert GRACE_S < MAX_SILENCE_S
 
 
 async def test_the_servers_own_time_is_not_the_clients() -> None:
     """Who has sent everything at once is not blamed for the disk that took it slowly."""
     client = Client(*[(0.0, 1)] * 10)
-    upload = Pace(1024, longest_s=4000, clock=client.clock)
+    upload = BodyTimeout(1024, longest_s=4000, clock=client.clock)
     for _ in range(10):
         await upload.next(client.receive)
         client.now += 100
@@ -73,7 +73,7 @@ async def test_the_servers_own_time_is_not_the_clients() -> None:
 async def test_no_upload_lasts_for_ever() -> None:
     """The whole has an end of its own, by the clock."""
     client = Client((1.0, 10**9), (1.0, 10**9))
-    upload = Pace(1024, longest_s=60, clock=client.clock)
+    upload = BodyTimeout(1024, longest_s=60, clock=client.clock)
     await upload.next(client.receive)
     await upload.next(client.receive)
     client.now = 61

@@ -5,7 +5,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from whisperlive_hybrid.errors import Draining
-from whisperlive_hybrid.server.http.body_limits import CountWork, Work
+from whisperlive_hybrid.server.http.body_limits import InFlightMiddleware, InFlightRequests
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +23,7 @@ async def read(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def test_a_drain_waits_for_what_was_taken_and_takes_nothing_more() -> None:
     """The request in work is answered; the next one is refused; then the drain is over."""
-    work, begun, may_end = Work(), anyio.Event(), anyio.Event()
+    work, begun, may_end = InFlightRequests(), anyio.Event(), anyio.Event()
 
     async def held(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
@@ -31,7 +31,7 @@ async def test_a_drain_waits_for_what_was_taken_and_takes_nothing_more() -> None
         await may_end.wait()
         await PlainTextResponse("done")(scope, receive, send)
 
-    async with client(CountWork(held, work)) as door, anyio.create_task_group() as tasks:
+    async with client(InFlightMiddleware(held, work)) as door, anyio.create_task_group() as tasks:
         tasks.start_soon(door.post, "/")
         await begun.wait()
         assert work.n_requests == 1
@@ -47,28 +47,28 @@ async def test_a_drain_waits_for_what_was_taken_and_takes_nothing_more() -> None
 async def test_a_drain_without_work_is_over_at_once() -> None:
     """An idle server stops without a pause."""
     with anyio.fail_after(30):
-        await Work().drain()
+        await InFlightRequests().drain()
 
 
 async def test_looking_is_no_work() -> None:
     """A drain neither waits for it nor refuses it."""
-    work = Work()
+    work = InFlightRequests()
     await work.drain()
-    async with client(CountWork(read, work)) as door:
+    async with client(InFlightMiddleware(read, work)) as door:
         assert (await door.get("/")).text == "done"
         assert work.n_requests == 0
 
 
 async def test_work_that_fails_is_over() -> None:
     """A drain must not wait for what has died."""
-    work = Work()
+    work = InFlightRequests()
 
     async def fail(scope: Scope, receive: Receive, send: Send) -> None:
         del scope, send
         await receive()
         raise ZeroDivisionError
 
-    async with client(CountWork(fail, work)) as door:
+    async with client(InFlightMiddleware(fail, work)) as door:
         with pytest.raises(ZeroDivisionError):
             await door.post("/")
     assert work.n_requests == 0

@@ -1,4 +1,4 @@
-"""One line in the log for every request, one count in the metrics, and one span."""
+"""The middleware that gives every request a line in the log, a count in the metrics and a span."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -18,16 +18,16 @@ from whisperlive_hybrid.errors import error_kind
 from whisperlive_hybrid.protocol.model_names import MODEL_HEADER
 from whisperlive_hybrid.server.net.credentials import read_peer
 from whisperlive_hybrid.telemetry.server_metrics import CompletedRequest, Endpoint, ServerMetrics
-from whisperlive_hybrid.telemetry.tracing import Tracer, TraceSpan
+from whisperlive_hybrid.telemetry.tracing import Tracer
 
 PROBES: Final = ("/health", "/ready", "/metrics")
-"""Asked every few seconds by machines: logged at debug only, and not traced."""
+"""Requested by machines every few seconds: logged at level debug, and not traced."""
 
 UNROUTED: Final = "none"
-"""The route of what has none; a path of a client's own making is no label."""
+"""The label of requests without a route, because a client chooses the path."""
 
 CLIENT_CLOSED_REQUEST: Final = 499
-"""The status of a request whose client went before its reply began."""
+"""The status of a request whose client disconnected before its response, as nginx logs it."""
 
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _FAILURE: Final = "failure"
@@ -37,26 +37,26 @@ log = structlog.get_logger(__name__)
 
 
 def record_failure(scope: Scope, error: Exception) -> None:
-    """Remember why a request came to nothing; the last word on it counts."""
+    """Store the error of a request for the log; the last one counts."""
     scope.setdefault("state", {})[_FAILURE] = error
 
 
 def model_headers(request: Request, model: str) -> dict[str, str]:
-    """Name the model that answers: in the returned headers, and in the line of the log."""
+    """Return the header that names the model, and store the name for the log."""
     request.scope.setdefault("state", {})[_MODEL] = model
-    # A directory may be called anything, and a header holds ASCII.
+    # A model may be a directory of any name, and a header holds ASCII.
     return {MODEL_HEADER: quote(model, safe="/:@+ ~()[]")}
 
 
 @dataclass(slots=True)
-class _Reply:
-    """What was seen of a reply."""
+class _ResponseSize:
+    """The status and the size of a response, read from its messages."""
 
     status: int = CLIENT_CLOSED_REQUEST
     n_bytes: int = 0
 
-    def see(self, message: Message) -> None:
-        """Look at a message on its way out."""
+    def read(self, message: Message) -> None:
+        """Read one message of the response."""
         match message["type"]:
             case "http.response.start" | "websocket.http.response.start":
                 self.status = message["status"]
@@ -71,7 +71,7 @@ class _Reply:
 
 
 class AccessLogMiddleware:
-    """Watches every request from its head to the end of its reply; a WebSocket is one request."""
+    """Logs every request when its response has ended; a WebSocket is one request."""
 
     def __init__(
         self,
@@ -88,50 +88,57 @@ class AccessLogMiddleware:
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and tell of it afterwards."""
+        """Run a request in a span, unless it is a probe, and log it."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["path"] in PROBES:
-            await self._watched(scope, receive, send)
+            await self._run(scope, receive, send)
         else:
             with self._tracer.join(Headers(scope=scope)), self._tracer.span("request") as span:
-                served = await self._watched(scope, receive, send)
-                _describe(span, served)
+                completed = await self._run(scope, receive, send)
+                span.rename(f"{completed.method} {completed.route}")
+                span.set_attributes(
+                    {
+                        "http.request.method": completed.method,
+                        "http.route": completed.route,
+                        "http.response.status_code": completed.status,
+                    }
+                )
 
-    async def _watched(self, scope: Scope, receive: Receive, send: Send) -> CompletedRequest:
-        reply, began = _Reply(), self._clock()
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> CompletedRequest:
+        response, began = _ResponseSize(), self._clock()
 
-        async def seen(message: Message) -> None:
-            reply.see(message)
+        async def send_counted(message: Message) -> None:
+            response.read(message)
             await send(message)
 
         try:
-            await self._app(scope, receive, seen)
+            await self._app(scope, receive, send_counted)
         finally:
-            served = CompletedRequest(
-                _method(scope), _route(scope), reply.status, self._clock() - began
+            completed = CompletedRequest(
+                _method(scope), _route(scope), response.status, self._clock() - began
             )
-            self._tell(scope, served, reply.n_bytes)
-        return served
+            self._log(scope, completed, response.n_bytes)
+        return completed
 
-    def _tell(self, scope: Scope, served: CompletedRequest, n_bytes: int) -> None:
-        self._metrics.count_request(served)
+    def _log(self, scope: Scope, completed: CompletedRequest, n_bytes: int) -> None:
+        self._metrics.count_request(completed)
         state = scope.get("state", {})
         failure: Exception | None = state.get(_FAILURE)
         if failure is not None:
             self._metrics.count_failure(Endpoint.HTTP, failure)
-        # Who was refused before it was settled who asks is known by address.
+        # A request that was refused before its authentication is logged by its address.
         caller: Caller = state.get("caller") or self._authenticator.anonymous(*read_peer(scope))
         more = {} if failure is None else {"failure": error_kind(failure)}
         if model := state.get(_MODEL):
             more["model"] = model
-        tell = log.debug if scope["path"] in PROBES else log.info
-        tell(
+        write = log.debug if scope["path"] in PROBES else log.info
+        write(
             "request",
-            method=served.method,
-            route=served.route,
-            status=served.status,
-            seconds=round(served.seconds, 3),
+            method=completed.method,
+            route=completed.route,
+            status=completed.status,
+            seconds=round(completed.seconds, 3),
             bytes=n_bytes,
             caller=caller.account,
             **more,
@@ -139,7 +146,7 @@ class AccessLogMiddleware:
 
 
 def _method(scope: Scope) -> str:
-    """GET and the like; a word of a client's own is no label."""
+    """Return the label of the method; "other" for one that a client has invented."""
     if scope["type"] == "websocket":
         return "WEBSOCKET"
     method: str = scope["method"]
@@ -147,26 +154,9 @@ def _method(scope: Scope) -> str:
 
 
 def _route(scope: Scope) -> str:
-    """The template of the route, as in /v1/jobs/{job_id}, also of a request that was refused."""
-    match scope.get("route") or _route_refused(scope):
-        case Route() | WebSocketRoute() as route:
-            return route.path
-        case _:
-            return UNROUTED
-
-
-def _route_refused(scope: Scope) -> BaseRoute | None:
-    """Where a request would have gone that was refused before it was routed."""
-    routes: Sequence[BaseRoute] = scope["app"].routes if "app" in scope else ()
-    return next((each for each in routes if each.matches(scope)[0] is not Match.NONE), None)
-
-
-def _describe(span: TraceSpan, served: CompletedRequest) -> None:
-    span.rename(f"{served.method} {served.route}")
-    span.set_attributes(
-        {
-            "http.request.method": served.method,
-            "http.route": served.route,
-            "http.response.status_code": served.status,
-        }
-    )
+    """Return the template of the route, as in /v1/jobs/{job_id}, also of a refused request."""
+    route = scope.get("route")
+    if not route and "app" in scope:  # refused before it was routed
+        routes: Sequence[BaseRoute] = scope["app"].routes
+        route = next((r for r in routes if r.matches(scope)[0] is not Match.NONE), None)
+    return route.path if isinstance(route, Route | WebSocketRoute) else UNROUTED

@@ -29,27 +29,27 @@ from whisperlive_hybrid.server.http.auth import (
     cors_middleware,
 )
 from whisperlive_hybrid.server.http.body_limits import (
-    BodyLimit,
-    CountWork,
-    Pace,
+    BodySizeMiddleware,
+    BodyTimeout,
+    InFlightMiddleware,
     RequestIdMiddleware,
-    UploadSlots,
+    UploadSlotsMiddleware,
 )
 from whisperlive_hybrid.server.http.error_handlers import (
     handle_disconnect,
+    handle_error,
     handle_http_exception,
     handle_validation_error,
-    refused,
 )
 from whisperlive_hybrid.server.http.info import SERVICE, InfoRoutes
 from whisperlive_hybrid.server.http.jobs import JobRoutes
 from whisperlive_hybrid.server.http.legacy import LegacyRoutes
+from whisperlive_hybrid.server.http.not_found import NotFoundApp
 from whisperlive_hybrid.server.http.paths import CanonicalPathMiddleware
 from whisperlive_hybrid.server.http.progress_events import DeskFor, EventSources
 from whisperlive_hybrid.server.http.schemas import ERROR_RESPONSES
 from whisperlive_hybrid.server.http.status import Operation, Sight, StatusRoutes, readiness_of
 from whisperlive_hybrid.server.http.transcriptions import AudioRoutes, UploadTranscriber
-from whisperlive_hybrid.server.http.unserved import NotFoundApp
 from whisperlive_hybrid.server.http.upload_progress import UploadBoard
 from whisperlive_hybrid.server.http.usage import UsageRoutes
 from whisperlive_hybrid.server.http.web_page import WebPage
@@ -127,7 +127,7 @@ def build_http_app(means: HttpMeans) -> FastAPI:
     settings, operation = means.settings, means.operation
     engine, pool, accounts = means.engine, means.pool, means.accounts
     pages = OriginPolicy.for_http(settings)
-    pace = partial(Pace, settings.min_bytes_per_s, settings.upload_s)
+    timeout = partial(BodyTimeout, settings.min_bytes_per_s, settings.upload_s)
     app = FastAPI(
         title=SERVICE,
         version=__version__,
@@ -150,16 +150,16 @@ def build_http_app(means: HttpMeans) -> FastAPI:
             ),
             Middleware(HeadAsGet),
             *cors_middleware(pages),  # around all that refuses, so that pages can read why
-            Middleware(ServerErrorMiddleware, handler=refused),
+            Middleware(ServerErrorMiddleware, handler=handle_error),
             Middleware(OriginMiddleware, pages=pages),
             Middleware(AuthMiddleware, authenticator=means.authenticator),
             Middleware(RateLimitMiddleware, quotas=accounts.quotas),
-            Middleware(CountWork, work=operation.work),
-            Middleware(UploadSlots, limit=settings.max_uploads, pace=pace),
-            Middleware(BodyLimit, limit=settings.max_upload_bytes),
+            Middleware(InFlightMiddleware, work=operation.work),
+            Middleware(UploadSlotsMiddleware, limit=settings.max_uploads, timeout=timeout),
+            Middleware(BodySizeMiddleware, limit=settings.max_upload_bytes),
         ],
         exception_handlers={
-            WhisperLiveError: refused,
+            WhisperLiveError: handle_error,
             HTTPException: handle_http_exception,
             RequestValidationError: handle_validation_error,
             ClientDisconnect: handle_disconnect,

@@ -1,4 +1,4 @@
-"""What every HTTP request passes before its route: pure ASGI middlewares."""
+"""Middlewares that limit request bodies: their size, their number and their speed; request ids."""
 
 import math
 import re
@@ -15,18 +15,35 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whisperlive_hybrid.errors import Draining, Overloaded, Stalled, TooLarge
 
-SILENT_S: Final = 60.0
-"""A body of which nothing comes for so long is given up."""
+MAX_SILENCE_S: Final = 60.0
+"""A body of which no byte arrives for so long times out."""
 
 GRACE_S: Final = 30.0
-"""Of waiting that is forgiven before the average counts."""
+"""Waiting that is tolerated before the mean rate counts."""
+
+OPENAI_VERSION: Final = "2020-10-01"
+"""The version of its API that OpenAI has announced ever since."""
+
+REQUEST_ID: Final = "x-request-id"
+
+_REQUEST_ID: Final = "request_id"
+
+_PLAIN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+"""Ids that cannot break a line of a log, a header, or a page that shows them."""
+
+_BEGINNINGS: Final = ("http.response.start", "websocket.accept", "websocket.http.response.start")
+
+_METHODS_WITH_BODY: Final = ("POST", "PUT", "PATCH")
+_SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
+_RETRY_AFTER_S: Final = 2.0
+"""Short, because the uploads of a busy server are short."""
 
 
-class Pace:
-    """The pace of one upload.
+class BodyTimeout:
+    """The timeouts of one request body.
 
-    On average only the time counts in which we waited for the client: what we do with its bytes,
-    however slow, is not its fault. The limit on the whole is by the clock.
+    The mean rate counts only the time spent waiting for the client: a client is not to blame for
+    the time that the server takes to store its bytes. The limit on the whole is by the clock.
     """
 
     def __init__(
@@ -43,57 +60,38 @@ class Pace:
         self._n_bytes = 0
 
     async def next(self, receive: Receive) -> Message:
-        """The next part of the body; raises `Stalled` if it does not come in time."""
+        """Return the next part of the body; raise `Stalled` if it does not arrive in time."""
         began = self._clock()
         self._ends_at = min(self._ends_at, began + self._longest_s)
-        with anyio.move_on_after(max(0.0, self._patience_s(began))):
+        # Every byte received buys time at the minimum rate.
+        allowed_s = GRACE_S + self._n_bytes / self._min_bytes_per_s
+        timeout_s = min(MAX_SILENCE_S, allowed_s - self._waited_s, self._ends_at - began)
+        with anyio.move_on_after(max(0.0, timeout_s)):
             message = await receive()
             self._waited_s += self._clock() - began
             self._n_bytes += len(message.get("body", b""))
             return message
-        raise Stalled(self._reason(self._clock() - began))
+        raise Stalled(self._describe(self._clock() - began))
 
-    def _patience_s(self, now: float) -> float:
-        """How long to wait for the next byte."""
-        earned_s = GRACE_S + self._n_bytes / self._min_bytes_per_s
-        return min(SILENT_S, earned_s - self._waited_s, self._ends_at - now)
-
-    def _reason(self, silent_s: float) -> str:
-        """Which of the limits it was."""
+    def _describe(self, silent_s: float) -> str:
+        """Return which of the limits was exceeded."""
         if self._clock() >= self._ends_at:
             return f"The request's body did not come to its end in {self._longest_s:g} seconds."
-        if silent_s >= SILENT_S:
-            return f"Nothing of the request's body has come for {SILENT_S:g} seconds."
+        if silent_s >= MAX_SILENCE_S:
+            return f"No byte of the request's body has arrived for {MAX_SILENCE_S:g} seconds."
         return (
-            f"The request's body comes too slowly: {self._n_bytes} bytes in "
+            f"The request's body arrives too slowly: {self._n_bytes} bytes in "
             f"{self._waited_s + silent_s:.0f} seconds, at least {self._min_bytes_per_s:g} a second "
             "are expected."
         )
 
 
-OPENAI_VERSION: Final = "2020-10-01"
-"""The version of its API that OpenAI has announced ever since."""
-
-REQUEST_ID: Final = "x-request-id"
-
-_REQUEST_ID: Final = "request_id"
-
-_PLAIN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
-"""Nothing that could break a line of a log, a header, or a page that shows it."""
-
-_BEGINNINGS: Final = ("http.response.start", "websocket.accept", "websocket.http.response.start")
-
-_METHODS_WITH_BODY: Final = ("POST", "PUT", "PATCH")
-_RETRY_AFTER_S: Final = 2.0
-"""Uploads are short where they are many."""
-
-
-class BodyLimit:
+class BodySizeMiddleware:
     """Refuses request bodies of more than `limit` bytes, while they arrive.
 
-    The refusal is a `TooLarge` raised out of `receive`, so it comes out where a route reads its
-    body and takes the way of every other error. A declared length is refused before a byte is read,
-    and before the client is told to go on (100 Continue); other bodies are counted.
+    The refusal is a `TooLarge` raised out of `receive`, so it is raised where a route reads its
+    body, and is handled as every other error. A declared length is refused before a byte is read,
+    and before the client is told to continue (100 Continue); other bodies are counted.
     """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
@@ -101,79 +99,77 @@ class BodyLimit:
         self._limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, its body counted."""
+        """Count the body of a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = _declared_length(scope)
-        counted = 0
+        written = Headers(scope=scope).get("content-length", "")
+        declared = int(written) if written.isdecimal() else 0
+        n_bytes = 0
 
-        async def limited() -> Message:
-            nonlocal counted
+        async def receive_limited() -> Message:
+            nonlocal n_bytes
             if declared > self._limit:
                 raise self._too_large(f"{declared} bytes announced")
             message = await receive()
-            counted += len(message.get("body", b""))
-            if counted > self._limit:
-                raise self._too_large(f"{counted} bytes read")
+            n_bytes += len(message.get("body", b""))
+            if n_bytes > self._limit:
+                raise self._too_large(f"{n_bytes} bytes read")
             return message
 
-        await self._app(scope, limited, send)
+        await self._app(scope, receive_limited, send)
 
     def _too_large(self, seen: str) -> TooLarge:
         return TooLarge(f"Maximum content size limit ({self._limit}) exceeded ({seen})")
 
 
-class UploadSlots:
-    """Bounds how many requests with a body are in work at once: each may fill a file on the disk.
+class UploadSlotsMiddleware:
+    """Limits the number of concurrent requests with a body, each of which may fill a file.
 
     One too many is refused before a byte of its body is read, by an `Overloaded` raised out of
-    `receive`. A request keeps its slot to its end, as it keeps its upload; one whose body does not
-    keep `pace` loses it by a `Stalled`.
+    `receive`. A request keeps its slot to its end, as it keeps its upload; a body that exceeds a
+    `timeout` loses it by a `Stalled`.
     """
 
-    def __init__(self, app: ASGIApp, limit: int, pace: Callable[[], Pace]) -> None:
+    def __init__(self, app: ASGIApp, limit: int, timeout: Callable[[], BodyTimeout]) -> None:
         self._app = app
         self._limit = limit
-        self._new_pace = pace
-        self._taken = 0
+        self._new_timeout = timeout
+        self._n_taken = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on; it takes a slot when its body is asked for."""
+        """Take a slot for a request when its body is read."""
         if scope["type"] != "http" or scope["method"] not in _METHODS_WITH_BODY:
             await self._app(scope, receive, send)
             return
         has_slot = is_whole = False
-        pace = self._new_pace()
+        timeout = self._new_timeout()
 
-        async def admitted() -> Message:
+        async def receive_in_slot() -> Message:
             nonlocal has_slot, is_whole
             if not has_slot:
-                self._take()
+                if self._n_taken >= self._limit:
+                    raise Overloaded(
+                        f"The server is busy: {self._n_taken} uploads are in work.",
+                        retry_after_s=_RETRY_AFTER_S,
+                    )
+                self._n_taken += 1
                 has_slot = True
-            # After the body only the end of the connection can come, and that may take long.
-            message = await receive() if is_whole else await pace.next(receive)
+            # After the body only the end of the connection can arrive, and that may take long.
+            message = await receive() if is_whole else await timeout.next(receive)
             is_whole = not message.get("more_body", False)
             return message
 
         try:
-            await self._app(scope, admitted, send)
+            await self._app(scope, receive_in_slot, send)
         finally:
-            self._taken -= has_slot
-
-    def _take(self) -> None:
-        if self._taken >= self._limit:
-            raise Overloaded(
-                f"The server is busy: {self._taken} uploads are in work.",
-                retry_after_s=_RETRY_AFTER_S,
-            )
-        self._taken += 1
+            self._n_taken -= has_slot
 
 
 class RequestIdMiddleware:
-    """Puts a request id, the time it took and the API's version on every reply.
+    """Adds a request id, the processing time and the API's version to every response.
 
-    The id is the client's own, if it sends a harmless one, and stands on every line of the log.
+    The id is the client's own, if it sends a valid one, and is on every line of the log.
     """
 
     def __init__(self, app: ASGIApp, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -181,17 +177,19 @@ class RequestIdMiddleware:
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, its reply stamped."""
+        """Add the headers to the response of a request."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        began, request_id = self._clock(), _request_id(scope)
-        # To the end of the task that the server runs a request in, which logs what comes out here.
+        began = self._clock()
+        given = Headers(scope=scope).get(REQUEST_ID, "")
+        request_id = given if _PLAIN_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+        # Bound until the server's task for the request ends, which logs exceptions raised here.
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         scope.setdefault("state", {})[_REQUEST_ID] = request_id
 
-        async def stamped(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] in _BEGINNINGS:
                 headers = MutableHeaders(scope=message)
                 headers[REQUEST_ID] = request_id
@@ -199,32 +197,20 @@ class RequestIdMiddleware:
                 headers["openai-version"] = OPENAI_VERSION
             await send(message)
 
-        await self._app(scope, receive, stamped)
+        await self._app(scope, receive, send_with_headers)
 
 
 def request_id_of(connection: HTTPConnection) -> str:
-    """Return the id that the reply to a request carries."""
+    """Return the id that the response to a request carries."""
     request_id: str = connection.scope["state"][_REQUEST_ID]
     return request_id
 
 
-def _request_id(scope: Scope) -> str:
-    """The client's own if it is short and plain, else a new one."""
-    given = Headers(scope=scope).get(REQUEST_ID, "")
-    return given if _PLAIN_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+class InFlightRequests:
+    """Counts the requests whose body was read, until their responses have ended.
 
-
-def _declared_length(scope: Scope) -> int:
-    """Content-Length; 0 where there is none, or none that a number can be read from."""
-    written = Headers(scope=scope).get("content-length", "")
-    return int(written) if written.isdecimal() else 0
-
-
-class Work:
-    """Counts the requests whose body was asked for, until their replies have ended.
-
-    While the server drains, these are what it waits for, and no new ones are let in. Requests
-    without a body, such as those for the state of a job, go on being answered.
+    A draining server waits for these and accepts no new ones. Requests without a body, such as
+    those for the state of a job, are still answered.
     """
 
     def __init__(self) -> None:
@@ -233,39 +219,39 @@ class Work:
         self._all_done = anyio.Event()
 
     def begin(self) -> None:
-        """One more; raises `Draining`."""
+        """Count one more; raise `Draining`."""
         if self.is_draining:
             raise Draining
         self.n_requests += 1
 
     def end(self) -> None:
-        """One less."""
+        """Count one less."""
         self.n_requests -= 1
         if self.is_draining and not self.n_requests:
             self._all_done.set()
 
     async def drain(self) -> None:
-        """Take nothing more, and wait until all is done."""
+        """Accept no more requests, and wait until all are done."""
         self.is_draining = True
         if self.n_requests:
             await self._all_done.wait()
 
 
-class CountWork:
-    """Counts requests as work when their body is asked for; the refusal comes out there too."""
+class InFlightMiddleware:
+    """Counts a request when its body is read; `Draining` is raised out of `receive` too."""
 
-    def __init__(self, app: ASGIApp, work: Work) -> None:
+    def __init__(self, app: ASGIApp, work: InFlightRequests) -> None:
         self._app = app
         self._work = work
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
-        if scope["type"] != "http" or scope["method"] in {"GET", "HEAD", "OPTIONS"}:
+        """Count a request that may change anything."""
+        if scope["type"] != "http" or scope["method"] in _SAFE_METHODS:
             await self._app(scope, receive, send)
             return
         is_counted = False
 
-        async def counted() -> Message:
+        async def receive_counted() -> Message:
             nonlocal is_counted
             if not is_counted:
                 self._work.begin()
@@ -273,7 +259,7 @@ class CountWork:
             return await receive()
 
         try:
-            await self._app(scope, counted, send)
+            await self._app(scope, receive_counted, send)
         finally:
             if is_counted:
                 self._work.end()

@@ -1,4 +1,4 @@
-"""Paths as clients write them: doubled slashes, Groq's base URL, Azure's deployments."""
+"""Canonical paths for those that clients send: doubled slashes, Groq's and Azure's base URLs."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 _SLASHES: Final = re.compile(rb"/{2,}")
 _GROQ: Final = re.compile(rb"/openai(/v1/.+)")
-"""Groq's API, and Azure's newer one, which ends its base URL in the same way."""
+"""Groq's API, and Azure's newer one, whose base URL ends in the same way."""
 
 _AZURE_MODELS: Final = re.compile(rb"/openai(/models(?:/.+)?)")
 _AZURE_AUDIO: Final = re.compile(
@@ -24,17 +24,17 @@ _DEPLOYMENT: Final = "deployment"
 class CanonicalPathMiddleware:
     """Rewrites the path of a request to that of its route.
 
-    It stands outside of everything that reads the path, so that authentication, limits, the labels
-    of metrics and the log know one path for each route. There is no redirect: clients would repeat
-    a POST as GET, or without its body. Only slashes that are written as such count, and what is
-    percent-encoded stays so in `raw_path`: `%2F` may be part of a model's name.
+    It is the outermost middleware, so that authentication, limits, metrics and the log see one path
+    for each route. It does not redirect: clients would repeat a POST as GET, or without its body.
+    Only literal slashes count, and percent-encoded characters stay so in `raw_path`: `%2F` may be
+    part of a model's name.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on under its canonical path."""
+        """Rewrite the path of a request."""
         if scope["type"] != "lifespan" and scope["path"].startswith("/"):
             written: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
             raw, state = canonicalize_path(written)
@@ -48,7 +48,7 @@ class CanonicalPathMiddleware:
 
 
 def canonicalize_path(raw: bytes) -> tuple[bytes, Mapping[str, object]]:
-    """Return the path of the route that `raw` means, and what else the path says."""
+    """Return the path of the route for `raw`, and the state that the path implies."""
     path = _SLASHES.sub(b"/", raw).removesuffix(b"/") or b"/"
     if groq := _GROQ.fullmatch(path):
         return groq[1], {_IS_GROQ: True}
@@ -60,11 +60,11 @@ def canonicalize_path(raw: bytes) -> tuple[bytes, Mapping[str, object]]:
 
 
 def is_groq_path(connection: HTTPConnection) -> bool:
-    """Return whether a client has used Groq's base URL."""
+    """Return whether the client uses Groq's base URL."""
     return bool(connection.scope["state"].get(_IS_GROQ))
 
 
 def deployment_of(connection: HTTPConnection) -> str | None:
-    """Return the deployment that a path in Azure's manner names: there it stands for the model."""
+    """Return the deployment in a path of Azure's form, where it stands for the model."""
     name: str | None = connection.scope["state"].get(_DEPLOYMENT)
     return name

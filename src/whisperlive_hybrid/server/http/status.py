@@ -18,7 +18,7 @@ from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.client import EngineClient
 from whisperlive_hybrid.jobs.model import Status
 from whisperlive_hybrid.model_pool import ModelPool
-from whisperlive_hybrid.server.http.body_limits import Work
+from whisperlive_hybrid.server.http.body_limits import InFlightRequests
 from whisperlive_hybrid.server.http.schemas import StrictModel
 from whisperlive_hybrid.telemetry.engine_metrics import urgency_label
 from whisperlive_hybrid.telemetry.metrics import Metrics, MetricsSnapshot
@@ -134,7 +134,7 @@ class Operation:
     tracer: Tracer = NO_TRACER
     count_jobs: Callable[[], Awaitable[Mapping[Status, int]]] = no_jobs
     """Of all callers."""
-    work: Work = field(default_factory=Work)
+    work: InFlightRequests = field(default_factory=InFlightRequests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +238,7 @@ class StatusRoutes:
         return JSONResponse(body.model_dump(), headers={"cache-control": "no-store"})
 
 
-def readiness_of(engine: EngineClient, work: Work, settings: Settings) -> Readiness:
+def readiness_of(engine: EngineClient, work: InFlightRequests, settings: Settings) -> Readiness:
     """The checks of this server."""
     return Readiness(
         engine,

@@ -1,25 +1,24 @@
-"""Paths without a route: a WebSocket is answered with a status, and where to connect instead."""
+"""The response to paths without a route; a WebSocket gets a status and the address to use."""
 
 from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from whisperlive_hybrid.errors import NotFound
-from whisperlive_hybrid.server.http.access_log import record_failure
-from whisperlive_hybrid.server.http.error_handlers import error_response
+from whisperlive_hybrid.server.http.error_handlers import refuse
 
 
 class NotFoundApp:
-    """The router's last resort: 404 for the upgrade of a WebSocket, `otherwise` for the rest.
+    """The router's default: 404 for the handshake of a WebSocket, `otherwise` for other requests.
 
-    Starlette closes such a handshake unaccepted, which reaches the client as 403, as if a key or an
-    origin were wrong.
+    Starlette closes such a handshake unaccepted, which the client receives as 403, as if a key or
+    an origin were wrong.
     """
 
     def __init__(
         self, otherwise: ASGIApp, live_url: str | None, live_port: Callable[[], int]
     ) -> None:
-        """`live_url` is the public address of the WebSocket port, if the operator has set one."""
+        """`live_url` is the public address of the live server, if the operator has set one."""
         self._otherwise = otherwise
         self._live_url = live_url
         self._live_port = live_port
@@ -34,5 +33,4 @@ class NotFoundApp:
             f"connect to {self._live_url or f'port {self._live_port()} of this host'}; a job is "
             "watched at '/v1/jobs/{job_id}/ws'."
         )
-        record_failure(scope, error)
-        await error_response(scope["path"], error)(scope, receive, send)
+        await refuse(error, scope, receive, send)
