@@ -72,7 +72,7 @@ def test_the_installed_wheel_serves(server: Server) -> None:
     """The web page, and the text of a recording by the model that ships with it."""
     with httpx.Client(base_url=server.http_url, timeout=60) as http:
         assert http.get("/health").json()["status"] == "healthy"
-        assert "<html" in http.get("/").text
+        assert "<html" in http.get("/", headers={"accept": "text/html"}).text
         clip = CLIPS / "en-0.flac"
         with clip.open("rb") as file:
             reply = http.post(
