@@ -20,8 +20,8 @@ from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
 from whisperlive_hybrid.jobs.app import open_jobs
 from whisperlive_hybrid.jobs.model import Job, JobRequest
-from whisperlive_hybrid.jobs.progress import JobBoard
-from whisperlive_hybrid.jobs.service import JobDesk, UploadedFile
+from whisperlive_hybrid.jobs.progress import RunningJobs
+from whisperlive_hybrid.jobs.service import JobService, UploadedFile
 from whisperlive_hybrid.jobs.store.store import JobStore, open_store
 from whisperlive_hybrid.jobs.worker import Means
 from whisperlive_hybrid.model_pool import ModelPool, Room
@@ -89,7 +89,7 @@ class JobServer:
     """One life of a server, as far as jobs are concerned."""
 
     quotas: Quotas
-    desk: JobDesk
+    service: JobService
     close: Callable[[], None]
     store: JobStore
     directory: Path
@@ -101,7 +101,7 @@ class JobServer:
 
     async def wait_for_end(self, job: Job) -> Job:
         """Wait for the end of a job."""
-        async with self.desk.watch(job.id) as watch:
+        async with self.service.watch(job.id) as watch:
             while news := await watch.next():
                 if news.is_last:
                     return news.job
@@ -131,14 +131,16 @@ async def run_job_server(
                 models=pool,
                 media=MediaFiles(media),
                 fetcher=network or Network(),
-                board=JobBoard(),
+                board=RunningJobs(),
                 quotas=Quotas(default_limits(wanted), tell_time),
                 clock=tell_time,
             )
             jobs = await open_jobs(means, wanted)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(jobs.run)
-                yield JobServer(means.quotas, jobs.desk_for(CALLER), jobs.close, store, directory)
+                yield JobServer(
+                    means.quotas, jobs.service_for(CALLER), jobs.close, store, directory
+                )
                 jobs.close()
 
 

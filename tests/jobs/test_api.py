@@ -5,18 +5,18 @@ import pytest
 
 from whisperlive_hybrid.errors import BadRequest, Conflict, NotFound
 from whisperlive_hybrid.jobs.api import (
-    file_index,
-    job_end,
-    job_list,
-    job_object,
-    job_progress,
-    job_request,
-    json_fields,
-    page_size,
-    result_body,
-    result_list,
+    parse_file_index,
+    parse_job_request,
+    parse_json_fields,
+    parse_page_size,
+    render_end,
+    render_job,
+    render_job_list,
+    render_progress,
+    render_result,
+    render_results,
 )
-from whisperlive_hybrid.jobs.model import Job, JobRequest, Origin, Result, Source, Status
+from whisperlive_hybrid.jobs.model import Job, JobRequest, JobSource, Result, SourceOrigin, Status
 from whisperlive_hybrid.protocol.errors import ErrorInfo
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.openai.request import AudioRequest, Granularity, ResponseFormat
@@ -26,13 +26,13 @@ MODELS = ModelNames("demo", ("small",))
 FAILURE = ErrorInfo("Not audio.", "invalid_request_error", "file", None)
 
 
-def source(index: int = 0, status: Status = Status.COMPLETED, **changes: object) -> Source:
+def source(index: int = 0, status: Status = Status.COMPLETED, **changes: object) -> JobSource:
     """A file of a job."""
-    made = Source(index + 1, index, f"{index}.wav", Origin.UPLOAD, None, "x.media", status)
+    made = JobSource(index + 1, index, f"{index}.wav", SourceOrigin.UPLOAD, None, "x.media", status)
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-def job(*sources: Source, **changes: object) -> Job:
+def job(*sources: JobSource, **changes: object) -> Job:
     """A job that has ended."""
     request = JobRequest(AudioRequest(model="demo"))
     files = sources or (source(),)
@@ -45,7 +45,7 @@ def job(*sources: Source, **changes: object) -> Job:
 
 def test_all_that_a_transcription_can_be_asked_for() -> None:
     """And the URLs in all their spellings."""
-    request = job_request(
+    request = parse_job_request(
         [
             ("model", "small"),
             ("language", "german"),
@@ -74,7 +74,7 @@ def test_all_that_a_transcription_can_be_asked_for() -> None:
 
 def test_nothing_need_be_said() -> None:
     """A file alone is enough."""
-    assert job_request([], MODELS) == JobRequest(AudioRequest(model="demo"))
+    assert parse_job_request([], MODELS) == JobRequest(AudioRequest(model="demo"))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_what_makes_no_sense_is_named(
 ) -> None:
     """The format is chosen with the result; the rest is as for a transcription."""
     with pytest.raises(error, match=message):
-        job_request(fields, MODELS)
+        parse_job_request(fields, MODELS)
 
 
 def test_json_says_the_same_as_a_form() -> None:
@@ -104,7 +104,7 @@ def test_json_says_the_same_as_a_form() -> None:
         "temperature": 0.2,
         "chunking_strategy": {"type": "server_vad", "threshold": 0.7},
     }
-    request = job_request(json_fields(json.dumps(body).encode()), MODELS)
+    request = parse_job_request(parse_json_fields(json.dumps(body).encode()), MODELS)
     assert request.urls == ("https://a", "https://b")
     assert request.audio.options.temperatures[0] == 0.2
     assert request.audio.vad.threshold == 0.7
@@ -125,22 +125,22 @@ def test_json_says_the_same_as_a_form() -> None:
 def test_what_is_no_object_is_refused(body: bytes) -> None:
     """Whatever it is instead."""
     with pytest.raises(BadRequest):
-        json_fields(body)
+        parse_json_fields(body)
 
 
 @pytest.mark.parametrize("written", ["0", "101", "-1", "x", "1.5", "", "²"])
 def test_page_sizes_have_bounds(written: str) -> None:
     """And are told them."""
     with pytest.raises(BadRequest, match="1 to 100"):
-        page_size(written)
+        parse_page_size(written)
 
 
 def test_numbers_are_read() -> None:
     """Twenty jobs unless the client says otherwise; files count from 0."""
-    assert (page_size(None), page_size("1"), page_size("100")) == (20, 1, 100)
-    assert (file_index(None), file_index("0"), file_index("12")) == (None, 0, 12)
+    assert (parse_page_size(None), parse_page_size("1"), parse_page_size("100")) == (20, 1, 100)
+    assert (parse_file_index(None), parse_file_index("0"), parse_file_index("12")) == (None, 0, 12)
     with pytest.raises(BadRequest, match="counted from 0"):
-        file_index("-1")
+        parse_file_index("-1")
 
 
 # Objects
@@ -151,7 +151,7 @@ def test_a_job_has_all_its_keys() -> None:
     queued = job(
         source(status=Status.QUEUED), status=Status.QUEUED, started_at=None, finished_at=None
     )
-    assert job_object(queued) == {
+    assert render_job(queued) == {
         "id": "job_1",
         "object": "job",
         "status": "queued",
@@ -184,47 +184,47 @@ def test_progress_adds_up_over_the_files() -> None:
     first = source(0, done=10.0, total=10.0)
     second = source(1, Status.RUNNING, done=2.5, total=None)
     failed = source(2, Status.FAILED, done=1.0, failure=FAILURE)
-    assert job_object(job(first, second, failed))["progress"] == {"done": 13.5, "total": None}
+    assert render_job(job(first, second, failed))["progress"] == {"done": 13.5, "total": None}
     known = replace(second, total=5.0)
-    assert job_object(job(first, known, failed))["progress"] == {"done": 13.5, "total": 16.0}
+    assert render_job(job(first, known, failed))["progress"] == {"done": 13.5, "total": 16.0}
 
 
 def test_a_failed_job_says_why() -> None:
     """With the first reason that there is."""
     failed = source(status=Status.FAILED, failure=FAILURE)
-    told = job_object(job(failed, status=Status.FAILED))
+    told = render_job(job(failed, status=Status.FAILED))
     assert told["error"] == {
         "message": "Not audio.",
         "type": "invalid_request_error",
         "param": "file",
         "code": None,
     }
-    assert job_object(job(failed, source(1)))["error"] is None
+    assert render_job(job(failed, source(1)))["error"] is None
 
 
 def test_the_text_is_cut_while_it_grows_and_in_lists() -> None:
     """Its last 200 characters; all of it once the job has ended."""
     text = "a" * 300
-    assert job_object(job(text=text))["text"] == text
-    assert job_object(job(text=text, status=Status.RUNNING))["text"] == "a" * 200
-    listed = job_list([job(text=text)], has_more=False)["data"]
+    assert render_job(job(text=text))["text"] == text
+    assert render_job(job(text=text, status=Status.RUNNING))["text"] == "a" * 200
+    listed = render_job_list([job(text=text)], has_more=False)["data"]
     assert isinstance(listed, list)
     assert listed[0]["text"] == "a" * 200
 
 
 def test_lists_say_where_they_begin_and_end() -> None:
     """So that a client knows what to ask for next."""
-    listed = job_list([job(id="job_2"), job(id="job_1")], has_more=True)
+    listed = render_job_list([job(id="job_2"), job(id="job_1")], has_more=True)
     assert (listed["first_id"], listed["last_id"], listed["has_more"]) == ("job_2", "job_1", True)
-    empty = job_list([], has_more=False)
+    empty = render_job_list([], has_more=False)
     assert (empty["data"], empty["first_id"], empty["last_id"]) == ([], None, None)
 
 
 def test_events_carry_the_job() -> None:
     """`delta` only where there is new text; the last one is named after how it ended."""
-    assert job_progress(job(), "") == {"type": "job.progress", "job": job_object(job())}
-    assert job_progress(job(), "new")["delta"] == "new"
-    assert job_end(job(status=Status.CANCELLED))["type"] == "job.cancelled"
+    assert render_progress(job(), "") == {"type": "job.progress", "job": render_job(job())}
+    assert render_progress(job(), "new")["delta"] == "new"
+    assert render_end(job(status=Status.CANCELLED))["type"] == "job.cancelled"
 
 
 # Results
@@ -234,8 +234,8 @@ RESULT = Result((Segment(0.0, 1.0, " Hello.", (1,), 0.0, -0.1, 1.0, 0.0),), "en"
 
 def test_one_result_is_what_the_door_would_have_answered() -> None:
     """In every format."""
-    assert result_body(job(), source(), RESULT, ResponseFormat.TEXT) == "Hello.\n"
-    body = result_body(job(), source(), RESULT, ResponseFormat.VERBOSE_JSON)
+    assert render_result(job(), source(), RESULT, ResponseFormat.TEXT) == "Hello.\n"
+    body = render_result(job(), source(), RESULT, ResponseFormat.VERBOSE_JSON)
     assert isinstance(body, dict)
     assert (body["language"], body["duration"], body["text"]) == ("english", 1.5, "Hello.")
 
@@ -244,11 +244,11 @@ def test_a_file_without_a_result_says_why() -> None:
     """It is not an empty transcript."""
     failed = source(status=Status.FAILED, failure=FAILURE)
     with pytest.raises(Conflict, match="Not audio") as refusal:
-        result_body(job(), failed, None, ResponseFormat.TEXT)
+        render_result(job(), failed, None, ResponseFormat.TEXT)
     assert refusal.value.code == "file_failed"
     cancelled = source(status=Status.CANCELLED)
     with pytest.raises(Conflict, match="It was cancelled") as refusal:
-        result_body(job(), cancelled, None, ResponseFormat.TEXT)
+        render_result(job(), cancelled, None, ResponseFormat.TEXT)
     assert refusal.value.code == "file_cancelled"
 
 
@@ -256,7 +256,7 @@ def test_several_results_are_a_list() -> None:
     """Each file with its body or its error."""
     failed = source(1, Status.FAILED, failure=FAILURE)
     results = [(source(), RESULT), (failed, None)]
-    listed = result_list(job(source(), failed), results, ResponseFormat.JSON)
+    listed = render_results(job(source(), failed), results, ResponseFormat.JSON)
     assert listed == {
         "object": "list",
         "data": [
@@ -286,4 +286,4 @@ def test_several_results_are_a_list() -> None:
 def test_text_holds_one_file(wanted: ResponseFormat) -> None:
     """The client is told to name it."""
     with pytest.raises(BadRequest, match="file=0 to file=1"):
-        result_list(job(), [(source(), RESULT), (source(1), RESULT)], wanted)
+        render_results(job(), [(source(), RESULT), (source(1), RESULT)], wanted)

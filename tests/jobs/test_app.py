@@ -29,9 +29,9 @@ from whisperlive_hybrid.backends.base import Encode
 from whisperlive_hybrid.backends.fake import FakeBackend, Trouble, pause
 from whisperlive_hybrid.errors import BadRequest, Conflict, NotFound, Overloaded, Unsupported
 from whisperlive_hybrid.jobs.model import Job, JobRequest, Status
-from whisperlive_hybrid.jobs.progress import JobNews, JobWatch
-from whisperlive_hybrid.jobs.service import JobDesk
-from whisperlive_hybrid.jobs.webhooks import key_of, signed_headers
+from whisperlive_hybrid.jobs.progress import JobSubscription, JobUpdate
+from whisperlive_hybrid.jobs.service import JobService
+from whisperlive_hybrid.jobs.webhooks import parse_secret, sign_headers
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
 from whisperlive_hybrid.text.formats import TAIL
 from whisperlive_hybrid.types import Language, Samples, join_text
@@ -55,7 +55,7 @@ async def reached(backend: GatedBackend) -> None:
 
 async def text_of(shop: JobServer, job: Job, index: int = 0) -> str:
     """What a file of a job says."""
-    _, [(_, result)] = await shop.desk.results(job.id, index)
+    _, [(_, result)] = await shop.service.get_results(job.id, index)
     assert result is not None
     return join_text(result.segments)
 
@@ -66,7 +66,7 @@ async def text_of(shop: JobServer, job: Job, index: int = 0) -> str:
 async def test_a_job_is_read_to_its_end(tmp_path: Path) -> None:
     """Its text, its language, its length; and its audio is deleted."""
     async with run_job_server(tmp_path) as shop:
-        job = await shop.desk.submit(job_request(language=None), uploaded_files(TALK))
+        job = await shop.service.submit(job_request(language=None), uploaded_files(TALK))
         assert (job.status, job.done, job.total) == (Status.QUEUED, 0.0, None)
         ended = await shop.wait_for_end(job)
         assert ended.status is Status.COMPLETED
@@ -75,13 +75,13 @@ async def test_a_job_is_read_to_its_end(tmp_path: Path) -> None:
         assert ended.done == ended.total == pytest.approx(20 * 1.36)
         assert ended.expires_at == 1_000_000 + 24 * 3600
         assert shop.spooled == []
-        assert await shop.desk.job(job.id) == ended
+        assert await shop.service.get(job.id) == ended
 
 
 async def test_one_bad_file_fails_itself_alone(tmp_path: Path) -> None:
     """The others are read, and the job has succeeded; each file says how it fared."""
     async with run_job_server(tmp_path) as shop:
-        job = await shop.desk.submit(
+        job = await shop.service.submit(
             job_request(), uploaded_files(spoken_wav(1), b"no audio", spoken_wav(2))
         )
         ended = await shop.wait_for_end(job)
@@ -103,7 +103,7 @@ async def test_one_bad_file_fails_itself_alone(tmp_path: Path) -> None:
 async def test_a_job_fails_if_no_file_succeeds(tmp_path: Path, bad: bytes) -> None:
     """With the reason, whether the file or the model was at fault."""
     async with run_job_server(tmp_path) as shop:
-        job = await shop.desk.submit(job_request(), uploaded_files(bad))
+        job = await shop.service.submit(job_request(), uploaded_files(bad))
         ended = await shop.wait_for_end(job)
         assert ended.status is Status.FAILED
         assert ended.failure == ended.sources[0].failure
@@ -113,7 +113,7 @@ async def test_a_job_fails_if_no_file_succeeds(tmp_path: Path, bad: bytes) -> No
 async def test_a_file_that_is_too_short_is_told_as_at_the_door(tmp_path: Path) -> None:
     """One rule for all ways in."""
     async with run_job_server(tmp_path) as shop:
-        job = await shop.desk.submit(job_request(), uploaded_files(spoken_wav(1)[:1000]))
+        job = await shop.service.submit(job_request(), uploaded_files(spoken_wav(1)[:1000]))
         ended = await shop.wait_for_end(job)
         assert ended.failure is not None
         assert ended.failure.code == "audio_too_short"
@@ -124,10 +124,11 @@ async def test_jobs_run_in_the_order_of_submission(tmp_path: Path) -> None:
     backend = GatedBackend()
     async with run_job_server(tmp_path, backend) as shop:
         jobs = [
-            await shop.desk.submit(job_request(), uploaded_files(spoken_wav(n))) for n in (1, 2, 3)
+            await shop.service.submit(job_request(), uploaded_files(spoken_wav(n)))
+            for n in (1, 2, 3)
         ]
         await reached(backend)
-        found, has_more = await shop.desk.page(9, None, None)
+        found, has_more = await shop.service.get_page(9, None, None)
         assert not has_more
         assert [job.id for job in found] == [job.id for job in reversed(jobs)]
         assert [job.status for job in found] == [Status.QUEUED, Status.QUEUED, Status.RUNNING]
@@ -140,17 +141,18 @@ async def test_a_list_goes_on_after_a_job(tmp_path: Path) -> None:
     """Page by page, every job is seen once."""
     async with run_job_server(tmp_path) as shop:
         jobs = [
-            await shop.desk.submit(job_request(), uploaded_files(spoken_wav(1))) for _ in range(3)
+            await shop.service.submit(job_request(), uploaded_files(spoken_wav(1)))
+            for _ in range(3)
         ]
         for job in jobs:
             await shop.wait_for_end(job)
-        first, has_more = await shop.desk.page(2, None, None)
+        first, has_more = await shop.service.get_page(2, None, None)
         assert has_more
-        rest, has_more = await shop.desk.page(2, first[-1].id, None)
+        rest, has_more = await shop.service.get_page(2, first[-1].id, None)
         assert not has_more
         assert [job.id for job in [*first, *rest]] == [job.id for job in reversed(jobs)]
         with pytest.raises(NotFound):
-            await shop.desk.page(2, "job_of_another_server", None)
+            await shop.service.get_page(2, "job_of_another_server", None)
 
 
 # What is refused
@@ -160,14 +162,14 @@ async def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
     """Before anything is stored."""
     async with run_job_server(tmp_path, settings={"job_files": 2}) as shop:
         with pytest.raises(BadRequest, match="1 to 2 files and URLs together, not 0"):
-            await shop.desk.submit(job_request(), [])
+            await shop.service.submit(job_request(), [])
         with pytest.raises(BadRequest, match="not 3"):
-            await shop.desk.submit(job_request("https://a", "https://b"), uploaded_files(TALK))
+            await shop.service.submit(job_request("https://a", "https://b"), uploaded_files(TALK))
         with pytest.raises(BadRequest, match="is no URL"):
-            await shop.desk.submit(job_request("file:///etc/passwd"), [])
+            await shop.service.submit(job_request("file:///etc/passwd"), [])
         with pytest.raises(BadRequest, match="is no URL"):
-            await shop.desk.submit(job_request(webhook="ftp://x"), uploaded_files(TALK))
-        assert await shop.desk.page(9, None, None) == ([], False)
+            await shop.service.submit(job_request(webhook="ftp://x"), uploaded_files(TALK))
+        assert await shop.service.get_page(9, None, None) == ([], False)
         assert shop.spooled == []
 
 
@@ -175,16 +177,16 @@ async def test_a_webhook_needs_a_secret(tmp_path: Path) -> None:
     """What nobody could verify is not sent, and that is said at once."""
     async with run_job_server(tmp_path, settings={"webhook_secret": None}) as shop:
         with pytest.raises(Unsupported, match="WHISPERLIVE_WEBHOOK_SECRET"):
-            await shop.desk.submit(job_request(webhook=HOOK), uploaded_files(TALK))
+            await shop.service.submit(job_request(webhook=HOOK), uploaded_files(TALK))
 
 
 async def test_too_many_jobs_are_refused_and_leave_nothing(tmp_path: Path) -> None:
     """The client is told when to come back; its upload is not kept."""
     backend = GatedBackend()
     async with run_job_server(tmp_path, backend, settings={"max_jobs": 1}) as shop:
-        await shop.desk.submit(job_request(), uploaded_files(TALK))
+        await shop.service.submit(job_request(), uploaded_files(TALK))
         with pytest.raises(Overloaded):
-            await shop.desk.submit(job_request(), uploaded_files(TALK))
+            await shop.service.submit(job_request(), uploaded_files(TALK))
         assert len(shop.spooled) == 1
         backend.gate.set()
 
@@ -202,28 +204,28 @@ async def test_a_stopped_job_is_finished_by_the_next_start(
     A language that is detected is unsure, so that the first windows are put to a vote.
     """
     async with run_job_server(tmp_path / "a", FakeBackend(language=Language("en", 0.4))) as shop:
-        job = await shop.desk.submit(
+        job = await shop.service.submit(
             job_request(language=language, words=True), uploaded_files(TALK)
         )
         await shop.wait_for_end(job)
-        _, [(_, undisturbed)] = await shop.desk.results(job.id, 0)
+        _, [(_, undisturbed)] = await shop.service.get_results(job.id, 0)
     first = FakeBackend(language=Language("en", 0.4))
     async with run_job_server(tmp_path / "b", first) as shop:
-        job = await shop.desk.submit(
+        job = await shop.service.submit(
             job_request(language=language, words=True), uploaded_files(TALK)
         )
-        async with shop.desk.watch(job.id) as watch:
+        async with shop.service.watch(job.id) as watch:
             while (news := await watch.next()) and news.job.done < stop_at and not news.is_last:
                 pass
-        stopped = await shop.store.job(job.id)
+        stopped = await shop.store.get(job.id)
         assert stopped is not None
     second = FakeBackend(language=Language("en", 0.4))
     async with run_job_server(tmp_path / "b", second) as shop:
-        kept = len((await shop.store.memory(stopped.sources[0])).known)
+        kept = len((await shop.store.load_checkpoint(stopped.sources[0])).known)
         await shop.wait_for_end(job)
-        _, [(_, resumed)] = await shop.desk.results(job.id, 0)
+        _, [(_, resumed)] = await shop.service.get_results(job.id, 0)
         assert shop.spooled == []
-        assert len((await shop.desk.page(9, None, None))[0]) == 1
+        assert len((await shop.service.get_page(9, None, None))[0]) == 1
     assert resumed == undisturbed
     assert stopped.status.is_finished or encoded(second) <= len(WORDS) - kept
 
@@ -233,7 +235,7 @@ async def test_a_job_that_waited_is_run_by_the_next_start(tmp_path: Path) -> Non
     backend = GatedBackend()
     async with run_job_server(tmp_path, backend) as shop:
         jobs = [
-            await shop.desk.submit(job_request(), uploaded_files(spoken_wav(n))) for n in (1, 2)
+            await shop.service.submit(job_request(), uploaded_files(spoken_wav(n))) for n in (1, 2)
         ]
         await reached(backend)
         backend.gate.set()
@@ -245,8 +247,8 @@ async def test_files_that_were_done_are_not_done_again(tmp_path: Path) -> None:
     """The first of two files had ended when the server stopped; its text is not lost."""
     backend = FakeBackend()
     async with run_job_server(tmp_path, backend) as shop:
-        job = await shop.desk.submit(job_request(), uploaded_files(spoken_wav(1, 2), TALK))
-        async with shop.desk.watch(job.id) as watch:
+        job = await shop.service.submit(job_request(), uploaded_files(spoken_wav(1, 2), TALK))
+        async with shop.service.watch(job.id) as watch:
             while (news := await watch.next()) and not news.job.sources[0].status.is_finished:
                 pass
     second = FakeBackend()
@@ -259,10 +261,10 @@ async def test_an_upload_that_has_vanished_is_told(tmp_path: Path) -> None:
     """Somebody has emptied the directory: the file fails, with the reason."""
     backend = GatedBackend()
     async with run_job_server(tmp_path, backend) as shop:
-        await shop.desk.submit(job_request(), uploaded_files(spoken_wav(1)))
+        await shop.service.submit(job_request(), uploaded_files(spoken_wav(1)))
         await reached(backend)
-        job = await shop.desk.submit(job_request(), uploaded_files(TALK))
-        await shop.store.drop([job.sources[0].spooled])
+        job = await shop.service.submit(job_request(), uploaded_files(TALK))
+        await shop.store.delete_files([job.sources[0].spooled])
         backend.gate.set()
         ended = await shop.wait_for_end(job)
         assert ended.failure is not None
@@ -273,10 +275,10 @@ async def test_a_model_that_is_not_offered_any_more_is_waited_for(tmp_path: Path
     """Another server, or the next start, may offer it; the jobs behind are not held up."""
     async with run_job_server(tmp_path) as shop:
         gone = JobRequest(AudioRequest(model="gone"))
-        other = await shop.desk.submit(gone, uploaded_files(spoken_wav(2)))
-        job = await shop.desk.submit(job_request(), uploaded_files(spoken_wav(1)))
+        other = await shop.service.submit(gone, uploaded_files(spoken_wav(2)))
+        job = await shop.service.submit(job_request(), uploaded_files(spoken_wav(1)))
         await shop.wait_for_end(job)
-        assert (await shop.desk.job(other.id)).status is Status.QUEUED
+        assert (await shop.service.get(other.id)).status is Status.QUEUED
 
 
 # A crowded engine
@@ -303,14 +305,14 @@ async def test_a_crowded_engine_fails_no_job(tmp_path: Path) -> None:
             yield Crowded(reader.samples)
 
     async with run_job_server(tmp_path, backend, media=media) as shop:
-        job = await shop.desk.submit(job_request(), uploaded_files(TALK))
-        async with shop.desk.watch(job.id) as watch:
+        job = await shop.service.submit(job_request(), uploaded_files(TALK))
+        async with shop.service.watch(job.id) as watch:
             deltas = [news.delta async for news in all_of(watch)]
         assert "".join(deltas) == expected_text(WORDS)
     assert tries == [3]
 
 
-async def all_of(watch: JobWatch) -> AsyncIterator[JobNews]:
+async def all_of(watch: JobSubscription) -> AsyncIterator[JobUpdate]:
     """Everything that a watcher is told."""
     while news := await watch.next():
         yield news
@@ -323,20 +325,20 @@ async def test_a_running_job_is_cancelled_at_once(tmp_path: Path) -> None:
     """Its windows are withdrawn, its audio deleted, and doing it again does no harm."""
     backend = GatedBackend()
     async with run_job_server(tmp_path, backend) as shop:
-        job = await shop.desk.submit(job_request(), uploaded_files(TALK))
+        job = await shop.service.submit(job_request(), uploaded_files(TALK))
         await reached(backend)
-        cancelled = await shop.desk.cancel(job.id)
+        cancelled = await shop.service.cancel(job.id)
         assert (cancelled.status, cancelled.sources[0].status) == (Status.CANCELLED,) * 2
         assert cancelled.expires_at is not None
         assert shop.spooled == []
-        assert await shop.desk.cancel(job.id) == cancelled
+        assert await shop.service.cancel(job.id) == cancelled
         backend.gate.set()
         assert (
             await shop.wait_for_end(
-                await shop.desk.submit(job_request(), uploaded_files(spoken_wav(1)))
+                await shop.service.submit(job_request(), uploaded_files(spoken_wav(1)))
             )
         ).text == "w1"
-        assert await shop.desk.job(job.id) == cancelled
+        assert await shop.service.get(job.id) == cancelled
 
 
 async def test_a_cancelled_job_keeps_all_that_was_read(tmp_path: Path) -> None:
@@ -359,19 +361,19 @@ async def test_a_cancelled_job_keeps_all_that_was_read(tmp_path: Path) -> None:
 
     network = Network()
     async with run_job_server(tmp_path, media=media, network=network) as shop:
-        job = await shop.desk.submit(
+        job = await shop.service.submit(
             job_request(webhook=HOOK, language=None),
             uploaded_files(spoken_wav(1, 2), spoken_wav(*words)),
         )
         seen = ""
-        async with shop.desk.watch(job.id) as watch:
+        async with shop.service.watch(job.id) as watch:
             while len(seen) <= TAIL and (news := await watch.next()):
                 seen += news.delta
-        cancelled = await shop.desk.cancel(job.id)
+        cancelled = await shop.service.cancel(job.id)
         assert cancelled.text.startswith(seen)
         assert f"w1 w2\n{expected_text(words)}".startswith(cancelled.text)
         assert cancelled.language == "en"
-        assert await shop.desk.job(job.id) == cancelled
+        assert await shop.service.get(job.id) == cancelled
         await posted(network, 1)
     [(_, body, _)] = network.posted
     assert json.loads(body)["job"]["text"] == cancelled.text
@@ -381,21 +383,21 @@ async def test_a_waiting_job_is_cancelled(tmp_path: Path) -> None:
     """It never runs."""
     backend = GatedBackend()
     async with run_job_server(tmp_path, backend) as shop:
-        first = await shop.desk.submit(job_request(), uploaded_files(spoken_wav(1)))
-        second = await shop.desk.submit(job_request(), uploaded_files(spoken_wav(2)))
-        await shop.desk.cancel(second.id)
+        first = await shop.service.submit(job_request(), uploaded_files(spoken_wav(1)))
+        second = await shop.service.submit(job_request(), uploaded_files(spoken_wav(2)))
+        await shop.service.cancel(second.id)
         backend.gate.set()
         await shop.wait_for_end(first)
-        assert (await shop.desk.job(second.id)).started_at is None
+        assert (await shop.service.get(second.id)).started_at is None
 
 
 async def test_what_has_ended_is_not_cancelled(tmp_path: Path) -> None:
     """A result is never taken back by an accident."""
     async with run_job_server(tmp_path) as shop:
-        job = await shop.desk.submit(job_request(), uploaded_files(spoken_wav(1)))
+        job = await shop.service.submit(job_request(), uploaded_files(spoken_wav(1)))
         await shop.wait_for_end(job)
         with pytest.raises(Conflict, match="completed already"):
-            await shop.desk.cancel(job.id)
+            await shop.service.cancel(job.id)
         assert await text_of(shop, job) == "w1"
 
 
@@ -404,20 +406,20 @@ async def test_a_deleted_job_is_gone(tmp_path: Path, is_running: bool) -> None:
     """With its audio and its result, whether it runs or has ended; whoever watches is told."""
     backend = GatedBackend()
     async with run_job_server(tmp_path, backend) as shop:
-        job = await shop.desk.submit(job_request(), uploaded_files(TALK))
+        job = await shop.service.submit(job_request(), uploaded_files(TALK))
         await reached(backend)
         if not is_running:
             backend.gate.set()
             await shop.wait_for_end(job)
-        async with shop.desk.watch(job.id) as watch:
+        async with shop.service.watch(job.id) as watch:
             first = await watch.next()
-            await shop.desk.delete(job.id)
+            await shop.service.delete(job.id)
             last = [first, *[news async for news in all_of(watch)]][-1]
         assert last is not None
         assert last.is_last
         assert (last.job.status is Status.CANCELLED) == is_running
         with pytest.raises(NotFound):
-            await shop.desk.job(job.id)
+            await shop.service.get(job.id)
         assert shop.spooled == []
         backend.gate.set()
 
@@ -426,21 +428,21 @@ async def test_results_wait_for_the_end(tmp_path: Path) -> None:
     """Half a result would be taken for a whole one; a file that is not there is named."""
     backend = GatedBackend()
     async with run_job_server(tmp_path, backend) as shop:
-        job = await shop.desk.submit(job_request(), uploaded_files(TALK))
+        job = await shop.service.submit(job_request(), uploaded_files(TALK))
         with pytest.raises(Conflict) as refusal:
-            await shop.desk.results(job.id, 0)
+            await shop.service.get_results(job.id, 0)
         assert refusal.value.code == "job_not_finished"
         backend.gate.set()
         await shop.wait_for_end(job)
         with pytest.raises(BadRequest, match="no file 1"):
-            await shop.desk.results(job.id, 1)
+            await shop.service.get_results(job.id, 1)
 
 
 async def test_results_expire(tmp_path: Path) -> None:
     """After the time that the operator has set, nothing of a job is left."""
     clock = Clock()
     async with run_job_server(tmp_path, clock=clock) as shop:
-        job = await shop.desk.submit(job_request(), uploaded_files(spoken_wav(1)))
+        job = await shop.service.submit(job_request(), uploaded_files(spoken_wav(1)))
         await shop.wait_for_end(job)
     clock.now += 24 * 3600 - 1
     async with run_job_server(tmp_path, clock=clock) as shop:
@@ -449,7 +451,7 @@ async def test_results_expire(tmp_path: Path) -> None:
     async with run_job_server(tmp_path, clock=clock) as shop:
         await shop.store.expire(clock.now)
         with pytest.raises(NotFound):
-            await shop.desk.job(job.id)
+            await shop.service.get(job.id)
 
 
 # Watching
@@ -460,9 +462,9 @@ async def test_a_watcher_reads_every_word_once(tmp_path: Path) -> None:
     backend = GatedBackend()
     async with run_job_server(tmp_path, backend) as shop:
         files = uploaded_files(spoken_wav(1, 2), write_wav(pause(1.0)), b"no audio", TALK)
-        job = await shop.desk.submit(job_request(), files)
+        job = await shop.service.submit(job_request(), files)
         await reached(backend)
-        async with shop.desk.watch(job.id) as watch, shop.desk.watch(job.id) as late:
+        async with shop.service.watch(job.id) as watch, shop.service.watch(job.id) as late:
             first = await watch.next()
             assert first is not None
             assert first.job.status is Status.RUNNING
@@ -481,8 +483,8 @@ async def test_a_watcher_reads_every_word_once(tmp_path: Path) -> None:
 async def test_a_slow_watcher_gets_the_newest_state(tmp_path: Path) -> None:
     """What it missed is not kept for it; the text of all of it comes in one piece."""
     async with run_job_server(tmp_path) as shop:
-        job = await shop.desk.submit(job_request(), uploaded_files(TALK))
-        async with shop.desk.watch(job.id) as slow:
+        job = await shop.service.submit(job_request(), uploaded_files(TALK))
+        async with shop.service.watch(job.id) as slow:
             await slow.next()
             await shop.wait_for_end(job)
             rest = [news async for news in all_of(slow)]
@@ -493,10 +495,10 @@ async def test_a_slow_watcher_gets_the_newest_state(tmp_path: Path) -> None:
 async def test_a_job_that_has_ended_is_told_at_once(tmp_path: Path) -> None:
     """Its end is all there is to say."""
     async with run_job_server(tmp_path) as shop:
-        job = await shop.desk.submit(job_request(), uploaded_files(spoken_wav(1)))
+        job = await shop.service.submit(job_request(), uploaded_files(spoken_wav(1)))
         ended = await shop.wait_for_end(job)
-        async with shop.desk.watch(job.id) as watch:
-            assert [each async for each in all_of(watch)] == [JobNews(ended, is_last=True)]
+        async with shop.service.watch(job.id) as watch:
+            assert [each async for each in all_of(watch)] == [JobUpdate(ended, is_last=True)]
 
 
 async def test_watchers_are_let_go_when_the_server_stops(tmp_path: Path) -> None:
@@ -504,13 +506,13 @@ async def test_watchers_are_let_go_when_the_server_stops(tmp_path: Path) -> None
     backend = GatedBackend()
     told_last: list[bool] = []
 
-    async def look_on(desk: JobDesk, job: Job) -> None:
-        async with desk.watch(job.id) as watch:
+    async def look_on(service: JobService, job: Job) -> None:
+        async with service.watch(job.id) as watch:
             told_last.extend([news.is_last async for news in all_of(watch)])
 
     async with anyio.create_task_group() as tasks, run_job_server(tmp_path, backend) as shop:
-        job = await shop.desk.submit(job_request(), uploaded_files(TALK))
-        tasks.start_soon(look_on, shop.desk, job)
+        job = await shop.service.submit(job_request(), uploaded_files(TALK))
+        tasks.start_soon(look_on, shop.service, job)
         await reached(backend)
         backend.gate.set()
         shop.close()
@@ -526,7 +528,7 @@ async def test_urls_are_fetched(tmp_path: Path) -> None:
     async with run_job_server(tmp_path, network=network) as shop:
         request = job_request("https://example/a.wav", "https://example/gone.wav?signature=hush")
         ended = await shop.wait_for_end(
-            await shop.desk.submit(request, uploaded_files(spoken_wav(2)))
+            await shop.service.submit(request, uploaded_files(spoken_wav(2)))
         )
         assert ended.text == "w2\nw1"
         assert [source.name for source in ended.sources] == [
@@ -547,7 +549,7 @@ async def test_what_was_fetched_is_not_fetched_again(tmp_path: Path) -> None:
     network = Network({"https://example/a.wav": TALK})
     backend = GatedBackend()
     async with run_job_server(tmp_path, backend, network=network) as shop:
-        job = await shop.desk.submit(job_request("https://example/a.wav"), [])
+        job = await shop.service.submit(job_request("https://example/a.wav"), [])
         await reached(backend)
         backend.gate.set()
     async with run_job_server(tmp_path, network=network) as shop:
@@ -569,13 +571,13 @@ async def test_a_download_that_is_stopped_leaves_nothing(tmp_path: Path) -> None
             raise AssertionError
 
     async with run_job_server(tmp_path, network=Endless()) as shop:
-        job = await shop.desk.submit(job_request("https://example/a.wav"), [])
+        job = await shop.service.submit(job_request("https://example/a.wav"), [])
         await begun.wait()
         assert len(shop.spooled) == 1
-        await shop.desk.cancel(job.id)
+        await shop.service.cancel(job.id)
         assert shop.spooled == []
         begun = anyio.Event()
-        await shop.desk.submit(job_request("https://example/a.wav"), [])
+        await shop.service.submit(job_request("https://example/a.wav"), [])
         await begun.wait()
         directory = shop.directory / "spool"
     assert list(directory.iterdir()) == []
@@ -588,16 +590,16 @@ async def test_the_end_of_a_job_is_told(tmp_path: Path) -> None:
     """As the last event of the job, signed."""
     network = Network()
     async with run_job_server(tmp_path, network=network) as shop:
-        job = await shop.desk.submit(job_request(webhook=HOOK), uploaded_files(spoken_wav(1)))
+        job = await shop.service.submit(job_request(webhook=HOOK), uploaded_files(spoken_wav(1)))
         await shop.wait_for_end(job)
         await posted(network, 1)
-        await shop.desk.delete(job.id)
+        await shop.service.delete(job.id)
     [(url, body, headers)] = network.posted
     assert url == HOOK
     message = json.loads(body)
     assert (message["type"], message["job"]["id"]) == ("job.completed", job.id)
     assert message["job"]["text"] == "w1"
-    expected = signed_headers(key_of(SECRET), headers["webhook-id"], 1_000_000, body)
+    expected = sign_headers(parse_secret(SECRET), headers["webhook-id"], 1_000_000, body)
     assert headers == expected
 
 
@@ -605,10 +607,10 @@ async def test_a_cancelled_job_is_told_and_a_deleted_one_is_not(tmp_path: Path) 
     """A cancelled job has ended; of a deleted one there is nothing to tell."""
     network, backend = Network(), GatedBackend()
     async with run_job_server(tmp_path, backend, network=network) as shop:
-        first = await shop.desk.submit(job_request(webhook=HOOK), uploaded_files(spoken_wav(1)))
-        second = await shop.desk.submit(job_request(webhook=HOOK), uploaded_files(spoken_wav(1)))
-        await shop.desk.delete(first.id)
-        await shop.desk.cancel(second.id)
+        first = await shop.service.submit(job_request(webhook=HOOK), uploaded_files(spoken_wav(1)))
+        second = await shop.service.submit(job_request(webhook=HOOK), uploaded_files(spoken_wav(1)))
+        await shop.service.delete(first.id)
+        await shop.service.cancel(second.id)
         await posted(network, 1)
         backend.gate.set()
     [(_, body, _)] = network.posted

@@ -25,7 +25,7 @@ NOW = Clock().now
 async def test_a_job_is_booked_on_its_maker(tmp_path: Path) -> None:
     """All its files, as far as they could be read."""
     async with run_job_server(tmp_path) as shop:
-        job = await shop.desk.submit(
+        job = await shop.service.submit(
             job_request(), uploaded_files(TALK, b"no audio", spoken_wav(1))
         )
         await shop.wait_for_end(job)
@@ -41,8 +41,8 @@ async def test_a_job_that_goes_on_is_booked_once(
     """What the server before has read, it has booked; together it is the length of the file."""
     had = 0.0
     async with run_job_server(tmp_path, FakeBackend(language=Language("en", 0.4))) as shop:
-        job = await shop.desk.submit(job_request(language=language), uploaded_files(TALK))
-        async with shop.desk.watch(job.id) as watch:
+        job = await shop.service.submit(job_request(language=language), uploaded_files(TALK))
+        async with shop.service.watch(job.id) as watch:
             while (news := await watch.next()) and news.job.done < stop_at and not news.is_last:
                 pass
         first = shop.quotas.usage
@@ -56,7 +56,7 @@ async def test_a_job_that_goes_on_is_booked_once(
 async def test_files_after_the_end_of_the_day_are_not_begun(tmp_path: Path) -> None:
     """The one that goes beyond it is read to its end; each of the rest says when to come again."""
     async with run_job_server(tmp_path, settings={"audio_s_per_day": 1}) as shop:
-        job = await shop.desk.submit(
+        job = await shop.service.submit(
             job_request(), uploaded_files(spoken_wav(1, 2), spoken_wav(3), spoken_wav(4))
         )
         ended = await shop.wait_for_end(job)
@@ -73,7 +73,7 @@ async def test_a_file_that_had_begun_is_read_to_its_end(tmp_path: Path) -> None:
     """Also where its maker's day was used up between two starts of the server."""
     backend = GatedBackend()
     async with run_job_server(tmp_path, backend) as shop:
-        job = await shop.desk.submit(job_request(), uploaded_files(TALK, spoken_wav(1)))
+        job = await shop.service.submit(job_request(), uploaded_files(TALK, spoken_wav(1)))
         assert await anyio.to_thread.run_sync(backend.reached.wait, TIMEOUT_S)
         shop.close()
         backend.gate.set()

@@ -7,10 +7,15 @@ import pytest
 from job_fixtures import SECRET, Clock, Network
 
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.jobs.model import Job, JobRequest, NewJob, NewSource, Origin, Status
-from whisperlive_hybrid.jobs.store.queries import Delivery
+from whisperlive_hybrid.jobs.model import Job, JobRequest, NewJob, NewSource, SourceOrigin, Status
+from whisperlive_hybrid.jobs.store.queries import WebhookDelivery
 from whisperlive_hybrid.jobs.store.store import JobStore, open_store
-from whisperlive_hybrid.jobs.webhooks import RETRY_AFTER_S, Webhooks, key_of, webhook_of
+from whisperlive_hybrid.jobs.webhooks import (
+    RETRY_AFTER_S,
+    WebhookSender,
+    create_delivery,
+    parse_secret,
+)
 from whisperlive_hybrid.notifier import Notifier
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
 
@@ -26,13 +31,13 @@ def store(tmp_path: Path) -> Iterator[JobStore]:
         yield opened
 
 
-async def cancelled_job(store: JobStore, clock: Clock) -> tuple[Job, Delivery]:
+async def cancelled_job(store: JobStore, clock: Clock) -> tuple[Job, WebhookDelivery]:
     """A job that has ended, its webhook in the store."""
     request = JobRequest(AudioRequest(), webhook_url=HOOK)
-    source = NewSource("a", Origin.UPLOAD, "a.media")
+    source = NewSource("a", SourceOrigin.UPLOAD, "a.media")
     new = NewJob("job_1", "", request)
-    job = (await store.add(new, [source], clock.now, 9)).cancelled(clock.now, 2e9)
-    delivery = webhook_of(job, clock.now)
+    job = (await store.add(new, [source], clock.now, 9)).as_cancelled(clock.now, 2e9)
+    delivery = create_delivery(job, clock.now)
     assert delivery is not None
     assert await store.cancel(job, delivery)
     return job, delivery
@@ -42,7 +47,7 @@ async def test_a_receiver_that_fails_is_tried_again(store: JobStore) -> None:
     """After growing waits, with the same id and body, and a signature of the hour."""
     clock = Clock()
     network = Network(statuses=[500, BadRequest("silent"), 429, 302])
-    webhooks = Webhooks(store, network, key_of(SECRET), Notifier(), clock)
+    webhooks = WebhookSender(store, network, parse_secret(SECRET), Notifier(), clock)
     await cancelled_job(store, clock)
     for wait_s in RETRY_AFTER_S[:4]:
         due_at = await webhooks.send_due()
@@ -60,7 +65,7 @@ async def test_a_receiver_that_fails_is_tried_again(store: JobStore) -> None:
 async def test_it_gives_up_in_the_end(store: JobStore) -> None:
     """After the last of its tries, nothing of it is kept."""
     clock, network = Clock(), Network(statuses=[503] * 9)
-    webhooks = Webhooks(store, network, key_of(SECRET), Notifier(), clock)
+    webhooks = WebhookSender(store, network, parse_secret(SECRET), Notifier(), clock)
     await cancelled_job(store, clock)
     while (due_at := await webhooks.send_due()) is not None:
         clock.now = due_at
@@ -71,7 +76,7 @@ async def test_it_gives_up_in_the_end(store: JobStore) -> None:
 async def test_some_answers_are_final(store: JobStore, status: int, tries: int) -> None:
     """What was taken is not sent again, nor what was refused for good."""
     clock, network = Clock(), Network(statuses=[status])
-    webhooks = Webhooks(store, network, key_of(SECRET), Notifier(), clock)
+    webhooks = WebhookSender(store, network, parse_secret(SECRET), Notifier(), clock)
     await cancelled_job(store, clock)
     while (due_at := await webhooks.send_due()) is not None:
         clock.now = due_at
@@ -84,10 +89,10 @@ async def test_a_restart_loses_none(tmp_path: Path) -> None:
     with open_store(tmp_path) as store:
         await cancelled_job(store, clock)
         failing = Network(statuses=[503])
-        await Webhooks(store, failing, key_of(SECRET), Notifier(), clock).send_due()
+        await WebhookSender(store, failing, parse_secret(SECRET), Notifier(), clock).send_due()
     network = Network()
     with open_store(tmp_path) as store:
-        webhooks = Webhooks(store, network, key_of(SECRET), Notifier(), clock)
+        webhooks = WebhookSender(store, network, parse_secret(SECRET), Notifier(), clock)
         assert await webhooks.send_due() == clock.now + 1
         clock.now += 1
         assert await webhooks.send_due() is None
@@ -105,7 +110,7 @@ async def test_it_wakes_when_a_job_ends(store: JobStore) -> None:
             told.set()
             return 200
 
-    webhooks = Webhooks(store, Listening(), key_of(SECRET), ended, clock)
+    webhooks = WebhookSender(store, Listening(), parse_secret(SECRET), ended, clock)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(webhooks.run)
         await anyio.wait_all_tasks_blocked()

@@ -33,7 +33,7 @@ from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.fetch.fetcher import open_fetcher
 from whisperlive_hybrid.jobs.app import open_jobs
-from whisperlive_hybrid.jobs.progress import JobBoard
+from whisperlive_hybrid.jobs.progress import RunningJobs
 from whisperlive_hybrid.jobs.store.store import open_store
 from whisperlive_hybrid.jobs.worker import Means
 from whisperlive_hybrid.media.reader import open_audio
@@ -95,7 +95,7 @@ async def door_around(
         accounts = await stack.enter_async_context(open_accounts(kept_there))
         no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         fetcher = await stack.enter_async_context(open_fetcher(settings, tls=no_tls))
-        means = Means(store, pool, media, Network(), JobBoard(), accounts.quotas)
+        means = Means(store, pool, media, Network(), RunningJobs(), accounts.quotas)
         jobs = await open_jobs(means, settings)
         tasks = await stack.enter_async_context(anyio.create_task_group())
         tasks.start_soon(jobs.run)
@@ -107,10 +107,10 @@ async def door_around(
                 LiveDoorOf(n_clients=3),
                 media,
                 fetcher,
-                jobs.desk_for,
+                jobs.service_for,
                 accounts,
                 create_authenticator(settings, keys),
-                Operation(metrics or Metrics(), count_jobs=store.counts),
+                Operation(metrics or Metrics(), count_jobs=store.count_by_status),
             )
         )
         jobs.close()

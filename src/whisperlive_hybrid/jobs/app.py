@@ -9,8 +9,8 @@ import structlog
 
 from whisperlive_hybrid.auth.caller import Caller
 from whisperlive_hybrid.config import Settings
-from whisperlive_hybrid.jobs.service import JobDesk, JobLimits
-from whisperlive_hybrid.jobs.webhooks import Webhooks, key_of
+from whisperlive_hybrid.jobs.service import JobLimits, JobService
+from whisperlive_hybrid.jobs.webhooks import WebhookSender, parse_secret
 from whisperlive_hybrid.jobs.worker import Means, Runner
 
 PAUSE_S: Final = 10.0
@@ -31,9 +31,9 @@ class Jobs:
         self._limits = limits
         self._works = works
 
-    def desk_for(self, caller: Caller) -> JobDesk:
+    def service_for(self, caller: Caller) -> JobService:
         """The desk as this caller sees it."""
-        return JobDesk(self._means, self._limits, caller)
+        return JobService(self._means, self._limits, caller)
 
     async def run(self) -> None:
         """Run jobs until `close`; those first that an earlier process had begun."""
@@ -57,17 +57,17 @@ async def open_jobs(means: Means, settings: Settings) -> Jobs:
     Raises `BadRequest` for a webhook secret that is none.
     """
     secret = settings.webhook_secret
-    key = key_of(secret.get_secret_value()) if secret else None
+    key = parse_secret(secret.get_secret_value()) if secret else None
     kept_s = settings.job_result_hours * 3600
     limits = JobLimits(settings.job_files, settings.max_jobs, kept_s, webhooks=key is not None)
-    resumed, orphans = await means.store.tidy()
+    resumed, orphans = await means.store.recover()
     if resumed or orphans:
         log.info("jobs of an earlier run", resumed=resumed, files_deleted=len(orphans))
     works: list[Work] = [Runner(means, kept_s).run] * settings.jobs_at_once
     works.append(partial(_expire, means))
     if key is not None:
         ended = means.board.ended
-        works.append(Webhooks(means.store, means.fetcher, key, ended, means.clock).run)
+        works.append(WebhookSender(means.store, means.fetcher, key, ended, means.clock).run)
     return Jobs(means, limits, works)
 
 

@@ -1,6 +1,6 @@
-"""The nouns of jobs: what was asked for, what became of each file, and of the whole.
+"""Domain types of jobs: the request, the state of each file, and the state of the job.
 
-Moments are Unix seconds, since they outlive a process; lengths are seconds of audio.
+Times are Unix seconds, since they are stored; lengths are seconds of audio.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ from whisperlive_hybrid.types import Segment
 
 
 class Status(Enum):
-    """Where a job stands, or one of its files."""
+    """State of a job, or of one of its files."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -24,15 +24,15 @@ class Status(Enum):
 
     @property
     def is_finished(self) -> bool:
-        """Whether it never changes again."""
+        """The state is final."""
         return self not in UNFINISHED
 
 
 UNFINISHED: Final = (Status.QUEUED, Status.RUNNING)
 
 
-class Origin(Enum):
-    """Where a file came from."""
+class SourceOrigin(Enum):
+    """How a file was submitted."""
 
     UPLOAD = "upload"
     URL = "url"
@@ -40,60 +40,60 @@ class Origin(Enum):
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """What a client asked for, without its uploads."""
+    """A submission without its uploads."""
 
     audio: AudioRequest
-    """With which model and how to read; its `response_format` is chosen when the result is."""
+    """Model and options; its `response_format` is unused: each request of a result chooses one."""
     urls: tuple[str, ...] = ()
     webhook_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to be."""
+    """A job to store."""
 
     id: str
     account: str
-    """Whose it is: a `Caller.account`."""
+    """The submitter's `Caller.account`."""
     request: JobRequest
 
 
 @dataclass(frozen=True, slots=True)
 class NewSource:
-    """A file to be: an upload that lies in the spool, or a URL that is still to be fetched."""
+    """A file to store: an upload in the spool, or a URL to download later."""
 
     name: str
-    origin: Origin
+    origin: SourceOrigin
     spooled: str
-    """Its name in the spool; for a URL, the one that it will get."""
+    """Name in the spool; a URL gets it when it is downloaded."""
     url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class JobSource:
     """One file of a job."""
 
     number: int
-    """Its own, across all jobs."""
+    """Unique across all jobs."""
     index: int
-    """Its place in its job."""
+    """Position in its job, from 0."""
     name: str
-    """As the client calls it: a label, no path and no promise of a format."""
-    origin: Origin
+    """Given by the client: a label, neither a path nor a hint at the format."""
+    origin: SourceOrigin
     url: str | None
     spooled: str
-    """Its name in the spool, under which it lies there until it is read."""
+    """Name in the spool, where the file is kept until it has ended."""
     status: Status
     done: float = 0.0
-    """Recording time up to which everything is read."""
+    """Recording time up to which everything is transcribed."""
     total: float | None = None
-    """Its length; None while unknown."""
+    """Length in seconds; None while unknown."""
     failure: ErrorInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What was said in one file; times on the recording clock."""
+    """Transcript of one file; times on the recording clock."""
 
     segments: tuple[Segment, ...]
     language: str
@@ -104,34 +104,34 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One submission. `language` is the one asked for, or else the one first heard."""
+    """A job. `language` is the requested one, else the first one detected."""
 
     number: int
-    """In the order of submission."""
+    """Ascending in the order of submission."""
     id: str
     account: str
-    """Whose it is: a `Caller.account`; "" for one from before there were accounts."""
+    """The submitter's `Caller.account`; "" for jobs stored before there were accounts."""
     request: JobRequest
     status: Status
-    sources: tuple[Source, ...]
+    sources: tuple[JobSource, ...]
     created_at: float
     started_at: float | None = None
     finished_at: float | None = None
     expires_at: float | None = None
     language: str | None = None
     text: str = ""
-    """Of all its files, a line each: the end of it while it runs, all of it once it has ended."""
+    """Text of all files, one line per file: only its end while the job runs."""
 
     @property
     def done(self) -> float:
-        """Seconds of audio that are read."""
+        """Seconds of audio transcribed so far."""
         return sum(source.done for source in self.sources)
 
     @property
     def total(self) -> float | None:
-        """Seconds of audio that there are; None while a length is unknown.
+        """Seconds of audio in all files; None while a length is unknown.
 
-        A file that failed before its length was known has none.
+        A file that failed counts as far as it was transcribed: its length may never be known.
         """
         totals = [source.total for source in self.sources if source.status is not Status.FAILED]
         if None in totals:
@@ -141,27 +141,27 @@ class Job:
 
     @property
     def outcome(self) -> Status:
-        """What a job is whose files have all ended: one that succeeded is enough."""
+        """Final state of a job whose files have all ended: completed if one file is."""
         succeeded = any(source.status is Status.COMPLETED for source in self.sources)
         return Status.COMPLETED if succeeded else Status.FAILED
 
     @property
     def failure(self) -> ErrorInfo | None:
-        """Why the job failed: what its first file says."""
+        """Error of a failed job: that of its first file with one."""
         if self.status is not Status.FAILED:
             return None
         return next((source.failure for source in self.sources if source.failure), None)
 
-    def with_heard(self, texts: Iterable[str], languages: Iterable[str]) -> "Job":
-        """The job with what was said in its files, and in which languages, in their order."""
+    def with_transcripts(self, texts: Iterable[str], languages: Iterable[str]) -> "Job":
+        """Return the job with the texts and languages of its files, in their order."""
         return replace(
             self,
             language=self.language or next(iter(languages), None),
             text="\n".join(text for text in texts if text),
         )
 
-    def cancelled(self, now: float, expires_at: float) -> "Job":
-        """The job, cancelled with all its files that have not ended."""
+    def as_cancelled(self, now: float, expires_at: float) -> "Job":
+        """Return the job as cancelled, together with all files that have not ended."""
         sources = (
             source if source.status.is_finished else replace(source, status=Status.CANCELLED)
             for source in self.sources
@@ -174,28 +174,28 @@ class Job:
             expires_at=expires_at,
         )
 
-    def with_source(self, source: Source) -> "Job":
-        """The job with one of its files in another state."""
-        sources = (source if each.index == source.index else each for each in self.sources)
+    def with_source(self, source: JobSource) -> "Job":
+        """Return the job with a new state of one file."""
+        sources = (source if old.index == source.index else old for old in self.sources)
         return replace(self, sources=tuple(sources))
 
 
 class Download(Protocol):
-    """What was fetched."""
+    """A file that was downloaded."""
 
     @property
     def filename(self) -> str:
-        """A label, no path and no promise of a format."""
+        """A label, neither a path nor a hint at the format."""
 
 
 class Fetcher(Protocol):
-    """Asks other servers on behalf of clients, and lets nobody reach what is not public."""
+    """HTTP client for URLs of clients, which reaches public addresses only."""
 
     def check(self, url: str) -> None:
-        """Raise `BadRequest` for a URL that would be refused whatever the network says."""
+        """Raise `BadRequest` for a URL that is invalid or forbidden, without using the network."""
 
     async def download(self, url: str, into: BinaryIO) -> Download:
-        """Write what is found at `url` to a file; raises `BadRequest`, `Overloaded`."""
+        """Download `url` to a file; raises `BadRequest`, `Overloaded`."""
 
     async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> int:
-        """Send `content`; return the status that is answered. Raises as `download`."""
+        """Send `content`; return the status of the response. Raises as `download`."""

@@ -1,4 +1,4 @@
-"""The jobs that run here, and those who watch: a job's newest state, and each one's new text."""
+"""The jobs that run in this process, and subscriptions to their progress."""
 
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -7,33 +7,33 @@ from typing import Any
 
 import anyio
 
-from whisperlive_hybrid.jobs.model import Job, Source, Status
+from whisperlive_hybrid.jobs.model import Job, JobSource, Status
 from whisperlive_hybrid.notifier import Notifier
 from whisperlive_hybrid.text.formats import tail
 
 
-class LiveJob:
-    """A job while it runs here."""
+class RunningJob:
+    """A job while it runs in this process."""
 
     def __init__(self, job: Job) -> None:
-        self.job = replace(job, text="")  # an earlier run's text will come again, all of it
+        self.job = replace(job, text="")  # after a restart all text is added again
         self.parts: list[str] = []
-        """The text of all its files so far, in the pieces in which it came."""
+        """The text of all files so far, in the pieces in which it was added."""
         self.scope = anyio.CancelScope()
-        self.left = anyio.Event()
-        """Set when nothing of it runs any more."""
+        self.stopped = anyio.Event()
+        """Set when no task of the job runs any more."""
         self._is_new_line = False
 
-    def show(self, source: Source) -> None:
-        """Take the new state of a file."""
+    def update_source(self, source: JobSource) -> None:
+        """Set the new state of a file."""
         self.job = self.job.with_source(source)
 
-    def begin_file(self) -> None:
-        """What comes next is said in another file: on a line of its own."""
+    def start_file(self) -> None:
+        """Start a new line: the text that follows is that of another file."""
         self._is_new_line = bool(self.parts)
 
-    def say(self, text: str) -> None:
-        """Take new text; the first of a file has no space before it."""
+    def add_text(self, text: str) -> None:
+        """Append text; the first text of a file loses its leading space."""
         if self._is_new_line or not self.parts:
             text = text.lstrip()
         if text:
@@ -44,46 +44,46 @@ class LiveJob:
 
 
 @dataclass(frozen=True, slots=True)
-class JobNews:
-    """A state of a job that is worth showing."""
+class JobUpdate:
+    """A new state of a job, for one subscriber."""
 
     job: Job
     delta: str = ""
-    """What was said since this watcher's last news."""
+    """Text added since this subscriber's previous update."""
     is_last: bool = False
 
 
-Look = Callable[[str], Coroutine[Any, Any, Job | None]]
-"""Read a job from the store."""
+LoadJob = Callable[[str], Coroutine[Any, Any, Job | None]]
+"""Loads a job from the store by its id."""
 
 
-class JobBoard:
-    """What runs here, by job id, and the notifiers of those who wait for something."""
+class RunningJobs:
+    """The jobs that run in this process, by id, and the notifiers of their changes."""
 
     def __init__(self) -> None:
-        self.running: dict[str, LiveJob] = {}
+        self.running: dict[str, RunningJob] = {}
         self.arrived = Notifier()
-        """Rings for every new job."""
+        """Notified of every new job."""
         self.ended = Notifier()
-        """Rings at the end of every job."""
+        """Notified of the end of every job."""
         self.closed = anyio.Event()
         """Set when the server stops."""
         self._notifiers: dict[str, list[Notifier]] = {}
 
     def notify(self, job_id: str) -> None:
-        """Something about this job has changed."""
+        """Notify the subscribers of a job that it has changed."""
         for notifier in self._notifiers.get(job_id, ()):
             notifier.notify()
 
     def close(self) -> None:
-        """The server stops: what runs is to stop, and every watcher has seen its last news."""
+        """Stop all jobs and end all subscriptions, because the server stops."""
         self.closed.set()
         for job_id in list(self._notifiers):
             self.notify(job_id)
 
     @contextmanager
     def notifier(self, job_id: str) -> Iterator[Notifier]:
-        """A notifier of changes of a job, for as long as the block lasts."""
+        """Register a notifier of changes of a job while inside."""
         notifier = Notifier()
         self._notifiers.setdefault(job_id, []).append(notifier)
         try:
@@ -94,45 +94,54 @@ class JobBoard:
                 del self._notifiers[job_id]
 
 
-class JobWatch:
-    """One watcher of one job; only the newest state waits for it, however slow it is."""
+class JobSubscription:
+    """A subscription to one job.
 
-    def __init__(self, board: JobBoard, notifier: Notifier, look: Look, job: Job) -> None:
-        """`job` is its state when the watcher came."""
-        self._board = board
+    Nothing is queued: a slow subscriber skips states and gets the newest one, with all text.
+    """
+
+    def __init__(
+        self, running: RunningJobs, notifier: Notifier, load_job: LoadJob, job: Job
+    ) -> None:
+        """`job` is its state at the time of the subscription."""
+        self._running = running
         self._notifier = notifier
-        self._look = look
-        self._latest = job
-        self._shown: Job | None = None
-        self._live = board.running.get(job.id)
-        self._n_said = 0
+        self._load_job = load_job
+        self._job = job
+        self._sent: Job | None = None
+        self._live = running.running.get(job.id)
+        self._n_parts_sent = 0
         self._is_over = False
 
-    async def next(self) -> JobNews | None:
-        """The current state at first, then whatever is new; None after the last. Safe to cancel."""
-        while not (self._is_over or self._board.closed.is_set()):
+    async def next(self) -> JobUpdate | None:
+        """Return the current state at first, then every change; None at the end.
+
+        Safe to cancel: no update is lost.
+        """
+        while not (self._is_over or self._running.closed.is_set()):
+            # Before the state is read, so that no change between the two is missed.
             changed = self._notifier.next()
-            self._latest = await self._newest()
-            if news := self._news(self._latest):
-                return news
+            if live := self._running.running.get(self._job.id):
+                self._live = live
+                self._job = live.job
+            else:
+                stored = await self._load_job(self._job.id)
+                # A job that is gone was deleted, hence cancelled unless it had ended before.
+                self._job = stored or replace(self._job, status=Status.CANCELLED)
+            if update := self._update():
+                return update
             await changed.wait()
         return None
 
-    async def _newest(self) -> Job:
-        if live := self._board.running.get(self._latest.id):
-            self._live = live
-            return live.job
-        # Deleted, hence cancelled before, unless it had ended by itself.
-        stored = await self._look(self._latest.id)
-        return stored or replace(self._latest, status=Status.CANCELLED)
-
-    def _news(self, job: Job) -> JobNews | None:
-        said = self._live.parts[self._n_said :] if self._live else []
-        if said or not (job.status.is_finished or job == self._shown):
-            self._n_said += len(said)
-            self._shown = job
-            return JobNews(job, "".join(said))
+    def _update(self) -> JobUpdate | None:
+        """Return the update to send now; the last one follows once all text is sent."""
+        job = self._job
+        parts = self._live.parts[self._n_parts_sent :] if self._live else []
+        if parts or not (job.status.is_finished or job == self._sent):
+            self._n_parts_sent += len(parts)
+            self._sent = job
+            return JobUpdate(job, "".join(parts))
         if job.status.is_finished:
             self._is_over = True
-            return JobNews(job, is_last=True)
+            return JobUpdate(job, is_last=True)
         return None

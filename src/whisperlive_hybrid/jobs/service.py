@@ -1,4 +1,4 @@
-"""Where jobs are handed in, looked at, watched, cancelled and thrown away."""
+"""The jobs of one caller: submit, get, watch, cancel and delete them."""
 
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -14,50 +14,50 @@ from whisperlive_hybrid.errors import BadRequest, Conflict, NotFound, Unsupporte
 from whisperlive_hybrid.jobs.model import (
     Job,
     JobRequest,
+    JobSource,
     NewJob,
     NewSource,
-    Origin,
     Result,
-    Source,
+    SourceOrigin,
     Status,
 )
-from whisperlive_hybrid.jobs.progress import JobWatch
-from whisperlive_hybrid.jobs.store.spool import new_name
-from whisperlive_hybrid.jobs.webhooks import webhook_of
+from whisperlive_hybrid.jobs.progress import JobSubscription
+from whisperlive_hybrid.jobs.store.spool import generate_name
+from whisperlive_hybrid.jobs.webhooks import create_delivery
 from whisperlive_hybrid.jobs.worker import Means
 from whisperlive_hybrid.types import join_text
 
-LONGEST_NAME: Final = 200
-"""Characters of a file's name that are kept."""
+MAX_NAME_LENGTH: Final = 200
+"""Characters of a file's name that are stored."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class JobLimits:
-    """How much clients may ask for, and how long it is kept."""
+    """Limits of jobs."""
 
     files: int
     """Per job."""
     unfinished: int
-    """Jobs at once."""
+    """Queued and running jobs, of all callers."""
     kept_s: float
-    """Seconds after the end of a job."""
+    """Seconds for which a job is kept after its end."""
     webhooks: bool
-    """Whether there is a secret to sign them with."""
+    """There is a secret to sign webhooks with."""
 
 
 @dataclass(frozen=True, slots=True)
 class UploadedFile:
-    """A file of a submission; the caller's to close."""
+    """A file of a submission; the caller closes it."""
 
     name: str
     content: BinaryIO
     size: int
 
 
-class JobDesk:
-    """What one caller can do with jobs; those of others are not there for it."""
+class JobService:
+    """The jobs that one caller may see; for it, all others do not exist."""
 
     def __init__(self, means: Means, limits: JobLimits, caller: Caller) -> None:
         self._caller = caller
@@ -67,53 +67,65 @@ class JobDesk:
         self._limits = limits
 
     async def submit(self, request: JobRequest, uploads: Sequence[UploadedFile]) -> Job:
-        """Take a job in; when this returns, not even a power cut loses it.
+        """Store a new job; when this returns, it survives a power failure.
 
-        Raises `BadRequest` for what makes no sense, `Overloaded` where too many are unfinished, and
-        `OutOfSpace` where the disk is too small.
+        Raises `BadRequest` for an invalid request, `Overloaded` if too many jobs are unfinished,
+        and `OutOfSpace` if the disk is too small.
         """
         self._check(request, len(uploads))
-        async with self._spooled(uploads) as files:
-            # A client that hangs up now must not part the row from the files that it names.
+        await self._store.check_space(sum(upload.size for upload in uploads))
+        sources = [
+            NewSource(upload.name[:MAX_NAME_LENGTH], SourceOrigin.UPLOAD, generate_name())
+            for upload in uploads
+        ]
+        for url in request.urls:
+            label = url.partition("?")[0]  # the query may be a signature, which is a secret
+            name = label[:MAX_NAME_LENGTH]
+            sources.append(NewSource(name, SourceOrigin.URL, generate_name(), url))
+        spooled = [source.spooled for source in sources[: len(uploads)]]
+        try:
+            for upload, name in zip(uploads, spooled, strict=True):
+                await self._store.spool_upload(name, upload.content)
+            # A client that disconnects now must not separate the row from the files that it names.
             with anyio.CancelScope(shield=True):
-                job = await self._store.add(
-                    NewJob(f"job_{uuid.uuid4().hex}", self._caller.account, request),
-                    [*files, *map(_to_fetch, request.urls)],
-                    self._means.clock(),
-                    self._limits.unfinished,
-                )
+                new = NewJob(f"job_{uuid.uuid4().hex}", self._caller.account, request)
+                now, limit = self._means.clock(), self._limits.unfinished
+                job = await self._store.add(new, sources, now, limit)
+        except BaseException:
+            self._store.spool.remove(spooled)
+            raise
         log.info("job taken in", job_id=job.id, files=len(job.sources))
         self._board.arrived.notify()
         return job
 
-    async def job(self, job_id: str) -> Job:
-        """Its newest state; raises `NotFound`."""
-        stored = await self._store.job(job_id)
+    async def get(self, job_id: str) -> Job:
+        """Return the newest state of a job; raises `NotFound`."""
+        stored = await self._store.get(job_id)
         if stored is None or not self._caller.may_see(stored.account):
             raise NotFound(f"There is no job {job_id[:80]!r}.", code="job_not_found")
         live = self._board.running.get(job_id)
         return live.job if live and not stored.status.is_finished else stored
 
-    async def page(
+    async def get_page(
         self, limit: int, after: str | None, status: Status | None
     ) -> tuple[list[Job], bool]:
-        """At most `limit` jobs, newest first, older than `after`; and whether there are more."""
-        before = (await self.job(after)).number if after else None
-        found = await self._store.page(limit + 1, before, status, self._caller.sees_only)
+        """Return at most `limit` jobs older than `after`, newest first, and if there are more."""
+        before = (await self.get(after)).number if after else None
+        stored = await self._store.get_page(limit + 1, before, status, self._caller.sees_only)
         running = self._board.running
-        newest = [running[job.id].job if job.id in running else job for job in found]
-        return newest[:limit], len(found) > limit
+        newest = [running[job.id].job if job.id in running else job for job in stored]
+        return newest[:limit], len(stored) > limit
 
     @asynccontextmanager
-    async def watch(self, job_id: str) -> AsyncIterator[JobWatch]:
-        """Watch a job while inside; raises `NotFound`."""
+    async def watch(self, job_id: str) -> AsyncIterator[JobSubscription]:
+        """Subscribe to a job while inside; raises `NotFound`."""
         with self._board.notifier(job_id) as notifier:
-            yield JobWatch(self._board, notifier, self._store.job, await self.job(job_id))
+            yield JobSubscription(self._board, notifier, self._store.get, await self.get(job_id))
 
     async def cancel(self, job_id: str) -> Job:
-        """End a job; once more does no harm. Raises `Conflict` for one that ended by itself."""
-        await self._stop(await self.job(job_id), tell=True)
-        job = await self.job(job_id)
+        """Cancel a job, idempotently. Raises `Conflict` if it has ended otherwise."""
+        await self._stop(await self.get(job_id), send_webhook=True)
+        job = await self.get(job_id)
         if job.status is not Status.CANCELLED:
             raise Conflict(
                 f"The job has {job.status.value} already; there is nothing to cancel.",
@@ -122,23 +134,23 @@ class JobDesk:
         return job
 
     async def delete(self, job_id: str) -> None:
-        """Cancel a job if need be, and delete it with its results and files."""
-        job = await self.job(job_id)
-        await self._stop(job, tell=False)
+        """Cancel a job if it has not ended, and delete it with its results and files."""
+        job = await self.get(job_id)
+        await self._stop(job, send_webhook=False)
         await self._store.delete(job)
         self._board.notify(job_id)
 
-    async def results(
+    async def get_results(
         self, job_id: str, index: int | None
-    ) -> tuple[Job, list[tuple[Source, Result | None]]]:
-        """A job that has ended, and what was said in the file `index`, or in all of them.
+    ) -> tuple[Job, list[tuple[JobSource, Result | None]]]:
+        """Return a job that has ended, and the result of the file `index`, or of all files.
 
         Raises `Conflict` if it has not ended.
         """
-        job = await self.job(job_id)
+        job = await self.get(job_id)
         if not job.status.is_finished:
             raise Conflict(
-                f"The job is {job.status.value}; its result is there once it has ended.",
+                f"The job is {job.status.value}; its result is available once it has ended.",
                 code="job_not_finished",
             )
         if index is not None and index >= len(job.sources):
@@ -147,41 +159,39 @@ class JobDesk:
                 param="file",
                 code="invalid_value",
             )
-        wanted = job.sources if index is None else job.sources[index : index + 1]
-        return job, [(source, await self._store.result(source)) for source in wanted]
+        sources = job.sources if index is None else job.sources[index : index + 1]
+        return job, [(source, await self._store.get_result(source)) for source in sources]
 
-    async def _stop(self, job: Job, *, tell: bool) -> None:
-        """See to it that nothing of a job runs any more, and that nobody takes it again."""
+    async def _stop(self, job: Job, *, send_webhook: bool) -> None:
+        """Stop a job and store it as cancelled, so that no worker takes it again."""
         while live := self._board.running.get(job.id):
             live.scope.cancel()
-            await live.left.wait()
+            await live.stopped.wait()
             job = live.job
-            await self._cancel(job, tell=tell)
-        await self._cancel(job, tell=tell)  # it has waited; once more does no harm
-        while live := self._board.running.get(job.id):  # taken in between, and lost already
+            await self._cancel(job, send_webhook=send_webhook)
+        await self._cancel(job, send_webhook=send_webhook)  # for one that was queued; idempotent
+        # A worker that took the job just before that has lost it and only has to stop.
+        while live := self._board.running.get(job.id):
             live.scope.cancel()
-            await live.left.wait()
+            await live.stopped.wait()
         self._board.notify(job.id)
 
-    async def _cancel(self, job: Job, *, tell: bool) -> None:
+    async def _cancel(self, job: Job, *, send_webhook: bool) -> None:
         if job.status.is_finished:
             return
-        heard, now = await self._heard(job), self._means.clock()
-        ended = heard.cancelled(now, now + self._limits.kept_s)
-        if await self._store.cancel(ended, webhook_of(ended, now) if tell else None):
-            self._board.ended.notify()
-
-    async def _heard(self, job: Job) -> Job:
-        """The job with all that was read of it, also in files that were not read to their end."""
+        # The text includes that of files that were transcribed in part.
         languages: list[str] = []
         texts: list[str] = []
         for source in job.sources:
-            if result := await self._store.result(source):
+            if result := await self._store.get_result(source):
                 languages.append(result.language)
                 texts.append(join_text(result.segments))
             else:
-                texts.append(await (await self._store.memory(source)).text())
-        return job.with_heard(texts, languages)
+                texts.append(await (await self._store.load_checkpoint(source)).text())
+        now = self._means.clock()
+        job = job.with_transcripts(texts, languages).as_cancelled(now, now + self._limits.kept_s)
+        if await self._store.cancel(job, create_delivery(job, now) if send_webhook else None):
+            self._board.ended.notify()
 
     def _check(self, request: JobRequest, n_uploads: int) -> None:
         n_files = n_uploads + len(request.urls)
@@ -205,24 +215,3 @@ class JobDesk:
             self._means.fetcher.check(request.webhook_url)
         except BadRequest as error:
             raise BadRequest(error.message, param="webhook_url", code=error.code) from error
-
-    @asynccontextmanager
-    async def _spooled(self, uploads: Sequence[UploadedFile]) -> AsyncIterator[list[NewSource]]:
-        """The uploads in the spool; taken out again if no job comes of them."""
-        await self._store.check_room(sum(upload.size for upload in uploads))
-        names = [new_name() for _ in uploads]
-        try:
-            for upload, name in zip(uploads, names, strict=True):
-                await self._store.spool_in(name, upload.content)
-            yield [
-                NewSource(upload.name[:LONGEST_NAME], Origin.UPLOAD, name)
-                for upload, name in zip(uploads, names, strict=True)
-            ]
-        except BaseException:
-            self._store.spool.remove(names)
-            raise
-
-
-def _to_fetch(url: str) -> NewSource:
-    label = url.partition("?")[0]  # behind it may be a signature, which is nobody else's business
-    return NewSource(label[:LONGEST_NAME], Origin.URL, new_name(), url)

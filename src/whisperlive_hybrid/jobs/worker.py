@@ -13,11 +13,11 @@ import structlog
 from whisperlive_hybrid.auth.caller import Caller
 from whisperlive_hybrid.auth.quotas import Quotas, UsageMeter
 from whisperlive_hybrid.errors import Overloaded, WhisperLiveError, error_kind
-from whisperlive_hybrid.jobs.model import Fetcher, Job, Result, Source, Status
-from whisperlive_hybrid.jobs.progress import JobBoard, LiveJob
-from whisperlive_hybrid.jobs.store.checkpoints import SourceMemory
+from whisperlive_hybrid.jobs.model import Fetcher, Job, JobSource, Result, Status
+from whisperlive_hybrid.jobs.progress import RunningJob, RunningJobs
+from whisperlive_hybrid.jobs.store.checkpoints import SourceCheckpoint
 from whisperlive_hybrid.jobs.store.store import JobStore
-from whisperlive_hybrid.jobs.webhooks import webhook_of
+from whisperlive_hybrid.jobs.webhooks import create_delivery
 from whisperlive_hybrid.protocol.errors import ErrorInfo
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.openai.request import measure_words
@@ -81,7 +81,7 @@ class Means:
     models: Models
     media: MediaFiles
     fetcher: Fetcher
-    board: JobBoard
+    board: RunningJobs
     quotas: Quotas
     """What is read of a job is booked here on whoever handed it in."""
     maker: Callable[[str], Caller] = keyless
@@ -94,7 +94,7 @@ class Means:
 class JobRun:
     """Reads the files of one job, one after another."""
 
-    def __init__(self, live: LiveJob, means: Means) -> None:
+    def __init__(self, live: RunningJob, means: Means) -> None:
         self._live = live
         self._means = means
 
@@ -106,18 +106,18 @@ class JobRun:
         languages: list[str] = []
         texts: list[str] = []
         for number in range(len(self._live.job.sources)):
-            self._live.begin_file()
+            self._live.start_file()
             if result := await self._ended(self._live.job.sources[number]):
                 languages.append(result.language)
                 texts.append(join_text(result.segments))
         job = self._live.job
-        return replace(job, status=job.outcome).with_heard(texts, languages)
+        return replace(job, status=job.outcome).with_transcripts(texts, languages)
 
-    async def _ended(self, source: Source) -> Result | None:
+    async def _ended(self, source: JobSource) -> Result | None:
         """See a file to its end; its result, unless it has failed, now or in an earlier run."""
         if source.status.is_finished:
-            result = await self._means.store.result(source)
-            self._live.say(join_text(result.segments) if result else "")
+            result = await self._means.store.get_result(source)
+            self._live.add_text(join_text(result.segments) if result else "")
             return result
         has_begun = source.status is Status.RUNNING  # by an earlier process: it is read to its end
         source = replace(source, status=Status.RUNNING)
@@ -144,7 +144,7 @@ class JobRun:
 class _SourceRun:
     """One file of a job on its way through the model."""
 
-    def __init__(self, source: Source, live: LiveJob, means: Means) -> None:
+    def __init__(self, source: JobSource, live: RunningJob, means: Means) -> None:
         self._source = source
         self._live = live
         self._means = means
@@ -152,10 +152,10 @@ class _SourceRun:
         self._n_shown = 0  # windows: after a pause for a full engine, all of them come again
         self._stored_at = means.clock()
 
-    def show(self, source: Source) -> None:
+    def show(self, source: JobSource) -> None:
         """Take a new state, and tell the watchers."""
         self._source = source
-        self._live.show(source)
+        self._live.update_source(source)
         self._means.board.notify(self._live.job.id)
 
     async def end(self, status: Status, result: Result | None, failure: ErrorInfo | None) -> None:
@@ -178,11 +178,11 @@ class _SourceRun:
     async def _read(self) -> Result:
         await self._fetch()
         job, store = self._live.job, self._means.store
-        memory = await store.memory(self._source)
+        memory = await store.load_checkpoint(self._source)
         booking = self._booking_after(memory)
         audio = job.request.audio
         try:
-            with await store.opened(self._source) as file:
+            with await store.open_source(self._source) as file:
                 async with (
                     self._means.models.lease(audio.model, job.account) as transcriber,
                     self._means.media.open(file, audio_track=audio.audio_track) as recording,
@@ -214,7 +214,7 @@ class _SourceRun:
         language, duration = transcript.language.code, transcript.duration
         return Result(transcript.segments, language, duration, transcript.unread)
 
-    def _booking_after(self, memory: SourceMemory) -> UsageMeter:
+    def _booking_after(self, memory: SourceCheckpoint) -> UsageMeter:
         """Of this run; what an earlier process has read, it has booked as well."""
         if self._booking is None:
             done = max(self._source.done, memory.read_to)
@@ -222,7 +222,7 @@ class _SourceRun:
         return self._booking
 
     async def _advance(self, update: WindowDone) -> None:
-        self._live.say(update.text)
+        self._live.add_text(update.text)
         self.show(replace(self._source, done=max(self._source.done, update.done)))
         if self._means.clock() - self._stored_at >= PROGRESS_STORED_S:
             self._stored_at = self._means.clock()
@@ -234,7 +234,7 @@ class _SourceRun:
         store, source = self._means.store, self._source
         if source.url is None or await store.has_file(source.spooled):
             return
-        async with store.downloading(source.spooled) as file:
+        async with store.spool_download(source.spooled) as file:
             found = await self._means.fetcher.download(source.url, file)
         self.show(replace(source, name=found.filename or source.name))
         await store.set_source(self._source)
@@ -279,7 +279,7 @@ class Runner:
 
     async def _watched(self, job: Job) -> None:
         """Run a job where everybody can see it and whoever may can stop it."""
-        live = self._means.board.running[job.id] = LiveJob(job)
+        live = self._means.board.running[job.id] = RunningJob(job)
         try:
             with live.scope:
                 async with anyio.create_task_group() as tasks:
@@ -288,18 +288,18 @@ class Runner:
                     tasks.cancel_scope.cancel()
         finally:
             del self._means.board.running[job.id]
-            live.left.set()
+            live.stopped.set()
             self._means.board.notify(job.id)
 
-    async def _end(self, live: LiveJob, job: Job) -> None:
+    async def _end(self, live: RunningJob, job: Job) -> None:
         now = self._means.clock()
         ended = replace(job, finished_at=now, expires_at=now + self._kept_s)
-        if await self._means.store.end_job(ended, self._owner, webhook_of(ended, now)):
+        if await self._means.store.end_job(ended, self._owner, create_delivery(ended, now)):
             live.job = ended
             log.info("job ended", status=ended.status.value)
             self._means.board.ended.notify()
 
-    async def _keep(self, live: LiveJob) -> None:
+    async def _keep(self, live: RunningJob) -> None:
         """Renew the lease; a job that is lost (cancelled elsewhere, or taken) is stopped."""
         while True:
             await anyio.sleep(RENEWED_S)

@@ -34,7 +34,7 @@ from whisperlive_hybrid.engine.observer import Observer, Observers
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.fetch.fetcher import open_fetcher
 from whisperlive_hybrid.jobs.app import open_jobs
-from whisperlive_hybrid.jobs.progress import JobBoard
+from whisperlive_hybrid.jobs.progress import RunningJobs
 from whisperlive_hybrid.jobs.store.store import open_store
 from whisperlive_hybrid.jobs.worker import Means
 from whisperlive_hybrid.live.probe import LiveProbe
@@ -169,12 +169,12 @@ async def serve(
             pool,
             media.with_callback(partial(metrics.server.count_audio, Endpoint.JOBS)),
             fetcher,
-            JobBoard(),
+            RunningJobs(),
             accounts.quotas,
             maker=authenticator.caller_for,
             observer=JobFileMetrics(metrics.server, tracing.tracer),
         )
-        operation = Operation(metrics, tracing.tracer, store.counts)
+        operation = Operation(metrics, tracing.tracer, store.count_by_status)
         check = UpgradeCheck(authenticator, OriginPolicy.for_live(settings), metrics.server)
         probe = LiveProbe(engine, await anyio.to_thread.run_sync(_sample_speech))
         admission = Admission(
@@ -210,7 +210,7 @@ async def serve(
                 live,
                 media,
                 fetcher,
-                jobs.desk_for,
+                jobs.service_for,
                 accounts,
                 authenticator,
                 operation,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from whisperlive_hybrid.jobs.model import JobRequest, NewJob, NewSource, Origin, Source
+from whisperlive_hybrid.jobs.model import JobRequest, JobSource, NewJob, NewSource, SourceOrigin
 from whisperlive_hybrid.jobs.store.store import JobStore
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
 from whisperlive_hybrid.types import DecodeResult, Language, Segment, Window, WindowSpan
@@ -21,9 +21,9 @@ def reading(text: str) -> DecodeResult:
     return DecodeResult((segment,), Language("en", 0.9))
 
 
-async def source_in(store: JobStore) -> Source:
+async def source_in(store: JobStore) -> JobSource:
     """A file of a job."""
-    upload = NewSource("a", Origin.UPLOAD, "a.media")
+    upload = NewSource("a", SourceOrigin.UPLOAD, "a.media")
     new = NewJob("job_1", "", JobRequest(AudioRequest()))
     return (await store.add(new, [upload], 0.0, 9)).sources[0]
 
@@ -31,10 +31,10 @@ async def source_in(store: JobStore) -> Source:
 async def test_what_was_kept_is_recalled_by_the_next_process(store: JobStore) -> None:
     """Only for the very same samples and the language that was asked for."""
     source = await source_in(store)
-    memory = await store.memory(source)
+    memory = await store.load_checkpoint(source)
     await memory.keep(window(0, 100), None, reading("detected"))
     await memory.keep(window(0, 100), "de", reading("deutsch"))
-    later = await store.memory(source)
+    later = await store.load_checkpoint(source)
     assert await later.recall(window(0, 100), None) == reading("detected")
     assert await later.recall(window(0, 100), "de") == reading("deutsch")
     assert await later.recall(window(0, 100), "en") is None
@@ -45,7 +45,7 @@ async def test_what_was_kept_is_recalled_by_the_next_process(store: JobStore) ->
 
 async def test_the_text_so_far_is_in_order(store: JobStore) -> None:
     """Whatever was read first; a window that was read again is told once, as it was read last."""
-    memory = await store.memory(await source_in(store))
+    memory = await store.load_checkpoint(await source_in(store))
     await memory.keep(window(200, 300), "de", reading(" drei"))
     await memory.keep(window(0, 100), None, reading(" one"))
     await memory.keep(window(100, 200), None, reading(" two"))
@@ -55,7 +55,7 @@ async def test_the_text_so_far_is_in_order(store: JobStore) -> None:
 
 async def test_a_window_is_kept_once(store: JobStore) -> None:
     """To read a stored window again would be a defect, and it is found."""
-    memory = await store.memory(await source_in(store))
+    memory = await store.load_checkpoint(await source_in(store))
     await memory.keep(window(0, 100), "en", reading("once"))
     with pytest.raises(IntegrityError):
         await memory.keep(window(0, 100), "en", reading("twice"))
@@ -64,7 +64,7 @@ async def test_a_window_is_kept_once(store: JobStore) -> None:
 async def test_readings_go_when_the_file_has_ended(store: JobStore) -> None:
     """They have served."""
     source = await source_in(store)
-    memory = await store.memory(source)
+    memory = await store.load_checkpoint(source)
     await memory.keep(window(0, 100), "en", reading("once"))
     await store.end_source(source, None)
-    assert await (await store.memory(source)).recall(window(0, 100), "en") is None
+    assert await (await store.load_checkpoint(source)).recall(window(0, 100), "en") is None

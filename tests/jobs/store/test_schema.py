@@ -8,7 +8,7 @@ import pytest
 
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.jobs.model import Status
-from whisperlive_hybrid.jobs.store.checkpoints import audio_to_text
+from whisperlive_hybrid.jobs.store.checkpoints import dump_audio
 from whisperlive_hybrid.jobs.store.store import open_store
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
 
@@ -72,12 +72,12 @@ def first_version(directory: Path, rows: str = "") -> Path:
 
 async def test_jobs_from_before_accounts_are_nobodys(tmp_path: Path) -> None:
     """They stay, with their files, and can be run; only who may see all finds them."""
-    first_version(tmp_path, A_JOB.format(audio=audio_to_text(AudioRequest(model="demo"))))
+    first_version(tmp_path, A_JOB.format(audio=dump_audio(AudioRequest(model="demo"))))
     with open_store(tmp_path) as store:
-        found = await store.job("job_1")
+        found = await store.get("job_1")
         assert found is not None
         assert (found.account, found.sources[0].name) == ("", "a.wav")
-        assert await store.page(9, None, None, "key:1") == []
+        assert await store.get_page(9, None, None, "key:1") == []
         taken = await store.take("me", ["demo"], 1001.0, 1002.0)
         assert taken is not None
         assert taken.status is Status.RUNNING

@@ -6,7 +6,7 @@ from typing import NoReturn
 import pytest
 
 from whisperlive_hybrid.errors import OutOfSpace
-from whisperlive_hybrid.jobs.store.spool import Spool, new_name
+from whisperlive_hybrid.jobs.store.spool import Spool, generate_name
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def files(spool: Spool) -> list[str]:
 
 def test_what_goes_in_is_whole(spool: Spool) -> None:
     """Under a name of ours."""
-    name = new_name()
+    name = generate_name()
     spool.add(name, io.BytesIO(b"a" * 3_000_000))
     assert spool.path(name).read_bytes() == b"a" * 3_000_000
     assert files(spool) == [name]
@@ -41,24 +41,24 @@ class FullDisk(io.BytesIO):
 def test_a_full_disk_leaves_nothing_behind(spool: Spool) -> None:
     """The half of a file would make it worse."""
     with pytest.raises(OutOfSpace):
-        spool.add(new_name(), FullDisk())
+        spool.add(generate_name(), FullDisk())
     assert files(spool) == []
 
 
 def test_room_is_asked_for_before_it_is_taken(tmp_path: Path) -> None:
     """An upload that would fill the disk is refused with what is left of it."""
-    Spool(tmp_path, reserve=0).check_room(1)
+    Spool(tmp_path, reserve=0).check_space(1)
     with pytest.raises(OutOfSpace, match="MiB left"):
-        Spool(tmp_path, reserve=0).check_room(1 << 60)
+        Spool(tmp_path, reserve=0).check_space(1 << 60)
     with pytest.raises(OutOfSpace):
-        Spool(tmp_path, reserve=1 << 60).check_room(0)
+        Spool(tmp_path, reserve=1 << 60).check_space(0)
 
 
 def test_interrupted_work_leaves_nothing_behind(spool: Spool) -> None:
     """A download that is cancelled is no file."""
 
     def interrupted() -> None:
-        with spool.whole_or_gone("a.media"), spool.begin("a.media") as file:
+        with spool.discard_unfinished("a.media"), spool.begin("a.media") as file:
             file.write(b"half")
             raise KeyboardInterrupt
 

@@ -11,15 +11,15 @@ from whisperlive_hybrid.errors import BadRequest, Overloaded
 from whisperlive_hybrid.jobs.model import (
     Job,
     JobRequest,
+    JobSource,
     NewJob,
     NewSource,
-    Origin,
     Result,
-    Source,
+    SourceOrigin,
     Status,
 )
-from whisperlive_hybrid.jobs.store.queries import Delivery
-from whisperlive_hybrid.jobs.store.spool import new_name
+from whisperlive_hybrid.jobs.store.queries import WebhookDelivery
+from whisperlive_hybrid.jobs.store.spool import generate_name
 from whisperlive_hybrid.jobs.store.store import JobStore, open_store
 from whisperlive_hybrid.protocol.errors import ErrorInfo
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
@@ -35,9 +35,9 @@ async def submitted(
     store: JobStore, name: str = "job_1", files: int = 1, limit: int = 9, account: str = OWNER
 ) -> Job:
     """A job with uploads."""
-    sources = [NewSource(f"{n}.wav", Origin.UPLOAD, new_name()) for n in range(files)]
+    sources = [NewSource(f"{n}.wav", SourceOrigin.UPLOAD, generate_name()) for n in range(files)]
     for source in sources:
-        await store.spool_in(source.spooled, io.BytesIO(b"audio"))
+        await store.spool_upload(source.spooled, io.BytesIO(b"audio"))
     return await store.add(NewJob(name, account, REQUEST), sources, NOW, limit)
 
 
@@ -70,12 +70,12 @@ def test_only_the_server_reads_what_was_said(tmp_path: Path) -> None:
 async def test_a_job_reads_as_it_was_submitted(store: JobStore) -> None:
     """With its files in order, queued, and the audio on disk."""
     job = await submitted(store, files=3)
-    assert await store.job("job_1") == job
+    assert await store.get("job_1") == job
     assert job.request == REQUEST
     assert [source.name for source in job.sources] == ["0.wav", "1.wav", "2.wav"]
     assert {source.status for source in job.sources} == {job.status} == {Status.QUEUED}
     assert store.spool.path(job.sources[0].spooled).read_bytes() == b"audio"
-    assert await store.job("job_2") is None
+    assert await store.get("job_2") is None
 
 
 async def test_jobs_outlive_the_process(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ async def test_jobs_outlive_the_process(tmp_path: Path) -> None:
     with open_store(tmp_path) as store:
         job = await submitted(store)
     with open_store(tmp_path) as store:
-        assert await store.job("job_1") == job
+        assert await store.get("job_1") == job
 
 
 async def test_jobs_are_taken_once_in_the_order_of_submission(store: JobStore) -> None:
@@ -119,7 +119,7 @@ async def test_tidying_gives_running_jobs_back(store: JobStore) -> None:
     await submitted(store)
     await taken(store)
     assert await taken(store) is None
-    assert await store.tidy() == (1, [])
+    assert await store.recover() == (1, [])
     again = await taken(store)
     assert again is not None
     assert again.id == "job_1"
@@ -128,11 +128,11 @@ async def test_tidying_gives_running_jobs_back(store: JobStore) -> None:
 async def test_tidying_deletes_files_without_a_row(store: JobStore) -> None:
     """What a crash left between an upload and its job, and halves of files."""
     job = await submitted(store)
-    orphan = new_name()
-    await store.spool_in(orphan, io.BytesIO(b"lost"))
+    orphan = generate_name()
+    await store.spool_upload(orphan, io.BytesIO(b"lost"))
     half = store.spool.path("half.part")
     half.touch()
-    _, deleted = await store.tidy()
+    _, deleted = await store.recover()
     assert sorted(deleted) == sorted([orphan, "half.part"])
     assert store.spool.path(job.sources[0].spooled).exists()
 
@@ -155,20 +155,20 @@ async def test_a_refused_job_leaves_no_rows(store: JobStore) -> None:
     await submitted(store, "job_1")
     with pytest.raises(Exception, match="UNIQUE"):
         await submitted(store, "job_1")
-    assert len(await store.page(9, None, None)) == 1
+    assert len(await store.get_page(9, None, None)) == 1
 
 
 async def test_pages_go_back_in_time(store: JobStore) -> None:
     """Newest first; a page goes on below the number it is given; a status filters."""
     jobs = [await submitted(store, f"job_{n}") for n in range(5)]
     await taken(store)
-    assert [job.id for job in await store.page(2, None, None)] == ["job_4", "job_3"]
-    below = await store.page(9, jobs[3].number, None)
+    assert [job.id for job in await store.get_page(2, None, None)] == ["job_4", "job_3"]
+    below = await store.get_page(9, jobs[3].number, None)
     assert [job.id for job in below] == ["job_2", "job_1", "job_0"]
-    assert [job.id for job in await store.page(9, None, Status.RUNNING)] == ["job_0"]
+    assert [job.id for job in await store.get_page(9, None, Status.RUNNING)] == ["job_0"]
 
 
-def done(source: Source, result: Result) -> Source:
+def done(source: JobSource, result: Result) -> JobSource:
     """The file, read."""
     return replace(source, status=Status.COMPLETED, done=result.duration, total=result.duration)
 
@@ -179,12 +179,12 @@ async def test_a_file_that_ended_has_a_result_and_no_audio(store: JobStore) -> N
     job = await taken(store)
     assert job is not None
     source = job.sources[0]
-    assert await store.result(source) is None
+    assert await store.get_result(source) is None
     result = Result((), "en", 2.5)
     await store.end_source(done(source, result), result)
-    assert await store.result(source) == result
+    assert await store.get_result(source) == result
     assert in_spool(store) == 0
-    read = await store.job("job_1")
+    read = await store.get("job_1")
     assert read is not None
     assert (read.sources[0].status, read.done, read.total) == (Status.COMPLETED, 2.5, 2.5)
 
@@ -195,7 +195,7 @@ async def test_failures_are_told_after_a_restart(store: JobStore) -> None:
     failure = ErrorInfo("No audio.", "invalid_request_error", "file", None)
     failed = replace(job.sources[0], status=Status.FAILED, failure=failure)
     await store.end_source(failed, None)
-    read = await store.job("job_1")
+    read = await store.get("job_1")
     assert read is not None
     assert read.sources[0].failure == failure
 
@@ -205,12 +205,12 @@ async def test_cancelled_is_cancelled(store: JobStore) -> None:
     await submitted(store)
     job = await taken(store)
     assert job is not None
-    assert await store.cancel(job.cancelled(NOW, NOW + 100), None)
-    assert not await store.cancel(job.cancelled(NOW, NOW + 100), None)
+    assert await store.cancel(job.as_cancelled(NOW, NOW + 100), None)
+    assert not await store.cancel(job.as_cancelled(NOW, NOW + 100), None)
     assert in_spool(store) == 0
     await store.end_source(done(job.sources[0], Result((), "en", 1.0)), Result((), "en", 1.0))
     assert not await store.end_job(replace(job, status=Status.COMPLETED), OWNER, None)
-    read = await store.job("job_1")
+    read = await store.get("job_1")
     assert read is not None
     assert {read.status, read.sources[0].status} == {Status.CANCELLED}
 
@@ -224,9 +224,9 @@ async def test_expired_jobs_are_gone_with_their_files(store: JobStore, tmp_path:
     await ended(store, job, expires_at=NOW + 10)
     await submitted(store, "job_2")
     assert await store.expire(NOW + 9) == NOW + 10
-    assert await store.job("job_1") is not None
+    assert await store.get("job_1") is not None
     assert await store.expire(NOW + 10) is None
-    assert [job.id for job in await store.page(9, None, None)] == ["job_2"]
+    assert [job.id for job in await store.get_page(9, None, None)] == ["job_2"]
     with sqlite3.connect(tmp_path / "data" / "jobs.db") as database:
         assert database.execute("SELECT count(*) FROM sources").fetchone() == (1,)
     database.close()
@@ -238,15 +238,15 @@ async def test_webhooks_wait_in_the_store(store: JobStore) -> None:
     await submitted(store)
     job = await taken(store)
     assert job is not None
-    delivery = Delivery("msg_1", "https://x.example", "{}", NOW + 5)
+    delivery = WebhookDelivery("msg_1", "https://x.example", "{}", NOW + 5)
     assert await store.end_job(replace(job, status=Status.COMPLETED), OWNER, delivery)
-    assert await store.due(NOW, 9) == []
-    assert await store.next_due() == NOW + 5
-    assert await store.due(NOW + 5, 9) == [delivery]
+    assert await store.get_due(NOW, 9) == []
+    assert await store.get_next_due() == NOW + 5
+    assert await store.get_due(NOW + 5, 9) == [delivery]
     await store.postpone(delivery, NOW + 60)
-    assert await store.due(NOW + 60, 9) == [replace(delivery, due_at=NOW + 60, failed_tries=1)]
+    assert await store.get_due(NOW + 60, 9) == [replace(delivery, due_at=NOW + 60, failed_tries=1)]
     await store.close_delivery(delivery)
-    assert await store.next_due() is None
+    assert await store.get_next_due() is None
 
 
 async def test_nothing_is_told_about_a_job_that_was_lost(store: JobStore) -> None:
@@ -254,17 +254,17 @@ async def test_nothing_is_told_about_a_job_that_was_lost(store: JobStore) -> Non
     await submitted(store)
     job = await taken(store)
     assert job is not None
-    await store.cancel(job.cancelled(NOW, NOW + 10), None)
-    delivery = Delivery("msg_1", "https://x.example", "{}", NOW)
+    await store.cancel(job.as_cancelled(NOW, NOW + 10), None)
+    delivery = WebhookDelivery("msg_1", "https://x.example", "{}", NOW)
     assert not await store.end_job(job, OWNER, delivery)
-    assert await store.next_due() is None
+    assert await store.get_next_due() is None
 
 
 async def test_deleting_takes_all_of_a_job(store: JobStore) -> None:
     """Its number is never given again, so nothing can be mistaken for a part of it."""
     job = await submitted(store, files=2)
     await store.delete(job)
-    assert await store.job("job_1") is None
+    assert await store.get("job_1") is None
     assert in_spool(store) == 0
     assert (await submitted(store)).number > job.number
 
@@ -284,5 +284,5 @@ async def test_a_list_can_be_that_of_one_account(store: JobStore) -> None:
     """Filtered before it is cut into pages, so that nobody gets an empty page before the last."""
     for n in range(6):
         await submitted(store, f"job_{n}", account=f"key:{n % 2}")
-    assert [job.id for job in await store.page(2, None, None, "key:1")] == ["job_5", "job_3"]
-    assert len(await store.page(9, None, None)) == 6
+    assert [job.id for job in await store.get_page(2, None, None, "key:1")] == ["job_5", "job_3"]
+    assert len(await store.get_page(9, None, None)) == 6

@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 
 from whisperlive_hybrid.jobs.model import Result
 from whisperlive_hybrid.jobs.store.checkpoints import (
-    audio_of_text,
-    audio_to_text,
-    failure_of_text,
-    failure_to_text,
-    reading_of_text,
-    reading_to_text,
-    result_of_text,
-    result_to_text,
+    dump_audio,
+    dump_failure,
+    dump_reading,
+    dump_result,
+    load_audio,
+    load_failure,
+    load_reading,
+    load_result,
 )
 from whisperlive_hybrid.protocol.errors import ErrorInfo
 from whisperlive_hybrid.protocol.openai.request import AudioRequest, Granularity
@@ -53,21 +53,21 @@ results = st.builds(
 @given(readings)
 def test_a_reading_comes_back_exactly(reading: DecodeResult) -> None:
     """Every digit: a resumed job must not differ from an undisturbed one."""
-    assert reading_of_text(reading_to_text(reading)) == reading
+    assert load_reading(dump_reading(reading)) == reading
 
 
 @given(results)
 def test_a_result_comes_back_exactly(result: Result) -> None:
     """Any format is written from it later."""
-    assert result_of_text(result_to_text(result)) == result
+    assert load_result(dump_result(result)) == result
 
 
 def test_a_result_of_an_earlier_version_is_read() -> None:
     """It tells nothing of speech without text."""
     result = Result((), "en", 2.5)
-    written = json.loads(result_to_text(result))
+    written = json.loads(dump_result(result))
     del written["unread"]
-    assert result_of_text(json.dumps(written)) == result
+    assert load_result(json.dumps(written)) == result
 
 
 def test_a_request_comes_back_with_all_its_options() -> None:
@@ -89,25 +89,25 @@ def test_a_request_comes_back_with_all_its_options() -> None:
         lists_languages=True,
         audio_track=1,
     )
-    assert audio_of_text(audio_to_text(request), "small") == request
+    assert load_audio(dump_audio(request), "small") == request
 
 
 def test_a_request_of_an_earlier_version_reads_the_default_track() -> None:
     """Jobs that were handed in before there was a choice go on."""
-    written = json.loads(audio_to_text(AudioRequest(model="small")))
+    written = json.loads(dump_audio(AudioRequest(model="small")))
     del written["audio_track"]
-    assert audio_of_text(json.dumps(written), "small") == AudioRequest(model="small")
+    assert load_audio(json.dumps(written), "small") == AudioRequest(model="small")
 
 
 def test_a_failure_comes_back() -> None:
     """With all four keys of the error object, or not at all."""
     failure = ErrorInfo("Bad.", "invalid_request_error", "file", "audio_too_long")
-    assert failure_of_text(failure_to_text(failure)) == failure
-    assert failure_of_text(failure_to_text(None)) is None
+    assert load_failure(dump_failure(failure)) == failure
+    assert load_failure(dump_failure(None)) is None
 
 
 def test_what_is_not_finite_survives() -> None:
     """A log probability of minus infinity is one."""
     segment = Segment(0, 1, "", (), 0.0, -math.inf, 1.0, 0.0)
     reading = DecodeResult((segment,), Language("en", 1.0))
-    assert reading_of_text(reading_to_text(reading)).segments[0].avg_logprob == -math.inf
+    assert load_reading(dump_reading(reading)).segments[0].avg_logprob == -math.inf

@@ -1,7 +1,7 @@
-"""What is asked of the tables of jobs: each function is one transaction, or a part of one.
+"""Queries of the tables of jobs: each function is a transaction, or a part of one.
 
-All of it is SQL that PostgreSQL speaks as well. A job changes hands only through updates whose
-`where` names the state that they expect, so two servers could work on one database.
+All of it is SQL that PostgreSQL supports as well. A lease is acquired, renewed and ended by updates
+whose `where` names the expected state, so that two servers could share one database.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -26,115 +26,42 @@ from whisperlive_hybrid.jobs.model import (
     UNFINISHED,
     Job,
     JobRequest,
+    JobSource,
     NewJob,
     NewSource,
-    Origin,
-    Source,
+    SourceOrigin,
     Status,
 )
 from whisperlive_hybrid.jobs.store.checkpoints import (
-    audio_of_text,
-    audio_to_text,
-    failure_of_text,
-    failure_to_text,
+    dump_audio,
+    dump_failure,
+    load_audio,
+    load_failure,
 )
 from whisperlive_hybrid.jobs.store.schema import deliveries, jobs, readings, sources
 
 Values = dict[str, Any]
 
 
-def job_of(row: RowMapping, sources: Iterable[RowMapping]) -> Job:
-    """A job from its row and those of its files, in order."""
-    found = tuple(source_of(each) for each in sources)
-    urls = tuple(source.url for source in found if source.url is not None)
-    return Job(
-        number=row["number"],
-        id=row["id"],
-        account=row["account"],
-        request=JobRequest(audio_of_text(row["audio"], row["model"]), urls, row["webhook_url"]),
-        status=Status(row["status"]),
-        sources=found,
-        created_at=row["created_at"],
-        started_at=row["started_at"],
-        finished_at=row["finished_at"],
-        expires_at=row["expires_at"],
-        language=row["language"],
-        text=row["text"],
-    )
+@dataclass(frozen=True, slots=True)
+class WebhookDelivery:
+    """One message to one receiver; the body is the same at every attempt."""
 
-
-def new_job(new: NewJob, now: float) -> Values:
-    """The row of a job that was just submitted."""
-    request = new.request
-    return {
-        "id": new.id,
-        "account": new.account,
-        "status": Status.QUEUED.value,
-        "model": request.audio.model,
-        "audio": audio_to_text(request.audio),
-        "language": request.audio.options.language,
-        "webhook_url": request.webhook_url,
-        "created_at": now,
-    }
-
-
-def end_of(job: Job) -> Values:
-    """What changes of a job when it ends."""
-    return {
-        "status": job.status.value,
-        "finished_at": job.finished_at,
-        "expires_at": job.expires_at,
-        "language": job.language,
-        "text": job.text,
-    }
-
-
-def new_source(job: int, position: int, source: NewSource) -> Values:
-    """The row of a file that was just submitted."""
-    return {
-        "job": job,
-        "position": position,
-        "name": source.name,
-        "origin": source.origin.value,
-        "url": source.url,
-        "spooled": source.spooled,
-        "status": Status.QUEUED.value,
-    }
-
-
-def source_of(row: RowMapping) -> Source:
-    """A file from its row."""
-    return Source(
-        number=row["number"],
-        index=row["position"],
-        name=row["name"],
-        origin=Origin(row["origin"]),
-        url=row["url"],
-        spooled=row["spooled"],
-        status=Status(row["status"]),
-        done=row["done"],
-        total=row["total"],
-        failure=failure_of_text(row["failure"]),
-    )
-
-
-def state_of(source: Source) -> Values:
-    """What changes of a file while its job runs."""
-    return {
-        "name": source.name,
-        "status": source.status.value,
-        "done": source.done,
-        "total": source.total,
-        "failure": failure_to_text(source.failure),
-    }
+    message_id: str
+    url: str
+    body: str
+    due_at: float
+    """Unix seconds."""
+    failed_tries: int = 0
 
 
 FULL_RETRY_S: Final = 5.0
-"""When to ask again where too many jobs are unfinished: one of a short file ends in seconds, and a
-client that waits much longer leaves the server idle. Much shorter would cost more, since whoever
-asks again sends its files again."""
+"""Retry-after of a rejected job: a job of a short file ends in seconds, and a client that waits
+much longer leaves the server idle. Much shorter would cost more, since every attempt uploads the
+files again."""
 
 _UNFINISHED = [status.value for status in UNFINISHED]
+# Results are long, and a list does not contain them.
 _LISTED = [column for column in sources.c if column is not sources.c.result]
 
 
@@ -147,24 +74,85 @@ def add(
     limit: int,
 ) -> Job:
     """Store a new job; raises `Overloaded` if `limit` jobs are unfinished already."""
-    waiting = select(func.count()).select_from(jobs).where(jobs.c.status.in_(_UNFINISHED))
-    if (connection.scalar(waiting) or 0) >= limit:
+    unfinished = select(func.count()).select_from(jobs).where(jobs.c.status.in_(_UNFINISHED))
+    if (connection.scalar(unfinished) or 0) >= limit:
         raise Overloaded(
             f"{limit} jobs are unfinished already; try later.", retry_after_s=FULL_RETRY_S
         )
-    row = new_job(new, now)
+    request = new.request
+    row = {
+        "id": new.id,
+        "account": new.account,
+        "status": Status.QUEUED.value,
+        "model": request.audio.model,
+        "audio": dump_audio(request.audio),
+        "language": request.audio.options.language,
+        "webhook_url": request.webhook_url,
+        "created_at": now,
+    }
     number = connection.scalars(insert(jobs).values(row).returning(jobs.c.number)).one()
-    of_job = [new_source(number, position, file) for position, file in enumerate(files)]
-    connection.execute(insert(sources), of_job)
-    return one(connection, jobs.c.number == number)[0]
+    source_rows = [
+        {
+            "job": number,
+            "position": position,
+            "name": file.name,
+            "origin": file.origin.value,
+            "url": file.url,
+            "spooled": file.spooled,
+            "status": Status.QUEUED.value,
+        }
+        for position, file in enumerate(files)
+    ]
+    connection.execute(insert(sources), source_rows)
+    return select_jobs(connection, jobs.c.number == number, limit=1)[0]
 
 
-def one(connection: Connection, where: ColumnElement[bool]) -> list[Job]:
-    """The job that a unique column names, in a list; an empty one if there is none."""
-    return _jobs(connection, where, limit=1)
+def select_jobs(connection: Connection, where: ColumnElement[bool], *, limit: int) -> list[Job]:
+    """Return the newest jobs that match, with their files, newest first."""
+    newest = select(jobs).where(where).order_by(jobs.c.number.desc()).limit(limit)
+    job_rows = connection.execute(newest).mappings().all()
+    numbers = [row["number"] for row in job_rows]
+    of_these = select(*_LISTED).where(sources.c.job.in_(numbers)).order_by(sources.c.position)
+    files: dict[int, list[RowMapping]] = {number: [] for number in numbers}
+    for file in connection.execute(of_these).mappings():
+        files[file["job"]].append(file)
+    return [_load_job(row, files[row["number"]]) for row in job_rows]
 
 
-def page(
+def _load_job(row: RowMapping, source_rows: Iterable[RowMapping]) -> Job:
+    job_sources = tuple(
+        JobSource(
+            number=source["number"],
+            index=source["position"],
+            name=source["name"],
+            origin=SourceOrigin(source["origin"]),
+            url=source["url"],
+            spooled=source["spooled"],
+            status=Status(source["status"]),
+            done=source["done"],
+            total=source["total"],
+            failure=load_failure(source["failure"]),
+        )
+        for source in source_rows
+    )
+    urls = tuple(source.url for source in job_sources if source.url is not None)
+    return Job(
+        number=row["number"],
+        id=row["id"],
+        account=row["account"],
+        request=JobRequest(load_audio(row["audio"], row["model"]), urls, row["webhook_url"]),
+        status=Status(row["status"]),
+        sources=job_sources,
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        expires_at=row["expires_at"],
+        language=row["language"],
+        text=row["text"],
+    )
+
+
+def select_page(
     connection: Connection,
     *,
     limit: int,
@@ -172,35 +160,24 @@ def page(
     status: Status | None,
     account: str | None,
 ) -> list[Job]:
-    """The newest jobs whose number is below `before`; None: whatever it is."""
-    wanted = [] if before is None else [jobs.c.number < before]
-    wanted += [] if status is None else [jobs.c.status == status.value]
-    wanted += [] if account is None else [jobs.c.account == account]
-    return _jobs(connection, and_(True, *wanted), limit=limit)
+    """Return the newest jobs whose number is below `before`; None for an argument: any."""
+    conditions = [] if before is None else [jobs.c.number < before]
+    conditions += [] if status is None else [jobs.c.status == status.value]
+    conditions += [] if account is None else [jobs.c.account == account]
+    return select_jobs(connection, and_(True, *conditions), limit=limit)
 
 
-def _jobs(connection: Connection, where: ColumnElement[bool], *, limit: int) -> list[Job]:
-    found = select(jobs).where(where).order_by(jobs.c.number.desc()).limit(limit)
-    job_rows = connection.execute(found).mappings().all()
-    numbers = [row["number"] for row in job_rows]
-    of_these = select(*_LISTED).where(sources.c.job.in_(numbers)).order_by(sources.c.position)
-    files: dict[int, list[Any]] = {number: [] for number in numbers}
-    for file in connection.execute(of_these).mappings():
-        files[file["job"]].append(file)
-    return [job_of(row, files[row["number"]]) for row in job_rows]
-
-
-def counts(connection: Connection) -> dict[Status, int]:
-    """How many jobs there are of every status."""
-    found = select(jobs.c.status, func.count()).group_by(jobs.c.status)
-    known = {Status(status): number for status, number in connection.execute(found)}
-    return {status: known.get(status, 0) for status in Status}
+def count_by_status(connection: Connection) -> dict[Status, int]:
+    """Return the number of jobs of every status."""
+    query = select(jobs.c.status, func.count()).group_by(jobs.c.status)
+    counts = {Status(status): number for status, number in connection.execute(query)}
+    return {status: counts.get(status, 0) for status in Status}
 
 
 def take(
     connection: Connection, owner: str, models: Collection[str], *, now: float, until: float
 ) -> Job | None:
-    """Lease the oldest job that nobody runs and whose model is at hand; None if there is none."""
+    """Lease the oldest job that no worker runs and whose model is available; None without one."""
     free = or_(
         jobs.c.status == Status.QUEUED.value,
         and_(
@@ -212,8 +189,9 @@ def take(
     found = connection.execute(oldest.order_by(jobs.c.number).limit(1)).first()
     if found is None:
         return None
+    # `free` again: with several servers, another one may have taken it since the select.
     lease = update(jobs).where(jobs.c.number == found.number, free)
-    taken = connection.execute(
+    leased = connection.execute(
         lease.values(
             status=Status.RUNNING.value,
             owner=owner,
@@ -221,55 +199,63 @@ def take(
             started_at=now if found.started_at is None else found.started_at,
         )
     )
-    return one(connection, jobs.c.number == found.number)[0] if taken.rowcount else None
+    if not leased.rowcount:
+        return None
+    return select_jobs(connection, jobs.c.number == found.number, limit=1)[0]
 
 
 def renew(connection: Connection, number: int, owner: str, *, until: float) -> bool:
-    """Keep a job for longer; False if it is no longer the owner's: cancelled, deleted, or taken."""
-    kept = update(jobs).where(_held(number, owner)).values(leased_until=until)
-    return connection.execute(kept).rowcount > 0
+    """Extend a lease; return False if it is lost: the job was cancelled, deleted or taken."""
+    lease = update(jobs).where(_is_leased(number, owner)).values(leased_until=until)
+    return connection.execute(lease).rowcount > 0
 
 
 def release(connection: Connection, number: int, owner: str) -> None:
-    """Give a job back unfinished: whoever comes next may go on with it at once."""
-    back = update(jobs).where(_held(number, owner)).values(owner=None, leased_until=None)
-    connection.execute(back)
+    """End a lease, so that another worker can continue the job at once."""
+    lease = update(jobs).where(_is_leased(number, owner)).values(owner=None, leased_until=None)
+    connection.execute(lease)
 
 
 def release_all(connection: Connection) -> int:
-    """Give all jobs back, since whoever ran them is known to be dead; return how many."""
+    """End the leases of all jobs, for a start, when no worker runs; return their number."""
     running = update(jobs).where(jobs.c.status == Status.RUNNING.value)
     return connection.execute(running.values(owner=None, leased_until=None)).rowcount
 
 
-def cancel(connection: Connection, job: Job) -> bool:
-    """End a job that has not ended; False if it has."""
-    ended = update(jobs).where(jobs.c.number == job.number, jobs.c.status.in_(_UNFINISHED))
-    if not connection.execute(ended.values(_end_of(job))).rowcount:
+def cancel(connection: Connection, job: Job, webhook: WebhookDelivery | None) -> bool:
+    """End a job that has not ended, and add its webhook; return False if it has ended."""
+    unfinished = update(jobs).where(jobs.c.number == job.number, jobs.c.status.in_(_UNFINISHED))
+    if not connection.execute(unfinished.values(_end_values(job))).rowcount:
         return False
     files = update(sources).where(sources.c.job == job.number, sources.c.status.in_(_UNFINISHED))
     connection.execute(files.values(status=Status.CANCELLED.value))
     of_job = select(sources.c.number).where(sources.c.job == job.number)
     connection.execute(delete(readings).where(readings.c.source.in_(of_job)))
+    if webhook is not None:
+        add_delivery(connection, job.number, webhook)
     return True
 
 
-def set_source(connection: Connection, source: Source) -> None:
-    """Store where a file stands."""
-    connection.execute(update(sources).where(_open(source)).values(state_of(source)))
+def end_job(connection: Connection, job: Job, owner: str, webhook: WebhookDelivery | None) -> bool:
+    """Store the end of a job and its webhook; return False if the lease is lost."""
+    leased = update(jobs).where(_is_leased(job.number, owner))
+    if not connection.execute(leased.values(_end_values(job))).rowcount:
+        return False
+    if webhook is not None:
+        add_delivery(connection, job.number, webhook)
+    return True
 
 
-def end_source(connection: Connection, source: Source, result: str | None) -> None:
-    """Store what became of a file; the readings of its windows have served."""
-    state = state_of(source) | {"result": result}
-    connection.execute(update(sources).where(_open(source)).values(state))
+def set_source(connection: Connection, source: JobSource) -> None:
+    """Store the state of a file."""
+    connection.execute(update(sources).where(_is_open(source)).values(_source_values(source)))
+
+
+def end_source(connection: Connection, source: JobSource, result: str | None) -> None:
+    """Store the end of a file, and delete its checkpoints."""
+    state = _source_values(source) | {"result": result}
+    connection.execute(update(sources).where(_is_open(source)).values(state))
     connection.execute(delete(readings).where(readings.c.source == source.number))
-
-
-def end_job(connection: Connection, job: Job, owner: str) -> bool:
-    """Store the end of a job; False if it is no longer the owner's."""
-    ended = update(jobs).where(_held(job.number, owner))
-    return connection.execute(ended.values(_end_of(job))).rowcount > 0
 
 
 def set_text(connection: Connection, number: int, text: str) -> None:
@@ -277,13 +263,13 @@ def set_text(connection: Connection, number: int, text: str) -> None:
     connection.execute(update(jobs).where(jobs.c.number == number).values(text=text))
 
 
-def result(connection: Connection, source: int) -> str | None:
-    """What was said in a file; None while that is not known."""
+def select_result(connection: Connection, source: int) -> str | None:
+    """Return the result of a file as it is stored; None if there is none."""
     return connection.scalar(select(sources.c.result).where(sources.c.number == source))
 
 
-def remove(connection: Connection, where: ColumnElement[bool]) -> list[str]:
-    """Delete jobs with all that belongs to them; return the names of their files in the spool."""
+def delete_jobs(connection: Connection, where: ColumnElement[bool]) -> list[str]:
+    """Delete jobs with all their rows; return the names of their files in the spool."""
     of_these = select(jobs.c.number).where(where)
     spooled = select(sources.c.spooled).where(sources.c.job.in_(of_these))
     names = list(connection.scalars(spooled))
@@ -291,19 +277,19 @@ def remove(connection: Connection, where: ColumnElement[bool]) -> list[str]:
     return names
 
 
-def next_expiry(connection: Connection) -> float | None:
-    """When the next job is to be deleted."""
-    moment: float | None = connection.scalar(select(func.min(jobs.c.expires_at)))
-    return moment
+def select_next_expiry(connection: Connection) -> float | None:
+    """Return the time at which the next job expires."""
+    expires_at: float | None = connection.scalar(select(func.min(jobs.c.expires_at)))
+    return expires_at
 
 
-def spooled(connection: Connection) -> set[str]:
-    """The names of all files that are still to be read."""
+def select_spooled(connection: Connection) -> set[str]:
+    """Return the spool names of all files that have not ended."""
     needed = select(sources.c.spooled).where(sources.c.status.in_(_UNFINISHED))
     return set(connection.scalars(needed))
 
 
-def _held(number: int, owner: str) -> ColumnElement[bool]:
+def _is_leased(number: int, owner: str) -> ColumnElement[bool]:
     return and_(
         jobs.c.number == number,
         jobs.c.owner == owner,
@@ -311,29 +297,36 @@ def _held(number: int, owner: str) -> ColumnElement[bool]:
     )
 
 
-def _open(source: Source) -> ColumnElement[bool]:
-    """The row of a file, unless it has ended: cancelled is cancelled."""
+def _is_open(source: JobSource) -> ColumnElement[bool]:
+    """Match the row of a file unless it has ended, so that no worker revives a cancelled one."""
     return and_(sources.c.number == source.number, sources.c.status.in_(_UNFINISHED))
 
 
-def _end_of(job: Job) -> dict[str, Any]:
-    """What changes of a job that ends, its lease included."""
-    return end_of(job) | {"owner": None, "leased_until": None}
+def _end_values(job: Job) -> Values:
+    """Return the columns that change when a job ends, its lease included."""
+    return {
+        "status": job.status.value,
+        "finished_at": job.finished_at,
+        "expires_at": job.expires_at,
+        "language": job.language,
+        "text": job.text,
+        "owner": None,
+        "leased_until": None,
+    }
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One message to one receiver; the body is the same at every try."""
+def _source_values(source: JobSource) -> Values:
+    """Return the columns of a file that change while its job runs."""
+    return {
+        "name": source.name,
+        "status": source.status.value,
+        "done": source.done,
+        "total": source.total,
+        "failure": dump_failure(source.failure),
+    }
 
-    message_id: str
-    url: str
-    body: str
-    due_at: float
-    """Unix seconds."""
-    failed_tries: int = 0
 
-
-def add_delivery(connection: Connection, job: int, delivery: Delivery) -> None:
+def add_delivery(connection: Connection, job: int, delivery: WebhookDelivery) -> None:
     """Store a message about the end of a job."""
     connection.execute(
         insert(deliveries).values(
@@ -346,28 +339,29 @@ def add_delivery(connection: Connection, job: int, delivery: Delivery) -> None:
     )
 
 
-def due(connection: Connection, now: float, limit: int) -> list[Delivery]:
-    """Those whose time has come, oldest first."""
-    ripe = select(deliveries).where(deliveries.c.due_at <= now)
-    found = connection.execute(ripe.order_by(deliveries.c.due_at).limit(limit))
+def select_due(connection: Connection, now: float, limit: int) -> list[WebhookDelivery]:
+    """Return messages that are due, oldest first."""
+    due = select(deliveries).where(deliveries.c.due_at <= now)
+    rows = connection.execute(due.order_by(deliveries.c.due_at).limit(limit))
     return [
-        Delivery(row.message_id, row.url, row.body, row.due_at, row.failed_tries) for row in found
+        WebhookDelivery(row.message_id, row.url, row.body, row.due_at, row.failed_tries)
+        for row in rows
     ]
 
 
-def next_due(connection: Connection) -> float | None:
-    """When the next one's time comes."""
-    moment: float | None = connection.scalar(select(func.min(deliveries.c.due_at)))
-    return moment
+def select_next_due(connection: Connection) -> float | None:
+    """Return the time at which the next message is due."""
+    due_at: float | None = connection.scalar(select(func.min(deliveries.c.due_at)))
+    return due_at
 
 
-def postpone(connection: Connection, delivery: Delivery, due_at: float) -> None:
-    """Count a failed try."""
+def postpone(connection: Connection, delivery: WebhookDelivery, due_at: float) -> None:
+    """Count a failed attempt, and set the time of the next."""
     this = update(deliveries).where(deliveries.c.message_id == delivery.message_id)
     connection.execute(this.values(failed_tries=delivery.failed_tries + 1, due_at=due_at))
 
 
-def remove_delivery(connection: Connection, delivery: Delivery) -> None:
-    """Forget one."""
+def delete_delivery(connection: Connection, delivery: WebhookDelivery) -> None:
+    """Delete a message that was delivered or given up."""
     this = delete(deliveries).where(deliveries.c.message_id == delivery.message_id)
     connection.execute(this)

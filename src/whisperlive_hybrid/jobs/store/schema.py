@@ -1,6 +1,6 @@
-"""The tables of jobs, in SQL that SQLite and PostgreSQL both speak.
+"""The tables of jobs, in SQL that SQLite and PostgreSQL both support.
 
-Moments are Unix seconds. JSON lies in text columns: it is written and read whole, never searched.
+Times are Unix seconds. JSON is stored in text columns: it is never searched.
 """
 
 from typing import Final
@@ -39,14 +39,14 @@ jobs: Final = Table(
     Column("started_at", Double),
     Column("finished_at", Double),
     Column("expires_at", Double),
-    # The lease: who runs the job, and until when nobody else may take it.
+    # The lease: the worker that runs the job, and the time until which no other may take it.
     Column("owner", String(40)),
     Column("leased_until", Double),
-    # Whose it is (`Caller.account`); "" for jobs from before there were accounts.
+    # The submitter (`Caller.account`); "" for jobs stored before there were accounts.
     Column("account", Text, nullable=False, server_default=""),
     Index("jobs_by_status", "status", "number"),
     Index("jobs_by_account", "account", "number"),
-    sqlite_autoincrement=True,  # the number of a deleted job is never given again
+    sqlite_autoincrement=True,  # the number of a deleted job is never used again
 )
 
 sources: Final = Table(
@@ -72,10 +72,10 @@ readings: Final = Table(
     "readings",
     metadata,
     Column("source", ForeignKey("sources.number", ondelete="CASCADE"), primary_key=True),
-    # Where the window lies in the recording, as samples [start, end).
+    # The window, as samples [start, end) of the recording.
     Column("start", BigInteger, primary_key=True, autoincrement=False),
     Column("end", BigInteger, primary_key=True, autoincrement=False),
-    # The language that was asked for; "" where it was to be detected (keys may not be null).
+    # The requested language; "" if it was to be detected (primary keys cannot be null).
     Column("language", String(16), primary_key=True),
     Column("reading", Text, nullable=False),
 )

@@ -1,4 +1,4 @@
-"""Uploads on disk, under names of our own, as long as their jobs need them."""
+"""The audio of jobs on disk, until its files have ended, under names of our own."""
 
 import os
 import shutil
@@ -12,22 +12,22 @@ from whisperlive_hybrid.errors import OutOfSpace
 from whisperlive_hybrid.system import translate_disk_full
 
 RESERVE_BYTES: Final = 64 * 1024 * 1024
-"""What an upload must leave free on the disk: the database grows too."""
+"""Space that an upload must leave free on the disk, for the database."""
 
 _PARTIAL: Final = ".part"
 _COPY_BYTES: Final = 1024 * 1024
 
 
 class Spool:
-    """One directory of files. Every method blocks."""
+    """A directory of files. Every method blocks."""
 
     def __init__(self, directory: Path, reserve: int = RESERVE_BYTES) -> None:
         directory.mkdir(mode=0o700, exist_ok=True)
         self._directory = directory
         self._reserve = reserve
 
-    def check_room(self, size: int) -> None:
-        """Raise `OutOfSpace` if `size` bytes more would not leave the reserve free."""
+    def check_space(self, size: int) -> None:
+        """Raise `OutOfSpace` if `size` more bytes would not leave the reserve free."""
         free = shutil.disk_usage(self._directory).free
         if free < size + self._reserve:
             raise OutOfSpace(
@@ -35,28 +35,29 @@ class Spool:
             )
 
     def add(self, name: str, content: BinaryIO) -> None:
-        """Copy a file in; when this returns, it is safe on the disk.
+        """Copy a file into the spool; when this returns, it survives a power failure.
 
-        Raises `OutOfSpace` where there is no room, and leaves nothing behind.
+        Raises `OutOfSpace` if there is no space, and leaves no partial file.
         """
-        with self.whole_or_gone(name):
+        with self.discard_unfinished(name):
             with self.begin(name) as file:
                 shutil.copyfileobj(content, file, _COPY_BYTES)
-            self.settle(name)
+            self.commit(name)
 
     def begin(self, name: str) -> BinaryIO:
-        """Open a file for writing that has no name yet."""
+        """Open a file for writing, which gets its name by `commit`."""
         return self._partial(name).open("wb")
 
-    def settle(self, name: str) -> None:
-        """Flush, rename, flush the directory: after a power cut there is all of it or nothing."""
+    def commit(self, name: str) -> None:
+        """Give a file its name, atomically: after a power failure it is complete or absent."""
+        # The content must be on the disk before the name is, and the name before this returns.
         _flush(self._partial(name))
         self._partial(name).rename(self.path(name))
         _flush(self._directory)
 
     @contextmanager
-    def whole_or_gone(self, name: str) -> Iterator[None]:
-        """Delete what was written if it was not settled; raises `OutOfSpace` for a full disk."""
+    def discard_unfinished(self, name: str) -> Iterator[None]:
+        """Delete the file at the end unless it was committed; raises `OutOfSpace`."""
         try:
             with translate_disk_full():
                 yield
@@ -64,16 +65,16 @@ class Spool:
             self._partial(name).unlink(missing_ok=True)
 
     def path(self, name: str) -> Path:
-        """Where a file of that name lies, or would lie."""
+        """Return the path of a file, which need not exist."""
         return self._directory / name
 
     def remove(self, names: Collection[str]) -> None:
-        """Delete files; those that are gone already are no matter."""
+        """Delete files; missing ones are ignored."""
         for name in names:
             self.path(name).unlink(missing_ok=True)
 
-    def remove_all_but(self, names: Collection[str]) -> list[str]:
-        """Delete every file that nobody knows of, and return their names."""
+    def remove_all_except(self, names: Collection[str]) -> list[str]:
+        """Delete all other files, and return their names."""
         unknown = [file for file in self._directory.iterdir() if file.name not in names]
         for file in unknown:
             file.unlink(missing_ok=True)
@@ -83,8 +84,8 @@ class Spool:
         return self.path(name).with_suffix(_PARTIAL)
 
 
-def new_name() -> str:
-    """A name that no file has."""
+def generate_name() -> str:
+    """Return a name that is not in use."""
     return f"{uuid.uuid4().hex}.media"
 
 

@@ -46,7 +46,7 @@ from whisperlive_hybrid.server.http.jobs import JobRoutes
 from whisperlive_hybrid.server.http.legacy import LegacyRoutes
 from whisperlive_hybrid.server.http.not_found import NotFoundApp
 from whisperlive_hybrid.server.http.paths import CanonicalPathMiddleware
-from whisperlive_hybrid.server.http.progress_events import DeskFor, EventSources
+from whisperlive_hybrid.server.http.progress_events import EventSources, ServiceFor
 from whisperlive_hybrid.server.http.schemas import ERROR_RESPONSES
 from whisperlive_hybrid.server.http.status import Operation, Sight, StatusRoutes, readiness_of
 from whisperlive_hybrid.server.http.transcriptions import AudioRoutes, UploadTranscriber
@@ -113,7 +113,7 @@ class HttpMeans:
     live: LiveView
     media: MediaFiles
     fetcher: UrlFetcher
-    desk_for: DeskFor
+    service_for: ServiceFor
     accounts: Accounts
     authenticator: Authenticator
     operation: Operation
@@ -178,8 +178,8 @@ def build_http_app(means: HttpMeans) -> FastAPI:
     AudioRoutes(pool, transcriber).mount(app)
     LegacyRoutes(pool, transcriber, means.fetcher).mount(app)
     JobRoutes(
-        means.desk_for,
-        EventSources(means.desk_for, uploads),
+        means.service_for,
+        EventSources(means.service_for, uploads),
         pool.names,
         most_files=settings.job_files,
     ).mount(app)

@@ -14,23 +14,23 @@ from starlette.websockets import WebSocket
 
 from whisperlive_hybrid.errors import BadRequest, TooLarge
 from whisperlive_hybrid.jobs.api import (
-    DEFAULT_LIST,
+    DEFAULT_PAGE_SIZE,
     FILE_FIELDS,
     JOB_FIELDS,
-    LONGEST_JSON,
-    LONGEST_LIST,
-    deleted,
-    job_list,
-    job_object,
-    job_request,
-    json_fields,
-    page_size,
-    result_body,
-    result_list,
-    result_query,
+    MAX_JSON_BYTES,
+    MAX_PAGE_SIZE,
+    parse_job_request,
+    parse_json_fields,
+    parse_page_size,
+    parse_result_query,
+    render_deletion,
+    render_job,
+    render_job_list,
+    render_result,
+    render_results,
 )
 from whisperlive_hybrid.jobs.model import Status
-from whisperlive_hybrid.jobs.service import JobDesk, UploadedFile
+from whisperlive_hybrid.jobs.service import JobService, UploadedFile
 from whisperlive_hybrid.protocol.forms import invalid_choice
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.openai.cue_fields import HIGHLIGHT_FIELD, LAYOUT_FIELDS
@@ -45,9 +45,9 @@ from whisperlive_hybrid.server.http.openapi import (
     submission_schema,
 )
 from whisperlive_hybrid.server.http.progress_events import (
-    DeskFor,
     EventSourceResponse,
     EventSources,
+    ServiceFor,
     send_events,
 )
 from whisperlive_hybrid.server.http.schemas import (
@@ -183,7 +183,12 @@ Fields = list[tuple[str, str]]
 _WANTED: Final = f"{FILE_FORM}, or application/json with 'url' or 'urls'"
 
 _PAGE: Final[dict[str, Schema]] = {
-    "limit": {"type": "integer", "minimum": 1, "maximum": LONGEST_LIST, "default": DEFAULT_LIST},
+    "limit": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": MAX_PAGE_SIZE,
+        "default": DEFAULT_PAGE_SIZE,
+    },
     "after": {"type": "string", "description": "The id of the job before."},
     "status": {"type": "string", "enum": [each.value for each in Status]},
 }
@@ -200,13 +205,13 @@ class JobRoutes:
 
     def __init__(
         self,
-        desk_for: DeskFor,
+        service_for: ServiceFor,
         feeds: EventSources,
         models: ModelNames,
         *,
         most_files: int,
     ) -> None:
-        self._desk_for = desk_for
+        self._service_for = service_for
         self._feeds = feeds
         self._models = models
         self._most_files = most_files
@@ -233,8 +238,10 @@ class JobRoutes:
     async def submit(self, request: Request) -> Response:
         """Take a job in; the answer comes before it is read."""
         async with self._submission(request) as (fields, uploads):
-            job = await self._desk(request).submit(job_request(fields, self._models), uploads)
-        return JSONResponse(job_object(job), 202, {"location": f"{JOBS_PATH}/{job.id}"})
+            job = await self._service(request).submit(
+                parse_job_request(fields, self._models), uploads
+            )
+        return JSONResponse(render_job(job), 202, {"location": f"{JOBS_PATH}/{job.id}"})
 
     async def page(self, request: Request) -> Response:
         """The newest jobs."""
@@ -243,34 +250,36 @@ class JobRoutes:
         status = asked.get("status")
         if status is not None and status not in known:
             raise invalid_choice("status", status, known)
-        found, has_more = await self._desk(request).page(
-            page_size(asked.get("limit")), asked.get("after"), Status(status) if status else None
+        found, has_more = await self._service(request).get_page(
+            parse_page_size(asked.get("limit")),
+            asked.get("after"),
+            Status(status) if status else None,
         )
-        return JSONResponse(job_list(found, has_more=has_more))
+        return JSONResponse(render_job_list(found, has_more=has_more))
 
     async def job(self, request: Request, job_id: str) -> Response:
         """One job, as it stands."""
-        return JSONResponse(job_object(await self._desk(request).job(job_id)))
+        return JSONResponse(render_job(await self._service(request).get(job_id)))
 
     async def cancel(self, request: Request, job_id: str) -> Response:
         """End a job."""
-        return JSONResponse(job_object(await self._desk(request).cancel(job_id)))
+        return JSONResponse(render_job(await self._service(request).cancel(job_id)))
 
     async def delete(self, request: Request, job_id: str) -> Response:
         """Throw a job away."""
-        await self._desk(request).delete(job_id)
-        return JSONResponse(deleted(job_id))
+        await self._service(request).delete(job_id)
+        return JSONResponse(render_deletion(job_id))
 
     async def result(self, request: Request, job_id: str) -> Response:
         """What was said: as /v1/audio answers for one file, a list for several."""
         asked = read_query(request, tuple(_RESULT))
-        wanted, style, index = result_query(asked.items())
-        job, results = await self._desk(request).results(job_id, index)
+        wanted, style, index = parse_result_query(asked.items())
+        job, results = await self._service(request).get_results(job_id, index)
         if len(results) > 1:
-            return JSONResponse(result_list(job, results, wanted))
+            return JSONResponse(render_results(job, results, wanted))
         [(source, result)] = results
         # In a thread: cutting the cues of a long recording takes some 100 ms an hour of speech.
-        body = await anyio.to_thread.run_sync(result_body, job, source, result, wanted, style)
+        body = await anyio.to_thread.run_sync(render_result, job, source, result, wanted, style)
         headers = model_headers(request, job.request.audio.model)
         if isinstance(body, str):
             return PlainTextResponse(body, headers=headers)
@@ -284,8 +293,8 @@ class JobRoutes:
         """The same over a WebSocket."""
         await send_events(socket, partial(self._feeds.open, caller_of(socket), job_id))
 
-    def _desk(self, request: Request) -> JobDesk:
-        return self._desk_for(caller_of(request))
+    def _service(self, request: Request) -> JobService:
+        return self._service_for(caller_of(request))
 
     @asynccontextmanager
     async def _submission(
@@ -294,7 +303,7 @@ class JobRoutes:
         """The fields and files of a form, or the fields of a JSON object."""
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type == "application/json":
-            yield json_fields(await _small_body(request)), []
+            yield parse_json_fields(await _small_body(request)), []
             return
         most_files = self._most_files + 1
         async with open_form(request, max_files=most_files, wanted=_WANTED) as form:
@@ -320,6 +329,6 @@ async def _small_body(request: Request) -> bytes:
     body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > LONGEST_JSON:
-            raise TooLarge(f"Maximum size of a JSON body ({LONGEST_JSON}) exceeded.")
+        if len(body) > MAX_JSON_BYTES:
+            raise TooLarge(f"Maximum size of a JSON body ({MAX_JSON_BYTES}) exceeded.")
     return bytes(body)

@@ -16,9 +16,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from whisperlive_hybrid.auth.caller import Caller
 from whisperlive_hybrid.errors import NotFound, WhisperLiveError
-from whisperlive_hybrid.jobs.api import job_end, job_progress
-from whisperlive_hybrid.jobs.progress import JobWatch
-from whisperlive_hybrid.jobs.service import JobDesk
+from whisperlive_hybrid.jobs.api import render_end, render_progress
+from whisperlive_hybrid.jobs.progress import JobSubscription
+from whisperlive_hybrid.jobs.service import JobService
 from whisperlive_hybrid.server.http.sse import STALLED_S
 from whisperlive_hybrid.server.http.upload_progress import (
     Stage,
@@ -164,14 +164,14 @@ def _dumped(event: Json) -> str:
 UPLOAD_START_TIMEOUT_S: Final = 30.0
 """How long a watcher waits for an upload that has not begun."""
 
-DeskFor = Callable[[Caller], JobDesk]
+ServiceFor = Callable[[Caller], JobService]
 """The desk of jobs as a caller sees it."""
 
 
 class JobEvents:
     """The events of a job."""
 
-    def __init__(self, watch: JobWatch) -> None:
+    def __init__(self, watch: JobSubscription) -> None:
         self._watch = watch
         self.is_over = False
 
@@ -181,7 +181,7 @@ class JobEvents:
         if news is None:
             return None
         self.is_over = news.is_last
-        return job_end(news.job) if news.is_last else job_progress(news.job, news.delta)
+        return render_end(news.job) if news.is_last else render_progress(news.job, news.delta)
 
 
 class UploadEvents:
@@ -205,11 +205,11 @@ class EventSources:
 
     def __init__(
         self,
-        desk_for: DeskFor,
+        service_for: ServiceFor,
         uploads: UploadBoard,
         begins_within_s: float = UPLOAD_START_TIMEOUT_S,
     ) -> None:
-        self._desk_for = desk_for
+        self._service_for = service_for
         self._uploads = uploads
         self._begins_within_s = begins_within_s
 
@@ -226,7 +226,7 @@ class EventSources:
 
     @asynccontextmanager
     async def _of_job(self, caller: Caller, job_id: str) -> AsyncIterator[tuple[Json, EventSource]]:
-        async with self._desk_for(caller).watch(job_id) as watch:
+        async with self._service_for(caller).watch(job_id) as watch:
             feed = JobEvents(watch)
             yield await _first(feed, job_id), feed
 
