@@ -4,7 +4,7 @@ import anyio
 import pytest
 from fake_web_server import answer, serve_answers
 
-from whisperlive_hybrid.healthcheck import ask, door
+from whisperlive_hybrid.healthcheck import check, server_address
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +49,7 @@ async def test_a_closed_door_is_told_in_one_line() -> None:
 async def test_what_speaks_no_http_is_no_door() -> None:
     """Another service on the port is not taken for ours."""
     async with serve_answers({"/health": b"SSH-2.0-OpenSSH_9.2\r\n\r\n"}) as remote:
-        is_healthy, finding = await anyio.to_thread.run_sync(ask, "127.0.0.1", remote.port)
+        is_healthy, finding = await anyio.to_thread.run_sync(check, "127.0.0.1", remote.port)
     assert not is_healthy
     assert "BadStatusLine" in finding
 
@@ -68,4 +68,4 @@ def test_the_door_is_where_the_server_puts_it(
     environment: dict[str, str], wanted: tuple[str, int]
 ) -> None:
     """The same variables and defaults as the server's; every address includes the loopback."""
-    assert door(environment) == wanted
+    assert server_address(environment) == wanted

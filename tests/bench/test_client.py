@@ -8,8 +8,8 @@ import pytest
 from scripted_server import run_script
 from websockets.asyncio.server import ServerConnection
 
-from whisperlive_hybrid.bench.client import CHUNK, Outcome, handshake, schedule, speak
-from whisperlive_hybrid.bench.corpus import Material, Sentence, compose
+from whisperlive_hybrid.bench.client import CHUNK, StreamEnd, handshake, run_stream, schedule
+from whisperlive_hybrid.bench.corpus import Sentence, Speech, compose
 from whisperlive_hybrid.types import SAMPLE_RATE
 
 pytestmark = pytest.mark.anyio
@@ -18,7 +18,7 @@ SPEED = 1000.0
 """Two seconds of audio take two milliseconds."""
 
 
-def _material(seconds: float = 2.0) -> Material:
+def _speech(seconds: float = 2.0) -> Speech:
     tone = Sentence(np.full(SAMPLE_RATE // 4, 0.5, np.float32), (("Hello.", 0.25),))
     return compose([tone], random.Random(0), "en", seconds)
 
@@ -56,11 +56,11 @@ async def test_a_stream_is_heard_to_its_end() -> None:
             await socket.send(_hello(uid, completed=False))
         await socket.send(_hello(uid, completed=True))
 
-    material = _material()
+    speech = _speech()
     async with run_script(script) as url:
-        take = await speak(url, material, "en", SPEED)
-    assert (take.outcome, take.reason) == (Outcome.FINISHED, "")
-    assert np.array_equal(np.frombuffer(b"".join(heard), "<f4"), material.samples)
+        take = await run_stream(url, speech, "en", SPEED)
+    assert (take.outcome, take.reason) == (StreamEnd.FINISHED, "")
+    assert np.array_equal(np.frombuffer(b"".join(heard), "<f4"), speech.samples)
     assert take.messages == 9  # one for each of 8 chunks, and the last
     assert [event.tentative for event in take.events] == [("hello",), ()]
     assert [line.text for line in take.events[-1].committed] == ["Hello."]
@@ -78,7 +78,7 @@ async def test_the_clock_starts_with_the_first_sample() -> None:
                 return
 
     async with run_script(script) as url:
-        take = await speak(url, _material(), "en", SPEED)
+        take = await run_stream(url, _speech(), "en", SPEED)
     assert take.events[0].at >= 0.256
 
 
@@ -94,14 +94,14 @@ async def test_a_refusal_is_told(status: str, message: object, reason: str) -> N
         await socket.send(json.dumps({"status": status, "message": message}))
 
     async with run_script(script) as url:
-        take = await speak(url, _material(), "en", SPEED)
-    assert (take.outcome, take.reason) == (Outcome.REFUSED, reason)
+        take = await run_stream(url, _speech(), "en", SPEED)
+    assert (take.outcome, take.reason) == (StreamEnd.REFUSED, reason)
 
 
 async def test_a_server_that_is_not_there_refuses() -> None:
     """No connection is a refused stream, not a crash."""
-    take = await speak("ws://127.0.0.1:1", _material(), "en")
-    assert take.outcome is Outcome.REFUSED
+    take = await run_stream("ws://127.0.0.1:1", _speech(), "en")
+    assert take.outcome is StreamEnd.REFUSED
 
 
 async def test_a_server_that_leaves_early_loses_the_stream() -> None:
@@ -113,8 +113,8 @@ async def test_a_server_that_leaves_early_loses_the_stream() -> None:
         await socket.send(_hello(uid, completed=True))
 
     async with run_script(script) as url:
-        take = await speak(url, _material(60.0), "en", SPEED)
-    assert take.outcome is Outcome.LOST
+        take = await run_stream(url, _speech(60.0), "en", SPEED)
+    assert take.outcome is StreamEnd.LOST
     assert take.reason == "the server closed before the end of audio"
     assert len(take.events) == 1
 
@@ -130,8 +130,8 @@ async def test_nonsense_loses_the_stream_and_no_other(frame: str) -> None:
             pass
 
     async with run_script(script) as url:
-        take = await speak(url, _material(60.0), "en", SPEED)
-    assert take.outcome is Outcome.LOST
+        take = await run_stream(url, _speech(60.0), "en", SPEED)
+    assert take.outcome is StreamEnd.LOST
     assert "none of the protocol" in take.reason
 
 
@@ -143,8 +143,8 @@ async def test_a_disconnect_is_told() -> None:
         await socket.send(json.dumps({"uid": uid, "message": "DISCONNECT"}))
 
     async with run_script(script) as url:
-        take = await speak(url, _material(60.0), "en", SPEED)
-    assert (take.outcome, take.reason) == (Outcome.LOST, "server says DISCONNECT")
+        take = await run_stream(url, _speech(60.0), "en", SPEED)
+    assert (take.outcome, take.reason) == (StreamEnd.LOST, "server says DISCONNECT")
 
 
 def test_the_handshake_has_the_keys_of_the_python_client() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from whisperlive_hybrid.bench.corpus import Library, Sentence, compose
+from whisperlive_hybrid.bench.corpus import Corpus, Sentence, compose
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.types import SAMPLE_RATE
 
@@ -20,10 +20,10 @@ def _beeps(count: int) -> list[Sentence]:
 
 def test_word_ends_are_where_the_sound_ends() -> None:
     """The last word of each sentence ends with its last loud sample, to the sample."""
-    material = compose(_beeps(20), random.Random(1), "en", 30)
-    loud = np.abs(material.samples) > 0.25
+    speech = compose(_beeps(20), random.Random(1), "en", 30)
+    loud = np.abs(speech.samples) > 0.25
     ends = (np.flatnonzero(loud[:-1] & ~loud[1:]) + 1) / SAMPLE_RATE
-    last_words = [word.end for word in material.reference.words if "two" in word.text]
+    last_words = [word.end for word in speech.reference.words if "two" in word.text]
     assert last_words == pytest.approx(list(ends), abs=1e-9)
 
 
@@ -53,9 +53,9 @@ def test_silences_hold_no_word() -> None:
 def test_the_last_final_comes_live() -> None:
     """A second of silence follows the last word, whatever the length."""
     for seed in range(20):
-        material = compose(_beeps(60), random.Random(seed), "en", 10)
-        assert material.duration == 10.0
-        assert material.reference.words[-1].end <= 9.0
+        speech = compose(_beeps(60), random.Random(seed), "en", 10)
+        assert speech.duration == 10.0
+        assert speech.reference.words[-1].end <= 9.0
 
 
 def test_the_noise_floor_is_low_and_never_zero() -> None:
@@ -66,26 +66,26 @@ def test_the_noise_floor_is_low_and_never_zero() -> None:
 
 def test_streams_differ_and_repeat(clip_folder: Path) -> None:
     """The same numbers give the same audio; another stream or seed gives another."""
-    library = Library.read(clip_folder, ["en"])
-    first = library.material(0, 20, seed=1)
-    assert np.array_equal(first.samples, library.material(0, 20, seed=1).samples)
-    assert not np.array_equal(first.samples, library.material(1, 20, seed=1).samples)
-    assert not np.array_equal(first.samples, library.material(0, 20, seed=2).samples)
+    corpus = Corpus.read(clip_folder, ["en"])
+    first = corpus.compose_speech(0, 20, seed=1)
+    assert np.array_equal(first.samples, corpus.compose_speech(0, 20, seed=1).samples)
+    assert not np.array_equal(first.samples, corpus.compose_speech(1, 20, seed=1).samples)
+    assert not np.array_equal(first.samples, corpus.compose_speech(0, 20, seed=2).samples)
 
 
 def test_streams_speak_the_languages_in_turn(clip_folder: Path) -> None:
     """Four streams over three languages begin anew with the first."""
-    library = Library.read(clip_folder)
-    spoken = [library.material(stream, 5, seed=0).language for stream in range(4)]
+    corpus = Corpus.read(clip_folder)
+    spoken = [corpus.compose_speech(stream, 5, seed=0).language for stream in range(4)]
     assert spoken == ["en", "de", "es", "en"]
 
 
 def test_committed_clips_are_cut_to_their_sound(clip_folder: Path) -> None:
     """Each sentence is loud near its ends, so that pauses are as long as drawn."""
-    material = Library.read(clip_folder, ["de"]).material(0, 30, seed=4)
-    last = material.reference.words[-1].end
-    before = material.samples[round((last - 0.2) * SAMPLE_RATE) : round(last * SAMPLE_RATE)]
-    after = material.samples[round(last * SAMPLE_RATE) :]
+    speech = Corpus.read(clip_folder, ["de"]).compose_speech(0, 30, seed=4)
+    last = speech.reference.words[-1].end
+    before = speech.samples[round((last - 0.2) * SAMPLE_RATE) : round(last * SAMPLE_RATE)]
+    after = speech.samples[round(last * SAMPLE_RATE) :]
     assert np.abs(before).max() > 0.02
     assert np.abs(after).max() < 0.01
 
@@ -93,9 +93,9 @@ def test_committed_clips_are_cut_to_their_sound(clip_folder: Path) -> None:
 def test_a_folder_without_clips_is_refused(tmp_path: Path, clip_folder: Path) -> None:
     """The message names the option, and no path of the machine."""
     with pytest.raises(BadRequest, match=r"^No manifest.json in --clips 'empty'\.$"):
-        Library.read(tmp_path / "empty")
+        Corpus.read(tmp_path / "empty")
     with pytest.raises(BadRequest, match="no clip of one sentence in fr"):
-        Library.read(clip_folder, ["fr"])
+        Corpus.read(clip_folder, ["fr"])
     (tmp_path / "manifest.json").write_text('{"no": "list"}')
     with pytest.raises(BadRequest, match="is not a list of clips"):
-        Library.read(tmp_path)
+        Corpus.read(tmp_path)

@@ -6,7 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
-from whisperlive_hybrid.bench.file_run import ClipWait, FileRun, clip_wait
+from whisperlive_hybrid.bench.file_run import ClipWait, FileRun, summarise_waits
 from whisperlive_hybrid.bench.files_report import (
     FilesReport,
     as_json,
@@ -46,9 +46,9 @@ def test_memory_counts_from_the_idle_process() -> None:
 
 def test_a_clip_is_judged_by_its_median_wait() -> None:
     """Twice as long while a file is read; none at all if the file was over too soon."""
-    assert clip_wait([0.1, 0.2, 0.9], [0.3, 0.4, 2.0]).ratio == pytest.approx(2.0)
-    assert clip_wait([0.2], []) == ClipWait(0.2, None, 0)
-    assert clip_wait([0.2], []).ratio is None
+    assert summarise_waits([0.1, 0.2, 0.9], [0.3, 0.4, 2.0]).ratio == pytest.approx(2.0)
+    assert summarise_waits([0.2], []) == ClipWait(0.2, None, 0)
+    assert summarise_waits([0.2], []).ratio is None
 
 
 def test_the_report_can_be_read_by_people_and_programs() -> None:

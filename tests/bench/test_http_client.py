@@ -9,7 +9,7 @@ import anyio.abc
 import numpy as np
 import pytest
 
-from whisperlive_hybrid.bench.http_client import FileTally, address, keep_in_flight
+from whisperlive_hybrid.bench.http_client import FileTally, keep_in_flight, parse_http_url
 from whisperlive_hybrid.errors import BadRequest
 
 pytestmark = pytest.mark.anyio
@@ -86,9 +86,9 @@ async def test_nothing_done_is_no_throughput() -> None:
 async def test_other_addresses_are_refused(url: str) -> None:
     """Only http:// with a host can be spoken to."""
     with pytest.raises(BadRequest, match="must be http://host:port"):
-        address(url)
+        parse_http_url(url)
 
 
 async def test_the_port_may_be_left_out() -> None:
     """HTTP's own port is 80."""
-    assert address("http://host") == ("host", 80)
+    assert parse_http_url("http://host") == ("host", 80)

@@ -19,7 +19,7 @@ from whisperlive_hybrid.bench.live import (
     capacity_line,
     run_benchmark,
 )
-from whisperlive_hybrid.bench.load import LoadResult, Plan
+from whisperlive_hybrid.bench.load import LoadPlan, LoadResult
 from whisperlive_hybrid.errors import BadRequest
 
 pytestmark = pytest.mark.anyio
@@ -46,7 +46,7 @@ def _server(places: int = 100) -> Script:
     return script
 
 
-def _benchmark(clips: Path, plan: Plan, streams: int, *, is_search: bool = False) -> Benchmark:
+def _benchmark(clips: Path, plan: LoadPlan, streams: int, *, is_search: bool = False) -> Benchmark:
     return Benchmark(plan, clips, ["en"], streams, is_search)
 
 
@@ -58,7 +58,7 @@ async def _run(benchmark: Benchmark) -> tuple[Report, list[str]]:
 async def test_every_stream_is_counted(clip_folder: Path) -> None:
     """Of three streams two find a place; the third is refused, and its words are missing."""
     async with run_script(_server(places=2)) as url:
-        plan = Plan(url, seconds=10, speed=1000, server_pid=os.getpid())
+        plan = LoadPlan(url, seconds=10, speed=1000, server_pid=os.getpid())
         report, _ = await _run(_benchmark(clip_folder, plan, 3))
     (load,) = report.loads
     assert (load.streams, load.refused, load.lost) == (3, 1, 0)
@@ -72,7 +72,7 @@ async def test_every_stream_is_counted(clip_folder: Path) -> None:
 async def test_a_search_tells_each_load(clip_folder: Path) -> None:
     """A server that writes nothing right holds not even one stream."""
     async with run_script(_server()) as url:
-        plan = Plan(url, seconds=10, speed=1000)
+        plan = LoadPlan(url, seconds=10, speed=1000)
         report, said = await _run(_benchmark(clip_folder, plan, 8, is_search=True))
     assert report.capacity == 0
     assert said == ["1 streams: no words"]
@@ -82,7 +82,7 @@ async def test_a_search_tells_each_load(clip_folder: Path) -> None:
 async def test_json_has_every_figure(clip_folder: Path) -> None:
     """The document names machine, command and date, and each load with all its fields."""
     async with run_script(_server()) as url:
-        report, _ = await _run(_benchmark(clip_folder, Plan(url, seconds=10, speed=1000), 1))
+        report, _ = await _run(_benchmark(clip_folder, LoadPlan(url, seconds=10, speed=1000), 1))
     document = json.loads(as_json(report))
     assert list(document) == [
         *("format", "version", "date", "command", "machine", "loads", "capacity")
@@ -96,7 +96,7 @@ async def test_json_has_every_figure(clip_folder: Path) -> None:
 async def test_the_table_has_a_column_for_each_load(clip_folder: Path) -> None:
     """What has no figure is a dash, and never a number."""
     async with run_script(_server()) as url:
-        report, _ = await _run(_benchmark(clip_folder, Plan(url, seconds=10, speed=1000), 1))
+        report, _ = await _run(_benchmark(clip_folder, LoadPlan(url, seconds=10, speed=1000), 1))
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(as_table(report))
     text = console.export_text()
@@ -109,13 +109,13 @@ async def test_the_table_has_a_column_for_each_load(clip_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        (Plan("http://host"), "--url is 'http://host'"),
-        (Plan("ws://host", files=1), "--http-url is ''"),
-        (Plan("ws://host", server_pid=0), "--server-pid 0"),
+        (LoadPlan("http://host"), "--url is 'http://host'"),
+        (LoadPlan("ws://host", files=1), "--http-url is ''"),
+        (LoadPlan("ws://host", server_pid=0), "--server-pid 0"),
     ],
 )
 async def test_a_plan_without_a_server_is_refused(
-    clip_folder: Path, plan: Plan, message: str
+    clip_folder: Path, plan: LoadPlan, message: str
 ) -> None:
     """Before anything is sent, and naming the option."""
     with pytest.raises(BadRequest, match=message):

@@ -7,16 +7,16 @@ import time
 
 import pytest
 
-from whisperlive_hybrid.bench.server import cores, cpu_model, usage
+from whisperlive_hybrid.bench.server import cores, cpu_model, read_usage
 from whisperlive_hybrid.errors import BadRequest
 
 
 def test_work_is_counted() -> None:
     """CPU time grows by what this process works, as its own clock tells."""
-    before, started = usage(os.getpid()).cpu_s, time.process_time()
+    before, started = read_usage(os.getpid()).cpu_s, time.process_time()
     while time.process_time() < started + 0.1:
         pass
-    assert 0.05 < usage(os.getpid()).cpu_s - before < 2.0
+    assert 0.05 < read_usage(os.getpid()).cpu_s - before < 2.0
 
 
 def test_children_count() -> None:
@@ -28,7 +28,7 @@ def test_children_count() -> None:
     ) as child:
         assert child.stdout
         child.stdout.readline()  # it runs
-        alone, together = usage(child.pid), usage(os.getpid())
+        alone, together = read_usage(child.pid), read_usage(os.getpid())
         child.communicate()
     assert 1 < alone.rss_mb < together.rss_mb
 
@@ -36,7 +36,7 @@ def test_children_count() -> None:
 def test_a_process_that_does_not_exist_is_refused() -> None:
     """The message names the option."""
     with pytest.raises(BadRequest, match=r"^--server-pid 0: there is no such process\.$"):
-        usage(0)
+        read_usage(0)
 
 
 def test_the_machine_has_a_name_and_cores() -> None:

@@ -3,7 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from whisperlive_hybrid.bench.recordings import Cue, LabelledRecording, chosen, labelled_recordings
+from whisperlive_hybrid.bench.recordings import (
+    Cue,
+    LabelledRecording,
+    read_labelled_recordings,
+    select_recordings,
+)
 from whisperlive_hybrid.errors import BadRequest
 
 
@@ -12,7 +17,7 @@ def listed(directory: Path, *entries: dict[str, object]) -> list[LabelledRecordi
     common = {"file": "clip.wav", "language": "en", "kind": "read"}
     lines = [json.dumps(common | {"id": str(n)} | entry) for n, entry in enumerate(entries)]
     (directory / "manifest.jsonl").write_text("\n".join(lines) + "\n\n", encoding="utf-8")
-    return labelled_recordings(directory, None)
+    return read_labelled_recordings(directory, None)
 
 
 def recordings(directory: Path) -> list[LabelledRecording]:
@@ -32,14 +37,14 @@ def test_texts_beside_recordings_are_references(tmp_path: Path) -> None:
     for name in ("a.wav", "a.txt", "b.mp3", "calls/c.FLAC", "calls/c.txt", "noise.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(" Größe \n" if name == "a.txt" else "", encoding="utf-8")
-    found = labelled_recordings(tmp_path, "de")
+    found = read_labelled_recordings(tmp_path, "de")
     assert [(each.id, each.kind, each.reference) for each in found] == [
         ("a.wav", ".", "Größe"),
         ("calls/c.FLAC", "calls", ""),
     ]
     assert {each.language for each in found} == {"de"}
     with pytest.raises(BadRequest, match="--language"):
-        labelled_recordings(tmp_path, None)
+        read_labelled_recordings(tmp_path, None)
 
 
 def test_a_manifest_says_what_can_be_trusted(tmp_path: Path) -> None:
@@ -71,34 +76,36 @@ def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, line: str) -> None:
     second = json.dumps(whole | json.loads(line)) if "turns" in line else line
     (tmp_path / "manifest.jsonl").write_text(f"{json.dumps(whole)}\n{second}", encoding="utf-8")
     with pytest.raises(BadRequest, match=r"manifest\.jsonl, line 2 "):
-        labelled_recordings(tmp_path, None)
+        read_labelled_recordings(tmp_path, None)
 
 
 def test_where_there_is_nothing_the_user_learns_what_is_needed(tmp_path: Path) -> None:
     """Audio alone cannot be scored."""
     (tmp_path / "a.wav").touch()
     with pytest.raises(BadRequest, match=r"NAME\.txt beside NAME\.wav"):
-        labelled_recordings(tmp_path, "en")
+        read_labelled_recordings(tmp_path, "en")
 
 
 def test_kinds_languages_and_a_number_are_chosen(tmp_path: Path) -> None:
     """The number is of each kind in each language, the first ones."""
     given = recordings(tmp_path)
-    assert chosen(given, [], [], None) == given
-    assert [each.id for each in chosen(given, [], [], 1)] == ["0", "2", "4", "6"]
-    assert [each.id for each in chosen(given, ["telephone"], ["de", "en"], None)] == list("2367")
-    assert [each.id for each in chosen(given, [], ["de"], 1)] == ["4", "6"]
+    assert select_recordings(given, [], [], None) == given
+    assert [each.id for each in select_recordings(given, [], [], 1)] == ["0", "2", "4", "6"]
+    assert [
+        each.id for each in select_recordings(given, ["telephone"], ["de", "en"], None)
+    ] == list("2367")
+    assert [each.id for each in select_recordings(given, [], ["de"], 1)] == ["4", "6"]
 
 
 def test_a_choice_that_fits_nothing_is_refused(tmp_path: Path) -> None:
     """A typing error would otherwise leave the figures of other recordings."""
     given = recordings(tmp_path)
     with pytest.raises(BadRequest, match=r"'telefone'; there is read, telephone\."):
-        chosen(given, ["telefone", "read"], [], None)
+        select_recordings(given, ["telefone", "read"], [], None)
     with pytest.raises(BadRequest, match=r"'fr'; there is de, en\."):
-        chosen(given, [], ["fr"], None)
+        select_recordings(given, [], ["fr"], None)
     with pytest.raises(BadRequest, match="at once"):
-        chosen([*given[:2], *given[6:]], ["read"], ["de"], None)
+        select_recordings([*given[:2], *given[6:]], ["read"], ["de"], None)
     (tmp_path / "clip.wav").unlink()
     with pytest.raises(BadRequest, match=r"Recording '0': there is no file "):
-        chosen(given, [], [], None)
+        select_recordings(given, [], [], None)

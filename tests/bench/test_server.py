@@ -17,7 +17,7 @@ async def test_the_child_says_where_its_doors_are(monkeypatch: pytest.MonkeyPatc
         "flush=True); sys.stdin.read()"
     )
     monkeypatch.setattr(serving, "_PROGRAM", (sys.executable, "-c", program))
-    async with serving.serving("demo") as server:
+    async with serving.start_server("demo") as server:
         assert (server.url, server.http_url) == ("ws://127.0.0.1:5", "http://127.0.0.1:80")
         assert server.pid > 0
 
@@ -26,5 +26,5 @@ async def test_a_server_that_ends_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     """No doors, no benchmark."""
     monkeypatch.setattr(serving, "_PROGRAM", (sys.executable, "-c", "pass"))
     with pytest.raises(ModelUnavailable, match="ended before its doors were open"):
-        async with serving.serving("demo"):
+        async with serving.start_server("demo"):
             pass

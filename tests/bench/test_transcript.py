@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from whisperlive_hybrid.bench.scoring import Transcript
+from whisperlive_hybrid.bench.scoring import SegmentHistory
 
 
 def _segment(start: float, text: str, *, completed: bool = True) -> dict[str, Any]:
@@ -14,13 +14,13 @@ def _segment(start: float, text: str, *, completed: bool = True) -> dict[str, An
     }
 
 
-def _texts(transcript: Transcript) -> list[str]:
+def _texts(transcript: SegmentHistory) -> list[str]:
     return [line.text for line in transcript.events[-1].committed]
 
 
 def test_segments_that_leave_the_window_are_kept() -> None:
     """A window of two slides on: the transcript keeps all three, and nothing was revised."""
-    transcript = Transcript()
+    transcript = SegmentHistory()
     one, two, three = (_segment(place, f"Line {place}.") for place in range(3))
     for window in ([one], [one, two], [two, three]):
         transcript.receive(1.0, window)
@@ -30,7 +30,7 @@ def test_segments_that_leave_the_window_are_kept() -> None:
 
 def test_the_open_segment_may_change() -> None:
     """A tentative segment that grows, changes and completes is no revision."""
-    transcript = Transcript()
+    transcript = SegmentHistory()
     transcript.receive(1.0, [_segment(0, "The", completed=False)])
     transcript.receive(2.0, [_segment(0, "The dog", completed=False)])
     transcript.receive(3.0, [_segment(0, "The door.")])
@@ -40,7 +40,7 @@ def test_the_open_segment_may_change() -> None:
 
 def test_a_completed_text_that_changes_is_a_revision() -> None:
     """Other words at the same place count once, and the new ones stand."""
-    transcript = Transcript()
+    transcript = SegmentHistory()
     transcript.receive(1.0, [_segment(0, "The dog."), _segment(1, "Is old.")])
     transcript.receive(2.0, [_segment(0, "The door."), _segment(1, "Is old.")])
     assert transcript.revisions == 1
@@ -49,7 +49,7 @@ def test_a_completed_text_that_changes_is_a_revision() -> None:
 
 def test_a_completed_segment_that_vanishes_is_a_revision() -> None:
     """A segment inside the window that is gone was taken back."""
-    transcript = Transcript()
+    transcript = SegmentHistory()
     transcript.receive(1.0, [_segment(0, "One."), _segment(1, "Two.")])
     transcript.receive(2.0, [_segment(0, "One."), _segment(1, "Three", completed=False)])
     assert transcript.revisions == 1
@@ -57,7 +57,7 @@ def test_a_completed_segment_that_vanishes_is_a_revision() -> None:
 
 def test_a_message_without_completed_segments_takes_nothing_back() -> None:
     """A server that sends the open segment alone keeps what it had completed."""
-    transcript = Transcript()
+    transcript = SegmentHistory()
     transcript.receive(1.0, [_segment(0, "One.")])
     transcript.receive(2.0, [_segment(1, "Two", completed=False)])
     assert _texts(transcript) == ["One."]
@@ -66,7 +66,7 @@ def test_a_message_without_completed_segments_takes_nothing_back() -> None:
 
 def test_repetitions_are_counted_and_make_no_event() -> None:
     """The same message again is a message, and no news."""
-    transcript = Transcript()
+    transcript = SegmentHistory()
     for at in (1.0, 2.0, 3.0):
         transcript.receive(at, [_segment(0, "One.")])
     assert transcript.messages == 3
@@ -75,7 +75,7 @@ def test_repetitions_are_counted_and_make_no_event() -> None:
 
 def test_times_may_be_numbers() -> None:
     """Old servers send numbers; they are the same times."""
-    transcript = Transcript()
+    transcript = SegmentHistory()
     transcript.receive(1.0, [_segment(0, "One.")])
     transcript.receive(2.0, [{"start": 0, "end": 1.0, "text": "One.", "completed": True}])
     assert transcript.revisions == 0
@@ -84,7 +84,7 @@ def test_times_may_be_numbers() -> None:
 
 def test_without_the_key_every_segment_but_the_last_is_completed() -> None:
     """Servers before 0.6 do not say what is completed."""
-    transcript = Transcript()
+    transcript = SegmentHistory()
     first, last = _segment(0, "One."), _segment(1, "Two")
     del first["completed"], last["completed"]
     transcript.receive(1.0, [first, last])
@@ -94,7 +94,7 @@ def test_without_the_key_every_segment_but_the_last_is_completed() -> None:
 
 def test_a_server_may_say_what_is_stable() -> None:
     """`stable` is the beginning of the open text; it may grow while the text stays, as news."""
-    transcript = Transcript()
+    transcript = SegmentHistory()
     for stable in ({}, {"stable": " The"}, {"stable": " The door,"}, {"stable": " The door,"}):
         transcript.receive(1.0, [_segment(0, "The door, is", completed=False) | stable])
     assert [event.promised for event in transcript.events] == [0, 1, 2]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from whisperlive_hybrid.bench.corpus import Recording
-from whisperlive_hybrid.bench.http_client import transcribed
+from whisperlive_hybrid.bench.http_client import upload_recording
 from whisperlive_hybrid.errors import BadRequest
 
 
@@ -48,7 +48,7 @@ def recording(tmp_path: Path) -> Recording:
 def test_the_whole_file_arrives_with_its_language(recording: Recording) -> None:
     """The form is complete to its last boundary, and the text comes back."""
     with _door(200, b'{"text": "Hello."}') as (url, bodies):
-        answer = transcribed(url, recording)
+        answer = upload_recording(url, recording)
     assert answer.text == "Hello."
     assert answer.seconds > 0
     assert recording.file.read_bytes() in bodies[0]
@@ -59,10 +59,10 @@ def test_the_whole_file_arrives_with_its_language(recording: Recording) -> None:
 def test_a_refusal_is_told(recording: Recording) -> None:
     """A busy server gives no figure."""
     with _door(429, b"later") as (url, _), pytest.raises(BadRequest, match="answered 429: later"):
-        transcribed(url, recording)
+        upload_recording(url, recording)
 
 
 def test_a_server_that_is_not_there_is_told(recording: Recording) -> None:
     """Nobody listens: one line, no stack."""
     with pytest.raises(BadRequest, match="gave no answer"):
-        transcribed("http://127.0.0.1:1", recording)
+        upload_recording("http://127.0.0.1:1", recording)

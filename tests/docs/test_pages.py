@@ -12,7 +12,7 @@ from paths import ROOT
 from typer.core import TyperCommand, TyperGroup
 
 from whisperlive_hybrid.cli import settings as settings_reference
-from whisperlive_hybrid.cli.main import whole
+from whisperlive_hybrid.cli.main import build_app
 from whisperlive_hybrid.jobs.api import JOB_FIELDS
 from whisperlive_hybrid.protocol.forms import FieldNames
 from whisperlive_hybrid.protocol.openai.request import TRANSCRIPTION_FIELDS
@@ -140,7 +140,7 @@ def each_of(found: Callable[[Path], Iterator[Call]]) -> pytest.MarkDecorator:
 @pytest.fixture(scope="module")
 def command() -> TyperGroup:
     """The command line itself; only that it does nothing."""
-    group = typer.main.get_command(whole())
+    group = typer.main.get_command(build_app())
     assert isinstance(group, TyperGroup)
     for leaf in leaves(group):
         leaf.callback = None

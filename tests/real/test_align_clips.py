@@ -8,7 +8,7 @@ from real_helpers import Recording
 from typer.testing import CliRunner
 
 from whisperlive_hybrid.bench.command import bench_app
-from whisperlive_hybrid.bench.corpus import Library, read_manifest
+from whisperlive_hybrid.bench.corpus import Corpus, read_manifest
 
 NAME = "ls-1998-15444-0000"
 
@@ -32,4 +32,4 @@ def test_words_of_a_recording_end_one_after_the_other(
     [(start, end)] = clip.sentences
     assert 0 <= start < ends[0]
     assert ends[-1] == end <= recording.seconds
-    assert Library.read(clips).languages == ("en",)
+    assert Corpus.read(clips).languages == ("en",)

@@ -18,8 +18,8 @@ from scripted_server import run_script
 from typer.testing import CliRunner
 from websockets.asyncio.server import ServerConnection
 
-from whisperlive_hybrid.bench.corpus import Library
-from whisperlive_hybrid.bench.load import Plan
+from whisperlive_hybrid.bench.corpus import Corpus
+from whisperlive_hybrid.bench.load import LoadPlan
 from whisperlive_hybrid.errors import BadRequest
 
 pytestmark = pytest.mark.anyio
@@ -85,10 +85,10 @@ async def town(places: int = 100) -> AsyncIterator[Town]:
 
 async def besieged(target: Town, clips: Path, crowd: Crowd) -> SiegeReport:
     """Besiege it; this process is the one that is looked at."""
-    plan = Plan(
+    plan = LoadPlan(
         target.url, seconds=10, http_url=target.http_url, server_pid=os.getpid(), speed=1000
     )
-    return await run_siege(plan, Library.read(clips, ["en"]), crowd, lambda _: None)
+    return await run_siege(plan, Corpus.read(clips, ["en"]), crowd, lambda _: None)
 
 
 async def test_the_crowd_is_there_in_the_middle_alone(clip_folder: Path) -> None:
@@ -133,9 +133,9 @@ async def test_what_falls_short_is_told(clip_folder: Path) -> None:
 
 async def test_a_process_must_be_seen(clip_folder: Path) -> None:
     """Memory and files are half of what is asked."""
-    library = Library.read(clip_folder, ["en"])
+    corpus = Corpus.read(clip_folder, ["en"])
     with pytest.raises(BadRequest, match="--server-pid"):
-        await run_siege(Plan("ws://x"), library, Crowd(0, 0), lambda _: None)
+        await run_siege(LoadPlan("ws://x"), corpus, Crowd(0, 0), lambda _: None)
 
 
 def test_a_server_must_be_named(clip_folder: Path) -> None:

@@ -12,7 +12,7 @@ from demo_speech.synthesis import make_clips
 
 from whisperlive_hybrid.bench.corpus import (
     Clip,
-    Library,
+    Corpus,
     read_manifest,
     read_samples,
     write_samples,
@@ -38,7 +38,7 @@ def test_clips_can_be_benchmarked(tmp_path: Path) -> None:
     clips = make_clips(tmp_path, 2, ["de", "en"], seed=3)
     assert [clip.file for clip in clips] == ["de-0.flac", "de-1.flac", "en-0.flac", "en-1.flac"]
     assert read_manifest(tmp_path) == clips
-    assert Library.read(tmp_path).languages == ("de", "en")
+    assert Corpus.read(tmp_path).languages == ("de", "en")
 
 
 @needs_espeak

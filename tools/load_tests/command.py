@@ -40,20 +40,20 @@ def siege(
         siege_verdict,
     )
 
-    from whisperlive_hybrid.bench.load import Plan  # noqa: PLC0415
+    from whisperlive_hybrid.bench.load import LoadPlan  # noqa: PLC0415
 
     if serve == bool(url):
         raise BadRequest("Name a server with --url, --http-url, --server-pid, or use --serve.")
-    plan = Plan(url, seconds, http_url=http_url, server_pid=server_pid, seed=seed)
+    plan = LoadPlan(url, seconds, http_url=http_url, server_pid=server_pid, seed=seed)
     wanted = [language.strip() for language in languages.split(",") if language.strip()]
     besieged = Besieged(plan, clips, wanted, Crowd(idle, uploads), model if serve else None)
-    report = anyio.run(besieged.run, _say)
+    report = anyio.run(besieged.run, _print_line)
     out.print(siege_table(report))
-    _say(siege_verdict(report))
+    _print_line(siege_verdict(report))
     if json_file is not None:
         command = shlex.join(["whisperlive", *sys.argv[1:]])
         json_file.write_text(siege_json(report, command), encoding="utf-8")
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     out.print(line, highlight=False, markup=False, soft_wrap=True)

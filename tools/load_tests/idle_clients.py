@@ -10,8 +10,8 @@ import anyio.abc
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from whisperlive_hybrid.bench.client import Refused, greeted
-from whisperlive_hybrid.bench.http_client import PATH, address
+from whisperlive_hybrid.bench.client import Refused, shake_hands
+from whisperlive_hybrid.bench.http_client import PATH, parse_http_url
 
 UPLOAD_BYTES: Final = 64 * 2**20
 """What a slow upload announces; it never comes to its end."""
@@ -80,7 +80,7 @@ async def _again_and_again(
 async def _idle(url: str, presence: Presence) -> None:
     """A client that is admitted and then says nothing; the library answers its pings."""
     async with connect(url, compression=None, max_size=None, proxy=None) as socket:
-        await greeted(socket, "en")
+        await shake_hands(socket, "en")
         presence.idle += 1
         presence.note()
         try:
@@ -92,7 +92,7 @@ async def _idle(url: str, presence: Presence) -> None:
 
 async def _upload(url: str, presence: Presence) -> None:
     """A form whose file comes in drops."""
-    host, port = address(url)
+    host, port = parse_http_url(url)
     async with await anyio.connect_tcp(host, port) as socket:
         await socket.send(_head(f"{host}:{port}"))
         presence.uploads += 1

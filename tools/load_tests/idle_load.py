@@ -12,10 +12,10 @@ import anyio.to_thread
 from load_tests.idle_clients import Crowd, Presence, besiege
 from rich.table import Table
 
-from whisperlive_hybrid.bench.corpus import Library
-from whisperlive_hybrid.bench.load import LoadResult, Plan, run_load
+from whisperlive_hybrid.bench.corpus import Corpus
+from whisperlive_hybrid.bench.load import LoadPlan, LoadResult, run_load
 from whisperlive_hybrid.bench.scoring import Spread
-from whisperlive_hybrid.bench.server import cores, cpu_model, open_files, serving, usage
+from whisperlive_hybrid.bench.server import cores, cpu_model, open_files, read_usage, start_server
 from whisperlive_hybrid.errors import BadRequest
 
 MOST_SLOWER: Final = 1.25
@@ -33,7 +33,7 @@ GATHERING_S: Final = 60.0
 LEAVING_S: Final = 5.0
 """After it has gone, until the server is looked at: it has to notice."""
 
-Say = Callable[[str], None]
+OnLine = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,48 +89,48 @@ class SiegeReport:
 class Besieged:
     """What is to be measured, and on which server."""
 
-    plan: Plan
+    plan: LoadPlan
     clips: Path
     languages: Sequence[str]
     crowd: Crowd
     model: str | None = None
     """Of a server of our own; None for the one that the plan names."""
 
-    async def run(self, say: Say) -> SiegeReport:
+    async def run(self, on_line: OnLine) -> SiegeReport:
         """Measure; raises `BadRequest`."""
-        library = await anyio.to_thread.run_sync(Library.read, self.clips, self.languages)
+        corpus = await anyio.to_thread.run_sync(Corpus.read, self.clips, self.languages)
         if self.model is None:
-            return await run_siege(self.plan, library, self.crowd, say)
-        async with serving(self.model) as ours:
+            return await run_siege(self.plan, corpus, self.crowd, on_line)
+        async with start_server(self.model) as ours:
             plan = replace(self.plan, url=ours.url, http_url=ours.http_url, server_pid=ours.pid)
-            return await run_siege(plan, library, self.crowd, say)
+            return await run_siege(plan, corpus, self.crowd, on_line)
 
 
-async def run_siege(plan: Plan, library: Library, crowd: Crowd, say: Say) -> SiegeReport:
+async def run_siege(plan: LoadPlan, corpus: Corpus, crowd: Crowd, on_line: OnLine) -> SiegeReport:
     """Measure. Raises `BadRequest` if the process cannot be seen, or the crowd is not let in."""
     if plan.server_pid is None:
         raise BadRequest("A siege needs --server-pid, whose memory and files it counts.")
-    await run_load(replace(plan, seconds=WARM_UP_S), library, 1)
-    before = await _phase("before", plan, library)
-    say(f"before: {before.rss_mb:.0f} MB, {before.open_files} files")
+    await run_load(replace(plan, seconds=WARM_UP_S), corpus, 1)
+    before = await _phase("before", plan, corpus)
+    on_line(f"before: {before.rss_mb:.0f} MB, {before.open_files} files")
     presence = Presence(crowd)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(besiege, plan.url, plan.http_url, presence)
         with anyio.move_on_after(GATHERING_S):
             await presence.all_there.wait()
-        say(f"{presence.idle} idle clients and {presence.uploads} uploads are there")
-        during = await _phase("during", plan, library)
+        on_line(f"{presence.idle} idle clients and {presence.uploads} uploads are there")
+        during = await _phase("during", plan, corpus)
         present = (presence.idle, presence.uploads)
         tasks.cancel_scope.cancel()
     await anyio.sleep(LEAVING_S / plan.speed)
-    after = await _phase("after", plan, library)
+    after = await _phase("after", plan, corpus)
     return SiegeReport(crowd, present, presence.sent_away, (before, during, after))
 
 
-async def _phase(name: str, plan: Plan, library: Library) -> Phase:
-    load = await run_load(plan, library, 1)
+async def _phase(name: str, plan: LoadPlan, corpus: Corpus) -> Phase:
+    load = await run_load(plan, corpus, 1)
     pid = plan.server_pid or 0
-    return Phase(name, load, usage(pid).rss_mb, open_files(pid))
+    return Phase(name, load, read_usage(pid).rss_mb, open_files(pid))
 
 
 def _delays(load: LoadResult) -> Iterator[tuple[str, float | None]]:

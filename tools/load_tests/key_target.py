@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from whisperlive_hybrid.bench.server import serving
+from whisperlive_hybrid.bench.server import start_server
 
 PATH: Final = "/v1/models"
 """Asked for: it costs little besides the key."""
@@ -23,7 +23,7 @@ UNPAUSED: Final = {"WHISPERLIVE_WRONG_KEYS_PER_MINUTE": "0"}
 """Settings of a server that refuses every wrong key at once: it can be seen what one costs."""
 
 AS_INSTALLED: Final = {"WHISPERLIVE_CONNECTIONS_PER_ADDRESS": "256"}
-"""And of one that has only the usual limits, where `serving` lifts one."""
+"""And of one that has only the usual limits, where `start_server` lifts one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ async def served(more: Mapping[str, str]) -> AsyncIterator[Target]:
         made = await anyio.run_process(
             command, stderr=subprocess.DEVNULL, env={**os.environ, **settings}
         )
-        async with serving("demo", settings) as server:
+        async with start_server("demo", settings) as server:
             token = made.stdout.decode().strip()
             yield Target(server.http_url, server.url, token, server.pid)
 

@@ -25,7 +25,7 @@ from whisperlive_hybrid.backends.base import (
 )
 from whisperlive_hybrid.backends.registry import load_backend
 from whisperlive_hybrid.backends.silero import SileroVad
-from whisperlive_hybrid.bench.corpus import Library, record
+from whisperlive_hybrid.bench.corpus import Corpus, compose_recording
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.media.reader import open_audio
@@ -82,7 +82,9 @@ async def profile_file(
     """Read one recording, composed of clips in `language`, and book what it costs."""
     ledger = Ledger()
     with tempfile.TemporaryDirectory(prefix="whisperlive-bench-") as folder:
-        made = record(Library.read(clips, [language]), seconds, seed, Path(folder) / "long")
+        made = compose_recording(
+            Corpus.read(clips, [language]), seconds, seed, Path(folder) / "long"
+        )
         async with Engine(_Booked(load_backend(settings), ledger)) as engine:
             transcriber = Transcriber(engine, _BookedDetector(ledger))
             request = FileRequest(replace(options, language=language), urgency=Urgency.BULK)

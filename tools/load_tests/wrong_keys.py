@@ -20,7 +20,7 @@ import anyio.to_thread
 import httpx
 from load_tests.key_target import Target, asked, connected
 
-from whisperlive_hybrid.bench.server import usage
+from whisperlive_hybrid.bench.server import read_usage
 from whisperlive_hybrid.errors import ServerUnusable
 
 REQUESTS: Final = 20
@@ -146,4 +146,4 @@ def _received(tcp: socket.socket) -> Iterator[bytes]:
 
 
 def _rss(target: Target) -> float | None:
-    return None if target.pid is None else usage(target.pid).rss_mb
+    return None if target.pid is None else read_usage(target.pid).rss_mb

@@ -1,8 +1,8 @@
-"""One live client: sends samples when they would have been spoken, and notes what comes back.
+"""A live client that sends samples in real time and records the messages it receives.
 
 The clock is the client's own and monotonic. Sample n is spoken at t0 + n / 16,000, and chunk k is
-sent at t0 + (k + 1) * chunk: at absolute times, so that no delay of one chunk moves the next.
-Client and server may thus disagree on nothing, and a slow server gains no time by being slow.
+sent at t0 + (k + 1) * chunk: at absolute times, so that no delay of one chunk moves the next, and a
+slow server does not get more time.
 """
 
 import json
@@ -16,104 +16,106 @@ import anyio
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from whisperlive_hybrid.bench.corpus import Material
-from whisperlive_hybrid.bench.scoring import Event, Transcript
+from whisperlive_hybrid.bench.corpus import Speech
+from whisperlive_hybrid.bench.scoring import Event, SegmentHistory
 from whisperlive_hybrid.types import SAMPLE_RATE, Samples
 
 CHUNK: Final = 4096
-"""Samples of a frame, as the Python client sends them: 256 ms."""
+"""Samples of a frame, the size that the Python client sends: 256 ms."""
 
 END_OF_AUDIO: Final = b"END_OF_AUDIO"
 
 READY_S: Final = 120.0
-"""For SERVER_READY: the reference loads its model first."""
+"""Timeout for SERVER_READY: the reference server loads its model first."""
 
 FLUSH_S: Final = 15.0
-"""How long clients wait for the close after END_OF_AUDIO (the reference's promise)."""
+"""Timeout for the close after END_OF_AUDIO (promised by the reference server)."""
 
 
-class Outcome(Enum):
+class StreamEnd(Enum):
     """How a stream ended."""
 
     FINISHED = "finished"
     """The server closed after the end of audio."""
     REFUSED = "refused"
-    """It was not let in."""
+    """The server did not accept the stream."""
     LOST = "lost"
     """The connection ended too early, or not at all."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Take:
-    """What became of one stream."""
+class StreamResult:
+    """The result of one stream."""
 
-    material: Material
-    outcome: Outcome
+    speech: Speech
+    outcome: StreamEnd
     reason: str
     """Why it was refused or lost."""
     events: tuple[Event, ...] = ()
     revisions: int = 0
     messages: int = 0
-    """`segments` messages, those that repeat another included."""
+    """Number of `segments` messages, including repetitions."""
     lateness: float = 0.0
-    """The longest that a chunk was sent after its time, in s: a busy client, or a server that
-    does not read."""
+    """Largest delay of a sent chunk, in s; it shows a busy client or a server that does not
+    read."""
 
 
 class Refused(Exception):
-    """The server answered the handshake with something else than SERVER_READY."""
+    """The server rejected the handshake or did not send SERVER_READY in time."""
 
 
 def schedule(samples: Samples, chunk: int = CHUNK) -> Iterator[tuple[float, Samples]]:
-    """Each chunk with the moment at which its last sample has been spoken, in s from the first.
+    """Yield each chunk with the time at which its last sample has been spoken, in s from the first.
 
     The last chunk may be short; it is sent at the time of a whole one, as a sound card would.
     """
-    for place, first in enumerate(range(0, len(samples), chunk)):
-        yield (place + 1) * chunk / SAMPLE_RATE, samples[first : first + chunk]
+    for number, first in enumerate(range(0, len(samples), chunk), 1):
+        yield number * chunk / SAMPLE_RATE, samples[first : first + chunk]
 
 
-async def speak(url: str, material: Material, language: str | None, speed: float = 1.0) -> Take:
-    """Speak the material to a server. `language` is announced; None lets the server find it.
+async def run_stream(
+    url: str, speech: Speech, language: str | None, speed: float = 1.0
+) -> StreamResult:
+    """Stream speech to a server. `language` is announced; None lets the server detect it.
 
-    `speed` makes the clock of the stream run faster than the wall's, for tests of the harness:
-    figures taken at another speed than 1 mean nothing.
+    `speed` makes the clock of the stream run faster than real time, for tests of the harness:
+    figures measured at another speed than 1 are meaningless.
     """
     try:
         async with connect(url, compression=None, max_size=None, proxy=None) as socket:
-            stream = _Stream(socket, material, speed)
+            stream = _LiveConnection(socket, speech, speed)
             await stream.open(language)
             await stream.run()
-            return stream.take()
+            return stream.result()
     except Refused as error:
-        return Take(material, Outcome.REFUSED, str(error))
+        return StreamResult(speech, StreamEnd.REFUSED, str(error))
     except (OSError, InvalidHandshake, ConnectionClosed) as error:
         reason = f"no connection: {type(error).__name__}"
-        return Take(material, Outcome.REFUSED, reason)
+        return StreamResult(speech, StreamEnd.REFUSED, reason)
 
 
-class _Stream:
+class _LiveConnection:
     """An open connection, from its handshake to its close."""
 
-    def __init__(self, socket: ClientConnection, material: Material, speed: float) -> None:
+    def __init__(self, socket: ClientConnection, speech: Speech, speed: float) -> None:
         self._socket = socket
-        self._material = material
+        self._speech = speech
         self._speed = speed
         self._started = 0.0
-        self._transcript = Transcript()
+        self._history = SegmentHistory()
         self._lateness = 0.0
-        self._has_said_all = False
+        self._has_sent_all = False
         self._reason = ""
 
     async def open(self, language: str | None) -> None:
-        """Shake hands. Raises `Refused` where the server does not want us."""
+        """Perform the handshake. Raises `Refused` if the server does not accept the stream."""
         with anyio.move_on_after(READY_S):
-            await greeted(self._socket, language)
+            await shake_hands(self._socket, language)
             return
         raise Refused(f"no SERVER_READY within {READY_S:g} s")
 
     async def run(self) -> None:
-        """Send and receive until the server closes, or does not although it should."""
+        """Send and receive until the server closes or `FLUSH_S` have passed since the end."""
         self._started = anyio.current_time()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._send, tasks.cancel_scope)
@@ -123,57 +125,57 @@ class _Stream:
             except ConnectionClosed as error:
                 self._reason = f"connection lost: {error}"
             except (ValueError, LookupError, TypeError, AttributeError) as error:
-                self._reason = f"a message that is none of the protocol: {error!r}"
+                self._reason = f"invalid message: {error!r}"
             tasks.cancel_scope.cancel()
 
-    def take(self) -> Take:
-        """What has come of it."""
-        if not self._has_said_all:
+    def result(self) -> StreamResult:
+        """Return the result of the stream that has ended."""
+        if not self._has_sent_all:
             self._reason = self._reason or "the server closed before the end of audio"
-        return Take(
-            material=self._material,
-            outcome=Outcome.LOST if self._reason else Outcome.FINISHED,
+        return StreamResult(
+            speech=self._speech,
+            outcome=StreamEnd.LOST if self._reason else StreamEnd.FINISHED,
             reason=self._reason,
-            events=tuple(self._transcript.events),
-            revisions=self._transcript.revisions,
-            messages=self._transcript.messages,
+            events=tuple(self._history.events),
+            revisions=self._history.revisions,
+            messages=self._history.messages,
             lateness=self._lateness,
         )
 
-    async def _send(self, everything: anyio.CancelScope) -> None:
-        """Send each chunk at its time, then the end, and wait for the close."""
+    async def _send(self, scope: anyio.CancelScope) -> None:
+        """Send each chunk at its time and END_OF_AUDIO; cancel `scope` if no close follows."""
         try:
-            for spoken_at, chunk in schedule(self._material.samples):
+            for spoken_at, chunk in schedule(self._speech.samples):
                 due = self._started + spoken_at / self._speed
                 await anyio.sleep_until(due)
                 self._lateness = max(self._lateness, anyio.current_time() - due)
                 await self._socket.send(chunk.astype("<f4").tobytes())
-            self._has_said_all = True
+            self._has_sent_all = True
             await self._socket.send(END_OF_AUDIO)
         except ConnectionClosed:
-            return  # the receiving side tells why
+            return  # the receiving loop records the reason
         await anyio.sleep(FLUSH_S)
         self._reason = f"not closed {FLUSH_S:g} s after the end of audio"
-        everything.cancel()
+        scope.cancel()
 
     def _receive(self, message: dict[str, Any]) -> None:
         now = (anyio.current_time() - self._started) * self._speed
         if message.get("segments"):
-            self._transcript.receive(now, message["segments"])
+            self._history.receive(now, message["segments"])
         elif message.get("status") == "ERROR" or message.get("message") == "DISCONNECT":
             self._reason = f"server says {message['message']}"
 
 
-async def greeted(socket: ClientConnection, language: str | None) -> None:
-    """Shake hands, and wait until the server is ready; raises `Refused` where it says no."""
+async def shake_hands(socket: ClientConnection, language: str | None) -> None:
+    """Send the handshake and wait for SERVER_READY; raises `Refused` for WAIT and ERROR."""
     await socket.send(json.dumps(handshake(str(uuid.uuid4()), language)))
-    while (answer := json.loads(await socket.recv())).get("message") != "SERVER_READY":
-        if answer.get("status") in {"WAIT", "ERROR"}:
-            raise Refused(f"{answer['status']}: {answer.get('message')}")
+    while (response := json.loads(await socket.recv())).get("message") != "SERVER_READY":
+        if response.get("status") in {"WAIT", "ERROR"}:
+            raise Refused(f"{response['status']}: {response.get('message')}")
 
 
 def handshake(uid: str, language: str | None) -> dict[str, object]:
-    """The first message, key by key as the Python client 0.10.0 sends it by default."""
+    """Return the first message, the same as the Python client 0.10.0 sends by default."""
     return {
         "uid": uid,
         "language": language,

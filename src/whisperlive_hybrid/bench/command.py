@@ -65,20 +65,24 @@ def live(
         capacity_line,
         run_benchmark,
     )
-    from whisperlive_hybrid.bench.load import Plan  # noqa: PLC0415
+    from whisperlive_hybrid.bench.load import LoadPlan  # noqa: PLC0415
 
     benchmark = Benchmark(
-        plan=Plan(url, seconds, files, http_url, server_pid, detect_language, seed, shortest_pause),
+        plan=LoadPlan(
+            url, seconds, files, http_url, server_pid, detect_language, seed, shortest_pause
+        ),
         clips=clips,
-        languages=_listed(languages),
+        languages=split_names(languages),
         streams=max_streams if find_capacity else streams,
         is_search=find_capacity,
         model=model if serve else None,
     )
-    report = anyio.run(run_benchmark, benchmark, shlex.join(["whisperlive", *sys.argv[1:]]), _say)
+    report = anyio.run(
+        run_benchmark, benchmark, shlex.join(["whisperlive", *sys.argv[1:]]), _print_line
+    )
     out.print(as_table(report))
     if report.capacity is not None:
-        _say(capacity_line(report))
+        _print_line(capacity_line(report))
     if json_file is not None:
         json_file.write_text(as_json(report), encoding="utf-8")
 
@@ -99,21 +103,22 @@ def align_clips(
     from whisperlive_hybrid.backends.registry import get_first_model  # noqa: PLC0415 (as above)
     from whisperlive_hybrid.bench.aligned import clips_of_recordings  # noqa: PLC0415 (as above)
     from whisperlive_hybrid.bench.recordings import (  # noqa: PLC0415 (as above)
-        chosen,
-        labelled_recordings,
+        read_labelled_recordings,
+        select_recordings,
     )
 
-    given = labelled_recordings(directory, language)
-    found = chosen(given, _listed(kinds), _listed(languages), None)
+    given = read_labelled_recordings(directory, language)
+    found = select_recordings(given, split_names(kinds), split_names(languages), None)
     settings = load_settings(model=model, backend="faster_whisper")
     backend = Ct2Backend(get_first_model(settings), device=settings.device)
-    made = clips_of_recordings(found, backend, folder, _say)
-    _say(f"{len(made)} clips in {folder}")
+    made = clips_of_recordings(found, backend, folder, _print_line)
+    _print_line(f"{len(made)} clips in {folder}")
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     out.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _listed(languages: str) -> list[str]:
-    return [language.strip() for language in languages.split(",") if language.strip()]
+def split_names(names: str) -> list[str]:
+    """Split a comma-separated list, without duplicates."""
+    return list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))

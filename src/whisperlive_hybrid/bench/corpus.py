@@ -113,7 +113,7 @@ class Sentence:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Material:
+class Speech:
     """The audio of one stream, (n,) float32 at 16 kHz, and what is said in it."""
 
     samples: Samples
@@ -126,14 +126,14 @@ class Material:
         return len(self.samples) / SAMPLE_RATE
 
 
-class Library:
+class Corpus:
     """The sentences of a folder of clips, by language."""
 
     def __init__(self, sentences: dict[str, list[Sentence]]) -> None:
         self._sentences = sentences
 
     @classmethod
-    def read(cls, folder: Path, languages: Sequence[str] = ()) -> "Library":
+    def read(cls, folder: Path, languages: Sequence[str] = ()) -> "Corpus":
         """Read the clips of one sentence; of all languages, or of some.
 
         Raises `BadRequest` where there are none.
@@ -154,9 +154,9 @@ class Library:
         """The languages that can be spoken."""
         return tuple(self._sentences)
 
-    def material(
+    def compose_speech(
         self, stream: int, seconds: float, seed: int, shortest_pause: float = SHORTEST_PAUSE_S
-    ) -> Material:
+    ) -> Speech:
         """Compose what one stream says; the same numbers always give the same audio.
 
         Streams speak the languages in turn. `seconds` is the length of the audio.
@@ -177,7 +177,7 @@ def compose(
     language: str,
     seconds: float,
     shortest_pause: float = SHORTEST_PAUSE_S,
-) -> Material:
+) -> Speech:
     """Place sentences one behind the other, with pauses, as long as they fit."""
     sound = np.random.default_rng(rng.getrandbits(32)).normal(
         0, NOISE, round(seconds * SAMPLE_RATE)
@@ -192,7 +192,7 @@ def compose(
             break
         samples[start:position] += sentence.samples
         placed.append((start, sentence))
-    return Material(samples, language, _reference(placed, len(samples)))
+    return Speech(samples, language, _reference(placed, len(samples)))
 
 
 def _pause(rng: random.Random, shortest: float) -> float:
@@ -256,26 +256,27 @@ class Recording:
     """Seconds."""
 
 
-def record(library: Library, seconds: float, seed: int, file: Path) -> Recording:
+def compose_recording(corpus: Corpus, seconds: float, seed: int, file: Path) -> Recording:
     """Compose a recording in the first language of the library; the same numbers, the same audio.
 
     `file` is given the suffix of its format. Raises `BadRequest` for less than `SHORTEST_S`.
     """
     if seconds < SHORTEST_S:
         raise BadRequest(f"--minutes must be at least {SHORTEST_S / 60:.2f}.")
-    return _written(_pieces(library, seconds, seed), file, seconds)
+    return _written(_pieces(corpus, seconds, seed), file, seconds)
 
 
-def record_clip(library: Library, seed: int, file: Path) -> Recording:
+def compose_clip(corpus: Corpus, seed: int, file: Path) -> Recording:
     """Compose a clip of `CLIP_S` in which something is said, in the first language."""
     clips = (
-        library.material(draw * len(library.languages), CLIP_S, seed) for draw in itertools.count()
+        corpus.compose_speech(draw * len(corpus.languages), CLIP_S, seed)
+        for draw in itertools.count()
     )
     clip = next(clip for clip in clips if clip.reference.words)
     return _written([clip], file, CLIP_S)
 
 
-def _written(pieces: Iterable[Material], file: Path, seconds: float) -> Recording:
+def _written(pieces: Iterable[Speech], file: Path, seconds: float) -> Recording:
     is_long = seconds > LONGEST_FLAC_S
     target = file.with_suffix(".opus" if is_long else ".flac")
     words: list[str] = []
@@ -290,14 +291,14 @@ def _written(pieces: Iterable[Material], file: Path, seconds: float) -> Recordin
     return Recording(target, language, tuple(words), seconds)
 
 
-def _pieces(library: Library, seconds: float, seed: int) -> Iterator[Material]:
+def _pieces(corpus: Corpus, seconds: float, seed: int) -> Iterator[Speech]:
     """Material of `PIECE_S` each, the last one longer, in the first language."""
     n_pieces = max(1, int(seconds // PIECE_S))
     for piece in range(n_pieces):
         is_last = piece == n_pieces - 1
         length = seconds - piece * PIECE_S if is_last else PIECE_S
         # The languages are spoken in turn: every so many streams it is the first one's.
-        yield library.material(piece * len(library.languages), length, seed)
+        yield corpus.compose_speech(piece * len(corpus.languages), length, seed)
 
 
 def _stream(container: OutputContainer, *, is_long: bool) -> AudioStream:

@@ -10,9 +10,9 @@ import anyio
 import anyio.to_thread
 
 from whisperlive_hybrid.bench.corpus import Recording
-from whisperlive_hybrid.bench.http_client import Answer, transcribed
+from whisperlive_hybrid.bench.http_client import UploadResult, upload_recording
 from whisperlive_hybrid.bench.scoring import edits, words_in
-from whisperlive_hybrid.bench.server import usage
+from whisperlive_hybrid.bench.server import read_usage
 
 SAMPLED_EVERY_S: Final = 0.25
 """How often the memory of the server is looked at."""
@@ -68,7 +68,7 @@ class ClipWait:
         return self.busy_s / self.idle_s if self.busy_s is not None else None
 
 
-class Peak:
+class MemoryPeak:
     """The most resident memory that was seen, in MB."""
 
     def __init__(self) -> None:
@@ -80,14 +80,14 @@ def word_error_rate(recording: Recording, text: str) -> float:
     return edits(recording.words, words_in(text)) / len(recording.words)
 
 
-async def read_by_server(
+async def measure_server(
     url: str, pid: int | None, recording: Recording, idle_rss_mb: float | None
 ) -> FileRun:
     """Upload a recording and watch the server meanwhile."""
-    before = usage(pid) if pid is not None else None
-    async with watched(pid) as peak:
+    before = read_usage(pid) if pid is not None else None
+    async with watch_memory(pid) as peak:
         answer = await _uploaded(url, recording)
-    after = usage(pid) if pid is not None else None
+    after = read_usage(pid) if pid is not None else None
     wer = await anyio.to_thread.run_sync(word_error_rate, recording, answer.text)
     return FileRun(
         reader="file door",
@@ -101,13 +101,13 @@ async def read_by_server(
 
 
 @asynccontextmanager
-async def watched(pid: int | None) -> AsyncIterator[Peak]:
+async def watch_memory(pid: int | None) -> AsyncIterator[MemoryPeak]:
     """Look at a process's memory again and again while inside."""
-    peak = Peak()
+    peak = MemoryPeak()
 
     async def look(process: int) -> None:
         while True:
-            seen = await anyio.to_thread.run_sync(usage, process)
+            seen = await anyio.to_thread.run_sync(read_usage, process)
             peak.rss_mb = max(peak.rss_mb, seen.rss_mb)
             await anyio.sleep(SAMPLED_EVERY_S)
 
@@ -118,14 +118,14 @@ async def watched(pid: int | None) -> AsyncIterator[Peak]:
         tasks.cancel_scope.cancel()
 
 
-async def idle_waits(url: str, clip: Recording) -> list[float]:
+async def measure_idle(url: str, clip: Recording) -> list[float]:
     """Seconds that each of `CLIPS_IDLE` clips took on a server that does nothing else."""
     answers = [await _uploaded(url, clip) for _ in range(CLIPS_IDLE + 1)]
     return [answer.seconds for answer in answers[1:]]
 
 
 @asynccontextmanager
-async def clips_meanwhile(url: str, clip: Recording | None) -> AsyncIterator[list[float]]:
+async def send_clips(url: str, clip: Recording | None) -> AsyncIterator[list[float]]:
     """Send the clip again and again while inside; the seconds that each answer took."""
     waits: list[float] = []
 
@@ -141,7 +141,7 @@ async def clips_meanwhile(url: str, clip: Recording | None) -> AsyncIterator[lis
         tasks.cancel_scope.cancel()
 
 
-def clip_wait(idle: list[float], busy: list[float]) -> ClipWait:
+def summarise_waits(idle: list[float], busy: list[float]) -> ClipWait:
     """The medians."""
     return ClipWait(
         idle_s=statistics.median(idle),
@@ -150,5 +150,5 @@ def clip_wait(idle: list[float], busy: list[float]) -> ClipWait:
     )
 
 
-async def _uploaded(url: str, recording: Recording) -> Answer:
-    return await anyio.to_thread.run_sync(transcribed, url, recording, abandon_on_cancel=True)
+async def _uploaded(url: str, recording: Recording) -> UploadResult:
+    return await anyio.to_thread.run_sync(upload_recording, url, recording, abandon_on_cancel=True)

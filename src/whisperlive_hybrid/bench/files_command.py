@@ -54,7 +54,7 @@ def files(
         as_table,
         clip_line,
     )
-    from whisperlive_hybrid.bench.peers import peers_named  # noqa: PLC0415
+    from whisperlive_hybrid.bench.peers import find_peers  # noqa: PLC0415
 
     if serve == bool(http_url):
         raise BadRequest("Name a server with --http-url http://host:port, or use --serve.")
@@ -66,18 +66,18 @@ def files(
         model=model,
         http_url=http_url,
         server_pid=server_pid,
-        peers=peers_named([name.strip() for name in compare.split(",") if name.strip()]),
+        peers=find_peers([name.strip() for name in compare.split(",") if name.strip()]),
         rounds=rounds,
         with_clip=short_clip,
     )
     command = shlex.join(["whisperlive", *sys.argv[1:]])
-    report = anyio.run(run_files_benchmark, benchmark, command, _say)
+    report = anyio.run(run_files_benchmark, benchmark, command, _print_line)
     out.print(as_table(report))
     if report.clip is not None:
-        _say(clip_line(report))
+        _print_line(clip_line(report))
     if json_file is not None:
         json_file.write_text(as_json(report), encoding="utf-8")
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     out.print(line, highlight=False, markup=False, soft_wrap=True)

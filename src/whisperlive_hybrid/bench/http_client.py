@@ -47,7 +47,7 @@ class FileTally:
         return self.audio_s / self.busy_s if self.busy_s else None
 
 
-def address(url: str) -> tuple[str, int]:
+def parse_http_url(url: str) -> tuple[str, int]:
     """Host and port of the file door. Raises `BadRequest` for anything but http://host:port."""
     try:
         parts = urlsplit(url)
@@ -64,7 +64,7 @@ async def keep_in_flight(url: str, samples: Samples, tally: FileTally) -> None:
 
     One connection each, so that a cancelled one leaves nothing behind.
     """
-    host, port = address(url)
+    host, port = parse_http_url(url)
     request = _request(f"{host}:{port}", _wav(samples))
     while True:
         began = anyio.current_time()
@@ -130,7 +130,7 @@ _CHUNK: Final = 256 * 1024  # bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class UploadResult:
     """What came back."""
 
     text: str
@@ -138,12 +138,12 @@ class Answer:
     """From the first byte sent to the last byte received."""
 
 
-def transcribed(url: str, recording: Recording) -> Answer:
+def upload_recording(url: str, recording: Recording) -> UploadResult:
     """Upload a recording with its language and wait for the text; blocks, so use a thread.
 
     The file is read as it is sent. Raises `BadRequest` if the server does not answer with 200.
     """
-    host, port = address(url)
+    host, port = parse_http_url(url)
     head, tail = _around(recording)
     length = len(head) + recording.file.stat().st_size + len(tail)
     headers = {
@@ -161,7 +161,7 @@ def transcribed(url: str, recording: Recording) -> Answer:
     seconds = time.monotonic() - began
     if status != OK:
         raise BadRequest(f"The file door answered {status}: {body[:200].decode(errors='replace')}")
-    return Answer(str(json.loads(body)["text"]), seconds)
+    return UploadResult(str(json.loads(body)["text"]), seconds)
 
 
 def _body(head: bytes, file: Path, tail: bytes) -> Iterator[bytes]:

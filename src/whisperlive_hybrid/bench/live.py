@@ -1,4 +1,4 @@
-"""A whole benchmark: the server, one load or a search for the largest that is held, the report."""
+"""The live benchmark: one load, or a search for the largest that a server holds, and its report."""
 
 import json
 import platform
@@ -12,37 +12,37 @@ import anyio.to_thread
 from rich.table import Table
 
 from whisperlive_hybrid import __version__
-from whisperlive_hybrid.bench.corpus import Library
-from whisperlive_hybrid.bench.http_client import address
+from whisperlive_hybrid.bench.corpus import Corpus
+from whisperlive_hybrid.bench.http_client import parse_http_url
 from whisperlive_hybrid.bench.load import (
+    LoadPlan,
     LoadResult,
-    Plan,
     capacity,
     next_load,
     run_load,
     shortfalls,
 )
 from whisperlive_hybrid.bench.scoring import Spread
-from whisperlive_hybrid.bench.server import cores, cpu_model, serving, usage
+from whisperlive_hybrid.bench.server import cores, cpu_model, read_usage, start_server
 from whisperlive_hybrid.errors import BadRequest
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that one run of the benchmark found out."""
+    """The results of one run of the benchmark."""
 
     command: str
     date: str
-    """When it began, ISO 8601 with its time zone."""
+    """Start time, ISO 8601 with its time zone."""
     loads: tuple[LoadResult, ...]
     shortfalls: tuple[tuple[str, ...], ...]
-    """For each load, what kept it from being held; nothing where it was."""
+    """For each load, the criteria that it missed; empty where it was held."""
     capacity: int | None = None
-    """The largest number of streams that was held; None where it was not looked for."""
+    """The largest number of streams that was held; None without a search."""
 
 
 def as_json(report: Report) -> str:
-    """Write a report; its keys are the names of the fields, delays in s, rates as shares."""
+    """Serialise a report; its keys are the names of the fields, delays in s, rates as shares."""
     document = {
         "format": 1,
         "version": __version__,
@@ -59,7 +59,7 @@ def as_json(report: Report) -> str:
 
 
 def as_table(report: Report) -> Table:
-    """Set the figures out, one column a load."""
+    """Return a table of the figures, one column for each load."""
     heads = (f"{load.streams}" for load in report.loads)
     table = Table("streams", *heads, caption=f"{cpu_model()}, {cores()} cores; delays in s")
     for name, cell in _ROWS:
@@ -69,7 +69,7 @@ def as_table(report: Report) -> Table:
 
 
 def capacity_line(report: Report) -> str:
-    """Say how many streams were held, if that was asked."""
+    """Return a line with the capacity; empty without a search."""
     return f"Capacity: {report.capacity} streams" if report.capacity is not None else ""
 
 
@@ -112,35 +112,35 @@ _ROWS: Sequence[tuple[str, Callable[[LoadResult], str]]] = (
 )
 
 
-Say = Callable[[str], None]
-"""Takes a line about the progress."""
+OnLine = Callable[[str], None]
+"""Receives lines about the progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """What is to be measured."""
+    """The parameters of a live benchmark."""
 
-    plan: Plan
+    plan: LoadPlan
     clips: Path
     languages: Sequence[str]
-    """Of the clips; none for all."""
+    """Languages of the clips; empty for all."""
     streams: int
-    """At once; in a search the most to be tried."""
+    """Concurrent streams; in a search, the largest number to try."""
     is_search: bool = False
     model: str | None = None
-    """Of a server of our own; None for the one that the plan names."""
+    """Model of a server to start; None for the server of the plan."""
 
 
-async def run_benchmark(benchmark: Benchmark, command: str, say: Say) -> Report:
-    """Measure. `command` is how it was called, for the report."""
-    library = await anyio.to_thread.run_sync(Library.read, benchmark.clips, benchmark.languages)
+async def run_benchmark(benchmark: Benchmark, command: str, on_line: OnLine) -> Report:
+    """Run the benchmark. `command` is the command line, for the report."""
+    corpus = await anyio.to_thread.run_sync(Corpus.read, benchmark.clips, benchmark.languages)
     date = datetime.now().astimezone().isoformat(timespec="seconds")
     async with _server(benchmark) as plan:
         if benchmark.is_search:
-            loads = await _search(plan, library, benchmark.streams, say)
+            loads = await _search(plan, corpus, benchmark.streams, on_line)
         else:
-            loads = [await run_load(plan, library, benchmark.streams)]
-    reasons = _shortfalls(loads)
+            loads = [await run_load(plan, corpus, benchmark.streams)]
+    reasons = tuple(shortfalls(load, loads[:place]) for place, load in enumerate(loads))
     held = {load.streams: not short for load, short in zip(loads, reasons, strict=True)}
     return Report(
         command=command,
@@ -152,40 +152,31 @@ async def run_benchmark(benchmark: Benchmark, command: str, say: Say) -> Report:
 
 
 @asynccontextmanager
-async def _server(benchmark: Benchmark) -> AsyncIterator[Plan]:
-    """The plan with a server that can be reached: the one it names, or one of our own."""
+async def _server(benchmark: Benchmark) -> AsyncIterator[LoadPlan]:
+    """Yield the plan with a running server; raises `BadRequest` for an invalid one."""
     plan = benchmark.plan
-    if benchmark.model is None:
-        _check(plan)
-        yield plan
+    if benchmark.model is not None:
+        async with start_server(benchmark.model) as server:
+            yield replace(plan, url=server.url, http_url=server.http_url, server_pid=server.pid)
         return
-    async with serving(benchmark.model) as server:
-        yield replace(plan, url=server.url, http_url=server.http_url, server_pid=server.pid)
-
-
-def _check(plan: Plan) -> None:
-    """Raise `BadRequest`, before any load, where the plan names no server or no process."""
     if not plan.url.startswith(("ws://", "wss://")):
         raise BadRequest(f"--url is {plan.url!r}; it must be ws://host:port, or use --serve.")
+    # Both are only called for the errors that they raise, before any load.
     if plan.files:
-        address(plan.http_url)
+        parse_http_url(plan.http_url)
     if plan.server_pid is not None:
-        usage(plan.server_pid)
+        read_usage(plan.server_pid)
+    yield plan
 
 
-async def _search(plan: Plan, library: Library, limit: int, say: Say) -> list[LoadResult]:
-    """Try loads until the capacity is known; in the order of their streams."""
+async def _search(plan: LoadPlan, corpus: Corpus, limit: int, on_line: OnLine) -> list[LoadResult]:
+    """Try loads until the capacity is known; return them in the order of their streams."""
     loads: list[LoadResult] = []
     held: dict[int, bool] = {}
     while (streams := next_load(held, limit)) is not None:
-        load = await run_load(plan, library, streams)
+        load = await run_load(plan, corpus, streams)
         short = shortfalls(load, [other for other in loads if other.streams < streams])
         loads.append(load)
         held[streams] = not short
-        say(f"{streams} streams: {', '.join(short) or 'held'}")
+        on_line(f"{streams} streams: {', '.join(short) or 'held'}")
     return sorted(loads, key=lambda load: load.streams)
-
-
-def _shortfalls(loads: Sequence[LoadResult]) -> tuple[tuple[str, ...], ...]:
-    """What kept each load from being held; `loads` in the order of their streams."""
-    return tuple(shortfalls(load, loads[:place]) for place, load in enumerate(loads))

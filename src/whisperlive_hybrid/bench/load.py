@@ -7,18 +7,18 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from whisperlive_hybrid.bench.client import Outcome, Take, speak
-from whisperlive_hybrid.bench.corpus import SHORTEST_PAUSE_S, Library
+from whisperlive_hybrid.bench.client import StreamEnd, StreamResult, run_stream
+from whisperlive_hybrid.bench.corpus import SHORTEST_PAUSE_S, Corpus
 from whisperlive_hybrid.bench.http_client import FileTally, keep_in_flight
 from whisperlive_hybrid.bench.scoring import Quality, StreamScore, quality, score_stream
-from whisperlive_hybrid.bench.server import Usage, usage
+from whisperlive_hybrid.bench.server import ProcessUsage, read_usage
 
 SPREAD_S: Final = 8.0
 """Over which the streams of a load start, evenly: real speakers do not begin together."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class LoadPlan:
     """What all loads of one benchmark have in common."""
 
     url: str
@@ -33,7 +33,7 @@ class Plan:
     seed: int = 0
     shortest_pause: float = SHORTEST_PAUSE_S
     speed: float = 1.0
-    """For tests of the harness; see `stream.speak`."""
+    """For tests of the harness; see `stream.run_stream`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,26 +64,26 @@ class LoadResult:
     """Audio seconds of files read per second, all lanes together."""
 
 
-async def run_load(plan: Plan, library: Library, streams: int) -> LoadResult:
+async def run_load(plan: LoadPlan, corpus: Corpus, streams: int) -> LoadResult:
     """Put a load on the server and measure what comes of it."""
     before = _usage(plan)
-    takes, tally = await _drive(plan, library, streams)
+    results, tally = await _drive(plan, corpus, streams)
     after = _usage(plan)
-    scores = await anyio.to_thread.run_sync(_scores, takes)
+    scores = await anyio.to_thread.run_sync(_scores, results)
     per_lane = tally.audio_s_per_s
-    live_s = sum(take.material.duration for take in takes if take.outcome is Outcome.FINISHED)
+    live_s = sum(take.speech.duration for take in results if take.outcome is StreamEnd.FINISHED)
     cpu_s = after.cpu_s - before.cpu_s if before and after else None
     heard_s = live_s + tally.audio_s
     return LoadResult(
         streams=streams,
-        quality=quality(scores, sum(take.revisions for take in takes)),
+        quality=quality(scores, sum(take.revisions for take in results)),
         stream_edits=tuple(score.edits for score in scores),
         stream_words=tuple(score.reference_words for score in scores),
-        refused=sum(take.outcome is Outcome.REFUSED for take in takes),
-        lost=sum(take.outcome is Outcome.LOST for take in takes),
-        reasons=tuple(sorted({take.reason for take in takes if take.reason})),
-        messages=sum(take.messages for take in takes),
-        lateness=max(take.lateness for take in takes),
+        refused=sum(take.outcome is StreamEnd.REFUSED for take in results),
+        lost=sum(take.outcome is StreamEnd.LOST for take in results),
+        reasons=tuple(sorted({take.reason for take in results if take.reason})),
+        messages=sum(take.messages for take in results),
+        lateness=max(take.lateness for take in results),
         cpu_s_per_audio_s=cpu_s / heard_s if cpu_s is not None and heard_s else None,
         rss_mb=after.rss_mb if after else None,
         files_completed=tally.completed,
@@ -92,39 +92,41 @@ async def run_load(plan: Plan, library: Library, streams: int) -> LoadResult:
     )
 
 
-async def _drive(plan: Plan, library: Library, streams: int) -> tuple[list[Take], FileTally]:
+async def _drive(
+    plan: LoadPlan, corpus: Corpus, streams: int
+) -> tuple[list[StreamResult], FileTally]:
     """Run all streams to their end; files are in flight from the first to the last of them."""
     tally = FileTally()
-    takes: dict[int, Take] = {}
+    results: dict[int, StreamResult] = {}
     async with anyio.create_task_group() as background:
         if plan.files:
-            file = library.material(streams, plan.seconds, plan.seed).samples
+            file = corpus.compose_speech(streams, plan.seconds, plan.seed).samples
             for _ in range(plan.files):
                 background.start_soon(keep_in_flight, plan.http_url, file, tally)
         async with anyio.create_task_group() as speakers:
             for stream in range(streams):
-                speakers.start_soon(_speak_in_turn, plan, library, stream, streams, takes)
+                speakers.start_soon(_speak_in_turn, plan, corpus, stream, streams, results)
         background.cancel_scope.cancel()
-    return [takes[stream] for stream in range(streams)], tally
+    return [results[stream] for stream in range(streams)], tally
 
 
 async def _speak_in_turn(
-    plan: Plan, library: Library, stream: int, streams: int, takes: dict[int, Take]
+    plan: LoadPlan, corpus: Corpus, stream: int, streams: int, results: dict[int, StreamResult]
 ) -> None:
     """Compose a stream, wait for its turn to start, and speak."""
-    material = library.material(stream, plan.seconds, plan.seed, plan.shortest_pause)
+    speech = corpus.compose_speech(stream, plan.seconds, plan.seed, plan.shortest_pause)
     await anyio.sleep(SPREAD_S * stream / streams / plan.speed)
-    language = None if plan.detect_language else material.language
-    takes[stream] = await speak(plan.url, material, language, plan.speed)
+    language = None if plan.detect_language else speech.language
+    results[stream] = await run_stream(plan.url, speech, language, plan.speed)
 
 
-def _scores(takes: list[Take]) -> list[StreamScore]:
+def _scores(results: list[StreamResult]) -> list[StreamScore]:
     """Score every stream; one that was refused has every word wrong."""
-    return [score_stream(take.material.reference, take.events) for take in takes]
+    return [score_stream(take.speech.reference, take.events) for take in results]
 
 
-def _usage(plan: Plan) -> Usage | None:
-    return usage(plan.server_pid) if plan.server_pid is not None else None
+def _usage(plan: LoadPlan) -> ProcessUsage | None:
+    return read_usage(plan.server_pid) if plan.server_pid is not None else None
 
 
 MAX_COMMIT_P95_S: Final = 3.0

@@ -1,7 +1,7 @@
-"""faster-whisper by itself, as a script: a program that reads one recording and prints figures.
+"""A script that transcribes one recording with faster-whisper alone and prints figures.
 
 Its arguments are MODEL FILE LANGUAGE CHUNK_LENGTH; the last is that of `BatchedInferencePipeline`
-in s, or 0 for `WhisperModel.transcribe`. It runs in a process of its own, without this server's
+in s, or 0 for `WhisperModel.transcribe`. It runs in a separate process, without this server's
 tuning, and uses nothing of this server.
 """
 
@@ -10,7 +10,7 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 CPU_THREADS: Final = 2
 BATCH_SIZE: Final = 8
@@ -20,17 +20,31 @@ _KIB_PER_MB: Final = 1e6 / 1024
 
 
 def main() -> None:
-    """Load, read, print one line of JSON."""
-    from faster_whisper import WhisperModel  # noqa: PLC0415 (nothing is loaded by an import)
+    """Load the model, transcribe the file, and print one line of JSON."""
+    from faster_whisper import (  # noqa: PLC0415 (slow to load)
+        BatchedInferencePipeline,
+        WhisperModel,
+    )
 
     model_directory, file, language, chunk_length = sys.argv[1:]
     model = WhisperModel(
         model_directory, device="cpu", compute_type="int8", cpu_threads=CPU_THREADS
     )
-    idle_mb = _resident_mb()
+    idle_pages = int(Path("/proc/self/statm").read_text().split()[1])
+    idle_mb = idle_pages * resource.getpagesize() / 1e6
     began, cpu_began = time.monotonic(), time.process_time()
-    segments = _segments(model, file, language, int(chunk_length))
-    text = " ".join(segment.text for segment in segments)
+    # All arguments that are not named have their defaults.
+    if int(chunk_length):
+        segments, _ = BatchedInferencePipeline(model).transcribe(
+            file,
+            language=language,
+            beam_size=BEAM_SIZE,
+            batch_size=BATCH_SIZE,
+            chunk_length=int(chunk_length),
+        )
+    else:
+        segments, _ = model.transcribe(file, language=language, beam_size=BEAM_SIZE)
+    text = " ".join(segment.text for segment in segments)  # decoding happens while iterating
     figures = {
         "seconds": time.monotonic() - began,
         "cpu_s": time.process_time() - cpu_began,
@@ -39,23 +53,3 @@ def main() -> None:
         "text": text,
     }
     sys.stdout.write(json.dumps(figures) + "\n")
-
-
-def _segments(model: Any, file: str, language: str, chunk_length: int) -> Any:  # noqa: ANN401 (untyped)
-    """What the program yields; every argument that is not named has its default."""
-    from faster_whisper import BatchedInferencePipeline  # noqa: PLC0415 (as above)
-
-    if not chunk_length:
-        return model.transcribe(file, language=language, beam_size=BEAM_SIZE)[0]
-    return BatchedInferencePipeline(model).transcribe(
-        file,
-        language=language,
-        beam_size=BEAM_SIZE,
-        batch_size=BATCH_SIZE,
-        chunk_length=chunk_length,
-    )[0]
-
-
-def _resident_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 1e6

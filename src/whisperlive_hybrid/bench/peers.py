@@ -1,4 +1,4 @@
-"""The programs that our file door is compared with: faster-whisper, called three ways."""
+"""The programs that the HTTP server is compared with: three configurations of faster-whisper."""
 
 import json
 import os
@@ -22,17 +22,17 @@ _PROGRAM: Final = (
 )
 
 _OUR_TUNING: Final = ("OPENBLAS_NUM_THREADS",)
-"""What our own command puts into its environment (system.py): not for others."""
+"""Set by our own command in its environment (system.py); a peer must not inherit it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One way to call faster-whisper."""
+    """One configuration of faster-whisper."""
 
     name: str
-    """As the reports call it."""
+    """The name in reports."""
     chunk_length: int
-    """Of its batched pipeline, in s; 0 for the sequential `WhisperModel.transcribe`."""
+    """Of the batched pipeline, in s; 0 for the sequential `WhisperModel.transcribe`."""
 
 
 PEERS: Final = {
@@ -42,23 +42,25 @@ PEERS: Final = {
 }
 
 ALL_PEERS: Final = "faster-whisper"
-"""Stands for all of them."""
+"""The name that selects all peers."""
 
 
-def peers_named(names: Sequence[str]) -> list[Peer]:
-    """The peers to compare with. Raises `BadRequest` for one that is not known."""
-    wanted = [each for name in names for each in (PEERS if name == ALL_PEERS else [name])]
+def find_peers(names: Sequence[str]) -> list[Peer]:
+    """Return the peers of these names. Raises `BadRequest` for an unknown one."""
+    wanted: list[str] = []
+    for name in names:
+        wanted += PEERS if name == ALL_PEERS else [name]
     for name in wanted:
         if name not in PEERS:
             known = ", ".join([ALL_PEERS, *PEERS])
-            raise BadRequest(f"--compare knows no {name!r}; it knows: {known}.")
+            raise BadRequest(f"--compare: unknown peer {name!r}; use one of: {known}.")
     return [PEERS[name] for name in dict.fromkeys(wanted)]
 
 
-async def read_by_peer(peer: Peer, model: Path, recording: Recording) -> FileRun:
-    """Let a peer read a recording in a process of its own; loading the model does not count.
+async def measure_peer(peer: Peer, model: Path, recording: Recording) -> FileRun:
+    """Transcribe a recording in a separate process; loading the model does not count.
 
-    Raises `BadRequest` if it fails; why, it says itself on standard error.
+    Raises `BadRequest` if the process fails; its message is on standard error.
     """
     arguments = [str(model), str(recording.file), recording.language, str(peer.chunk_length)]
     environment = {name: value for name, value in os.environ.items() if name not in _OUR_TUNING}

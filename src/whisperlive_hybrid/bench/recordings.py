@@ -1,4 +1,4 @@
-"""Recordings with reference texts: a directory with .txt files, or with a manifest."""
+"""Recordings with reference texts, from a directory with .txt files or with a manifest."""
 
 import json
 from collections import Counter
@@ -13,13 +13,13 @@ from whisperlive_hybrid.media.suffixes import MEDIA_SUFFIXES
 MANIFEST: Final = "manifest.jsonl"
 
 TRUSTED: Final = frozenset({"repo", "known", "constructed"})
-"""Values of `ref` under which a text is taken for what was said; any other is not scored."""
+"""Values of `ref` whose texts are reliable references; recordings with others are not scored."""
 
 NON_SPEECH: Final = "non-speech"
-"""The value of `ref` for recordings in which every word of a text is invented."""
+"""The value of `ref` for recordings without speech, where every word of a text is invented."""
 
 UNDETERMINED: Final = "und"
-"""The code of a language that is not known (ISO 639-2)."""
+"""The code of an unknown language (ISO 639-2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,82 +33,85 @@ class Cue:
 
 @dataclass(frozen=True, slots=True)
 class LabelledRecording:
-    """A recording and what is said in it."""
+    """A recording with its reference text."""
 
     id: str
     file: Path
     language: str | None
-    """Whisper's code; None where there is none, and the model detects it."""
+    """Whisper's code; None where the model must detect the language."""
     kind: str
-    """How it was recorded, such as "telephone"; of files without a manifest, their directory."""
+    """The kind of recording, such as "telephone"; without a manifest, the directory."""
     reference: str
-    """What is said; empty where every word is invented."""
+    """The spoken text; empty for a recording without speech."""
     turns: tuple[Cue, ...] = ()
-    """Stretches of the reference whose ends are known; a turn may be a single word."""
+    """Parts of the reference with known ends; a turn may be a single word."""
 
 
-def labelled_recordings(directory: Path, language: str | None) -> list[LabelledRecording]:
-    """Read what can be scored in a directory: its manifest, or else its .txt files.
+def read_labelled_recordings(directory: Path, language: str | None) -> list[LabelledRecording]:
+    """Return the recordings of a directory's manifest, or else those with .txt files.
 
-    `language` is that of recordings beside .txt files, which say none. Raises `BadRequest` where
-    there is nothing to score, or the manifest cannot be read.
+    `language` is that of recordings with .txt files. Raises `BadRequest` if there are no
+    recordings to score, or the manifest is invalid.
     """
     manifest = directory / MANIFEST
-    found = list(_listed(manifest) if manifest.is_file() else _beside_texts(directory, language))
-    if not found:
+    if manifest.is_file():
+        recordings = list(_read_manifest(manifest))
+    else:
+        recordings = list(_find_with_texts(directory, language))
+    if not recordings:
         raise BadRequest(
             f"{directory} holds no recording with a reference: NAME.txt beside NAME.wav, or "
             f"{MANIFEST} (docs/evaluate.md)."
         )
-    return found
+    return recordings
 
 
-def chosen(
+def select_recordings(
     recordings: Sequence[LabelledRecording],
     kinds: Collection[str],
     languages: Collection[str],
     limit: int | None,
 ) -> list[LabelledRecording]:
-    """Return those of the kinds and languages, all where none are named.
+    """Return the recordings of these kinds and languages; an empty collection selects all.
 
     At most `limit` of each kind in each language, the first ones. Raises `BadRequest` for a name
-    that no recording has, since a typing error would otherwise leave figures of other recordings.
+    that no recording has, since a typing error would otherwise give figures of other recordings.
     """
-    known_kinds = {each.kind for each in recordings}
-    known_languages = {each.language or UNDETERMINED for each in recordings}
-    for option, named, known in (
+    known_kinds = {recording.kind for recording in recordings}
+    known_languages = {recording.language or UNDETERMINED for recording in recordings}
+    for option, names, known in (
         ("--kinds", kinds, known_kinds),
         ("--languages", languages, known_languages),
     ):
-        if unknown := set(named) - known:
+        if unknown := set(names) - known:
             raise BadRequest(
                 f"{option}: there is no {min(unknown)!r}; there is {', '.join(sorted(known))}."
             )
-    taken: Counter[tuple[str, str | None]] = Counter()
-    found = []
-    for each in recordings:
-        if kinds and each.kind not in kinds:
+    counts: Counter[tuple[str, str | None]] = Counter()
+    selected = []
+    for recording in recordings:
+        if kinds and recording.kind not in kinds:
             continue
-        if languages and (each.language or UNDETERMINED) not in languages:
+        if languages and (recording.language or UNDETERMINED) not in languages:
             continue
-        taken[each.kind, each.language] += 1
-        if limit is None or taken[each.kind, each.language] <= limit:
-            found.append(each)
-    if not found:
+        counts[recording.kind, recording.language] += 1
+        if limit is None or counts[recording.kind, recording.language] <= limit:
+            selected.append(recording)
+    if not selected:
         raise BadRequest("No recording is of these kinds and languages at once.")
-    for each in found:  # now, and not after an hour of reading the others
-        if not each.file.is_file():
-            raise BadRequest(f"Recording {each.id!r}: there is no file {each.file}.")
-    return found
+    for recording in selected:  # now, and not after an hour with the other recordings
+        if not recording.file.is_file():
+            raise BadRequest(f"Recording {recording.id!r}: there is no file {recording.file}.")
+    return selected
 
 
-def _beside_texts(directory: Path, language: str | None) -> Iterator[LabelledRecording]:
+def _find_with_texts(directory: Path, language: str | None) -> Iterator[LabelledRecording]:
     for file in sorted(directory.rglob("*")):
         text = file.with_suffix(".txt")
         if file.suffix.lower() not in MEDIA_SUFFIXES or not text.is_file():
             continue
         if language is None:
-            raise BadRequest("Files beside .txt name no language: give --language, such as en.")
+            raise BadRequest("Recordings with .txt files need --language, such as en.")
         inside = file.relative_to(directory)
         yield LabelledRecording(
             id=str(inside),
@@ -119,7 +122,7 @@ def _beside_texts(directory: Path, language: str | None) -> Iterator[LabelledRec
         )
 
 
-def _listed(manifest: Path) -> Iterator[LabelledRecording]:
+def _read_manifest(manifest: Path) -> Iterator[LabelledRecording]:
     lines = manifest.read_text(encoding="utf-8").splitlines()
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -139,12 +142,12 @@ def _listed(manifest: Path) -> Iterator[LabelledRecording]:
                 language=None if language == UNDETERMINED else language,
                 kind=entry["kind"],
                 reference=reference,
-                turns=_turns(manifest.parent / turns) if turns else (),
+                turns=_read_turns(manifest.parent / turns) if turns else (),
             )
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             raise BadRequest(f"{manifest.name}, line {number} cannot be read: {error}.") from error
 
 
-def _turns(file: Path) -> tuple[Cue, ...]:
+def _read_turns(file: Path) -> tuple[Cue, ...]:
     turns = json.loads(file.read_text(encoding="utf-8"))
     return tuple(Cue(turn["start"], turn["end"], turn["text"]) for turn in turns)

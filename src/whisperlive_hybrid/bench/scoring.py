@@ -124,7 +124,7 @@ class Event:
     """How many of them, from the first, the server calls stable: a key of ours that few send."""
 
 
-class Transcript:
+class SegmentHistory:
     """Gathers the messages of one connection into events."""
 
     def __init__(self) -> None:

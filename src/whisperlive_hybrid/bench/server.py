@@ -32,7 +32,7 @@ class ChildServer:
 
 
 @asynccontextmanager
-async def serving(
+async def start_server(
     model: str, settings: Mapping[str, str] | None = None
 ) -> AsyncIterator[ChildServer]:
     """Start `whisperlive serve` on free ports, with more `settings`; it is stopped at the end.
@@ -79,7 +79,7 @@ _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class ProcessUsage:
     """What a process and its children have used so far."""
 
     cpu_s: float
@@ -88,7 +88,7 @@ class Usage:
     """Resident memory in MB; pages that processes share count in each."""
 
 
-def usage(pid: int) -> Usage:
+def read_usage(pid: int) -> ProcessUsage:
     """Sum over a process and all its descendants. Raises `BadRequest` if it does not exist."""
     children: dict[int, list[int]] = {}
     stats = {int(entry.name): _stat(entry) for entry in _PROC.iterdir() if entry.name.isdigit()}
@@ -102,7 +102,7 @@ def usage(pid: int) -> Usage:
         family += children.get(member, [])
     ticks = sum(sum(map(int, stats[member][11:15])) for member in family)
     pages = sum(int(stats[member][21]) for member in family)
-    return Usage(ticks / _TICKS_PER_S, pages * _PAGE / 1e6)
+    return ProcessUsage(ticks / _TICKS_PER_S, pages * _PAGE / 1e6)
 
 
 def open_files(pid: int) -> int:

@@ -1,4 +1,4 @@
-"""The command line of keys: `whisperlive keys`, beside a server or without."""
+"""The commands `whisperlive keys`: make, list and revoke API keys; a server may be running."""
 
 import secrets
 import time
@@ -20,32 +20,33 @@ from whisperlive_hybrid.errors import BadRequest, NotFound
 LONGEST_NAME: Final = 100
 
 keys_app = typer.Typer(
-    help="Make, list and revoke the keys that open the server with WHISPERLIVE_AUTH=true.",
+    help="Make, list and revoke the keys of a server with WHISPERLIVE_AUTH=true.",
     no_args_is_help=True,
 )
 
 LimitOption = Annotated[
-    int | None, typer.Option(min=0, max=MOST, help="Of this key; 0: no limit. [the server's]")
+    int | None,
+    typer.Option(min=0, max=MOST, help="Limit of this key; 0: no limit. [the server's]"),
 ]
 
 
 @keys_app.command()
 def make(
-    name: Annotated[str, typer.Argument(help="Whose it is, or what for; for lists and logs.")],
+    name: Annotated[str, typer.Argument(help="Its owner or purpose, for lists and logs.")],
     admin: Annotated[
-        bool, typer.Option("--admin", help="It sees the jobs and the usage of all keys.")
+        bool, typer.Option("--admin", help="Allow access to the jobs and usage of all keys.")
     ] = False,
     requests_per_minute: LimitOption = None,
     audio_seconds_per_day: LimitOption = None,
     live_streams: LimitOption = None,
 ) -> None:
-    """Make a key. Its text goes to standard output, once; only its hash is kept."""
-    # Not above: reading SQLAlchemy takes 0.2 s, which no other command needs.
+    """Make a key and print it to standard output, once; only its hash is stored."""
+    # Not above: importing SQLAlchemy takes 0.2 s, and no other command needs it.
     from whisperlive_hybrid.storage import keys  # noqa: PLC0415
     from whisperlive_hybrid.storage.keys import open_key_database  # noqa: PLC0415
 
     if not (name.isprintable() and 0 < len(name.strip()) <= LONGEST_NAME):
-        raise BadRequest(f"A name has 1 to {LONGEST_NAME} printable characters.")
+        raise BadRequest(f"The name must be 1 to {LONGEST_NAME} printable characters.")
     settings = load_settings()
     limits = Limits(requests_per_minute, audio_seconds_per_day, live_streams)
     card = ApiKey(secrets.token_hex(tokens.ID_BYTES), name.strip(), limits, is_admin=admin)
@@ -56,37 +57,37 @@ def make(
     note(f"Key {card.id} for {card.name}, valid from now on. It is never shown again:")
     typer.echo(token)
     if not settings.auth:
-        note("A server asks for keys only if it is started with WHISPERLIVE_AUTH=true.")
+        note("A server requires keys only if it is started with WHISPERLIVE_AUTH=true.")
 
 
 @keys_app.command("list")
 def list_keys(
     *,
-    show_revoked: Annotated[bool, typer.Option("--all", help="Those revoked, too.")] = False,
+    show_revoked: Annotated[bool, typer.Option("--all", help="Revoked keys, too.")] = False,
 ) -> None:
-    """List the keys, without what opens the server."""
+    """List the keys, without their secrets."""
     from whisperlive_hybrid.storage import keys  # noqa: PLC0415 (as above)
     from whisperlive_hybrid.storage.keys import open_key_database  # noqa: PLC0415 (as above)
 
     with open_key_database(load_settings().data_dir) as store:
         known = store.database.run_blocking(keys.load_all)
     table = Table(Column("id", no_wrap=True), "name", "limits", Column("made", no_wrap=True))
-    for each in known:
-        if each.revoked_at is None or show_revoked:
-            card = each.stored.key
-            dates = _day(each.created_at)
-            if each.revoked_at is not None:
-                dates += f"\nrevoked {_day(each.revoked_at)}"
+    for entry in known:
+        if entry.revoked_at is None or show_revoked:
+            card = entry.stored.key
+            dates = _day(entry.created_at)
+            if entry.revoked_at is not None:
+                dates += f"\nrevoked {_day(entry.revoked_at)}"
             kind = " (admin)" if card.is_admin else ""
-            table.add_row(card.id, escape(card.name) + kind, _told(card.limits), dates)
+            table.add_row(card.id, escape(card.name) + kind, _format_limits(card.limits), dates)
     out.print(table)
 
 
 @keys_app.command()
 def revoke(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="As `whisperlive keys list` has it.")],
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="From `whisperlive keys list`.")],
 ) -> None:
-    """Revoke a key: the next request that shows it is refused."""
+    """Revoke a key: the server refuses the next request with it."""
     from whisperlive_hybrid.storage import keys  # noqa: PLC0415 (as above)
     from whisperlive_hybrid.storage.keys import open_key_database  # noqa: PLC0415 (as above)
 
@@ -98,9 +99,9 @@ def revoke(
 
 @keys_app.command()
 def usage(
-    days: Annotated[int, typer.Option(min=1, help="How many UTC days back, with today.")] = 30,
+    days: Annotated[int, typer.Option(min=1, help="Number of UTC days, including today.")] = 30,
 ) -> None:
-    """Show what each key has taken, by day; of a running server, up to 2 seconds ago."""
+    """Show the usage of each key by day; a running server stores it every 2 seconds."""
     from whisperlive_hybrid.storage import keys  # noqa: PLC0415 (as above)
     from whisperlive_hybrid.storage.keys import open_key_database  # noqa: PLC0415 (as above)
     from whisperlive_hybrid.storage.usage import load_since, open_usage_store  # noqa: PLC0415 (as above)
@@ -109,29 +110,29 @@ def usage(
     first = first_day(days, time.time())
     with open_key_database(directory) as access, open_usage_store(directory) as store:
         names = keys.key_names(access.database.run_blocking(keys.load_all))
-        rows = store.database.run_blocking(load_since, first, None)
-    amounts = [Column(each, justify="right") for each in ("requests", "refused", "live")]
-    seconds = [Column(each, justify="right") for each in ("files s", "live s")]
-    table = Table(Column("day", no_wrap=True), "id", "name", *amounts, *seconds)
+        rows = store.database.run_blocking(since, first, None)
+    heads = ("requests", "refused", "live", "files s", "live s")
+    amounts = [Column(head, justify="right") for head in heads]
+    table = Table(Column("day", no_wrap=True), "id", "name", *amounts)
     for row in rows:
-        key, taken = row.key_id or "", row.usage
-        counts = [str(each) for each in (taken.requests, taken.refused, taken.streams)]
-        lengths = [f"{each:.1f}" for each in (taken.file_s, taken.live_s)]
+        key, used = row.key_id or "", row.usage
+        counts = [str(count) for count in (used.requests, used.refused, used.streams)]
+        lengths = [f"{seconds:.1f}" for seconds in (used.file_s, used.live_s)]
         name = names.get(key, "") if key else "without a key"
         table.add_row(row.day.isoformat(), key, escape(name), *counts, *lengths)
     out.print(table)
 
 
-def _told(limits: Limits) -> str:
-    """Those of its own; 0 stands for no limit, and what is not said is the server's."""
-    told = {
+def _format_limits(limits: Limits) -> str:
+    """Return a line for each limit of the key itself; where it has none, the server's holds."""
+    values = {
         "requests/min": limits.requests_per_minute,
         "audio s/day": limits.audio_s_per_day,
         "live": limits.live_streams,
     }
     return "\n".join(
-        f"{f'{value:g}' if value else 'any'} {what}"
-        for what, value in told.items()
+        f"{f'{value:g}' if value else 'any'} {unit}"
+        for unit, value in values.items()
         if value is not None
     )
 

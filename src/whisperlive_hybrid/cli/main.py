@@ -1,4 +1,4 @@
-"""The command line: `whisperlive serve`, and all other commands."""
+"""The command line `whisperlive`: serve, calibrate, settings, version and all other commands."""
 
 import shlex
 import sys
@@ -27,13 +27,13 @@ from whisperlive_hybrid.cli.terminal import (
     BackendOption,
     ModelOption,
     ThreadsOption,
-    complain,
     discard_output,
     guard_output,
-    known_language,
     note,
     out,
-    pull_screen,
+    parse_language,
+    print_error,
+    show_downloads,
 )
 from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.errors import BadRequest, OutputLost, WhisperLiveError
@@ -55,15 +55,15 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line; a fault that we know is one line and exit code 1."""
+    """Run the command line; print an error of ours as one line and exit with code 1."""
     guard_output()
     try:
         try:
-            whole()()
+            build_app()()
         finally:
-            out.file.flush()  # or the interpreter would, where nobody catches what it raises
+            out.file.flush()  # the interpreter's own flush at exit cannot be caught
     except WhisperLiveError as error:
-        complain(error.message)
+        print_error(error.message)
         discard_output()
         sys.exit(FAILED)
     except BrokenPipeError:
@@ -71,8 +71,8 @@ def main() -> None:
         sys.exit(FAILED)
 
 
-def whole() -> typer.Typer:
-    """The command line with the commands of other rooms."""
+def build_app() -> typer.Typer:
+    """Return the command line with the commands of other modules."""
     app.command()(transcribe)
     app.command()(evaluate)
     app.add_typer(models_app, name="models")
@@ -91,17 +91,17 @@ def serve(
     ] = None,
     live_port: Annotated[
         int | None,
-        typer.Option(help="Port of the live door. [env: PORT_WHISPERLIVE; 5050]"),
+        typer.Option(help="Port of the live server. [env: PORT_WHISPERLIVE; 5050]"),
     ] = None,
     http_port: Annotated[
-        int | None, typer.Option(help="Port of the file door. [env: HTTP_PORT; 8080]")
+        int | None, typer.Option(help="Port of the HTTP server. [env: HTTP_PORT; 8080]")
     ] = None,
     raw_pcm_input: Annotated[
         bool | None,
         typer.Option("--raw-pcm-input", help="Live clients that announce no format send int16."),
     ] = None,
 ) -> None:
-    """Open both doors: WebSocket for live streams, HTTP for files."""
+    """Run both servers: WebSocket for live streams, HTTP for files."""
     settings = load_settings(
         model=model,
         backend=backend,
@@ -119,20 +119,25 @@ def serve(
         backend = load_backend(settings, on_progress=on_progress)
         return backend, server.models_on_demand(settings, on_progress)
 
-    with ExitStack() as screen:
-        on_progress = screen.enter_context(pull_screen())
+    with ExitStack() as downloads:
+        on_progress = downloads.enter_context(show_downloads())
 
-        def opened(doors: "OpenDoors") -> None:
-            screen.close()  # or the bar would lie over what is announced
-            _opened(doors)
+        def announce(doors: "OpenDoors") -> None:
+            downloads.close()  # the progress bar would overwrite the announcement
+            freeze_gc()
+            try:
+                _announce(doors)
+            except OutputLost as error:  # a full disk under a log must not stop the server
+                print_error(error.message)
+                discard_output()
 
-        anyio.run(start_and_serve, load, settings, on_progress, opened)
+        anyio.run(start_and_serve, load, settings, on_progress, announce)
 
 
 @app.command()
 def calibrate(
     audio: Annotated[
-        list[Path], typer.Argument(help="Speech of yours: files, or directories.", exists=True)
+        list[Path], typer.Argument(help="Your recordings: files or directories.", exists=True)
     ],
     card: Annotated[
         Path | None,
@@ -150,7 +155,7 @@ def calibrate(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Write the card after little speech too.")
+        bool, typer.Option("--force", help="Write the card even from too little speech.")
     ] = False,
     model: ModelOption = None,
     backend: BackendOption = None,
@@ -158,15 +163,15 @@ def calibrate(
 ) -> None:
     """Find the shortest context in which a model loses nothing, and write it into its card.
 
-    Where NAME.txt beside NAME.wav says what is said there, word errors are compared, otherwise the
-    texts with those of the full 30 s.
+    With a reference NAME.txt beside NAME.wav, word errors are compared; otherwise the texts are
+    compared with those of the full 30 s.
     """
     from whisperlive_hybrid.cli import calibrate as trials  # noqa: PLC0415 (slow to load)
 
     settings = load_settings(model=model, backend=backend, threads=threads)
     configure_logging(form=settings.log_format, level="error")
     files = trials.recordings_in(audio)
-    with pull_screen() as on_progress:
+    with show_downloads() as on_progress:
         subject = trials.subject(
             settings,
             card,
@@ -174,13 +179,13 @@ def calibrate(
             will_write=not dry_run,
             on_progress=on_progress,
         )
-    options = DecodeOptions(language=known_language(language))
+    options = DecodeOptions(language=parse_language(language))
     done = anyio.run(trials.calibrate, subject.backend, settings, files, options, note)
     out.print(trials.as_table(done))
     tail = "with" if subject.silent_tail else "without"
     note(
         f"Shortest context that loses nothing: {done.shortest_safe_s:g} s ({tail} a silent tail, "
-        f"in {', '.join(done.languages) or 'no language: nobody speaks'})."
+        f"in {', '.join(done.languages) or 'no language: there is no speech'})."
     )
     missing = trials.what_is_missing(done)
     if missing and dry_run:
@@ -198,7 +203,7 @@ def show_settings(
         bool, typer.Option("--markdown", help="Write docs/settings.md to standard output.")
     ] = False,
 ) -> None:
-    """Show every setting, the value in force, and what it means; never a secret."""
+    """Show every setting with its current value and meaning; secrets are not shown."""
     if markdown:
         typer.echo(reference.as_markdown(), nl=False)
         return
@@ -220,29 +225,19 @@ def version() -> None:
 
 
 def sample_clip() -> Path:
-    """A short English clip that ships with the package."""
+    """Return the path of a short English clip that ships with the package."""
     return Path(str(files("whisperlive_hybrid") / "assets" / "samples" / "en.flac"))
 
 
-def _opened(doors: "OpenDoors") -> None:
-    """Everything is loaded, and the doors are open."""
-    freeze_gc()
-    try:
-        _announce(doors)
-    except OutputLost as error:  # a full disk under somebody's log keeps no server from serving
-        complain(error.message)
-        discard_output()
-
-
 def _announce(doors: "OpenDoors") -> None:
-    """Say where the doors are, and give a line to paste."""
+    """Print the addresses of the servers, and a command to try them."""
     model = doors.model
     out.print(f"Model [bold]{escape(model.model)}[/bold] on {model.device} ({model.compute_type})")
     if model.note:
         out.print(f"[yellow]{escape(model.note)}[/yellow]")
-    out.print(f"Live door  ws://localhost:{doors.live_port}     (WhisperLive clients)")
-    out.print(f"File door  http://localhost:{doors.http_port}   (OpenAI audio API, /transcribe)")
-    out.print("Try it with a clip that ships with the package (spoken by a synthesiser):")
+    out.print(f"Live server  ws://localhost:{doors.live_port}     (WhisperLive clients)")
+    out.print(f"HTTP server  http://localhost:{doors.http_port}   (OpenAI audio API, /transcribe)")
+    out.print("Try it with a clip that ships with the package (synthetic speech):")
     out.print(
         f"  curl http://localhost:{doors.http_port}/v1/audio/transcriptions "
         f"-F file=@{shlex.quote(str(sample_clip()))} -F model=whisper-1",

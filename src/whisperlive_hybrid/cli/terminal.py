@@ -1,4 +1,4 @@
-"""What the commands share: options of the same meaning, and how they talk and end."""
+"""Options, exit codes and terminal output that the commands share."""
 
 import io
 import os
@@ -54,8 +54,8 @@ ThreadsOption = Annotated[
 ]
 
 
-def known_language(given: str | None) -> str | None:
-    """Return the code of a language, None to detect it; raises `BadRequest` for an unknown one."""
+def parse_language(given: str | None) -> str | None:
+    """Return the code of a language, or None to detect it; raises `BadRequest` if unknown."""
     if given is None or is_auto_language(given):
         return None
     code = language_code(given)
@@ -65,21 +65,21 @@ def known_language(given: str | None) -> str | None:
 
 
 def note(line: str) -> None:
-    """Say something that is no result."""
+    """Print a line that is not a result to standard error."""
     err.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def complain(message: str) -> None:
-    """Say what went wrong, in one line."""
+def print_error(message: str) -> None:
+    """Print an error as one line to standard error."""
     err.print(f"[red]Error:[/red] {escape(message)}", soft_wrap=True, highlight=False)
 
 
 @contextmanager
-def pull_screen() -> Iterator[OnProgress]:
-    """Show the progress of model downloads on standard error while inside.
+def show_downloads() -> Iterator[OnProgress]:
+    """Show the progress of model downloads on standard error.
 
-    The value is called with the progress of one or several models, from any thread. Where standard
-    error is not a terminal, there is a line at the start of each and at every quarter.
+    Yields a callback for the progress of one or several models, which any thread may call. Where
+    standard error is not a terminal, it prints a line at the start and at every quarter.
     """
     columns = (
         TextColumn("Downloading model [bold]{task.description}[/bold]"),
@@ -115,39 +115,39 @@ def pull_screen() -> Iterator[OnProgress]:
 
 
 def guard_output() -> None:
-    """Have standard output raise `OutputLost` where it cannot be written."""
+    """Make standard output raise `OutputLost` where it cannot be written."""
     stream = sys.stdout
-    if isinstance(stream, io.TextIOWrapper):  # None, if who started us has closed it
+    if isinstance(stream, io.TextIOWrapper):  # None if the parent process closed it
         settings = stream.encoding, stream.errors, None, stream.line_buffering, stream.write_through
         sys.stdout = _StandardOutput(stream.detach(), *settings)
 
 
 def discard_output() -> None:
-    """Write no more: what is kept for later would fail again, where nobody catches it."""
+    """Redirect standard output to the null device: flushing its buffer at exit would fail again."""
     if sys.stdout is not None:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        with Path(os.devnull).open("wb") as null_device:
+            os.dup2(null_device.fileno(), sys.stdout.fileno())
 
 
 class _StandardOutput(io.TextIOWrapper):
-    """A pipe that nobody reads any more is left to typer, which ends without a word."""
+    """Standard output that raises `OutputLost`."""
 
     def write(self, text: str) -> int:
-        """Write a text, or a part of it later."""
-        with _loss_told():
+        """Write a text to the buffer."""
+        with _translate_output_errors():
             return super().write(text)
 
     def flush(self) -> None:
-        """Write what was kept for later."""
-        with _loss_told():
+        """Write the buffer out."""
+        with _translate_output_errors():
             super().flush()
 
 
 @contextmanager
-def _loss_told() -> Iterator[None]:
+def _translate_output_errors() -> Iterator[None]:
     try:
         yield
-    except BrokenPipeError:
+    except BrokenPipeError:  # the reader has ended; typer exits without a message
         raise
     except OSError as error:
         raise OutputLost(f"Standard output cannot be written: {error.strerror}.") from error

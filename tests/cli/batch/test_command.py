@@ -151,7 +151,7 @@ def test_standard_input_is_a_recording() -> None:
     ("arguments", "words"),
     [
         (["nowhere.mp3"], "no file or directory 'nowhere.mp3'"),
-        (["*.mp3"], "Nothing in '*.mp3'"),
+        (["*.mp3"], "No file in '*.mp3'"),
         (["http://x.example/a.mp3"], "--jobs-url"),
         (["CLIP", "--format", "docx"], "Unknown format in 'docx'; use one of: txt, srt, vtt, json"),
         (["CLIP", "--format", ""], "Unknown format in ''; use one of: txt, srt, vtt, json"),
@@ -176,7 +176,7 @@ def test_standard_input_is_a_recording() -> None:
         (["CLIP", "--overwrite"], "--overwrite needs --output-dir"),
         (["CLIP", "--keep-jobs"], "--keep-jobs needs --jobs-url"),
         (["CLIP", "--api-key", "k"], "--api-key needs --jobs-url"),
-        (["CLIP", "--jobs-url", "host:8080"], "--jobs-url 'host:8080' is no address"),
+        (["CLIP", "--jobs-url", "host:8080"], "--jobs-url 'host:8080' is invalid"),
         (["CLIP", "--jobs-url", "http://h:1", "--beam-size", "3"], "--beam-size is decided by"),
         (["CLIP", "--jobs-url", "http://h:1", "--threads", "3"], "--threads is decided by"),
         (["CLIP", "--jobs-url", "http://h:1", "--backend", "fake"], "--backend is decided by"),
@@ -213,9 +213,9 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(
         assert ended.value.code == 2
         return capsys.readouterr().err
 
-    written = error_of("--api-key", key)
+    named = error_of("--api-key", key)
     monkeypatch.setenv("WHISPERLIVE_API_KEY", key)
-    for origin, error in (("--api-key", written), ("WHISPERLIVE_API_KEY", error_of())):
+    for origin, error in (("--api-key", named), ("WHISPERLIVE_API_KEY", error_of())):
         assert f"{origin} must be 1 to 512 printable ASCII characters" in error
         assert error.count("\n") == 1
         assert key.strip() not in error
@@ -378,7 +378,7 @@ def test_a_server_that_is_not_there_is_one_line(talks: Path) -> None:
     """Exit code 1, and the address."""
     done = whisperlive("transcribe", str(talks), "--jobs-url", "http://127.0.0.1:9")
     assert done.returncode == 1
-    assert done.stderr.startswith("Error: No answer from http://127.0.0.1:9")
+    assert done.stderr.startswith("Error: No response from http://127.0.0.1:9")
     assert done.stderr.count("\n") == 1
 
 

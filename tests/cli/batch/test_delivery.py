@@ -5,62 +5,62 @@ from pathlib import Path
 import pytest
 
 from whisperlive_hybrid.cli.batch.formats import OutputFormat, Texts
-from whisperlive_hybrid.cli.batch.inputs import Item, planned
-from whisperlive_hybrid.cli.batch.outputs import Delivery, InOrder, Printer, Tally
+from whisperlive_hybrid.cli.batch.inputs import BatchItem, plan_items
+from whisperlive_hybrid.cli.batch.outputs import InOrder, OutcomeWriter, Printer, Tally
 from whisperlive_hybrid.cli.batch.report import Outcome
 from whisperlive_hybrid.errors import BadAudio
 
 
 @pytest.fixture
-def items(tmp_path: Path) -> list[Item]:
+def items(tmp_path: Path) -> list[BatchItem]:
     """Three recordings."""
     for name in "abc":
         (tmp_path / f"{name}.mp3").touch()
-    return planned([str(tmp_path)], takes_urls=False)
+    return plan_items([str(tmp_path)], takes_urls=False)
 
 
-def good(item: Item) -> Outcome:
+def good(item: BatchItem) -> Outcome:
     """Its text is its name."""
     return Outcome(item, None, Texts({OutputFormat.TXT: f"{item.name}\n"}, 2.0))
 
 
 def test_texts_are_printed_in_the_order_of_the_recordings(
-    items: list[Item], capsys: pytest.CaptureFixture[str]
+    items: list[BatchItem], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whichever is ready first; one that failed keeps nobody waiting."""
-    tally, failed = Tally(), list[Item]()
-    delivery = Delivery(
+    tally, failed = Tally(), list[BatchItem]()
+    writer = OutcomeWriter(
         Printer(has_headers=True), tally, lambda _: None, lambda item, _: failed.append(item)
     )
-    in_order = InOrder(items, delivery.take)
+    in_order = InOrder(items, writer.write)
     a, b, c = items
-    assert in_order.take(good(c))
+    assert in_order.add(good(c))
     assert capsys.readouterr().out == ""
-    in_order.take(good(a))
-    in_order.take(Outcome(b, None, BadAudio("noise")))
+    in_order.add(good(a))
+    in_order.add(Outcome(b, None, BadAudio("noise")))
     printed = capsys.readouterr().out
     assert printed == f"==> {a.source.label} <==\na\n\n==> {c.source.label} <==\nc\n"
     assert (failed, tally.done, tally.failed) == ([b], 2, 1)
 
 
 def test_one_recording_is_printed_bare(
-    items: list[Item], capsys: pytest.CaptureFixture[str]
+    items: list[BatchItem], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """So that it can be piped on."""
     Printer(has_headers=False).put(items[0], None, {OutputFormat.SRT: "1\n"})
     assert capsys.readouterr().out == "1\n"
 
 
-def test_a_text_that_finds_no_place_is_a_failure(items: list[Item]) -> None:
+def test_a_text_that_finds_no_place_is_a_failure(items: list[BatchItem]) -> None:
     """It is told and counted, and the caller knows that it is not safe."""
 
     class Full:
         def put(self, *_: object) -> None:
             raise BadAudio("cannot be written")
 
-    tally, failed = Tally(), list[Item]()
-    delivery = Delivery(Full(), tally, lambda _: None, lambda item, _: failed.append(item))
-    assert not delivery.take(good(items[0]))
+    tally, failed = Tally(), list[BatchItem]()
+    writer = OutcomeWriter(Full(), tally, lambda _: None, lambda item, _: failed.append(item))
+    assert not writer.write(good(items[0]))
     assert (failed, tally.done, tally.audio_s) == ([items[0]], 0, 0)
 
 

@@ -5,11 +5,11 @@ import json
 import pytest
 
 from whisperlive_hybrid.cli.batch.formats import (
+    BatchRequest,
     OutputFormat,
-    Wish,
-    named_formats,
-    pretty,
-    texts_of,
+    parse_formats,
+    render_all,
+    to_pretty_json,
 )
 from whisperlive_hybrid.transcribe import Transcript
 from whisperlive_hybrid.types import DecodeOptions, Language, Segment, Word
@@ -32,29 +32,29 @@ TRANSCRIPT = Transcript(
 
 def test_every_format_has_its_own_shape() -> None:
     """A final newline each; JSON with letters as they are, and word times if they were wanted."""
-    wish = Wish(DecodeOptions(words=True), tuple(OutputFormat))
-    texts = texts_of(TRANSCRIPT, wish)
+    request = BatchRequest(DecodeOptions(words=True), tuple(OutputFormat))
+    texts = render_all(TRANSCRIPT, request)
     assert texts.duration == 3.0
     assert texts.by_format[OutputFormat.TXT] == "Grüß dich.\n"
     assert texts.by_format[OutputFormat.SRT] == "1\n00:00:00,500 --> 00:00:02,250\nGrüß dich.\n\n"
     assert texts.by_format[OutputFormat.VTT].startswith("WEBVTT\n\n00:00:00.500 --> ")
-    written = texts.by_format[OutputFormat.JSON]
-    assert "Grüß dich" in written
-    body = json.loads(written)
+    text = texts.by_format[OutputFormat.JSON]
+    assert "Grüß dich" in text
+    body = json.loads(text)
     assert body["language"] == "german"
     assert [word["word"] for word in body["words"]] == ["Grüß", "dich"]
     assert body["unread"] == [{"start": 2.25, "end": 2.9}]
-    assert pretty(body) == written  # as a client of the server writes the same answer
-    without = texts_of(TRANSCRIPT, Wish(DecodeOptions(), (OutputFormat.JSON,)))
+    assert to_pretty_json(body) == text  # as a client of the server writes the same answer
+    without = render_all(TRANSCRIPT, BatchRequest(DecodeOptions(), (OutputFormat.JSON,)))
     assert "words" not in json.loads(without.by_format[OutputFormat.JSON])
 
 
 def test_formats_are_named_in_any_way() -> None:
     """Each once, in the order given."""
-    assert named_formats(" SRT,txt,srt,") == (OutputFormat.SRT, OutputFormat.TXT)
-    assert named_formats("Text,txt") == (OutputFormat.TXT,)
+    assert parse_formats(" SRT,txt,srt,") == (OutputFormat.SRT, OutputFormat.TXT)
+    assert parse_formats("Text,txt") == (OutputFormat.TXT,)
     with pytest.raises(ValueError, match="docx"):
-        named_formats("txt,docx")
+        parse_formats("txt,docx")
     for nothing in ("", " ", ","):
         with pytest.raises(ValueError, match="no format"):
-            named_formats(nothing)
+            parse_formats(nothing)

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisperlive_hybrid.cli.batch.inputs import (
+    BatchItem,
     FileSource,
-    Item,
     Source,
     check_outputs,
-    named,
-    planned,
+    choose_names,
+    plan_items,
 )
 from whisperlive_hybrid.errors import BadRequest
 
@@ -42,7 +42,7 @@ def talks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def names(inputs: Sequence[str], *, takes_urls: bool = False) -> list[str]:
     """What the outputs of these inputs would be called."""
-    return [item.name for item in planned(inputs, takes_urls=takes_urls)]
+    return [item.name for item in plan_items(inputs, takes_urls=takes_urls)]
 
 
 @pytest.mark.usefixtures("talks")
@@ -98,7 +98,7 @@ def test_links_in_circles_are_not_followed(tmp_path: Path) -> None:
     ("given_input", "words"),
     [
         ("nowhere.mp3", "no file or directory 'nowhere.mp3'"),
-        ("*.opus", "Nothing in '\\*.opus'"),
+        ("*.opus", "No file in '\\*.opus'"),
         ("talks/.cache/.none", "no file or directory"),
         ("http://x.example/a.mp3", "--jobs-url"),
     ],
@@ -112,7 +112,7 @@ def test_an_input_that_names_nothing_is_refused(given_input: str, words: str) ->
 def test_a_directory_without_media_is_refused(tmp_path: Path) -> None:
     """It is a wrong path more often than an empty one."""
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(BadRequest, match="looks like audio"):
+    with pytest.raises(BadRequest, match="suffix of audio"):
         names([str(tmp_path)])
 
 
@@ -130,7 +130,7 @@ def test_urls_are_named_by_their_last_part() -> None:
         "passwd",
         "x",
     ]
-    with pytest.raises(BadRequest, match="no URL"):
+    with pytest.raises(BadRequest, match="not a valid URL"):
         names(["http:///a.mp3"], takes_urls=True)
 
 
@@ -167,13 +167,13 @@ def files(draw: st.DrawFn) -> FileSource:
 def test_names_are_unique_and_stay_below(sources: list[Source]) -> None:
     """Whatever the recordings are called: no transcript replaces another or leaves its place."""
     try:
-        chosen = named(sources)
+        names = choose_names(sources)
     except BadRequest:
         longest = [source.names[-1] for source in sources]
         assert len(set(longest)) < len(longest)  # refused only where nothing else helps
         return
-    assert len(set(chosen)) == len(chosen)
-    for source, name in zip(sources, chosen, strict=True):
+    assert len(set(names)) == len(names)
+    for source, name in zip(sources, names, strict=True):
         assert name in source.names
         assert ".." not in PurePosixPath(name).parts
         assert not PurePosixPath(name).is_absolute()
@@ -183,9 +183,9 @@ def test_a_transcript_never_replaces_a_recording(tmp_path: Path) -> None:
     """A recording called talk.txt, or another one where a transcript would go, is not lost."""
     (tmp_path / "talk.txt").touch()
     (tmp_path / "talk.mp3").touch()
-    [odd] = planned([str(tmp_path / "talk.txt")], takes_urls=False)
-    [talk] = planned([str(tmp_path / "talk.mp3")], takes_urls=False)
-    for items in ([odd], [talk, Item(odd.source, "other")]):
+    [odd] = plan_items([str(tmp_path / "talk.txt")], takes_urls=False)
+    [talk] = plan_items([str(tmp_path / "talk.mp3")], takes_urls=False)
+    for items in ([odd], [talk, BatchItem(odd.source, "other")]):
         with pytest.raises(BadRequest, match=r"replace the recording .*talk\.txt"):
             check_outputs(items, tmp_path, ["srt", "txt"])
         check_outputs(items, tmp_path / "out", ["srt", "txt"])
@@ -195,7 +195,7 @@ def test_names_that_are_no_text_can_be_shown(tmp_path: Path) -> None:
     """Linux takes any bytes as a name; the terminal, the manifest and a server do not."""
     path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp3")
     Path(path).touch()
-    [item] = planned([path], takes_urls=False)
+    [item] = plan_items([path], takes_urls=False)
     assert isinstance(item.source, FileSource)
     assert item.source.filename == "caf\N{REPLACEMENT CHARACTER}.mp3"
     assert item.source.label.encode()

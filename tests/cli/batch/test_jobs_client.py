@@ -9,12 +9,12 @@ import pytest
 from fake_jobs_server import FakeJobsServer, error_reply, run_fake_jobs_server
 
 from whisperlive_hybrid.cli.batch.formats import OutputFormat
-from whisperlive_hybrid.cli.batch.jobs_client import JobsClient, Patience, open_client
+from whisperlive_hybrid.cli.batch.jobs_client import JobsClient, RetryPolicy, open_client
 from whisperlive_hybrid.errors import NotFound, RemoteFailed, ServerUnusable
 
 pytestmark = pytest.mark.anyio
 
-QUICK = Patience(busy_s=2, attempts=3, pause_s=0.001, silence_s=30)
+QUICK = RetryPolicy(busy_s=2, attempts=3, pause_s=0.001, silence_s=30)
 """As patient as its tests."""
 
 
@@ -97,7 +97,7 @@ async def test_other_refusals_are_told_at_once(server: FakeJobsServer, status: i
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [(401, "refuses us: No key"), (404, "no jobs"), (405, "no jobs")]
+    ("status", "words"), [(401, "refuses access: No key"), (404, "no jobs"), (405, "no jobs")]
 )
 async def test_some_refusals_concern_every_recording(
     server: FakeJobsServer, status: int, words: str
@@ -134,9 +134,9 @@ async def test_answers_of_something_else_are_told_as_such(server: FakeJobsServer
     html = (200, {"content-type": "text/html"}, b"<h1>Welcome</h1>")
     server.refusals = [html, (200, {}, b'{"id": 7}')]
     async with connected(server) as client:
-        with pytest.raises(RemoteFailed, match="no JSON"):
+        with pytest.raises(RemoteFailed, match="not valid JSON"):
             await client.submit_file(io.BytesIO(b"sound"), "a.mp3", [])
-        with pytest.raises(RemoteFailed, match="no job"):
+        with pytest.raises(RemoteFailed, match="not a job object"):
             await client.submit_file(io.BytesIO(b"sound"), "a.mp3", [])
         with pytest.raises(NotFound):
             await client.job("job_none")
@@ -146,9 +146,9 @@ async def test_a_server_that_never_answered_is_not_waited_for() -> None:
     """A wrong port is told at once, by its address."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    patience = Patience(attempts=100, pause_s=100)
-    async with open_client(f"http://127.0.0.1:{port}", None, patience) as client:
-        with pytest.raises(ServerUnusable, match=rf"No answer from http://127\.0\.0\.1:{port}"):
+    retry_policy = RetryPolicy(attempts=100, pause_s=100)
+    async with open_client(f"http://127.0.0.1:{port}", None, retry_policy) as client:
+        with pytest.raises(ServerUnusable, match=rf"No response from http://127\.0\.0\.1:{port}"):
             await client.job("job_0")
 
 
@@ -159,10 +159,10 @@ async def test_a_server_that_went_away_is_waited_for() -> None:
         async with connected(server) as client:
             job = await client.submit_file(io.BytesIO(b"sound"), "a.mp3", [])
             stack.close()
-            with pytest.raises(ServerUnusable, match="No answer from"):
+            with pytest.raises(ServerUnusable, match="No response from"):
                 await client.job(job.id)
 
 
 def test_pauses_grow_and_stay_bounded() -> None:
     """1, 2, 4, 8 and again 8 seconds."""
-    assert [Patience().pause(n) for n in range(1, 7)] == [1, 2, 4, 8, 8, 8]
+    assert [RetryPolicy().pause(n) for n in range(1, 7)] == [1, 2, 4, 8, 8, 8]

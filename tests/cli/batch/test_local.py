@@ -12,9 +12,9 @@ from wav_files import write_wav
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend
 from whisperlive_hybrid.backends.fake import FakeBackend
-from whisperlive_hybrid.cli.batch.formats import OutputFormat, Texts, Wish
-from whisperlive_hybrid.cli.batch.inputs import planned
-from whisperlive_hybrid.cli.batch.local import transcribe_here
+from whisperlive_hybrid.cli.batch.formats import BatchRequest, OutputFormat, Texts
+from whisperlive_hybrid.cli.batch.inputs import plan_items
+from whisperlive_hybrid.cli.batch.local import transcribe_locally
 from whisperlive_hybrid.cli.batch.report import Outcome, Progress
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import Unsupported, WhisperLiveError
@@ -34,9 +34,9 @@ def read(directory: Path, options: DecodeOptions, backend: Backend | None = None
         return True
 
     backend = backend or Ct2Backend(demo_model(), device="cpu")
-    items = planned([str(directory)], takes_urls=False)
-    wish = Wish(options, (OutputFormat.TXT,))
-    anyio.run(transcribe_here, backend, Settings(), items, wish, progress.append, take)
+    items = plan_items([str(directory)], takes_urls=False)
+    request = BatchRequest(options, (OutputFormat.TXT,))
+    anyio.run(transcribe_locally, backend, Settings(), items, request, progress.append, take)
     return progress, outcomes
 
 
@@ -62,7 +62,7 @@ def test_recordings_are_read_one_after_another(tmp_path: Path) -> None:
     assert last.item.name == "d"
     assert last.total is not None
     assert 0 < last.done <= last.total
-    assert all(outcome.stamp == outcome.item.source.stamp() for outcome in outcomes)
+    assert all(outcome.state == outcome.item.source.read_state() for outcome in outcomes)
 
 
 def test_a_wish_that_the_model_cannot_fulfil_is_refused_once(tmp_path: Path) -> None:

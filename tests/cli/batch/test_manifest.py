@@ -8,17 +8,17 @@ from hypothesis import strategies as st
 
 from whisperlive_hybrid.cli.batch.manifest import (
     Manifest,
-    Origin,
     PendingJob,
-    Stamp,
+    Provenance,
+    SourceState,
     digest,
-    dumped,
-    loaded,
+    dump_manifest,
+    load_manifest,
 )
 
 numbers = st.none() | st.integers(min_value=-(2**63), max_value=2**63)
-stamps = st.builds(Stamp, st.text(), numbers, numbers)
-origins = st.builds(Origin, stamps, st.text())
+stamps = st.builds(SourceState, st.text(), numbers, numbers)
+origins = st.builds(Provenance, stamps, st.text())
 manifests = st.builds(
     Manifest,
     st.dictionaries(st.text(), origins),
@@ -29,14 +29,14 @@ manifests = st.builds(
 @given(manifests)
 def test_what_is_written_is_read_again(manifest: Manifest) -> None:
     """Every name, and nanoseconds to the last one."""
-    assert loaded(dumped(manifest)) == manifest
+    assert load_manifest(dump_manifest(manifest)) == manifest
 
 
 def test_names_that_are_no_text_survive() -> None:
     """A file called by a lone byte comes as half a character."""
-    manifest = Manifest({"caf\udce9.txt": Origin(Stamp("caf\udce9.mp3", 1, 2), "x")})
-    assert dumped(manifest).isascii()
-    assert loaded(dumped(manifest)) == manifest
+    manifest = Manifest({"caf\udce9.txt": Provenance(SourceState("caf\udce9.mp3", 1, 2), "x")})
+    assert dump_manifest(manifest).isascii()
+    assert load_manifest(dump_manifest(manifest)) == manifest
 
 
 @pytest.mark.parametrize(
@@ -58,14 +58,18 @@ def test_names_that_are_no_text_survive() -> None:
 def test_anything_else_is_refused(text: str) -> None:
     """A file that was cut, or that a later version wrote, is never half believed."""
     with pytest.raises(ValueError):  # noqa: PT011 (its words are nobody's)
-        loaded(text)
+        load_manifest(text)
 
 
 def test_changes_leave_the_rest_alone() -> None:
     """Outputs and jobs come and go one by one."""
-    origin = Origin(Stamp("a.mp3", 1, 2), "x")
-    one = Manifest().with_outputs({"a.txt": origin}).with_job("b", PendingJob("job_1", origin))
-    two = one.with_outputs({"b.txt": origin}).without_job("b").without_job("never")
+    provenance = Provenance(SourceState("a.mp3", 1, 2), "x")
+    one = (
+        Manifest()
+        .with_outputs({"a.txt": provenance})
+        .with_job("b", PendingJob("job_1", provenance))
+    )
+    two = one.with_outputs({"b.txt": provenance}).without_job("b").without_job("never")
     assert set(one.outputs) == {"a.txt"}
     assert set(two.outputs) == {"a.txt", "b.txt"}
     assert (set(one.jobs), set(two.jobs)) == ({"b"}, set())

@@ -8,14 +8,14 @@ import anyio
 import pytest
 from fake_jobs_server import TIMEOUT_S, FakeJobsServer, error_reply, run_fake_jobs_server
 
-from whisperlive_hybrid.cli.batch.formats import OutputFormat, Texts, Wish
-from whisperlive_hybrid.cli.batch.inputs import Item, planned
-from whisperlive_hybrid.cli.batch.jobs_client import Patience, open_client
+from whisperlive_hybrid.cli.batch.formats import BatchRequest, OutputFormat, Texts
+from whisperlive_hybrid.cli.batch.inputs import BatchItem, plan_items
+from whisperlive_hybrid.cli.batch.jobs_client import RetryPolicy, open_client
 from whisperlive_hybrid.cli.batch.outputs import OutputDirectory
 from whisperlive_hybrid.cli.batch.remote import (
     JOBS_AT_ONCE,
-    JobMemory,
-    NoJobMemory,
+    JobRegistry,
+    NoJobRegistry,
     RemoteBatch,
     job_fields,
 )
@@ -25,7 +25,7 @@ from whisperlive_hybrid.types import DecodeOptions, Task
 
 pytestmark = pytest.mark.anyio
 
-WISH = Wish(DecodeOptions(language="en"), (OutputFormat.TXT,))
+WISH = BatchRequest(DecodeOptions(language="en"), (OutputFormat.TXT,))
 
 
 @pytest.fixture
@@ -36,13 +36,13 @@ def server() -> Iterator[FakeJobsServer]:
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Callable[..., list[Item]]:
+def write(tmp_path: Path) -> Callable[..., list[BatchItem]]:
     """Makes recordings of these names, each with its name as its content."""
 
-    def make(*names: str) -> list[Item]:
+    def make(*names: str) -> list[BatchItem]:
         for name in names:
             (tmp_path / name).write_text(name)
-        return planned([str(tmp_path / name) for name in names], takes_urls=False)
+        return plan_items([str(tmp_path / name) for name in names], takes_urls=False)
 
     return make
 
@@ -69,25 +69,25 @@ class Heard:
 
 async def run(
     server: FakeJobsServer,
-    items: list[Item],
-    memory: JobMemory | None = None,
+    items: list[BatchItem],
+    registry: JobRegistry | None = None,
     *,
     heard: Heard | None = None,
     keeps_jobs: bool = False,
 ) -> Heard:
     """Have a batch read."""
     heard = heard or Heard()
-    patience = Patience(busy_s=5, attempts=3, pause_s=0.001)
-    async with open_client(server.url, None, patience) as client:
+    retry_policy = RetryPolicy(busy_s=5, attempts=3, pause_s=0.001)
+    async with open_client(server.url, None, retry_policy) as client:
         batch = RemoteBatch(
-            client, job_fields(WISH, None), WISH, memory or NoJobMemory(), keeps_jobs=keeps_jobs
+            client, job_fields(WISH, None), WISH, registry or NoJobRegistry(), keeps_jobs=keeps_jobs
         )
         await batch.run(items, heard.progress.append, heard.take)
     return heard
 
 
 async def test_each_recording_is_a_job_and_is_taken_off_the_server(
-    server: FakeJobsServer, write: Callable[..., list[Item]]
+    server: FakeJobsServer, write: Callable[..., list[BatchItem]]
 ) -> None:
     """More of them than may be unfinished at once; the server keeps nothing."""
     items = write(*(f"{n}.mp3" for n in range(2 * JOBS_AT_ONCE)))
@@ -101,7 +101,7 @@ async def test_each_recording_is_a_job_and_is_taken_off_the_server(
 
 
 async def test_one_that_fails_is_told_and_the_others_go_on(
-    server: FakeJobsServer, write: Callable[..., list[Item]], tmp_path: Path
+    server: FakeJobsServer, write: Callable[..., list[BatchItem]], tmp_path: Path
 ) -> None:
     """In the server's words: refused at once, failed later, or gone from this disk."""
     server.refusals = [error_reply(413, "Too large.")]
@@ -126,7 +126,10 @@ async def test_one_that_fails_is_told_and_the_others_go_on(
 
 @pytest.mark.parametrize(("cut_streams", "has_events"), [(2, True), (0, False)])
 async def test_a_job_is_followed_without_its_stream_of_events(
-    server: FakeJobsServer, write: Callable[..., list[Item]], cut_streams: int, has_events: bool
+    server: FakeJobsServer,
+    write: Callable[..., list[BatchItem]],
+    cut_streams: int,
+    has_events: bool,
 ) -> None:
     """Cut in the middle it is opened again; where a server has none, the job is asked for."""
     server.cut_streams, server.has_events = cut_streams, has_events
@@ -143,7 +146,9 @@ def out(tmp_path: Path) -> OutputDirectory:
     return made
 
 
-async def interrupted(server: FakeJobsServer, items: list[Item], memory: JobMemory) -> None:
+async def interrupted(
+    server: FakeJobsServer, items: list[BatchItem], registry: JobRegistry
+) -> None:
     """Run a batch, and stop the command while the first job is watched."""
     server.go_on.clear()
     is_watched = anyio.Event()
@@ -153,8 +158,11 @@ async def interrupted(server: FakeJobsServer, items: list[Item], memory: JobMemo
             is_watched.set()
 
     heard = Heard()
-    async with open_client(server.url, None, Patience()) as c, anyio.create_task_group() as tasks:
-        batch = RemoteBatch(c, job_fields(WISH, None), WISH, memory, keeps_jobs=False)
+    async with (
+        open_client(server.url, None, RetryPolicy()) as c,
+        anyio.create_task_group() as tasks,
+    ):
+        batch = RemoteBatch(c, job_fields(WISH, None), WISH, registry, keeps_jobs=False)
         tasks.start_soon(batch.run, items, watch, heard.take)
         with anyio.fail_after(TIMEOUT_S):
             await is_watched.wait()
@@ -164,7 +172,7 @@ async def interrupted(server: FakeJobsServer, items: list[Item], memory: JobMemo
 
 
 async def test_a_job_goes_on_when_its_command_is_stopped(
-    server: FakeJobsServer, write: Callable[..., list[Item]], out: OutputDirectory
+    server: FakeJobsServer, write: Callable[..., list[BatchItem]], out: OutputDirectory
 ) -> None:
     """The next command collects its text, and uploads nothing again."""
     items = write("a.mp3")
@@ -173,11 +181,11 @@ async def test_a_job_goes_on_when_its_command_is_stopped(
     assert heard.text("a") == "text of a.mp3\n"
     assert server.count("POST") == 1
     assert server.jobs == {}
-    assert out.job_of(items[0], items[0].source.stamp()) is None
+    assert out.find_job(items[0], items[0].source.read_state()) is None
 
 
 async def test_a_job_that_the_server_has_lost_is_submitted_again(
-    server: FakeJobsServer, write: Callable[..., list[Item]], out: OutputDirectory
+    server: FakeJobsServer, write: Callable[..., list[BatchItem]], out: OutputDirectory
 ) -> None:
     """Its time had run out, or somebody deleted it."""
     items = write("a.mp3")
@@ -188,7 +196,10 @@ async def test_a_job_that_the_server_has_lost_is_submitted_again(
 
 
 async def test_a_changed_recording_is_not_taken_for_its_old_job(
-    server: FakeJobsServer, write: Callable[..., list[Item]], out: OutputDirectory, tmp_path: Path
+    server: FakeJobsServer,
+    write: Callable[..., list[BatchItem]],
+    out: OutputDirectory,
+    tmp_path: Path,
 ) -> None:
     """What lies on the disk now is what is read."""
     items = write("a.mp3")
@@ -198,15 +209,15 @@ async def test_a_changed_recording_is_not_taken_for_its_old_job(
 
 
 async def test_jobs_that_nobody_finds_again_are_taken_back(
-    server: FakeJobsServer, write: Callable[..., list[Item]]
+    server: FakeJobsServer, write: Callable[..., list[BatchItem]]
 ) -> None:
     """A stopped command that prints leaves no work behind."""
-    await interrupted(server, write("a.mp3"), NoJobMemory())
+    await interrupted(server, write("a.mp3"), NoJobRegistry())
     assert server.jobs == {}
 
 
 async def test_a_job_whose_text_found_no_place_is_kept(
-    server: FakeJobsServer, write: Callable[..., list[Item]], out: OutputDirectory
+    server: FakeJobsServer, write: Callable[..., list[BatchItem]], out: OutputDirectory
 ) -> None:
     """The disk was full: the next command has only to collect it."""
     items = write("a.mp3")
@@ -218,7 +229,7 @@ async def test_a_job_whose_text_found_no_place_is_kept(
 
 
 async def test_kept_jobs_serve_later_wishes(
-    server: FakeJobsServer, write: Callable[..., list[Item]], out: OutputDirectory
+    server: FakeJobsServer, write: Callable[..., list[BatchItem]], out: OutputDirectory
 ) -> None:
     """With --keep-jobs another format needs no upload."""
     items = write("a.mp3")
@@ -228,7 +239,7 @@ async def test_kept_jobs_serve_later_wishes(
 
 
 async def test_a_server_that_refuses_everything_ends_the_batch(
-    server: FakeJobsServer, write: Callable[..., list[Item]]
+    server: FakeJobsServer, write: Callable[..., list[BatchItem]]
 ) -> None:
     """One error for all, not one for each."""
     server.refusals = [error_reply(401, "No key.")] * 20
@@ -242,11 +253,11 @@ async def test_a_server_that_refuses_everything_ends_the_batch(
 def test_only_what_was_given_is_sent() -> None:
     """So that the server's own defaults hold."""
     times = ("timestamp_granularities[]", "segment")
-    assert job_fields(Wish(DecodeOptions(), ()), None) == [("task", "transcribe"), times]
+    assert job_fields(BatchRequest(DecodeOptions(), ()), None) == [("task", "transcribe"), times]
     options = DecodeOptions(
         language="de", task=Task.TRANSLATE, prompt="p", hotwords="h", words=True
     )
-    assert job_fields(Wish(options, (), audio_track=0), "m") == [
+    assert job_fields(BatchRequest(options, (), audio_track=0), "m") == [
         ("model", "m"),
         ("language", "de"),
         ("prompt", "p"),

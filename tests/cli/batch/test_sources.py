@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from whisperlive_hybrid.cli.batch.inputs import FileSource, StandardInput, UrlSource, planned
+from whisperlive_hybrid.cli.batch.inputs import FileSource, StandardInput, UrlSource, plan_items
 from whisperlive_hybrid.errors import BadAudio
 
 
 def source(path: Path) -> FileSource:
     """A file that was named."""
-    [item] = planned([str(path)], takes_urls=False)
+    [item] = plan_items([str(path)], takes_urls=False)
     assert isinstance(item.source, FileSource)
     return item.source
 
@@ -22,10 +22,10 @@ def test_the_state_of_a_file_is_its_size_and_time(tmp_path: Path) -> None:
     """To the nanosecond: a recording may change within a second."""
     file = tmp_path / "a.mp3"
     file.write_bytes(b"sound")
-    before = source(file).stamp()
-    assert before == source(file).stamp()
+    before = source(file).read_state()
+    assert before == source(file).read_state()
     os.utime(file, ns=(1, file.stat().st_mtime_ns + 1))
-    assert source(file).stamp() != before
+    assert source(file).read_state() != before
 
 
 def test_a_file_that_cannot_be_read_is_bad_audio(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_a_file_that_cannot_be_read_is_bad_audio(tmp_path: Path) -> None:
     found = source(file)
     file.unlink()
     with pytest.raises(BadAudio, match="No such file"):
-        found.stamp()
+        found.read_state()
     with pytest.raises(BadAudio, match="No such file"):
         found.open()
 
@@ -47,7 +47,7 @@ def test_a_pipe_with_a_name_is_read_once_and_kept(tmp_path: Path) -> None:
     writer = threading.Thread(target=pipe.write_bytes, args=[b"sound"])
     writer.start()
     found = source(pipe)
-    assert found.stamp() is None
+    assert found.read_state() is None
     with found.open() as media:
         assert media.read() == b"sound"
         media.seek(1)
@@ -63,11 +63,11 @@ def test_standard_input_can_be_jumped_in(monkeypatch: pytest.MonkeyPatch) -> Non
         assert (media.read(), media.seek(0), media.read()) == (b"sound", 0, b"sound")
 
 
-def test_a_url_is_known_by_itself_only() -> None:
-    """Whether its content has changed cannot be told."""
+def test_the_state_of_a_url_is_the_url() -> None:
+    """Changes of its content are not noticed."""
     one, two = UrlSource("https://x.example/a.mp3?1"), UrlSource("https://x.example/a.mp3?2")
-    assert one.stamp() == UrlSource(one.url).stamp()
-    assert one.stamp() != two.stamp()
+    assert one.read_state() == UrlSource(one.url).read_state()
+    assert one.read_state() != two.read_state()
     assert one.names == two.names == ("a", "a.mp3", "x.example/a.mp3")
 
 

@@ -10,7 +10,7 @@ from paths import CLIPS
 from speech_clips import Clip
 from typer.testing import CliRunner
 
-from whisperlive_hybrid.cli.main import whole
+from whisperlive_hybrid.cli.main import build_app
 from whisperlive_hybrid.errors import BadRequest, ModelUnavailable
 
 
@@ -81,14 +81,14 @@ def test_texts_beside_recordings_and_one_way(directory: Path) -> None:
         (["--ways", "fast"], "--ways='fast'"),
         (["--ways", ""], "--ways=''"),
         (["--kinds", "song"], "--kinds: there is no 'song'"),
-        (["--compare", "whisperx"], "--compare: there is no 'whisperx'"),
+        (["--compare", "whisperx"], "--compare: unknown peer 'whisperx'"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused(
     directory: Path, arguments: list[str], message: str
 ) -> None:
     """In one line, before anything is read."""
-    result = CliRunner().invoke(whole(), ["evaluate", str(directory), *arguments])
+    result = CliRunner().invoke(build_app(), ["evaluate", str(directory), *arguments])
     assert isinstance(result.exception, BadRequest)
     assert result.exception.message.startswith(message)
 
@@ -98,6 +98,6 @@ def test_a_missing_package_is_named(directory: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(
         "whisperlive_hybrid.cli.evaluate.command.find_spec", lambda name: name != "jiwer" or None
     )
-    result = CliRunner().invoke(whole(), ["evaluate", str(directory)])
+    result = CliRunner().invoke(build_app(), ["evaluate", str(directory)])
     assert isinstance(result.exception, ModelUnavailable)
     assert "whisperlive-hybrid-server[evaluate]" in result.exception.message

@@ -17,7 +17,7 @@ def test_peers_that_do_not_exist_or_cannot_read_the_weights_are_refused() -> Non
     """Before anything is read."""
     check_peers([*PEERS], "faster_whisper")
     check_peers([], "openvino")
-    with pytest.raises(BadRequest, match=r"'whisperx'; there is faster-whisper, "):
+    with pytest.raises(BadRequest, match=r"'whisperx'; use one of: faster-whisper, "):
         check_peers(["whisperx"], "faster_whisper")
     with pytest.raises(BadRequest, match="'openvino'"):
         check_peers(["faster-whisper"], "openvino")

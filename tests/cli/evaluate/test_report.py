@@ -6,19 +6,19 @@ import pytest
 from whisperlive_hybrid.bench.recordings import Cue, LabelledRecording
 from whisperlive_hybrid.cli.evaluate.readers import Output
 from whisperlive_hybrid.cli.evaluate.report import (
-    Evaluated,
+    EvaluatedRecording,
     Figures,
     as_json,
-    evaluated,
     figures,
-    lost_lines,
+    format_lost_runs,
+    score_outputs,
     table_lines,
 )
 
 SAID = "we all went down to the old river that day"
 
 
-def read(language: str | None, kind: str, said: str, **texts: str) -> Evaluated:
+def read(language: str | None, kind: str, said: str, **texts: str) -> EvaluatedRecording:
     """A recording of 10 s that each reader of `texts` read with 2 s of CPU time."""
     turns = (Cue(0, 9.0, said),) if said else ()
     name = f"{language}-{kind}"
@@ -27,11 +27,11 @@ def read(language: str | None, kind: str, said: str, **texts: str) -> Evaluated:
         reader: Output((Cue(0, 9.4, f" {text}"),) if text else (), 10.0, 2.0)
         for reader, text in texts.items()
     }
-    return evaluated(recording, outputs)
+    return score_outputs(recording, outputs)
 
 
 @pytest.fixture
-def done() -> list[Evaluated]:
+def done() -> list[EvaluatedRecording]:
     """Two kinds of English, one of German, and music."""
     return [
         read("en", "read", SAID, ours=SAID, peer=f"{SAID} again"),
@@ -41,7 +41,7 @@ def done() -> list[Evaluated]:
     ]
 
 
-def line(done: list[Evaluated], language: str, kind: str, reader: str) -> Figures:
+def line(done: list[EvaluatedRecording], language: str, kind: str, reader: str) -> Figures:
     """The figures of one group and reader."""
     (found,) = (
         row
@@ -51,7 +51,7 @@ def line(done: list[Evaluated], language: str, kind: str, reader: str) -> Figure
     return found
 
 
-def test_figures_are_by_kind_by_language_and_of_all(done: list[Evaluated]) -> None:
+def test_figures_are_by_kind_by_language_and_of_all(done: list[EvaluatedRecording]) -> None:
     """A language of one kind needs no line of its own kind."""
     rows = figures(done, "peer")
     assert [(row.language, row.kind) for row in rows if row.reader == "ours"] == [
@@ -64,7 +64,7 @@ def test_figures_are_by_kind_by_language_and_of_all(done: list[Evaluated]) -> No
     ]
 
 
-def test_errors_are_pooled_over_what_is_said(done: list[Evaluated]) -> None:
+def test_errors_are_pooled_over_what_is_said(done: list[EvaluatedRecording]) -> None:
     """Words invented in music are no word errors; the difference is against the peer."""
     ours, peer = line(done, "all", "all", "ours"), line(done, "all", "all", "peer")
     assert (ours.recordings, ours.words) == (4, 30)
@@ -76,23 +76,25 @@ def test_errors_are_pooled_over_what_is_said(done: list[Evaluated]) -> None:
     assert line(done, "und", "all", "ours").wer is None
 
 
-def test_lost_runs_are_counted_and_those_of_ours_alone_named(done: list[Evaluated]) -> None:
+def test_lost_runs_are_counted_and_those_of_ours_alone_named(
+    done: list[EvaluatedRecording],
+) -> None:
     """What the peer lost as well is no fault of ours alone."""
     ours = line(done, "all", "all", "ours")
     assert (ours.lost_runs, ours.lost_words, ours.lost_only_here) == (2, 16, 1)
-    assert list(lost_lines(done, "peer")) == [
+    assert list(format_lost_runs(done, "peer")) == [
         "lost by ours, not by peer: en-telephone: went down to the old river"
     ]
 
 
-def test_invented_words_are_counted_where_nobody_speaks(done: list[Evaluated]) -> None:
+def test_invented_words_are_counted_where_nobody_speaks(done: list[EvaluatedRecording]) -> None:
     """With the recordings that got any."""
     peer, ours = line(done, "all", "all", "peer"), line(done, "all", "all", "ours")
     assert (peer.invented_words, peer.invented_in, peer.silent) == (2, 1, 1)
     assert (ours.invented_words, ours.invented_in, ours.silent) == (0, 0, 1)
 
 
-def test_cue_ends_and_cpu_time(done: list[Evaluated]) -> None:
+def test_cue_ends_and_cpu_time(done: list[EvaluatedRecording]) -> None:
     """Cues end 0.4 s after their words; 2 s of CPU for 10 s of audio."""
     ours = line(done, "all", "all", "ours")
     assert ours.cue_ends is not None
@@ -102,7 +104,7 @@ def test_cue_ends_and_cpu_time(done: list[Evaluated]) -> None:
     assert ours.cpu_per_audio_s == pytest.approx(0.2)
 
 
-def test_the_table_shows_what_there_is(done: list[Evaluated]) -> None:
+def test_the_table_shows_what_there_is(done: list[EvaluatedRecording]) -> None:
     """Columns stand under their heads; those that are empty in every line are left out."""
     head, *lines = table_lines(figures(done, "peer"))
     assert len(lines) == 12
@@ -116,7 +118,7 @@ def test_the_table_shows_what_there_is(done: list[Evaluated]) -> None:
         assert column not in plain
 
 
-def test_the_json_holds_every_text(done: list[Evaluated]) -> None:
+def test_the_json_holds_every_text(done: list[EvaluatedRecording]) -> None:
     """Together with scores, times and how the run was made."""
     made = json.loads(as_json({"model": "m"}, done, figures(done, "peer")))
     assert made["model"] == "m"

@@ -5,8 +5,8 @@ from whisperlive_hybrid.cli.evaluate.scoring import (
     LostRun,
     Score,
     cue_end_errors,
-    lost_only_by,
-    normalised_words,
+    find_unshared_losses,
+    normalise_words,
     rate,
     score,
 )
@@ -31,7 +31,7 @@ def test_words_are_normalised_by_language(
 ) -> None:
     """English as Whisper's evaluation has it, others without case and punctuation."""
     expected = words or ["mister", "smith", "is", "color", "will", "not", "cost", "$25"]
-    assert normalised_words(text, language) == expected
+    assert normalise_words(text, language) == expected
 
 
 def test_errors_are_counted_by_kind() -> None:
@@ -61,7 +61,7 @@ def test_words_where_nothing_is_said_are_insertions() -> None:
 
 def test_a_run_is_lost_by_one_alone_if_the_other_lost_none_of_it() -> None:
     """A word in common is enough to be lost by both."""
-    only = lost_only_by(lost((0, 5), (10, 15), (20, 25)), lost((4, 8), (15, 20)))
+    only = find_unshared_losses(lost((0, 5), (10, 15), (20, 25)), lost((4, 8), (15, 20)))
     assert [(run.start, run.stop) for run in only] == [(10, 15), (20, 25)]
 
 

@@ -15,9 +15,9 @@ from wav_files import write_wav
 
 from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend
 from whisperlive_hybrid.backends.fake import pause
-from whisperlive_hybrid.cli.batch.formats import OutputFormat, Texts, Wish
-from whisperlive_hybrid.cli.batch.inputs import planned
-from whisperlive_hybrid.cli.batch.local import transcribe_here
+from whisperlive_hybrid.cli.batch.formats import BatchRequest, OutputFormat, Texts
+from whisperlive_hybrid.cli.batch.inputs import plan_items
+from whisperlive_hybrid.cli.batch.local import transcribe_locally
 from whisperlive_hybrid.cli.batch.report import Outcome
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.models.files import demo_model
@@ -42,10 +42,10 @@ def local(options: DecodeOptions) -> dict[str, Texts]:
         made[outcome.item.name] = outcome.result
         return True
 
-    items = planned([str(CLIPS / name) for name in NAMES], takes_urls=False)
-    wish = Wish(options, tuple(OutputFormat))
+    items = plan_items([str(CLIPS / name) for name in NAMES], takes_urls=False)
+    wish = BatchRequest(options, tuple(OutputFormat))
     backend = Ct2Backend(demo_model(), device="cpu")
-    anyio.run(transcribe_here, backend, Settings(), items, wish, lambda _: None, take)
+    anyio.run(transcribe_locally, backend, Settings(), items, wish, lambda _: None, take)
     return {name: made[Path(name).stem] for name in NAMES}
 
 

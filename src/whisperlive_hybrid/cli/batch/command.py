@@ -1,4 +1,4 @@
-"""The command `whisperlive transcribe`: what was typed, checked and put in order."""
+"""The command `whisperlive transcribe`: parse and check its arguments."""
 
 import os
 import sys
@@ -10,16 +10,16 @@ from urllib.parse import urlsplit
 import typer
 
 from whisperlive_hybrid.auth.keys import check_sendable
-from whisperlive_hybrid.cli.batch.formats import OutputFormat, Wish, named_formats
-from whisperlive_hybrid.cli.batch.inputs import Item, StandardInput, check_outputs, planned
-from whisperlive_hybrid.cli.batch.run import Here, Order, There, Way, carry_out
+from whisperlive_hybrid.cli.batch.formats import BatchRequest, OutputFormat, parse_formats
+from whisperlive_hybrid.cli.batch.inputs import BatchItem, StandardInput, check_outputs, plan_items
+from whisperlive_hybrid.cli.batch.run import BatchJob, LocalRunner, RemoteRunner, Runner, run_batch
 from whisperlive_hybrid.cli.terminal import (
     USAGE,
     BackendOption,
     ModelOption,
     ThreadsOption,
-    complain,
-    known_language,
+    parse_language,
+    print_error,
 )
 from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.errors import BadRequest
@@ -48,27 +48,28 @@ def transcribe(
     output_dir: Annotated[
         Path | None,
         typer.Option(
-            help="Write NAME.FORMAT files here, and go on where an earlier command was stopped; "
+            help="Write NAME.FORMAT files here, and resume where an earlier command was stopped; "
             "without it, print.",
             file_okay=False,
         ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Do again what is done already.")
+        bool, typer.Option("--overwrite", help="Transcribe finished recordings again.")
     ] = False,
     language: Annotated[
         str | None, typer.Option(help="A code such as en; auto, the default, detects it.")
     ] = None,
     multilingual: Annotated[
         bool,
-        typer.Option("--multilingual", help="Detect the language anew along the recording."),
+        typer.Option("--multilingual", help="Detect the language again along the recording."),
     ] = False,
     language_detection_threshold: Annotated[
         float | None,
         typer.Option(
             min=0.0,
             max=1.0,
-            help=f"From which probability it changes; {SWITCH_THRESHOLD:g}. Needs --multilingual.",
+            help="Probability from which the language changes; "
+            f"{SWITCH_THRESHOLD:g}. Needs --multilingual.",
             show_default=False,
         ),
     ] = None,
@@ -108,7 +109,7 @@ def transcribe(
     prompt: Annotated[
         str, typer.Option(help="Text before the speech; steers spelling and style.")
     ] = "",
-    hotwords: Annotated[str, typer.Option(help="Words that are likely to be said.")] = "",
+    hotwords: Annotated[str, typer.Option(help="Words that are likely to occur.")] = "",
     beam_size: Annotated[
         int | None,
         typer.Option(
@@ -120,7 +121,7 @@ def transcribe(
         typer.Option(
             min=0,
             max=LAST_AUDIO_TRACK,
-            help="Which audio track of each file, counted from 0; its default one if not given.",
+            help="Audio track of each file, counted from 0; without it, the file's default.",
             show_default=False,
         ),
     ] = None,
@@ -128,7 +129,7 @@ def transcribe(
     backend: BackendOption = None,
     threads: ThreadsOption = None,
     jobs_url: Annotated[
-        str | None, typer.Option(help="A running server to do the work, http://host:8080.")
+        str | None, typer.Option(help="A running server that transcribes, http://host:8080.")
     ] = None,
     api_key: Annotated[
         str | None, typer.Option(help=f"For that server. [env: {API_KEY}]", show_default=False)
@@ -140,8 +141,10 @@ def transcribe(
     """Transcribe many files, on this machine or through a running server."""
     try:
         options = DecodeOptions(
-            language=known_language(language),
-            switch_threshold=_threshold(language_detection_threshold, is_multilingual=multilingual),
+            language=parse_language(language),
+            switch_threshold=_parse_threshold(
+                language_detection_threshold, is_multilingual=multilingual
+            ),
             task=task,
             words=words,
             prompt=prompt if prompt.strip() else "",
@@ -149,34 +152,38 @@ def transcribe(
             beam_size=beam_size or DEFAULT_BEAM_SIZE,
         )
         style = CueStyle(max_line_width, max_line_count, max_words_per_line, highlight_words)
-        wish = Wish(options, _formats(formats), audio_track, style)
+        request = BatchRequest(options, _parse_formats(formats), audio_track, style)
         if jobs_url is None:
             _refuse("needs --jobs-url", {"--api-key": api_key, "--keep-jobs": keep_jobs})
-            way: Way = Here(load_settings(model=model, backend=backend, threads=threads))
+            runner: Runner = LocalRunner(
+                load_settings(model=model, backend=backend, threads=threads)
+            )
         else:
             _refuse(
                 "is decided by the server of --jobs-url",
                 {"--beam-size": beam_size, "--backend": backend, "--threads": threads},
             )
-            way = There(_server(jobs_url), model, _key(api_key), keep_jobs)
-        items = planned(inputs, takes_urls=way.takes_urls)
-        _check(items, wish, output_dir, overwrite=overwrite)
+            runner = RemoteRunner(
+                _parse_server_url(jobs_url), model, _find_api_key(api_key), keep_jobs
+            )
+        items = plan_items(inputs, takes_urls=runner.takes_urls)
+        _check(items, request, output_dir, overwrite=overwrite)
     except BadRequest as error:
-        complain(error.message)
+        print_error(error.message)
         raise typer.Exit(USAGE) from error
     configure_logging(form="console", level="warning")
-    raise typer.Exit(carry_out(Order(items, wish, way, output_dir, overwrite)))
+    raise typer.Exit(run_batch(BatchJob(items, request, runner, output_dir, overwrite)))
 
 
-def _formats(names: str) -> tuple[OutputFormat, ...]:
+def _parse_formats(names: str) -> tuple[OutputFormat, ...]:
     try:
-        return named_formats(names)
+        return parse_formats(names)
     except ValueError as error:
-        known = ", ".join(each.value for each in OutputFormat)
+        known = ", ".join(output_format.value for output_format in OutputFormat)
         raise BadRequest(f"Unknown format in {names!r}; use one of: {known}.") from error
 
 
-def _threshold(threshold: float | None, *, is_multilingual: bool) -> float | None:
+def _parse_threshold(threshold: float | None, *, is_multilingual: bool) -> float | None:
     if is_multilingual:
         return SWITCH_THRESHOLD if threshold is None else threshold
     if threshold is not None:
@@ -184,15 +191,15 @@ def _threshold(threshold: float | None, *, is_multilingual: bool) -> float | Non
     return None
 
 
-def _refuse(why: str, options: Mapping[str, object]) -> None:
-    """No option is accepted and ignored."""
+def _refuse(reason: str, options: Mapping[str, object]) -> None:
+    """Raise `BadRequest` for any of `options` that was given: none is accepted and ignored."""
     for name, value in options.items():
         if value:
-            raise BadRequest(f"{name} {why}.")
+            raise BadRequest(f"{name} {reason}.")
 
 
-def _key(given: str | None) -> str | None:
-    """The key for a server, from the option or the environment; an empty one is none."""
+def _find_api_key(given: str | None) -> str | None:
+    """Return the server's API key from the option or the environment; None if it is empty."""
     key = given or os.environ.get(API_KEY)
     if not key:
         return None
@@ -200,49 +207,51 @@ def _key(given: str | None) -> str | None:
     return key
 
 
-def _server(url: str) -> str:
-    """The address of a server, always spelt alike."""
+def _parse_server_url(url: str) -> str:
+    """Return the URL of a server without a slash at its end."""
     try:
         parts = urlsplit(url)
-        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # such as a port that is no number
-        is_address = False
-    if not is_address:
-        raise BadRequest(f"--jobs-url {url!r} is no address such as http://host:8080.")
+        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # such as a port that is not a number
+        is_valid = False
+    if not is_valid:
+        raise BadRequest(f"--jobs-url {url!r} is invalid; use a URL such as http://host:8080.")
     return url.rstrip("/")
 
 
-def _check_cues(wish: Wish) -> None:
-    """Refuse what no cue could show."""
-    if not any(each.has_cues for each in wish.formats):
-        for name in cue_params(wish.cue_style):
+def _check_cues(request: BatchRequest) -> None:
+    """Raise `BadRequest` for options that no cue can show."""
+    if not any(output_format.has_cues for output_format in request.formats):
+        for name in cue_params(request.cue_style):
             raise BadRequest(f"--{name.replace('_', '-')} needs --format srt or vtt.")
-    if wish.cue_style.max_line_count is not None and wish.cue_style.max_line_width is None:
+    if request.cue_style.max_line_count is not None and request.cue_style.max_line_width is None:
         raise BadRequest("--max-line-count needs --max-line-width.")
-    if wish.cue_style.highlight_words and wish.options.task is Task.TRANSLATE:
+    if request.cue_style.highlight_words and request.options.task is Task.TRANSLATE:
         raise BadRequest(
             "--highlight-words is not supported with --task translate: the words of a translation "
             "are not in the audio."
         )
 
 
-def _check(items: Sequence[Item], wish: Wish, output_dir: Path | None, *, overwrite: bool) -> None:
-    """Refuse what would not come out as the user thinks."""
+def _check(
+    items: Sequence[BatchItem], request: BatchRequest, output_dir: Path | None, *, overwrite: bool
+) -> None:
+    """Raise `BadRequest` for options that contradict each other."""
     if any(isinstance(item.source, StandardInput) for item in items) and sys.stdin.isatty():
         raise BadRequest("Standard input is a terminal; pipe a recording into it.")
-    if wish.options.words and OutputFormat.JSON not in wish.formats:
+    if request.options.words and OutputFormat.JSON not in request.formats:
         raise BadRequest("--words needs --format json: other formats hold no word times.")
-    _check_cues(wish)
+    _check_cues(request)
     if output_dir is not None:
-        check_outputs(items, output_dir, [each.value for each in wish.formats])
+        check_outputs(items, output_dir, [output_format.value for output_format in request.formats])
         return
     if sys.stdout is None:
         raise BadRequest("Standard output is closed; --output-dir writes files.")
     _refuse("needs --output-dir", {"--overwrite": overwrite})
-    if len(wish.formats) > 1:
+    if len(request.formats) > 1:
         raise BadRequest("Several formats need --output-dir.")
-    if len(items) > 1 and wish.formats != (OutputFormat.TXT,):
+    if len(items) > 1 and request.formats != (OutputFormat.TXT,):
         raise BadRequest(
-            f"Several recordings as {wish.formats[0].value} need --output-dir: "
-            "printed one after another they would be no such file."
+            f"Several recordings as {request.formats[0].value} need --output-dir: "
+            "printed one after another they would not be a valid file."
         )

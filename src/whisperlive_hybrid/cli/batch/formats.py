@@ -1,4 +1,4 @@
-"""What a transcript is written as: the same text, byte for byte, whoever made it."""
+"""Output formats of transcripts; local and remote runs write the same bytes."""
 
 import json
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from whisperlive_hybrid.types import DecodeOptions
 
 
 class OutputFormat(Enum):
-    """The value is the suffix of the file."""
+    """A format; its value is the suffix of the file."""
 
     TXT = "txt"
     SRT = "srt"
@@ -28,12 +28,12 @@ class OutputFormat(Enum):
 
     @property
     def has_cues(self) -> bool:
-        """True for a file of subtitles."""
+        """True for subtitle formats."""
         return self in (OutputFormat.SRT, OutputFormat.VTT)
 
 
 _ALIASES: Final = {"text": OutputFormat.TXT.value}
-"""The HTTP API's name for the same format; its files are NAME.txt all the same."""
+"""Names of the HTTP API for the same formats; the file of `text` is NAME.txt nevertheless."""
 
 BODIES: Final = {
     OutputFormat.TXT: ResponseFormat.TEXT,
@@ -41,70 +41,75 @@ BODIES: Final = {
     OutputFormat.VTT: ResponseFormat.VTT,
     OutputFormat.JSON: ResponseFormat.VERBOSE_JSON,
 }
-"""What the HTTP API calls them."""
+"""The HTTP API's response format for each output format."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What is wanted of every recording of a batch."""
+class BatchRequest:
+    """Options and output formats of all recordings of a batch."""
 
     options: DecodeOptions
     formats: tuple[OutputFormat, ...]
     audio_track: int | None = None
-    """Which audio track of each recording, counted from 0; None is its default one."""
+    """Audio track of each recording, counted from 0; None for the recording's default."""
     cue_style: CueStyle = field(default_factory=CueStyle)
-    """How srt and vtt are cut."""
+    """How srt and vtt are cut into cues."""
 
     @property
     def has_times(self) -> bool:
-        """True if one of the formats holds times."""
-        return any(BODIES[each] in TIMED_FORMATS for each in self.formats)
+        """True if one of the formats contains times."""
+        return any(BODIES[output_format] in TIMED_FORMATS for output_format in self.formats)
 
     @property
     def granularities(self) -> tuple[Granularity, ...]:
-        """What gets times in JSON."""
+        """The units that get times in JSON."""
         return (Granularity.SEGMENT, *((Granularity.WORD,) if self.options.words else ()))
 
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """What one recording became: a text for each format, and its seconds of audio."""
+    """The transcript of one recording as a text for each format."""
 
     by_format: Mapping[OutputFormat, str]
     duration: float
+    """Seconds of audio."""
 
 
-def texts_of(transcript: Transcript, wish: Wish) -> Texts:
-    """A transcript in all formats that are wanted."""
-    return Texts(
-        {each: written(transcript, each, wish) for each in wish.formats}, transcript.duration
-    )
+def render_all(transcript: Transcript, request: BatchRequest) -> Texts:
+    """Render a transcript in all requested formats."""
+    texts = {
+        output_format: render(transcript, output_format, request)
+        for output_format in request.formats
+    }
+    return Texts(texts, transcript.duration)
 
 
-def written(transcript: Transcript, wanted: OutputFormat, wish: Wish) -> str:
-    """A transcript as the text of a file of that format."""
-    request = AudioRequest(
-        options=wish.options,
-        response_format=BODIES[wanted],
-        granularities=frozenset(wish.granularities),
-        cue_style=wish.cue_style,
+def render(transcript: Transcript, output_format: OutputFormat, request: BatchRequest) -> str:
+    """Render a transcript as the content of a file."""
+    audio_request = AudioRequest(
+        options=request.options,
+        response_format=BODIES[output_format],
+        granularities=frozenset(request.granularities),
+        cue_style=request.cue_style,
     )
     language, duration = transcript.language.code, transcript.duration
-    body = render_transcript(request, transcript.segments, language, duration, transcript.unread)
-    return body if isinstance(body, str) else pretty(body)
+    body = render_transcript(
+        audio_request, transcript.segments, language, duration, transcript.unread
+    )
+    return body if isinstance(body, str) else to_pretty_json(body)
 
 
-def pretty(body: object) -> str:
-    """A JSON answer as it is written to a file: keys in their order, letters as they are."""
+def to_pretty_json(body: object) -> str:
+    """Format a JSON response for a file: keys in their order, non-ASCII letters unescaped."""
     return json.dumps(body, ensure_ascii=False, indent=2) + "\n"
 
 
-def named_formats(names: str) -> tuple[OutputFormat, ...]:
-    """Return the formats of a list with commas, each once.
+def parse_formats(names: str) -> tuple[OutputFormat, ...]:
+    """Parse a comma-separated list of formats, without duplicates.
 
     Raises `ValueError` for an empty list and for an unknown name.
     """
-    asked = [part.strip().lower() for part in names.split(",") if part.strip()]
-    if not asked:
+    wanted = [part.strip().lower() for part in names.split(",") if part.strip()]
+    if not wanted:
         raise ValueError("no format is named")
-    return tuple(dict.fromkeys(OutputFormat(_ALIASES.get(name, name)) for name in asked))
+    return tuple(dict.fromkeys(OutputFormat(_ALIASES.get(name, name)) for name in wanted))

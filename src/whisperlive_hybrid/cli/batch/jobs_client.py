@@ -1,4 +1,4 @@
-"""The client's side of /v1/jobs: one method for each request, patient with a busy server."""
+"""A client of /v1/jobs: one method for each request, with retries while the server is busy."""
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
@@ -11,202 +11,208 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from whisperlive_hybrid import __version__
-from whisperlive_hybrid.cli.batch.formats import BODIES, OutputFormat, pretty
+from whisperlive_hybrid.cli.batch.formats import BODIES, OutputFormat, to_pretty_json
 from whisperlive_hybrid.errors import NotFound, RemoteFailed, ServerUnusable
 from whisperlive_hybrid.protocol.openai.cue_fields import cue_params
 from whisperlive_hybrid.text.cues import CueStyle
 
 
 class EventParser:
-    """Bytes in, the data of complete events out."""
+    """Parses server-sent events: bytes in, the data of complete events out."""
 
     def __init__(self) -> None:
         self._rest = b""
         self._data: list[bytes] = []
 
     def feed(self, received: bytes) -> list[str]:
-        """The data of the events that `received` completes.
-
-        Lines end at LF or CR LF; a JSON text may hold other characters that Python calls ends.
-        """
+        """Return the data of the events that `received` completes."""
+        # Not `splitlines`: JSON may contain other characters that Python takes for line ends.
         *lines, self._rest = (self._rest + received).split(b"\n")
-        ended = (self._line(line.removesuffix(b"\r")) for line in lines)
-        return [event.decode("utf-8", "replace") for event in ended if event is not None]
-
-    def _line(self, line: bytes) -> bytes | None:
-        """Take in a line; the data of an event if it ends one."""
-        if not line:
-            data, self._data = self._data, []
-            return b"\n".join(data) if data else None
-        name, _, value = line.partition(b":")
-        if name == b"data":
-            self._data.append(value.removeprefix(b" "))
-        return None
+        events = []
+        for line in lines:
+            name, _, value = line.removesuffix(b"\r").partition(b":")
+            if name == b"data":
+                self._data.append(value.removeprefix(b" "))
+            elif line in {b"", b"\r"} and self._data:  # an empty line ends an event
+                events.append(b"\n".join(self._data).decode("utf-8", "replace"))
+                self._data = []
+        return events
 
 
 JOBS: Final = "v1/jobs"
 
 _BUSY: Final = (429, 503)
-_NOT_OURS: Final = (401, 403)
+_UNAUTHORIZED: Final = (401, 403)
 _MISSING: Final = (404, 405)
 _GATEWAY: Final = (502, 504)
-"""A proxy that does not reach the server, maybe while it restarts."""
+"""A proxy does not reach the server, possibly while the server restarts."""
 
 _CONNECT_S: Final = 10.0
-_ANSWER_S: Final = 300.0
-"""A server stores an upload before it answers, and takes in large ones at its own pace."""
+_RESPONSE_S: Final = 300.0
+"""A server stores an upload before it responds, which takes long for large files."""
 
 Fields = Sequence[tuple[str, str]]
 Send = Callable[[], Awaitable[httpx.Response]]
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a client puts up with a server."""
+class RetryPolicy:
+    """Timeouts and retries of a client."""
 
     busy_s: float = 600.0
-    """Seconds that a busy server may make one request wait, all in all."""
+    """Longest total wait, in s, of one request for a busy server."""
     attempts: int = 8
-    """Of one request whose connection breaks; only one if the server has never answered."""
+    """Attempts of one request whose connection breaks; one if the server never responded."""
     pause_s: float = 1.0
-    """Before the second attempt; twice as long before each further one, up to 8 times."""
+    """Before the second attempt; doubled before each further one, up to 8 times as long."""
     silence_s: float = 45.0
-    """Of a stream of events, after which it is taken for dead; the server pings every 15 s."""
+    """Read timeout of a stream of events, in s; the server pings every 15 s."""
 
     def pause(self, failures: int) -> float:
-        """Seconds to wait after so many failures in a row."""
+        """Return the seconds to wait after so many failures in a row."""
         return self.pause_s * 2.0 ** min(failures - 1, 3)
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteJob:
-    """A job of one recording, as far as its client cares."""
+    """The state of a job of one recording."""
 
     id: str
     is_over: bool
     failure: str | None
-    """Why there is no result; None while it is not over, and where there is one."""
+    """Why an ended job has no result."""
     done: float
-    """Seconds of audio that are read, of `total`."""
+    """Seconds of audio that are transcribed, of `total`."""
     total: float | None
 
 
 class JobsClient:
-    """Speaks to one server.
+    """A client of one server.
 
-    Every method raises `ServerUnusable` if the server cannot be reached or refuses this client
-    altogether, `RemoteFailed` for any other refusal, and `NotFound` for a job that is not there.
+    Every method raises `ServerUnusable` if the server cannot be reached or refuses every request
+    of this client, `RemoteFailed` for any other refusal, and `NotFound` for a missing job.
     """
 
-    def __init__(self, http: httpx.AsyncClient, patience: Patience) -> None:
+    def __init__(self, http: httpx.AsyncClient, retry_policy: RetryPolicy) -> None:
         self._http = http
-        self.patience = patience
-        self._has_answered = False
+        self.retry_policy = retry_policy
+        self._has_responded = False
 
     async def submit_file(self, file: BinaryIO, filename: str, fields: Fields) -> RemoteJob:
-        """Upload a recording in pieces, from its beginning at each attempt."""
+        """Upload a recording in chunks, from its beginning at each attempt."""
 
         async def send() -> httpx.Response:
             form = _form(fields)
             return await self._http.post(JOBS, data=form, files={"file": (filename, file)})
 
-        return await self._submitted(send)
+        return await self._submit(send)
 
     async def submit_url(self, url: str, fields: Fields) -> RemoteJob:
-        """Have the server fetch a recording."""
+        """Submit a recording that the server downloads."""
 
         async def send() -> httpx.Response:
             return await self._http.post(JOBS, data=_form([*fields, ("url", url)]))
 
-        return await self._submitted(send)
+        return await self._submit(send)
 
     async def job(self, job_id: str) -> RemoteJob:
-        """Its state."""
-        return _job(_json(await self._asked(lambda: self._http.get(f"{JOBS}/{job_id}"))))
+        """Request the state of a job."""
+        return _parse_job(_json(await self._request(lambda: self._http.get(f"{JOBS}/{job_id}"))))
 
     async def events(self, job_id: str) -> AsyncGenerator[RemoteJob]:
-        """Its states as the server tells them; ends when the server or the connection ends it."""
-        timeout = httpx.Timeout(_ANSWER_S, connect=_CONNECT_S, read=self.patience.silence_s)
+        """Yield the states of a job until the server or the network ends the stream of events."""
+        timeout = httpx.Timeout(_RESPONSE_S, connect=_CONNECT_S, read=self.retry_policy.silence_s)
         parser = EventParser()
         try:
             async with self._http.stream(
                 "GET", f"{JOBS}/{job_id}/events", timeout=timeout
-            ) as reply:
-                if not reply.is_success:  # asking for the state will tell what is wrong
+            ) as response:
+                if not response.is_success:  # the caller requests the state, which raises the error
                     return
-                async for received in reply.aiter_bytes():
+                async for received in response.aiter_bytes():
                     for event in parser.feed(received):
-                        yield _told_job(event)
+                        yield _parse_event(event)
         except httpx.RequestError:
             return
 
-    async def result(self, job_id: str, wanted: OutputFormat, style: CueStyle | None = None) -> str:
-        """The text of a file of that format, as it is written when no server is asked."""
-        params = {"format": BODIES[wanted].value, "file": "0"}
-        if wanted.has_cues:
+    async def result(
+        self, job_id: str, output_format: OutputFormat, style: CueStyle | None = None
+    ) -> str:
+        """Download a result as the content of a file, the same that a local run writes."""
+        params = {"format": BODIES[output_format].value, "file": "0"}
+        if output_format.has_cues:
             params |= cue_params(style or CueStyle())
-        reply = await self._asked(lambda: self._http.get(f"{JOBS}/{job_id}/result", params=params))
-        if wanted is OutputFormat.JSON:
-            return pretty(_json(reply))
-        return reply.content.decode("utf-8")
+        response = await self._request(
+            lambda: self._http.get(f"{JOBS}/{job_id}/result", params=params)
+        )
+        if output_format is OutputFormat.JSON:
+            return to_pretty_json(_json(response))
+        return response.content.decode("utf-8")
 
     async def delete(self, job_id: str) -> None:
-        """Cancel it if need be, and have it thrown away."""
-        await self._asked(lambda: self._http.delete(f"{JOBS}/{job_id}"))
+        """Cancel a job if it is unfinished, and delete it."""
+        await self._request(lambda: self._http.delete(f"{JOBS}/{job_id}"))
 
-    async def _submitted(self, send: Send) -> RemoteJob:
+    async def _submit(self, send: Send) -> RemoteJob:
         try:
-            return _job(_json(await self._asked(send)))
-        except NotFound as error:  # a model, or the route: so it is for every recording
+            return _parse_job(_json(await self._request(send)))
+        except NotFound as error:  # the model or the route is missing, for every recording
             no_route = f"{self._http.base_url} offers no jobs (/v1/jobs)."
             raise ServerUnusable(error.message if error.code else no_route) from error
 
-    async def _asked(self, send: Send) -> httpx.Response:
-        """Ask until there is an answer that is not "later", as long as patience lasts."""
+    async def _request(self, send: Send) -> httpx.Response:
+        """Send a request again while the server is busy, for at most `busy_s` seconds."""
         waited_s = 0.0
         while True:
-            reply = await self._answered(send)
-            later_s = _later(reply)
-            if later_s is None or waited_s + later_s > self.patience.busy_s:
-                _check(reply)
-                return reply
-            await anyio.sleep(later_s)
-            waited_s += later_s
+            response = await self._send(send)
+            retry_after = response.headers.get("retry-after", "")
+            is_busy = response.status_code in _BUSY
+            if not (is_busy and retry_after.isascii() and retry_after.isdecimal()):
+                break
+            pause_s = float(retry_after)
+            if waited_s + pause_s > self.retry_policy.busy_s:
+                break
+            await anyio.sleep(pause_s)
+            waited_s += pause_s
+        _raise_for_status(response)
+        return response
 
-    async def _answered(self, send: Send) -> httpx.Response:
+    async def _send(self, send: Send) -> httpx.Response:
+        """Send a request, again while the connection breaks or a proxy reports a bad gateway."""
         failures = 0
         while True:
             try:
-                reply = await send()
+                response = await send()
             except httpx.RequestError as error:
                 failures += 1
-                if failures >= self.patience.attempts or not self._has_answered:
-                    raise self._unreachable(error) from error
+                # A server that never responded is probably a wrong URL: fail at once.
+                if failures >= self.retry_policy.attempts or not self._has_responded:
+                    reason = (str(error) or type(error).__name__).rstrip(".")
+                    raise ServerUnusable(
+                        f"No response from {self._http.base_url}: {reason}."
+                    ) from error
             else:
-                self._has_answered = True
+                self._has_responded = True
                 failures += 1
-                if reply.status_code not in _GATEWAY or failures >= self.patience.attempts:
-                    return reply
-            await anyio.sleep(self.patience.pause(failures))
-
-    def _unreachable(self, error: httpx.RequestError) -> ServerUnusable:
-        reason = str(error) or type(error).__name__
-        return ServerUnusable(f"No answer from {self._http.base_url}: {reason.rstrip('.')}.")
+                if response.status_code not in _GATEWAY or failures >= self.retry_policy.attempts:
+                    return response
+            await anyio.sleep(self.retry_policy.pause(failures))
 
 
 @asynccontextmanager
 async def open_client(
-    url: str, api_key: str | None, patience: Patience
+    url: str, api_key: str | None, retry_policy: RetryPolicy
 ) -> AsyncIterator[JobsClient]:
-    """A client of the server at `url`; redirects are not followed, as the key would go along."""
+    """Open a client of the server at `url`."""
+    # httpx follows no redirects by default, which would send the key to another host.
     headers = {"user-agent": f"whisperlive-hybrid/{__version__}"}
     if api_key:
         headers["authorization"] = f"Bearer {api_key}"
-    timeout = httpx.Timeout(_ANSWER_S, connect=_CONNECT_S)
+    timeout = httpx.Timeout(_RESPONSE_S, connect=_CONNECT_S)
     async with httpx.AsyncClient(
         base_url=url, headers=headers, timeout=timeout, limits=httpx.Limits(max_connections=None)
     ) as http:
-        yield JobsClient(http, patience)
+        yield JobsClient(http, retry_policy)
 
 
 class _Failure(BaseModel):
@@ -224,7 +230,7 @@ class _File(BaseModel):
 
 
 class _Job(BaseModel):
-    """A job object; what we do not need may be there or not."""
+    """A job object; other fields are ignored."""
 
     id: str
     status: str
@@ -237,28 +243,28 @@ class _Event(BaseModel):
     job: _Job
 
 
-class _Refusal(BaseModel):
+class _ErrorResponse(BaseModel):
     error: _Failure
 
 
 _UNFINISHED: Final = ("queued", "running")
 
 
-def _job(body: object) -> RemoteJob:
+def _parse_job(body: object) -> RemoteJob:
     try:
-        return _converted(_Job.model_validate(body))
+        return _to_remote_job(_Job.model_validate(body))
     except ValidationError as error:
-        raise RemoteFailed("The server's answer is no job.") from error
+        raise RemoteFailed("The server's response is not a job object.") from error
 
 
-def _told_job(event: str) -> RemoteJob:
+def _parse_event(event: str) -> RemoteJob:
     try:
-        return _converted(_Event.model_validate_json(event).job)
+        return _to_remote_job(_Event.model_validate_json(event).job)
     except ValidationError as error:
-        raise RemoteFailed("The server's event is none of a job.") from error
+        raise RemoteFailed("The server's event does not contain a job object.") from error
 
 
-def _converted(job: _Job) -> RemoteJob:
+def _to_remote_job(job: _Job) -> RemoteJob:
     is_over = job.status not in _UNFINISHED
     failures = [file.error for file in job.files if file.error] + ([job.error] if job.error else [])
     failure = failures[0].message if failures else None
@@ -270,43 +276,31 @@ def _converted(job: _Job) -> RemoteJob:
 
 
 def _form(fields: Fields) -> dict[str, list[str]]:
-    """Fields as httpx takes them; a name may be there several times."""
+    """Group fields by name, as httpx takes them; a name may occur several times."""
     form: dict[str, list[str]] = {}
     for name, value in fields:
         form.setdefault(name, []).append(value)
     return form
 
 
-def _later(reply: httpx.Response) -> float | None:
-    """Seconds after which a busy server wants to be asked again; None if it did not say so."""
-    written = reply.headers.get("retry-after", "")
-    is_later = reply.status_code in _BUSY and written.isascii() and written.isdecimal()
-    return float(written) if is_later else None
-
-
-def _check(reply: httpx.Response) -> None:
-    if reply.is_success:
+def _raise_for_status(response: httpx.Response) -> None:
+    """Raise the error of a refused request, with the server's message if there is one."""
+    if response.is_success:
         return
-    message, code = _told(reply)
-    if reply.status_code in _NOT_OURS:
-        raise ServerUnusable(f"{reply.request.url.host} refuses us: {message}")
-    if reply.status_code in _MISSING:
-        raise NotFound(message, code=code)
-    raise RemoteFailed(message)
-
-
-def _told(reply: httpx.Response) -> tuple[str, str | None]:
-    """The server's own words if it has any, and its code for what is wrong."""
     try:
-        failure = _Refusal.model_validate_json(reply.content).error
+        failure = _ErrorResponse.model_validate_json(response.content).error
     except ValidationError:
-        return f"The server answered with status {reply.status_code}.", None
-    return failure.message, failure.code
+        failure = _Failure(message=f"The server responded with status {response.status_code}.")
+    if response.status_code in _UNAUTHORIZED:
+        raise ServerUnusable(f"{response.request.url.host} refuses access: {failure.message}")
+    if response.status_code in _MISSING:
+        raise NotFound(failure.message, code=failure.code)
+    raise RemoteFailed(failure.message)
 
 
-def _json(reply: httpx.Response) -> object:
+def _json(response: httpx.Response) -> object:
     try:
-        body: object = json.loads(reply.content)
+        body: object = json.loads(response.content)
     except ValueError as error:
-        raise RemoteFailed("The server's answer is no JSON.") from error
+        raise RemoteFailed("The server's response is not valid JSON.") from error
     return body

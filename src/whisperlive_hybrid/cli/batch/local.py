@@ -9,8 +9,8 @@ import anyio.to_thread
 
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.backends.silero import SileroVad
-from whisperlive_hybrid.cli.batch.formats import Texts, Wish, texts_of
-from whisperlive_hybrid.cli.batch.inputs import FileSource, Item, UrlSource
+from whisperlive_hybrid.cli.batch.formats import BatchRequest, Texts, render_all
+from whisperlive_hybrid.cli.batch.inputs import BatchItem, FileSource, UrlSource
 from whisperlive_hybrid.cli.batch.report import OnOutcome, OnProgress, Outcome, Progress
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
@@ -22,11 +22,11 @@ from whisperlive_hybrid.transcribe import FileRequest, MediaFiles, Transcriber
 from whisperlive_hybrid.types import Samples, Urgency
 
 
-async def transcribe_here(
+async def transcribe_locally(
     backend: Backend,
     settings: Settings,
-    items: Sequence[Item],
-    wish: Wish,
+    items: Sequence[BatchItem],
+    request: BatchRequest,
     on_progress: OnProgress,
     on_outcome: OnOutcome,
 ) -> None:
@@ -36,7 +36,7 @@ async def transcribe_here(
     """
     media = MediaFiles(partial(open_audio, limits=_limits(settings)))
     async with Engine(backend, queue_limit=settings.queue_limit) as engine:
-        reader = _Reader(media, Transcriber(engine, SileroVad()), wish, on_progress)
+        reader = _Reader(media, Transcriber(engine, SileroVad()), request, on_progress)
         for item in items:
             on_outcome(await reader.outcome(item))
 
@@ -61,40 +61,42 @@ class _Reader:
         self,
         media: MediaFiles,
         transcriber: Transcriber,
-        wish: Wish,
+        request: BatchRequest,
         on_progress: OnProgress,
     ) -> None:
-        options, able = wish.options, transcriber.capabilities
-        if wish.has_times:
+        options, able = request.options, transcriber.capabilities
+        if request.has_times:
             options = measure_words(options, is_able=able.word_times)
-        if wish.cue_style.highlight_words:
+        if request.cue_style.highlight_words:
             options = replace(options, words=True)
         able.check(options)
         self._options = options
         self._media = media
         self._transcriber = transcriber
-        self._wish = wish
+        self._request = request
         self._on_progress = on_progress
 
-    async def outcome(self, item: Item) -> Outcome:
+    async def outcome(self, item: BatchItem) -> Outcome:
         """One recording, and what became of it."""
-        stamp = None
+        state = None
         try:
-            stamp = item.source.stamp()
-            return Outcome(item, stamp, await self._texts(item))
+            state = item.source.read_state()
+            return Outcome(item, state, await self._texts(item))
         except WhisperLiveError as error:
-            return Outcome(item, stamp, error)
+            return Outcome(item, state, error)
 
-    async def _texts(self, item: Item) -> Texts:
+    async def _texts(self, item: BatchItem) -> Texts:
         if isinstance(item.source, UrlSource):
             raise BadRequest("Only a server fetches URLs.")
         with await anyio.to_thread.run_sync(item.source.open) as media:
-            async with self._media.open(media, audio_track=self._wish.audio_track) as recording:
-                request = FileRequest(self._options, urgency=Urgency.BULK)
-                async with self._transcriber.stream(recording.blocks(), request) as transcription:
+            async with self._media.open(media, audio_track=self._request.audio_track) as recording:
+                file_request = FileRequest(self._options, urgency=Urgency.BULK)
+                async with self._transcriber.stream(
+                    recording.blocks(), file_request
+                ) as transcription:
                     async for update in transcription:
                         self._on_progress(Progress(item, update.done, recording.claimed_s))
-        return texts_of(transcription.transcript, self._wish)
+        return render_all(transcription.transcript, self._request)
 
 
 def _limits(settings: Settings) -> MediaLimits:

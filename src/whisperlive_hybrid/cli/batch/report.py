@@ -1,4 +1,4 @@
-"""What is told of the recordings of a batch while they are read, and when that is over."""
+"""Progress and outcome of the recordings of a batch, on standard error."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,48 +9,49 @@ from rich.progress import Progress as RichProgress
 from rich.progress import TaskID
 
 from whisperlive_hybrid.cli.batch.formats import Texts
-from whisperlive_hybrid.cli.batch.inputs import Item
-from whisperlive_hybrid.cli.batch.manifest import Stamp
-from whisperlive_hybrid.cli.terminal import complain, err, note
+from whisperlive_hybrid.cli.batch.inputs import BatchItem
+from whisperlive_hybrid.cli.batch.manifest import SourceState
+from whisperlive_hybrid.cli.terminal import err, note, print_error
 from whisperlive_hybrid.errors import WhisperLiveError
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a recording is: seconds of it that are read, of `total` if that is known."""
+    """Progress of one recording, in seconds of audio."""
 
-    item: Item
+    item: BatchItem
     done: float
     total: float | None
+    """None while unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one recording: texts, or the reason why there are none."""
+    """The result of one recording: its texts, or the error that prevented them."""
 
-    item: Item
-    stamp: Stamp | None
-    """Its state before it was read; None where it has none that could be compared."""
+    item: BatchItem
+    state: SourceState | None
+    """The recording's state before it was read; None where there is none to compare."""
     result: Texts | WhisperLiveError
 
 
 OnProgress = Callable[[Progress], None]
 
 OnOutcome = Callable[[Outcome], bool]
-"""Says whether the texts lie where they belong."""
+"""Returns True if the texts have been written or will be."""
 
 
-class Screen:
-    """A bar for each recording that is being read, and one for all; lines for what is over.
+class ProgressDisplay:
+    """A bar for each recording in progress and one for all; a line for each that has ended.
 
-    Where standard error is no terminal, only the lines.
+    Where standard error is not a terminal, only the lines.
     """
 
     def __init__(self, n_items: int, *, names_files: bool) -> None:
-        """`names_files`: say of each recording that it is done."""
+        """`names_files`: print a line for each recording that is done."""
         self._names_files = names_files
         self._bars = RichProgress(console=err, transient=True)
-        self._tasks: dict[Item, TaskID] = {}
+        self._tasks: dict[BatchItem, TaskID] = {}
         self._all = self._bars.add_task("all", total=n_items, visible=n_items > 1)
 
     def __enter__(self) -> Self:
@@ -62,25 +63,26 @@ class Screen:
         if err.is_terminal:
             self._bars.stop()
 
-    def update(self, news: Progress) -> None:
+    def update(self, progress: Progress) -> None:
         """Move the bar of a recording."""
-        if news.item not in self._tasks:
-            label = escape(news.item.source.label.rpartition("/")[2])
-            self._tasks[news.item] = self._bars.add_task(label, total=None)
-        self._bars.update(self._tasks[news.item], completed=news.done, total=news.total)
+        item = progress.item
+        if item not in self._tasks:
+            label = escape(item.source.label.rpartition("/")[2])
+            self._tasks[item] = self._bars.add_task(label, total=None)
+        self._bars.update(self._tasks[item], completed=progress.done, total=progress.total)
 
-    def done(self, item: Item) -> None:
-        """Take a recording off the screen."""
-        self._over(item)
+    def show_done(self, item: BatchItem) -> None:
+        """Remove the bar of a recording that is done."""
+        self._remove_bar(item)
         if self._names_files:
             note(f"{item.source.label}: done")
 
-    def failed(self, item: Item, error: WhisperLiveError) -> None:
-        """Say why there is nothing of a recording."""
-        self._over(item)
-        complain(f"{item.source.label}: {error.message}")
+    def show_failure(self, item: BatchItem, error: WhisperLiveError) -> None:
+        """Remove the bar of a recording that failed, and print the error."""
+        self._remove_bar(item)
+        print_error(f"{item.source.label}: {error.message}")
 
-    def _over(self, item: Item) -> None:
+    def _remove_bar(self, item: BatchItem) -> None:
         if (task := self._tasks.pop(item, None)) is not None:
             self._bars.remove_task(task)
         self._bars.advance(self._all)

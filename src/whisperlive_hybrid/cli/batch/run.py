@@ -1,4 +1,4 @@
-"""A batch from its plan to its last line: what is left to do, the work, the summary."""
+"""Run a batch: find what is left to do, transcribe it here or on a server, print the summary."""
 
 import asyncio
 import signal
@@ -11,15 +11,26 @@ from typing import Protocol, TypeVarTuple
 import anyio
 
 from whisperlive_hybrid.backends.registry import load_backend
-from whisperlive_hybrid.cli.batch.formats import Wish
-from whisperlive_hybrid.cli.batch.inputs import Item
-from whisperlive_hybrid.cli.batch.jobs_client import Patience, open_client
-from whisperlive_hybrid.cli.batch.local import transcribe_here
+from whisperlive_hybrid.cli.batch.formats import BatchRequest
+from whisperlive_hybrid.cli.batch.inputs import BatchItem
+from whisperlive_hybrid.cli.batch.jobs_client import RetryPolicy, open_client
+from whisperlive_hybrid.cli.batch.local import transcribe_locally
 from whisperlive_hybrid.cli.batch.manifest import digest
-from whisperlive_hybrid.cli.batch.outputs import Delivery, InOrder, OutputDirectory, Printer, Tally
-from whisperlive_hybrid.cli.batch.remote import JobMemory, NoJobMemory, RemoteBatch, job_fields
-from whisperlive_hybrid.cli.batch.report import OnOutcome, OnProgress, Screen
-from whisperlive_hybrid.cli.terminal import FAILED, INTERRUPTED, TERMINATED, note, pull_screen
+from whisperlive_hybrid.cli.batch.outputs import (
+    InOrder,
+    OutcomeWriter,
+    OutputDirectory,
+    Printer,
+    Tally,
+)
+from whisperlive_hybrid.cli.batch.remote import (
+    JobRegistry,
+    NoJobRegistry,
+    RemoteBatch,
+    job_fields,
+)
+from whisperlive_hybrid.cli.batch.report import OnOutcome, OnProgress, ProgressDisplay
+from whisperlive_hybrid.cli.terminal import FAILED, INTERRUPTED, TERMINATED, note, show_downloads
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.protocol.openai.cue_fields import cue_params
 
@@ -27,13 +38,13 @@ Arguments = TypeVarTuple("Arguments")
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM has come."""
+    """Raised after SIGTERM."""
 
 
 def run_terminable(work: Callable[[*Arguments], Awaitable[None]], *arguments: *Arguments) -> None:
-    """`anyio.run`, whose work SIGTERM cancels; raises `Terminated` then. Main thread only.
+    """Run `work` as `anyio.run` does, cancel it on SIGTERM and then raise `Terminated`.
 
-    Also where SIGINT is ignored, as in what a script runs in the background.
+    Main thread only. It also works where SIGINT is ignored, as in the background of a script.
     """
 
     async def cancellable() -> bool:
@@ -50,38 +61,33 @@ def run_terminable(work: Callable[[*Arguments], Awaitable[None]], *arguments: *A
         raise Terminated
 
 
-class Run(Protocol):
-    """A way that is ready to go."""
-
-    def __call__(
-        self, items: Sequence[Item], memory: JobMemory, progress: OnProgress, outcome: OnOutcome
-    ) -> None:
-        """Have all `items` read; blocks."""
+PreparedRun = Callable[[Sequence[BatchItem], JobRegistry, OnProgress, OnOutcome], None]
+"""Transcribes recordings with everything loaded; blocks."""
 
 
-class Way(Protocol):
-    """How recordings are read."""
+class Runner(Protocol):
+    """A place where recordings are transcribed."""
 
     @property
     def takes_urls(self) -> bool:
-        """Whether recordings may lie elsewhere."""
+        """True if recordings may be URLs."""
 
-    def made_with(self) -> Mapping[str, object]:
-        """What the text depends on, besides the recording and the wish; JSON can hold it."""
+    def describe(self) -> Mapping[str, object]:
+        """Return what a text depends on besides recording and request, in types that JSON has."""
 
-    def ready(self, wish: Wish) -> Run:
-        """Load what it takes."""
+    def prepare(self, request: BatchRequest) -> PreparedRun:
+        """Load what transcribing needs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Here:
-    """With a model in this process."""
+class LocalRunner:
+    """Transcribes with a model in this process."""
 
     settings: Settings
     takes_urls: bool = False
 
-    def made_with(self) -> Mapping[str, object]:
-        """The model, and how it is run."""
+    def describe(self) -> Mapping[str, object]:
+        """Return the model and how it is run."""
         settings = self.settings
         return {
             "model": settings.model,
@@ -91,139 +97,148 @@ class Here:
             "compute_type": settings.compute_type,
         }
 
-    def ready(self, wish: Wish) -> Run:
-        """Load the model; raises `ModelUnavailable`, and `Unsupported` for such a wish."""
-        with pull_screen() as on_progress:
+    def prepare(self, request: BatchRequest) -> PreparedRun:
+        """Load the model.
+
+        Raises `ModelUnavailable`; the run raises `Unsupported` for a request beyond the model.
+        """
+        with show_downloads() as on_progress:
             backend = load_backend(self.settings, on_progress=on_progress)
 
         def run(
-            items: Sequence[Item], memory: JobMemory, progress: OnProgress, outcome: OnOutcome
+            items: Sequence[BatchItem],
+            registry: JobRegistry,
+            progress: OnProgress,
+            outcome: OnOutcome,
         ) -> None:
-            del memory  # a recording that was interrupted begins anew
-            run_terminable(transcribe_here, backend, self.settings, items, wish, progress, outcome)
+            del registry  # an interrupted recording is transcribed again from its beginning
+            run_terminable(
+                transcribe_locally, backend, self.settings, items, request, progress, outcome
+            )
 
         return run
 
 
 @dataclass(frozen=True, slots=True)
-class There:
-    """Through /v1/jobs of a server."""
+class RemoteRunner:
+    """Transcribes through /v1/jobs of a server."""
 
     url: str
     model: str | None
-    """One of the server's; None for its own choice."""
+    """One of the server's models; None for the server's default."""
     api_key: str | None
     keeps_jobs: bool
     takes_urls: bool = True
 
-    def made_with(self) -> Mapping[str, object]:
-        """The server, which may have a model of its own choice, and the model it was told."""
+    def describe(self) -> Mapping[str, object]:
+        """Return the server, which may choose the model, and the model that was requested."""
         return {"server": self.url, "model": self.model}
 
-    def ready(self, wish: Wish) -> Run:
-        """Nothing to load."""
+    def prepare(self, request: BatchRequest) -> PreparedRun:
+        """Return the run; there is nothing to load."""
 
-        async def run_there(
-            items: Sequence[Item], memory: JobMemory, progress: OnProgress, outcome: OnOutcome
+        async def run_remotely(
+            items: Sequence[BatchItem],
+            registry: JobRegistry,
+            progress: OnProgress,
+            outcome: OnOutcome,
         ) -> None:
-            fields = job_fields(wish, self.model)
-            async with open_client(self.url, self.api_key, Patience()) as client:
-                batch = RemoteBatch(client, fields, wish, memory, keeps_jobs=self.keeps_jobs)
+            fields = job_fields(request, self.model)
+            async with open_client(self.url, self.api_key, RetryPolicy()) as client:
+                batch = RemoteBatch(client, fields, request, registry, keeps_jobs=self.keeps_jobs)
                 await batch.run(items, progress, outcome)
 
         def run(
-            items: Sequence[Item], memory: JobMemory, progress: OnProgress, outcome: OnOutcome
+            items: Sequence[BatchItem],
+            registry: JobRegistry,
+            progress: OnProgress,
+            outcome: OnOutcome,
         ) -> None:
-            run_terminable(run_there, items, memory, progress, outcome)
+            run_terminable(run_remotely, items, registry, progress, outcome)
 
         return run
 
 
-def made_by(way: Way, wish: Wish) -> Mapping[str, object]:
-    """Everything that a text depends on, besides the recording."""
-    options = wish.options
+def fingerprint(runner: Runner, request: BatchRequest) -> Mapping[str, object]:
+    """Return everything that a text depends on, besides the recording."""
+    options = request.options
     return {
-        **way.made_with(),
+        **runner.describe(),
         "language": options.language,
         "task": options.task.value,
         "words": options.words,
         "prompt": options.prompt,
         "hotwords": options.hotwords,
         "beam_size": options.beam_size,
-        # Left out where none is chosen, so that what earlier versions wrote still counts as done.
-        **({} if wish.audio_track is None else {"audio_track": wish.audio_track}),
+        # Left out where not given, so that outputs of earlier versions still count as done.
+        **({} if request.audio_track is None else {"audio_track": request.audio_track}),
         **(
             {}
             if options.switch_threshold is None
             else {"language_detection_threshold": options.switch_threshold}
         ),
-        **cue_params(wish.cue_style),  # absent where none is given, as in older manifests
+        **cue_params(request.cue_style),  # absent where not given, as in older manifests
     }
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What the user wants."""
+class BatchJob:
+    """The recordings of one command, and how to transcribe them."""
 
-    items: Sequence[Item]
-    wish: Wish
-    way: Way
+    items: Sequence[BatchItem]
+    request: BatchRequest
+    runner: Runner
     output_dir: Path | None
     """None to print."""
     overwrites: bool
 
 
-def carry_out(order: Order) -> int:
-    """Do it, tell about it, and return the exit code.
+def run_batch(job: BatchJob) -> int:
+    """Transcribe the recordings, report on standard error, and return the exit code.
 
-    Raises what concerns the whole batch: a model or server that is not to be had, a full disk.
+    Raises errors that concern the whole batch: an unavailable model or server, a full disk.
     """
     tally = Tally()
-    if order.output_dir is None:
-        screen = Screen(len(order.items), names_files=False)
-        printer = Printer(has_headers=len(order.items) > 1)
-        delivery = Delivery(printer, tally, screen.done, screen.failed)
-        in_order = InOrder(order.items, delivery.take)
-        return _worked(order, order.items, NoJobMemory(), screen, in_order.take, tally)
-    directory = _directory(order, order.output_dir)
-    todo = order.items if order.overwrites else directory.undone(order.items)
-    tally.before = len(order.items) - len(todo)
-    if tally.before:
-        note(f"{tally.before} of {len(order.items)} done before.")
-    screen = Screen(len(todo), names_files=True)
-    delivery = Delivery(directory, tally, screen.done, screen.failed)
-    return _worked(order, todo, directory, screen, delivery.take, tally)
-
-
-def _directory(order: Order, path: Path) -> OutputDirectory:
-    options = digest(made_by(order.way, order.wish))
-    directory = OutputDirectory(path, order.wish.formats, options)
+    if job.output_dir is None:
+        display = ProgressDisplay(len(job.items), names_files=False)
+        printer = Printer(has_headers=len(job.items) > 1)
+        writer = OutcomeWriter(printer, tally, display.show_done, display.show_failure)
+        in_order = InOrder(job.items, writer.write)
+        return _run(job, job.items, NoJobRegistry(), display, in_order.add, tally)
+    options = digest(fingerprint(job.runner, job.request))
+    directory = OutputDirectory(job.output_dir, job.request.formats, options)
     directory.prepare()
-    return directory
+    todo = job.items if job.overwrites else directory.find_pending(job.items)
+    tally.before = len(job.items) - len(todo)
+    if tally.before:
+        note(f"{tally.before} of {len(job.items)} done before.")
+    display = ProgressDisplay(len(todo), names_files=True)
+    writer = OutcomeWriter(directory, tally, display.show_done, display.show_failure)
+    return _run(job, todo, directory, display, writer.write, tally)
 
 
-def _worked(
-    order: Order,
-    todo: Sequence[Item],
-    memory: JobMemory,
-    screen: Screen,
-    take: OnOutcome,
+def _run(
+    job: BatchJob,
+    todo: Sequence[BatchItem],
+    registry: JobRegistry,
+    display: ProgressDisplay,
+    on_outcome: OnOutcome,
     tally: Tally,
 ) -> int:
-    """Have everything read; the exit code."""
+    """Transcribe `todo`, print the summary and return the exit code."""
     began = time.monotonic()
     code = None
     try:
-        if todo:  # else there is no reason to load a model
-            run = order.way.ready(order.wish)
-            began = time.monotonic()
-            with screen:
-                run(todo, memory, screen.update, take)
+        if todo:  # otherwise there is no reason to load a model
+            run = job.runner.prepare(job.request)
+            began = time.monotonic()  # downloading and loading the model do not count
+            with display:
+                run(todo, registry, display.update, on_outcome)
         code = FAILED if tally.failed else 0
     except KeyboardInterrupt as interruption:
         note("Interrupted.")
         code = TERMINATED if isinstance(interruption, Terminated) else INTERRUPTED
-    finally:  # after a fault of the whole batch too, if there is anything to tell
+    finally:  # after an error of the whole batch too, if any recording was processed
         if code is not None or tally.done or tally.failed:
-            note(tally.summary(len(order.items), time.monotonic() - began))
+            note(tally.summary(len(job.items), time.monotonic() - began))
     return code

@@ -1,4 +1,4 @@
-"""The command `whisperlive evaluate`: how right this server is on recordings with references."""
+"""The command `whisperlive evaluate`: measure accuracy on recordings with reference texts."""
 
 import shlex
 import sys
@@ -9,13 +9,14 @@ from typing import Annotated, Final
 import anyio
 import typer
 
+from whisperlive_hybrid.bench.command import split_names
 from whisperlive_hybrid.cli.terminal import (
     BackendOption,
     ModelOption,
     ThreadsOption,
-    known_language,
     note,
-    pull_screen,
+    parse_language,
+    show_downloads,
 )
 from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.errors import BadRequest, ModelUnavailable
@@ -28,7 +29,7 @@ def evaluate(
     directory: Annotated[
         Path,
         typer.Argument(
-            help="Recordings with .txt beside them, or with manifest.jsonl.",
+            help="Recordings with .txt files beside them, or with manifest.jsonl.",
             exists=True,
             file_okay=False,
         ),
@@ -37,8 +38,8 @@ def evaluate(
     compare: Annotated[
         str,
         typer.Option(
-            help="Let faster-whisper read them as well: faster-whisper, faster-whisper-vad, "
-            "faster-whisper-batched (several with commas)."
+            help="Compare with faster-whisper, faster-whisper-vad, faster-whisper-batched "
+            "(several with commas)."
         ),
     ] = "",
     kinds: Annotated[str, typer.Option(help="Only these, with commas.")] = "",
@@ -47,14 +48,14 @@ def evaluate(
         int | None, typer.Option(min=1, help="At most so many of each kind in each language.")
     ] = None,
     language: Annotated[
-        str | None, typer.Option(help="Of recordings with .txt beside them, such as en.")
+        str | None, typer.Option(help="Language of recordings with .txt files, such as en.")
     ] = None,
     real_time: Annotated[
         bool,
-        typer.Option("--real-time", help="Feed the live way at the pace of speech."),
+        typer.Option("--real-time", help="Send live audio in real time."),
     ] = False,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write everything to this file as well.")
+        Path | None, typer.Option("--json", help="Also write all results to this file.")
     ] = None,
     model: ModelOption = None,
     backend: BackendOption = None,
@@ -70,25 +71,23 @@ def evaluate(
     from whisperlive_hybrid.bench import recordings  # noqa: PLC0415 (slow to load)
     from whisperlive_hybrid.cli.evaluate import report, run  # noqa: PLC0415 (slow to load)
 
-    plan = run.Plan(_listed(ways), _listed(compare), real_time)
+    plan = run.Plan(split_names(ways), split_names(compare), real_time)
     if not plan.ways or set(plan.ways) - set(WAYS):
         raise BadRequest(f"--ways={ways!r}: name file, live, or both with a comma.")
     settings = load_settings(model=model, backend=backend, threads=threads)
     configure_logging(form=settings.log_format, level="error")
-    given = recordings.labelled_recordings(directory, known_language(language))
-    found = recordings.chosen(given, _listed(kinds), _listed(languages), limit)
-    with pull_screen() as on_progress:
-        done, about = anyio.run(run.evaluate_all, settings, found, plan, on_progress, note)
+    given = recordings.read_labelled_recordings(directory, parse_language(language))
+    selected = recordings.select_recordings(
+        given, split_names(kinds), split_names(languages), limit
+    )
+    with show_downloads() as on_progress:
+        done, about = anyio.run(run.evaluate_all, settings, selected, plan, on_progress, note)
     peer = plan.peers[0] if plan.peers else None
     rows = report.figures(done, peer)
     for line in report.table_lines(rows):
         typer.echo(line)
-    for line in report.lost_lines(done, peer) if peer else ():
+    for line in report.format_lost_runs(done, peer) if peer else ():
         note(line)
     if json_file is not None:
         about["command"] = shlex.join(["whisperlive", *sys.argv[1:]])
         json_file.write_text(report.as_json(about, done, rows), encoding="utf-8")
-
-
-def _listed(names: str) -> list[str]:
-    return list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))

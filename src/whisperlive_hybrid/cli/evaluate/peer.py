@@ -1,7 +1,7 @@
-"""faster-whisper beside us: a process of its own that reads recordings on request.
+"""Run faster-whisper in a separate process that transcribes recordings on request.
 
-The process has its own CPU time, and none of this server's tuning. Requests and answers are lines
-of JSON on its standard input and output.
+A separate process has its own CPU time, and none of this server's tuning. Requests and responses
+are lines of JSON on its standard input and output.
 """
 
 import json
@@ -26,7 +26,7 @@ PEERS: Final[dict[str, dict[str, object]]] = {
     "faster-whisper-vad": {**BEAM, "vad_filter": True},
     "faster-whisper-batched": {**BEAM, "batch_size": 8},
 }
-"""Ways to call faster-whisper, with the arguments that are not its defaults."""
+"""Configurations of faster-whisper: the arguments that differ from its defaults."""
 
 _PROGRAM: Final = (
     sys.executable,
@@ -35,48 +35,50 @@ _PROGRAM: Final = (
 )
 
 _OUR_TUNING: Final = "OPENBLAS_NUM_THREADS"
-"""What our own command puts into its environment (system.py): not for others."""
+"""Set by our own command in its environment (system.py); the peer must not inherit it."""
 
 
 class PeerReader:
-    """One way to call faster-whisper."""
+    """One configuration of faster-whisper."""
 
-    def __init__(self, name: str, requests: IO[str], answers: IO[str]) -> None:
+    def __init__(self, name: str, requests: IO[str], responses: IO[str]) -> None:
         self.name = name
         self._requests = requests
-        self._answers = answers
+        self._responses = responses
 
     async def read(self, recording: LabelledRecording) -> Output:
-        """Have the process read a recording; raises `BadRequest` if it has ended."""
+        """Transcribe a recording in the process; raises `BadRequest` if it has ended."""
         request = {"file": str(recording.file), "language": recording.language}
-        answer = await anyio.to_thread.run_sync(self._exchange, {**request, **PEERS[self.name]})
-        cues = tuple(Cue(start, end, text) for start, end, text in answer["segments"])
-        return Output(cues, answer["audio_s"], answer["cpu_s"])
+        response = await anyio.to_thread.run_sync(self._exchange, {**request, **PEERS[self.name]})
+        cues = tuple(Cue(start, end, text) for start, end, text in response["segments"])
+        return Output(cues, response["audio_s"], response["cpu_s"])
 
     def _exchange(self, request: dict[str, object]) -> dict[str, Any]:
         try:
             self._requests.write(json.dumps(request) + "\n")
             self._requests.flush()
-            answer: dict[str, Any] = json.loads(self._answers.readline())
+            response: dict[str, Any] = json.loads(self._responses.readline())
         except (OSError, ValueError) as error:
-            raise BadRequest(f"{self.name} has ended; why, it says on standard error.") from error
-        return answer
+            raise BadRequest(
+                f"{self.name} has ended; see its message on standard error."
+            ) from error
+        return response
 
 
 def check_peers(names: Sequence[str], backend: str) -> None:
-    """Raise `BadRequest` for a peer that is not known, or cannot read the backend's weights."""
+    """Raise `BadRequest` for an unknown peer, or a backend whose weights the peers cannot load."""
     for name in names:
         if name not in PEERS:
-            raise BadRequest(f"--compare: there is no {name!r}; there is {', '.join(PEERS)}.")
+            raise BadRequest(f"--compare: unknown peer {name!r}; use one of: {', '.join(PEERS)}.")
     if names and backend != "faster_whisper":
-        raise BadRequest(f"--compare reads CTranslate2's weights, not those of {backend!r}.")
+        raise BadRequest(f"--compare needs the backend faster_whisper, not {backend!r}.")
 
 
 @contextmanager
 def peer_readers(
     names: Sequence[str], model: Path, device: str, compute_type: str, threads: int
 ) -> Iterator[list[PeerReader]]:
-    """Start a process for each of `names`, on the same weights and as many threads as ours."""
+    """Start a process for each of `names`, with the same weights and number of threads as ours."""
     environment = {name: value for name, value in os.environ.items() if name != _OUR_TUNING}
     arguments = [str(model), device, compute_type, str(threads)]
     with ExitStack() as processes:
@@ -101,5 +103,5 @@ def peer_readers(
 def _stop(process: subprocess.Popen[str]) -> None:
     process.terminate()
     assert process.stdin  # noqa: S101 (for the type checker)
-    with suppress(BrokenPipeError):  # a request that a process which had ended never took
+    with suppress(BrokenPipeError):  # an unread request to a process that had ended
         process.stdin.close()

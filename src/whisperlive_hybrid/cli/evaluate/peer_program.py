@@ -1,8 +1,8 @@
-"""faster-whisper by itself, as a script that reads recordings on request.
+"""A script that transcribes recordings with faster-whisper alone, on request.
 
 Its arguments are MODEL DEVICE COMPUTE_TYPE THREADS. Each line of standard input is an object with
-`file`, `language` and arguments of `transcribe`, `batch_size` choosing the batched pipeline; each
-line of standard output is the answer. It uses nothing of this server.
+`file`, `language` and arguments of `transcribe`, of which `batch_size` chooses the batched
+pipeline; each line of standard output is the response. It uses nothing of this server.
 """
 
 import json
@@ -12,8 +12,8 @@ from typing import Any
 
 
 def main() -> None:
-    """Load the model, then answer until standard input ends."""
-    from faster_whisper import (  # noqa: PLC0415 (nothing is loaded by an import)
+    """Load the model, then serve requests until standard input ends."""
+    from faster_whisper import (  # noqa: PLC0415 (slow to load)
         BatchedInferencePipeline,
         WhisperModel,
     )
@@ -28,10 +28,10 @@ def main() -> None:
         began = time.process_time()
         segments, about = reader.transcribe(request.pop("file"), **request)
         read = [(segment.start, segment.end, segment.text) for segment in segments]
-        answer = {
+        response = {
             "segments": read,
             "audio_s": about.duration,
             "cpu_s": time.process_time() - began,
         }
-        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.write(json.dumps(response) + "\n")
         sys.stdout.flush()

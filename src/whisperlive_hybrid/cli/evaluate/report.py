@@ -1,4 +1,4 @@
-"""What an evaluation has shown: figures by language and kind, a table, and JSON."""
+"""Results of an evaluation: figures by language and kind, a table, and JSON."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -13,52 +13,53 @@ from whisperlive_hybrid.cli.evaluate.scoring import (
     Rate,
     Score,
     cue_end_errors,
-    lost_only_by,
+    find_unshared_losses,
     rate,
     score,
 )
 
 CLOSE_S: Final = 0.5
-"""A cue that ends so near to the end of its last word ends with it, as people see it."""
+"""Largest distance, in s, between the ends of a cue and of its last word that viewers overlook."""
 
 
 ALL: Final = "all"
-"""Stands for every kind or language in the lines of totals."""
+"""The kind or language in the lines of totals."""
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluated:
-    """A recording, what each reader made of it, and how right that is."""
+class EvaluatedRecording:
+    """A recording with the output and the score of each reader."""
 
     recording: LabelledRecording
     outputs: dict[str, Output]
     scores: dict[str, Score]
 
 
-def evaluated(recording: LabelledRecording, outputs: dict[str, Output]) -> Evaluated:
-    """Score what the readers, by their names, made of a recording."""
+def score_outputs(recording: LabelledRecording, outputs: dict[str, Output]) -> EvaluatedRecording:
+    """Score the outputs of a recording by the names of the readers."""
     scores = {
         name: score(recording.reference, output.text, recording.language)
         for name, output in outputs.items()
     }
-    return Evaluated(recording, outputs, scores)
+    return EvaluatedRecording(recording, outputs, scores)
 
 
 @dataclass(frozen=True, slots=True)
 class CueEnds:
-    """How far cue ends are from the ends of their last words, in s."""
+    """Distances between cue ends and the ends of their last words, in s."""
 
     count: int
     median: float
-    """Of the absolute errors, as is the next."""
+    """Median of the absolute errors."""
     p90: float
+    """90th percentile of the absolute errors."""
     close_share: float
     """Share within `CLOSE_S`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One reader over the recordings of one group."""
+    """The figures of one reader over the recordings of one group."""
 
     language: str
     kind: str
@@ -67,33 +68,33 @@ class Figures:
     words: int
     """In the references."""
     wer: Rate | None
-    """None where nothing is said."""
+    """None without speech."""
     difference: Rate | None
-    """Of the word error rate from that of the first peer, paired; None without one."""
+    """Word error rate minus that of the first peer, paired; None without a peer."""
     lost_runs: int
     lost_words: int
     lost_only_here: int | None
-    """Lost runs that the first peer has not; None without one."""
+    """Lost runs that the first peer did not lose; None without a peer."""
     invented_words: int
-    """In recordings without speech."""
+    """Words of recordings without speech."""
     invented_in: int
-    """Recordings without speech that got any word."""
+    """Recordings without speech for which the text has a word."""
     silent: int
     """Recordings without speech."""
     cue_ends: CueEnds | None
     cpu_per_audio_s: float
 
 
-def figures(done: Sequence[Evaluated], peer: str | None) -> list[Figures]:
+def figures(done: Sequence[EvaluatedRecording], peer: str | None) -> list[Figures]:
     """Return the figures by language and kind, by language, and of all, for every reader.
 
     `peer` names the reader that the others are compared with. A language of one kind has one line.
     """
-    groups: dict[tuple[str, str], list[Evaluated]] = {}
-    for each in done:
-        language = each.recording.language or UNDETERMINED
-        for key in ((language, each.recording.kind), (language, ALL), (ALL, ALL)):
-            groups.setdefault(key, []).append(each)
+    groups: dict[tuple[str, str], list[EvaluatedRecording]] = {}
+    for evaluated in done:
+        language = evaluated.recording.language or UNDETERMINED
+        for key in ((language, evaluated.recording.kind), (language, ALL), (ALL, ALL)):
+            groups.setdefault(key, []).append(evaluated)
 
     def totals_last(key: tuple[str, str]) -> tuple[bool, str, bool, str]:
         language, kind = key
@@ -108,47 +109,41 @@ def figures(done: Sequence[Evaluated], peer: str | None) -> list[Figures]:
 
 
 def _figures(
-    language: str, kind: str, reader: str, members: Sequence[Evaluated], peer: str | None
+    language: str, kind: str, reader: str, members: Sequence[EvaluatedRecording], peer: str | None
 ) -> Figures:
-    outputs = [each.outputs[reader] for each in members]
-    spoken = [each for each in members if each.recording.reference]
-    silent = [each.scores[reader].insertions for each in members if not each.recording.reference]
-    scores = [each.scores[reader] for each in spoken]
-    words = [each.words for each in scores]
-    runs = [run for each in scores for run in each.lost]
+    outputs = [member.outputs[reader] for member in members]
+    with_speech = [member for member in members if member.recording.reference]
+    invented = [m.scores[reader].insertions for m in members if not m.recording.reference]
+    scores = [member.scores[reader] for member in with_speech]
+    words = [score.words for score in scores]
+    runs = [run for score in scores for run in score.lost]
     compared = peer if peer != reader else None
-    more = [
-        each.scores[reader].errors - each.scores[compared].errors for each in spoken if compared
-    ]
+    pairs = [(m.scores[reader], m.scores[compared]) for m in with_speech if compared]
     return Figures(
         language=language,
         kind=kind,
         reader=reader,
         recordings=len(members),
         words=sum(words),
-        wer=rate([each.errors for each in scores], words),
-        difference=rate(more, words) if compared else None,
+        wer=rate([score.errors for score in scores], words),
+        difference=rate([a.errors - b.errors for a, b in pairs], words) if compared else None,
         lost_runs=len(runs),
         lost_words=sum(run.stop - run.start for run in runs),
-        lost_only_here=sum(
-            len(lost_only_by(each.scores[reader], each.scores[compared])) for each in spoken
-        )
-        if compared
-        else None,
-        invented_words=sum(silent),
-        invented_in=sum(1 for each in silent if each),
-        silent=len(silent),
+        lost_only_here=sum(len(find_unshared_losses(a, b)) for a, b in pairs) if compared else None,
+        invented_words=sum(invented),
+        invented_in=sum(1 for count in invented if count),
+        silent=len(invented),
         cue_ends=_cue_ends(reader, members),
-        cpu_per_audio_s=sum(each.cpu_s for each in outputs)
-        / max(1e-9, sum(each.audio_s for each in outputs)),
+        cpu_per_audio_s=sum(output.cpu_s for output in outputs)
+        / max(1e-9, sum(output.audio_s for output in outputs)),
     )
 
 
-def _cue_ends(reader: str, members: Sequence[Evaluated]) -> CueEnds | None:
+def _cue_ends(reader: str, members: Sequence[EvaluatedRecording]) -> CueEnds | None:
     errors = [
         abs(error)
-        for each in members
-        for error in cue_end_errors(each.recording.turns, each.outputs[reader].cues)
+        for member in members
+        for error in cue_end_errors(member.recording.turns, member.outputs[reader].cues)
     ]
     if not errors:
         return None
@@ -157,10 +152,8 @@ def _cue_ends(reader: str, members: Sequence[Evaluated]) -> CueEnds | None:
 
 
 def table_lines(rows: Sequence[Figures]) -> list[str]:
-    """A head, and a line per group and reader; columns that are empty in every line are left out.
-
-    Plain text of its own width: in a pipe or a small terminal, figures must not be cut off.
-    """
+    """Return a head and a line per group and reader, without columns that are always empty."""
+    # Plain text and not a table of rich, which truncates figures in a pipe or a small terminal.
     cells = [_cells(row) for row in rows]
     names = [name for name in cells[0] if any(line[name] for line in cells)]
     table = [names, *([line[name] for name in names] for line in cells)]
@@ -196,28 +189,32 @@ def _cells(row: Figures) -> dict[str, str]:
     }
 
 
-def lost_lines(done: Sequence[Evaluated], peer: str) -> Iterator[str]:
-    """Say which runs each reader lost that `peer` has not."""
-    for each in done:
-        for reader, ours in each.scores.items():
-            for run in lost_only_by(ours, each.scores[peer]) if reader != peer else ():
-                yield f"lost by {reader}, not by {peer}: {each.recording.id}: {run.text}"
+def format_lost_runs(done: Sequence[EvaluatedRecording], peer: str) -> Iterator[str]:
+    """Yield a line for each run that a reader lost and `peer` did not."""
+    for evaluated in done:
+        for reader, ours in evaluated.scores.items():
+            if reader == peer:
+                continue
+            for run in find_unshared_losses(ours, evaluated.scores[peer]):
+                yield f"lost by {reader}, not by {peer}: {evaluated.recording.id}: {run.text}"
 
 
-def as_json(about: dict[str, Any], done: Sequence[Evaluated], rows: Sequence[Figures]) -> str:
-    """Everything: `about` the run, the figures, and each recording with its texts and scores."""
+def as_json(
+    about: dict[str, Any], done: Sequence[EvaluatedRecording], rows: Sequence[Figures]
+) -> str:
+    """Serialise facts `about` the run, the figures, and each recording with texts and scores."""
     recordings = [
         {
-            "id": each.recording.id,
-            "language": each.recording.language,
-            "kind": each.recording.kind,
-            "reference": each.recording.reference,
+            "id": evaluated.recording.id,
+            "language": evaluated.recording.language,
+            "kind": evaluated.recording.kind,
+            "reference": evaluated.recording.reference,
             "readers": {
-                name: {"text": output.text, **asdict(output), **asdict(each.scores[name])}
-                for name, output in each.outputs.items()
+                name: {"text": output.text, **asdict(output), **asdict(evaluated.scores[name])}
+                for name, output in evaluated.outputs.items()
             },
         }
-        for each in done
+        for evaluated in done
     ]
     everything = {**about, "figures": [asdict(row) for row in rows], "recordings": recordings}
     return json.dumps(everything, indent=1, ensure_ascii=False) + "\n"

@@ -12,7 +12,7 @@ from whisperlive_hybrid.backends.silero import SileroVad
 from whisperlive_hybrid.bench.recordings import LabelledRecording
 from whisperlive_hybrid.cli.evaluate.peer import check_peers, peer_readers
 from whisperlive_hybrid.cli.evaluate.readers import FileReader, LiveReader, Reader
-from whisperlive_hybrid.cli.evaluate.report import Evaluated, evaluated
+from whisperlive_hybrid.cli.evaluate.report import EvaluatedRecording, score_outputs
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.live.session import LiveOptions
@@ -38,7 +38,7 @@ async def evaluate_all(
     plan: Plan,
     on_progress: OnProgress,
     note: Callable[[str], None],
-) -> tuple[list[Evaluated], dict[str, Any]]:
+) -> tuple[list[EvaluatedRecording], dict[str, Any]]:
     """Return the scores of all recordings, and facts about the run for the report.
 
     The readers take turns, so that a machine that becomes busy is busy for all of them.
@@ -48,7 +48,7 @@ async def evaluate_all(
     backend = load_backend(settings, on_progress=on_progress)
     able = backend.capabilities
     limits, detector = MediaLimits(settings.max_audio_hours * 3600), SileroVad()
-    done: list[Evaluated] = []
+    done: list[EvaluatedRecording] = []
     async with Engine(backend, queue_limit=settings.queue_limit) as engine:
         with ExitStack() as processes:
             readers: list[Reader] = []
@@ -68,7 +68,7 @@ async def evaluate_all(
                 readers += processes.enter_context(started)
             for number, recording in enumerate(recordings, 1):
                 outputs = {reader.name: await reader.read(recording) for reader in readers}
-                done.append(evaluated(recording, outputs))
+                done.append(score_outputs(recording, outputs))
                 scores = done[-1].scores
                 errors = ", ".join(f"{name} {score.errors}" for name, score in scores.items())
                 note(f"{number}/{len(recordings)} {recording.id}: errors: {errors}")

@@ -19,24 +19,24 @@ from whisperlive_hybrid.bench.recordings import Cue
 from whisperlive_hybrid.text.wer import words_in
 
 LOST_WORDS: Final = 4
-"""Reference words deleted in a row that count as a lost run: fewer are misread now and then."""
+"""Reference words deleted in a row that count as a lost run: shorter ones are common."""
 
 RESAMPLES: Final = 2000
-"""Of the bootstrap; the bounds of a 95 % interval move by less than 0.1 points between seeds."""
+"""Of the bootstrap; the bounds of a 95 % interval differ by less than 0.1 points between seeds."""
 
 _PERCENTILES: Final = (2.5, 97.5)
 
 
 @dataclass(frozen=True, slots=True)
 class LostRun:
-    """Reference words in a row for which the text has nothing, [start, stop) in words."""
+    """Reference words [start, stop) in a row without a counterpart in the text."""
 
     start: int
     stop: int
     text: str
 
     def overlaps(self, other: "LostRun") -> bool:
-        """Whether the two have a reference word in common."""
+        """Return True if the two have a reference word in common."""
         return self.start < other.stop and other.start < self.stop
 
 
@@ -57,25 +57,25 @@ class Score:
         return self.substitutions + self.deletions + self.insertions
 
 
-def normalised_words(text: str, language: str | None) -> list[str]:
+def normalise_words(text: str, language: str | None) -> list[str]:
     """Return the words of `text` as they are compared; English by Whisper's own rules.
 
-    In scripts without spaces between words a character stands for a word.
+    In scripts without spaces between words a character counts as a word.
     """
     if language == "en":
-        text = _english()(text)
+        text = _english_normaliser()(text)
         return text.split()
     return words_in(unicodedata.normalize("NFKC", text))
 
 
-@cache
-def _english() -> EnglishTextNormalizer:
-    return EnglishTextNormalizer()  # reads a file of 1,740 spellings
+@cache  # it reads a file of 1,740 spellings
+def _english_normaliser() -> EnglishTextNormalizer:
+    return EnglishTextNormalizer()
 
 
 def score(reference: str, text: str, language: str | None) -> Score:
     """Compare `text` with `reference`."""
-    wanted, read = normalised_words(reference, language), normalised_words(text, language)
+    wanted, read = normalise_words(reference, language), normalise_words(text, language)
     if not wanted:
         return Score(0, insertions=len(read))
     aligned = process_words(" ".join(wanted), " ".join(read))
@@ -94,7 +94,7 @@ def score(reference: str, text: str, language: str | None) -> Score:
     )
 
 
-def lost_only_by(ours: Score, theirs: Score) -> list[LostRun]:
+def find_unshared_losses(ours: Score, theirs: Score) -> list[LostRun]:
     """Return the lost runs of `ours` that no lost run of `theirs` overlaps."""
     return [run for run in ours.lost if not any(map(run.overlaps, theirs.lost))]
 
@@ -112,7 +112,7 @@ def rate(errors: Sequence[int], words: Sequence[int]) -> Rate | None:
     """Pool errors over recordings; None where there are no words.
 
     The interval is a percentile bootstrap over recordings (Bisani and Ney, 2004), since errors
-    within a recording go together; the seed is fixed. `errors` may be differences between two
+    within a recording are correlated; the seed is fixed. `errors` may be differences between two
     readers of the same recordings: then the interval is that of their paired difference.
     """
     counts = np.array(words, np.int64)
@@ -127,24 +127,26 @@ def rate(errors: Sequence[int], words: Sequence[int]) -> Rate | None:
 
 
 def cue_end_errors(turns: Sequence[Cue], cues: Sequence[Cue]) -> list[float]:
-    """Return by how many seconds each cue ends after (or before) its last word.
+    """Return by how many seconds each cue ends after its last word; negative if before.
 
-    Known are the ends of the last words of `turns`; a turn may be a single word. Cues count whose
-    last word is aligned with such a word and equal to it.
+    The ends of the last words of `turns` are known; a turn may be a single word. Only cues count
+    whose last word is aligned with such a word and equal to it.
     """
-    said, read = _words_with_ends(turns), _words_with_ends(cues)
-    if not said or not read:
+    expected, actual = _words_with_ends(turns), _words_with_ends(cues)
+    if not expected or not actual:
         return []
-    aligned = process_words(" ".join(word for word, _ in said), " ".join(word for word, _ in read))
+    aligned = process_words(
+        " ".join(word for word, _ in expected), " ".join(word for word, _ in actual)
+    )
     errors = []
     for chunk in aligned.alignments[0]:
         if chunk.type != "equal":
             continue
-        spoken = said[chunk.ref_start_idx : chunk.ref_end_idx]
-        written = read[chunk.hyp_start_idx : chunk.hyp_end_idx]
-        for (_, known), (_, end) in zip(spoken, written, strict=True):
-            if known is not None and end is not None:
-                errors.append(end - known)
+        reference = expected[chunk.ref_start_idx : chunk.ref_end_idx]
+        hypothesis = actual[chunk.hyp_start_idx : chunk.hyp_end_idx]
+        for (_, known_end), (_, end) in zip(reference, hypothesis, strict=True):
+            if known_end is not None and end is not None:
+                errors.append(end - known_end)
     return errors
 
 
