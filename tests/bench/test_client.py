@@ -121,7 +121,7 @@ async def test_a_server_that_leaves_early_loses_the_stream() -> None:
 
 @pytest.mark.parametrize("frame", ["not json", '{"segments": [{"completed": true}]}', "[]"])
 async def test_nonsense_loses_the_stream_and_no_other(frame: str) -> None:
-    """A message that is none of the protocol ends this stream with a reason."""
+    """A message that is invalid message ends this stream with a reason."""
 
     async def script(socket: ServerConnection) -> None:
         await _welcome(socket)
@@ -132,7 +132,7 @@ async def test_nonsense_loses_the_stream_and_no_other(frame: str) -> None:
     async with run_script(script) as url:
         take = await run_stream(url, _speech(60.0), "en", SPEED)
     assert take.outcome is StreamEnd.LOST
-    assert "none of the protocol" in take.reason
+    assert "invalid message" in take.reason
 
 
 async def test_a_disconnect_is_told() -> None:

@@ -1,4 +1,4 @@
-"""The benchmark of the file door, end to end with the demo model."""
+"""The benchmark of the HTTP server, end to end with the demo model."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ async def test_half_a_minute_is_read_by_both(clip_folder: Path) -> None:
         said.append,
     )
     ours, peer = report.runs
-    assert [ours.reader, peer.reader] == ["file door", PEERS["batched-10"].name]
+    assert [ours.reader, peer.reader] == ["HTTP server", PEERS["batched-10"].name]
     assert ours.audio_s == peer.audio_s == 30.0
     assert ours.wer <= peer.wer
     assert ours.wer < 0.1

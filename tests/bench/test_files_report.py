@@ -1,4 +1,4 @@
-"""Medians and ratios of the file door's benchmark."""
+"""Medians and ratios of the HTTP server's benchmark."""
 
 import io
 import json
@@ -22,11 +22,11 @@ def _run(reader: str, seconds: float, peak_rss_mb: float | None = 350.0) -> File
 
 
 RUNS = (
-    _run("file door", 10),
+    _run("HTTP server", 10),
     _run("peer", 20),
-    _run("file door", 14),
+    _run("HTTP server", 14),
     _run("peer", 50),
-    _run("file door", 12),
+    _run("HTTP server", 12),
     _run("peer", 30),
 )
 
@@ -40,8 +40,8 @@ def test_ratios_are_those_of_the_medians() -> None:
 
 def test_memory_counts_from_the_idle_process() -> None:
     """350 MB at the peak are 150 above 200; a server out of sight has no figure."""
-    assert summaries([_run("file door", 10)])[0].growth_mb == 150.0
-    assert summaries([_run("file door", 10, None)])[0].growth_mb is None
+    assert summaries([_run("HTTP server", 10)])[0].growth_mb == 150.0
+    assert summaries([_run("HTTP server", 10, None)])[0].growth_mb is None
 
 
 def test_a_clip_is_judged_by_its_median_wait() -> None:
@@ -58,7 +58,7 @@ def test_the_report_can_be_read_by_people_and_programs() -> None:
     console.print(as_table(report))
     assert isinstance(console.file, io.StringIO)
     assert "2.50" in console.file.getvalue()
-    assert run_line(RUNS[0]).startswith("file door: 10.0 s, 6.0 audio s per s, WER 5.0%")
+    assert run_line(RUNS[0]).startswith("HTTP server: 10.0 s, 6.0 audio s per s, WER 5.0%")
     assert clip_line(report).endswith("(4 clips, 1.50 times)")
     document = json.loads(as_json(report))
     assert document["summary"][1]["times_ours"] == 2.5

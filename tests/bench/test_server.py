@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 async def test_the_child_says_where_its_doors_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """Addresses come from what the server announces; it is stopped at the end."""
     program = (
-        "import sys; print('Live door  ws://localhost:5\\nFile door  http://localhost:80 (x)', "
+        "import sys; print('Live server  ws://localhost:5\\nHTTP server  http://localhost:80 (x)', "
         "flush=True); sys.stdin.read()"
     )
     monkeypatch.setattr(serving, "_PROGRAM", (sys.executable, "-c", program))
@@ -25,6 +25,6 @@ async def test_the_child_says_where_its_doors_are(monkeypatch: pytest.MonkeyPatc
 async def test_a_server_that_ends_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """No doors, no benchmark."""
     monkeypatch.setattr(serving, "_PROGRAM", (sys.executable, "-c", "pass"))
-    with pytest.raises(ModelUnavailable, match="ended before its doors were open"):
+    with pytest.raises(ModelUnavailable, match="ended before it was ready"):
         async with serving.start_server("demo"):
             pass

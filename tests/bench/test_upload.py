@@ -64,5 +64,5 @@ def test_a_refusal_is_told(recording: Recording) -> None:
 
 def test_a_server_that_is_not_there_is_told(recording: Recording) -> None:
     """Nobody listens: one line, no stack."""
-    with pytest.raises(BadRequest, match="gave no answer"):
+    with pytest.raises(BadRequest, match="did not respond"):
         upload_recording("http://127.0.0.1:1", recording)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperlive_hybrid.bench.scoring import align, edits, words_in
+from whisperlive_hybrid.bench.scoring import align, words_in
+from whisperlive_hybrid.text.wer import edit_distance
 
 WORDS = st.lists(st.sampled_from(["the", "cat", "sat", "on"]), max_size=9)
 
@@ -67,4 +68,4 @@ def test_edits_are_those_of_jiwer(reference: list[str], hypothesis: list[str]) -
 @given(WORDS, WORDS)
 def test_counting_edits_needs_no_alignment(reference: list[str], hypothesis: list[str]) -> None:
     """The short way gives the same number as the long one."""
-    assert edits(reference, hypothesis) == align(reference, hypothesis).edits
+    assert edit_distance(reference, hypothesis) == align(reference, hypothesis).edits

@@ -1,7 +1,7 @@
-"""Makes clips of recordings of people, whose word ends a model finds for the text that they say.
+"""Make clips of recorded speech, with word ends by forced alignment of the reference text.
 
-The words are those of the reference; only when each of them ends is the model's. Where the last
-one ends is what the voice detector hears, since alignment ends it too early (median 0.22 s).
+The model only decides when each word of the reference ends. The end of the last word is that of
+the voice detector, since alignment ends it too early (median 0.22 s).
 """
 
 from collections.abc import Callable, Sequence
@@ -33,14 +33,14 @@ from whisperlive_hybrid.types import (
 )
 
 LEVEL_DB: Final = -23.0
-"""Root mean square of the speech of each clip. In a stream one recording follows the other, and no
+"""Root mean square of the speech of each clip. In a stream recordings follow one another, and no
 speaker falls by 60 dB from one sentence to the next."""
 
 LEAD_S: Final = 0.1
-"""Sound that is kept before the first word."""
+"""Audio that is kept before the first word."""
 
 LATEST_END_S: Final = 0.5
-"""What the detector hears later than this behind the last word is no part of it."""
+"""Speech that ends later than this after the aligned end does not belong to the last word."""
 
 
 def clips_of_recordings(
@@ -49,9 +49,9 @@ def clips_of_recordings(
     folder: Path,
     note: Callable[[str], None],
 ) -> list[Clip]:
-    """Write clips and their manifest to a folder; `note` is told which recordings were left out.
+    """Write clips and their manifest to a folder; `note` receives a line for each one left out.
 
-    A clip is one recording of at most 30 s. Raises `BadRequest` where none is left.
+    A clip is one recording of at most 30 s. Raises `BadRequest` if there is none.
     """
     folder.mkdir(parents=True, exist_ok=True)
     detector = SileroVad()
@@ -60,30 +60,30 @@ def clips_of_recordings(
         samples = read_samples(recording.file)
         clip = None
         if len(samples) <= CONTEXT_S * SAMPLE_RATE and recording.reference:
-            clip = _clip(recording, samples, backend, detector)
+            clip = _align_clip(recording, samples, backend, detector)
         if clip is None:
             note(f"{recording.id} is left out: over {CONTEXT_S:g} s, or without known words")
             continue
         clips.append(clip)
-        write_samples(folder / clip.file, _levelled(samples, clip.sentences[0]))
+        write_samples(folder / clip.file, _normalise_level(samples, clip.sentences[0]))
     if not clips:
         raise BadRequest("No recording is short enough and has a text and a language.")
     write_manifest(folder, clips)
     return clips
 
 
-def _clip(
+def _align_clip(
     recording: LabelledRecording, samples: Samples, backend: Ct2Backend, detector: SileroVad
 ) -> Clip | None:
-    """A recording as a clip of one sentence; None where there is no speech, text or language."""
-    heard = _speech(samples, detector)
-    if not heard or recording.language is None:
+    """Return a recording as a clip of one sentence; None without speech, text or language."""
+    speech = _find_speech(samples, detector)
+    if not speech or recording.language is None:
         return None
-    words = _words(recording.reference, recording.language, samples, backend)
+    words = _align_words(recording.reference, recording.language, samples, backend)
     if not words:
         return None
     last = words[-1].end
-    end = min((end for _, end in heard if last <= end <= last + LATEST_END_S), default=last)
+    end = min((end for _, end in speech if last <= end <= last + LATEST_END_S), default=last)
     ends = [*(word.end for word in words[:-1]), end]
     return Clip(
         file=f"{quote(recording.id, safe='')}.flac",
@@ -94,8 +94,8 @@ def _clip(
     )
 
 
-def _words(text: str, language: str, samples: Samples, backend: Ct2Backend) -> Sequence[Word]:
-    """The words of a text that is said in `samples`, on their clock."""
+def _align_words(text: str, language: str, samples: Samples, backend: Ct2Backend) -> Sequence[Word]:
+    """Return the words of a text that is spoken in `samples`, on their clock."""
     vocabulary = backend.vocabulary
     tokens = tuple(vocabulary.text_tokens(" " + " ".join(text.split())))
     duration = len(samples) / SAMPLE_RATE
@@ -103,8 +103,8 @@ def _words(text: str, language: str, samples: Samples, backend: Ct2Backend) -> S
     [encoded] = backend.encode([Encode(window, CONTEXT_S)])
     if isinstance(encoded, Exception):
         raise encoded
-    told = Language(language, 1.0)
-    [times] = backend.align([Align(encoded, told, Task.TRANSCRIBE, tokens, duration)])
+    spoken = Language(language, 1.0)
+    [times] = backend.align([Align(encoded, spoken, Task.TRANSCRIBE, tokens, duration)])
     if isinstance(times, Exception):
         raise times
     whole = Segment(0.0, duration, text, tokens, 0.0, 0.0, 0.0, 0.0)
@@ -112,8 +112,8 @@ def _words(text: str, language: str, samples: Samples, backend: Ct2Backend) -> S
     return timed.words or ()
 
 
-def _speech(samples: Samples, detector: SileroVad) -> list[tuple[float, float]]:
-    """Where somebody speaks, in s."""
+def _find_speech(samples: Samples, detector: SileroVad) -> list[tuple[float, float]]:
+    """Return start and end of each stretch of speech, in s."""
     voice = detector.open()
     finder = RegionFinder(VadOptions(), len(samples) + 1)
     regions: list[Region] = finder.push([*voice.push(samples), *voice.flush()])
@@ -125,8 +125,8 @@ def _speech(samples: Samples, detector: SileroVad) -> list[tuple[float, float]]:
     ]
 
 
-def _levelled(samples: Samples, sentence: tuple[float, float]) -> Samples:
-    """The samples with their sentence at `LEVEL_DB`, or as near as their peak allows."""
+def _normalise_level(samples: Samples, sentence: tuple[float, float]) -> Samples:
+    """Scale samples so that their sentence has `LEVEL_DB`, or as close as their peak allows."""
     start, end = (round(time * SAMPLE_RATE) for time in sentence)
     loudness = float(np.sqrt(np.mean(np.square(samples[start:end]))))
     wanted: float = 10 ** (LEVEL_DB / 20) / max(loudness, 1e-9)

@@ -1,4 +1,4 @@
-"""The command line of the benchmark: `whisperlive bench live`, and the commands of other files."""
+"""The commands `whisperlive bench`: live, files and align-clips."""
 
 import shlex
 import sys
@@ -28,36 +28,38 @@ ClipsOption = Annotated[
 @bench_app.command()
 def live(
     clips: ClipsOption,
-    url: Annotated[str, typer.Option(help="Live door of any WhisperLive server, ws://…")] = "",
+    url: Annotated[str, typer.Option(help="URL of any WhisperLive server, ws://…")] = "",
     serve: Annotated[
         bool, typer.Option("--serve", help="Start our own server for the benchmark.")
     ] = False,
     model: Annotated[str, typer.Option(help="The model of --serve.")] = "demo",
     streams: Annotated[int, typer.Option(min=1, help="Streams at once.")] = 1,
     seconds: Annotated[float, typer.Option(min=5, help="Length of each stream.")] = 120,
-    files: Annotated[int, typer.Option(min=0, help="Files kept in flight as well.")] = 0,
-    http_url: Annotated[str, typer.Option(help="File door for --files, http://…")] = "",
+    files: Annotated[int, typer.Option(min=0, help="Concurrent file uploads.")] = 0,
+    http_url: Annotated[str, typer.Option(help="URL of the HTTP server for --files.")] = "",
     find_capacity: Annotated[
-        bool, typer.Option("--find-capacity", help="Find the most streams that are held.")
+        bool, typer.Option("--find-capacity", help="Find the largest number of streams held.")
     ] = False,
-    max_streams: Annotated[int, typer.Option(min=1, help="Where --find-capacity ends.")] = 64,
+    max_streams: Annotated[int, typer.Option(min=1, help="Limit of --find-capacity.")] = 64,
     server_pid: Annotated[
         int | None, typer.Option(help="Process whose CPU time and memory to count.")
     ] = None,
     detect_language: Annotated[
-        bool, typer.Option("--detect-language", help="Do not tell the server the language.")
+        bool, typer.Option("--detect-language", help="Let the server detect the language.")
     ] = False,
-    languages: Annotated[str, typer.Option(help="Of the clips, such as en,de; else all.")] = "",
-    seed: Annotated[int, typer.Option(help="Draws sentences and pauses.")] = 0,
+    languages: Annotated[
+        str, typer.Option(help="Languages of the clips, such as en,de; all by default.")
+    ] = "",
+    seed: Annotated[int, typer.Option(help="Random seed of sentences and pauses.")] = 0,
     shortest_pause: Annotated[
         float, typer.Option(min=0, help="Between sentences, in s; the longest is 1.2.")
     ] = 0.2,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to this file as well.")
+        Path | None, typer.Option("--json", help="Also write the figures to this file.")
     ] = None,
 ) -> None:
-    """Speak N paced streams to a server, and say how right and how late its text was."""
-    # Not above: `whisperlive --help` is to load neither PyAV nor websockets.
+    """Send N live streams to a server in real time, and measure accuracy and delays of its text."""
+    # Not above: `whisperlive --help` must load neither PyAV nor websockets.
     from whisperlive_hybrid.bench.live import (  # noqa: PLC0415
         Benchmark,
         as_json,
@@ -89,16 +91,16 @@ def live(
 
 @bench_app.command()
 def align_clips(
-    directory: Annotated[Path, typer.Argument(help="Recordings, as `whisperlive evaluate` wants.")],
+    directory: Annotated[Path, typer.Argument(help="Recordings, as for `whisperlive evaluate`.")],
     folder: Annotated[Path, typer.Option("--out", help="Folder to write to.")],
-    model: Annotated[str, typer.Option(help="Finds when each word is said.")] = DEFAULT,
+    model: Annotated[str, typer.Option(help="The model that aligns the words.")] = DEFAULT,
     kinds: Annotated[str, typer.Option(help="Only these, with commas.")] = "",
     languages: Annotated[str, typer.Option(help="Only these, with commas.")] = "",
     language: Annotated[
-        str | None, typer.Option(help="Of recordings with .txt beside them, such as en.")
+        str | None, typer.Option(help="Language of recordings with .txt files, such as en.")
     ] = None,
 ) -> None:
-    """Make clips of recordings of people with known texts, of at most 30 s each."""
+    """Make clips of at most 30 s each of recorded speech with reference texts."""
     from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend  # noqa: PLC0415 (as above)
     from whisperlive_hybrid.backends.registry import get_first_model  # noqa: PLC0415 (as above)
     from whisperlive_hybrid.bench.aligned import clips_of_recordings  # noqa: PLC0415 (as above)
@@ -108,11 +110,11 @@ def align_clips(
     )
 
     given = read_labelled_recordings(directory, language)
-    found = select_recordings(given, split_names(kinds), split_names(languages), None)
+    selected = select_recordings(given, split_names(kinds), split_names(languages), None)
     settings = load_settings(model=model, backend="faster_whisper")
     backend = Ct2Backend(get_first_model(settings), device=settings.device)
-    made = clips_of_recordings(found, backend, folder, _print_line)
-    _print_line(f"{len(made)} clips in {folder}")
+    clips = clips_of_recordings(selected, backend, folder, _print_line)
+    _print_line(f"{len(clips)} clips in {folder}")
 
 
 def _print_line(line: str) -> None:

@@ -1,4 +1,4 @@
-"""What a stream says: sentences of one language with pauses, and when each word has been said."""
+"""Speech for streams and files: sentences with pauses, composed of clips with known word times."""
 
 import itertools
 import json
@@ -10,8 +10,6 @@ from typing import Any, Final
 
 import av
 import numpy as np
-from av.audio.stream import AudioStream
-from av.container import OutputContainer
 
 from whisperlive_hybrid.bench.scoring import Reference, SpokenWord, words_in
 from whisperlive_hybrid.errors import BadRequest
@@ -30,16 +28,16 @@ class Clip:
     text: str = ""
     english: str = ""
     words: tuple[tuple[str, float], ...] = ()
-    """Each word as written, and when it ends."""
+    """Each word as written, with its end."""
     sentences: tuple[tuple[float, float], ...] = ()
-    """Where each sentence begins and ends."""
+    """Start and end of each sentence."""
 
 
 def read_manifest(folder: Path) -> list[Clip]:
-    """Read the manifest of a folder. Raises `BadRequest` if there is none that makes sense."""
+    """Read the manifest of a folder. Raises `BadRequest` if it is missing or invalid."""
     try:
         entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return [_clip(entry) for entry in entries]
+        return [_parse_clip(entry) for entry in entries]
     except OSError as error:
         raise BadRequest(f"No {MANIFEST} in --clips {folder.name!r}.") from error
     except (ValueError, TypeError, KeyError) as error:
@@ -55,23 +53,20 @@ def write_manifest(folder: Path, clips: Sequence[Clip]) -> None:
 
 
 def read_samples(path: Path) -> Samples:
-    """Read the whole of a clip."""
+    """Read a whole clip as (n,) float32."""
     with path.open("rb") as file, open_audio(file) as reader:
         return np.concatenate(list(reader.blocks()))
 
 
 def write_samples(path: Path, samples: Samples) -> None:
     """Write (n,) float32 as 16-bit FLAC."""
-    pcm = np.rint(np.clip(samples, -1, 1) * 32767).astype(np.int16)
     with av.open(str(path), "w", format="flac") as container:
         stream = container.add_stream("flac", rate=SAMPLE_RATE, layout="mono")
-        frame = av.AudioFrame.from_ndarray(pcm[np.newaxis], format="s16", layout="mono")
-        frame.rate = SAMPLE_RATE
-        container.mux(stream.encode(frame))
+        container.mux(stream.encode(_audio_frame(samples)))
         container.mux(stream.encode(None))
 
 
-def _clip(entry: dict[str, Any]) -> Clip:
+def _parse_clip(entry: dict[str, Any]) -> Clip:
     return Clip(
         file=entry["file"],
         language=entry["language"],
@@ -84,21 +79,22 @@ def _clip(entry: dict[str, Any]) -> Clip:
 
 SHORTEST_PAUSE_S: Final = 0.2
 LONGEST_PAUSE_S: Final = 1.2
-"""Between sentences, as in read speech. Over the shorter pauses no endpoint falls."""
+"""Between sentences, as in read speech. Endpoint detectors ignore the shorter pauses."""
 
 LONG_PAUSE_S: Final = (2.5, 4.0)
 LONG_PAUSE_EVERY: Final = 8
-"""One pause in so many is long: that is where servers invent words."""
+"""One pause in so many is long, since servers invent words in long pauses."""
 
 ENDS_SPEECH_S: Final = 1.0
-"""A pause from which on the word before it ends speech. Endpoints wait up to so long, so that a
-shorter pause does not show whether the speaker had finished."""
+"""Shortest pause that ends speech. Endpoint detectors wait up to so long, since a shorter pause
+does not show that the speaker has finished."""
 
 SILENCE_S: Final = 2.0
-"""A pause in which a word would be invented (the measure of the field)."""
+"""Shortest pause in which a word counts as invented (the measure of the field)."""
 
 TAIL_S: Final = 1.5
-"""Least silence after the last sentence: its final comes live, not at the end of audio."""
+"""Least silence after the last sentence, so that its final is sent live and not at the end of
+audio."""
 
 NOISE: Final = 5e-4
 """Root mean square of the noise floor, -66 dB: microphones are never digitally silent."""
@@ -106,7 +102,7 @@ NOISE: Final = 5e-4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sentence:
-    """One spoken sentence, cut to its sound: (n,) float32, and each word with its end in s."""
+    """One spoken sentence, trimmed: (n,) float32, and each word with its end in s."""
 
     samples: Samples
     words: tuple[tuple[str, float], ...]
@@ -114,7 +110,7 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Speech:
-    """The audio of one stream, (n,) float32 at 16 kHz, and what is said in it."""
+    """The audio of one stream, (n,) float32 at 16 kHz, with its reference."""
 
     samples: Samples
     language: str
@@ -134,16 +130,16 @@ class Corpus:
 
     @classmethod
     def read(cls, folder: Path, languages: Sequence[str] = ()) -> "Corpus":
-        """Read the clips of one sentence; of all languages, or of some.
+        """Read the clips of one sentence, of all languages or of `languages`.
 
-        Raises `BadRequest` where there are none.
+        Raises `BadRequest` if there are none.
         """
         sentences: dict[str, list[Sentence]] = {}
         for clip in read_manifest(folder):
             is_wanted = not languages or clip.language in languages
             if clip.language and is_wanted and len(clip.sentences) == 1:
-                spoken = _sentence(clip, read_samples(folder / clip.file))
-                sentences.setdefault(clip.language, []).append(spoken)
+                sentence = _cut_sentence(clip, read_samples(folder / clip.file))
+                sentences.setdefault(clip.language, []).append(sentence)
         if not sentences:
             wanted = ", ".join(languages) or "any language"
             raise BadRequest(f"--clips {folder.name!r} has no clip of one sentence in {wanted}.")
@@ -151,24 +147,24 @@ class Corpus:
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """The languages that can be spoken."""
+        """The languages of the sentences."""
         return tuple(self._sentences)
 
     def compose_speech(
         self, stream: int, seconds: float, seed: int, shortest_pause: float = SHORTEST_PAUSE_S
     ) -> Speech:
-        """Compose what one stream says; the same numbers always give the same audio.
+        """Compose the speech of stream number `stream`; equal arguments give equal audio.
 
-        Streams speak the languages in turn. `seconds` is the length of the audio.
+        The streams take the languages in turn. `seconds` is the length of the audio.
         """
         language = self.languages[stream % len(self.languages)]
         rng = random.Random(f"{seed}/{stream}")
-        return compose(self._endless(language, rng), rng, language, seconds, shortest_pause)
-
-    def _endless(self, language: str, rng: random.Random) -> Iterable[Sentence]:
-        """All sentences in random order, again and again."""
-        while True:
-            yield from rng.sample(self._sentences[language], len(self._sentences[language]))
+        known = self._sentences[language]
+        # All sentences in random order, then again in another one.
+        sentences = itertools.chain.from_iterable(
+            rng.sample(known, len(known)) for _ in itertools.count()
+        )
+        return compose(sentences, rng, language, seconds, shortest_pause)
 
 
 def compose(
@@ -178,15 +174,18 @@ def compose(
     seconds: float,
     shortest_pause: float = SHORTEST_PAUSE_S,
 ) -> Speech:
-    """Place sentences one behind the other, with pauses, as long as they fit."""
-    sound = np.random.default_rng(rng.getrandbits(32)).normal(
+    """Put sentences one after another, with pauses, as long as they fit."""
+    noise = np.random.default_rng(rng.getrandbits(32)).normal(
         0, NOISE, round(seconds * SAMPLE_RATE)
     )
-    samples = sound.astype(np.float32)
+    samples = noise.astype(np.float32)
     placed: list[tuple[int, Sentence]] = []
     position = 0
     for sentence in sentences:
-        start = position + round(_pause(rng, shortest_pause) * SAMPLE_RATE)
+        is_long = rng.randrange(LONG_PAUSE_EVERY) == 0
+        usual = (shortest_pause, max(shortest_pause, LONGEST_PAUSE_S))
+        pause = rng.uniform(*(LONG_PAUSE_S if is_long else usual))
+        start = position + round(pause * SAMPLE_RATE)
         position = start + len(sentence.samples)
         if position > len(samples) - TAIL_S * SAMPLE_RATE:
             break
@@ -195,14 +194,8 @@ def compose(
     return Speech(samples, language, _reference(placed, len(samples)))
 
 
-def _pause(rng: random.Random, shortest: float) -> float:
-    is_long = rng.randrange(LONG_PAUSE_EVERY) == 0
-    usual = (shortest, max(shortest, LONGEST_PAUSE_S))
-    return rng.uniform(*(LONG_PAUSE_S if is_long else usual))
-
-
 def _reference(placed: Sequence[tuple[int, Sentence]], length: int) -> Reference:
-    """The words on the stream's clock; `length` and places in samples."""
+    """Return words and silences on the stream's clock; starts and `length` in samples."""
     words: list[SpokenWord] = []
     silences: list[tuple[float, float]] = []
     before = 0
@@ -211,16 +204,16 @@ def _reference(placed: Sequence[tuple[int, Sentence]], length: int) -> Reference
         silences.append((before / SAMPLE_RATE, start / SAMPLE_RATE))
         before = start + len(sentence.samples)
         has_finished = after - before >= ENDS_SPEECH_S * SAMPLE_RATE
-        for place, (text, end) in enumerate(sentence.words, 1):
-            is_last = has_finished and place == len(sentence.words)
+        for number, (text, end) in enumerate(sentence.words, 1):
+            is_last = has_finished and number == len(sentence.words)
             words.append(SpokenWord(text, start / SAMPLE_RATE + end, is_last))
     silences.append((before / SAMPLE_RATE, length / SAMPLE_RATE))
     long = tuple(silence for silence in silences if silence[1] - silence[0] >= SILENCE_S)
     return Reference(tuple(words), long)
 
 
-def _sentence(clip: Clip, samples: Samples) -> Sentence:
-    """Cut a clip to its one sentence."""
+def _cut_sentence(clip: Clip, samples: Samples) -> Sentence:
+    """Trim a clip to its one sentence."""
     start, end = clip.sentences[0]
     first, after = round(start * SAMPLE_RATE), round(end * SAMPLE_RATE)
     words = tuple((word, word_end - start) for word, word_end in clip.words)
@@ -228,25 +221,26 @@ def _sentence(clip: Clip, samples: Samples) -> Sentence:
 
 
 PIECE_S: Final = 60.0
-"""Composed at a time; no sentence lies across the border of two."""
+"""Length that is composed at once; no sentence crosses the border of two pieces."""
 
 SHORTEST_S: Final = 10.0
-"""Of a recording: room for a sentence or two."""
+"""Shortest recording, with room for a sentence or two."""
 
 CLIP_S: Final = 3.0
-"""Of the short clip: what somebody waits for while a long file is read."""
+"""Length of the short clip that waits while a long file is transcribed."""
 
 LONGEST_FLAC_S: Final = 60 * 60.0
-"""Up to it FLAC, 1 MB a minute, loses nothing; beyond it Opus keeps below the upload limit."""
+"""Longest recording in lossless FLAC, 1 MB a minute; Opus keeps longer ones below the upload
+limit."""
 
 _OPUS_BITS_PER_S: Final = 32_000
 _OPUS_OPTIONS: Final[dict[str, object]] = {"compression_level": "0"}
-"""The least effort of the encoder: four hours are written in a fifth of the time."""
+"""Fastest encoding: four hours are written in a fifth of the time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A file on this disk, and what is said in it."""
+    """A local file with its reference words."""
 
     file: Path
     language: str
@@ -257,60 +251,54 @@ class Recording:
 
 
 def compose_recording(corpus: Corpus, seconds: float, seed: int, file: Path) -> Recording:
-    """Compose a recording in the first language of the library; the same numbers, the same audio.
+    """Compose a recording in the first language of the corpus; equal arguments, equal audio.
 
-    `file` is given the suffix of its format. Raises `BadRequest` for less than `SHORTEST_S`.
+    `file` gets the suffix of its format. Raises `BadRequest` for less than `SHORTEST_S`.
     """
     if seconds < SHORTEST_S:
         raise BadRequest(f"--minutes must be at least {SHORTEST_S / 60:.2f}.")
-    return _written(_pieces(corpus, seconds, seed), file, seconds)
+    return _write_recording(_compose_pieces(corpus, seconds, seed), file, seconds)
 
 
 def compose_clip(corpus: Corpus, seed: int, file: Path) -> Recording:
-    """Compose a clip of `CLIP_S` in which something is said, in the first language."""
-    clips = (
-        corpus.compose_speech(draw * len(corpus.languages), CLIP_S, seed)
-        for draw in itertools.count()
-    )
+    """Compose a clip of `CLIP_S` that contains speech, in the first language."""
+    n_languages = len(corpus.languages)
+    clips = (corpus.compose_speech(draw * n_languages, CLIP_S, seed) for draw in itertools.count())
     clip = next(clip for clip in clips if clip.reference.words)
-    return _written([clip], file, CLIP_S)
+    return _write_recording([clip], file, CLIP_S)
 
 
-def _written(pieces: Iterable[Speech], file: Path, seconds: float) -> Recording:
+def _write_recording(pieces: Iterable[Speech], file: Path, seconds: float) -> Recording:
     is_long = seconds > LONGEST_FLAC_S
     target = file.with_suffix(".opus" if is_long else ".flac")
     words: list[str] = []
     language = ""
     with av.open(str(target), "w", format="ogg" if is_long else "flac") as container:
-        stream = _stream(container, is_long=is_long)
+        if is_long:
+            stream = container.add_stream("libopus", rate=SAMPLE_RATE, layout="mono")
+            stream.bit_rate = _OPUS_BITS_PER_S
+            stream.options = _OPUS_OPTIONS
+        else:
+            stream = container.add_stream("flac", rate=SAMPLE_RATE, layout="mono")
         for piece in pieces:
             language = piece.language
-            container.mux(stream.encode(_frame(piece.samples)))
+            container.mux(stream.encode(_audio_frame(piece.samples)))
             words += (word for said in piece.reference.words for word in words_in(said.text))
         container.mux(stream.encode(None))
     return Recording(target, language, tuple(words), seconds)
 
 
-def _pieces(corpus: Corpus, seconds: float, seed: int) -> Iterator[Speech]:
-    """Material of `PIECE_S` each, the last one longer, in the first language."""
+def _compose_pieces(corpus: Corpus, seconds: float, seed: int) -> Iterator[Speech]:
+    """Yield speech of `PIECE_S` each, the last longer, in the first language."""
     n_pieces = max(1, int(seconds // PIECE_S))
     for piece in range(n_pieces):
         is_last = piece == n_pieces - 1
         length = seconds - piece * PIECE_S if is_last else PIECE_S
-        # The languages are spoken in turn: every so many streams it is the first one's.
+        # Streams take the languages in turn: multiples of their number have the first one.
         yield corpus.compose_speech(piece * len(corpus.languages), length, seed)
 
 
-def _stream(container: OutputContainer, *, is_long: bool) -> AudioStream:
-    if not is_long:
-        return container.add_stream("flac", rate=SAMPLE_RATE, layout="mono")
-    stream = container.add_stream("libopus", rate=SAMPLE_RATE, layout="mono")
-    stream.bit_rate = _OPUS_BITS_PER_S
-    stream.options = _OPUS_OPTIONS
-    return stream
-
-
-def _frame(samples: Samples) -> av.AudioFrame:
+def _audio_frame(samples: Samples) -> av.AudioFrame:
     pcm = np.rint(np.clip(samples, -1, 1) * 32767).astype(np.int16)
     frame = av.AudioFrame.from_ndarray(pcm[np.newaxis], format="s16", layout="mono")
     frame.rate = SAMPLE_RATE

@@ -1,4 +1,4 @@
-"""The command line of the file door's benchmark: `whisperlive bench files`."""
+"""The command `whisperlive bench files`."""
 
 import shlex
 import sys
@@ -21,30 +21,30 @@ def files(
         bool, typer.Option("--serve", help="Start our own server for the benchmark.")
     ] = False,
     model: Annotated[str, typer.Option(help="The model of --serve and of --compare.")] = "demo",
-    http_url: Annotated[str, typer.Option(help="File door of a server that runs, http://…")] = "",
+    http_url: Annotated[str, typer.Option(help="URL of a running HTTP server, http://…")] = "",
     server_pid: Annotated[
-        int | None, typer.Option(help="Its process, whose CPU time and memory to count.")
+        int | None, typer.Option(help="Its process, whose CPU time and memory to measure.")
     ] = None,
     compare: Annotated[
         str,
         typer.Option(
-            help="Let these read the same audio in turn: batched-10, batched-30, sequential "
+            help="Also transcribe with faster-whisper, in turn: batched-10, batched-30, sequential "
             "(several with commas), or faster-whisper for all three."
         ),
     ] = "",
-    rounds: Annotated[int, typer.Option(min=1, help="How often each reads it, in turn.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of runs of each program.")] = 1,
     short_clip: Annotated[
         bool,
-        typer.Option("--short-clip", help="Time a 3 s clip, idle and while the file is read."),
+        typer.Option("--short-clip", help="Time a 3 s clip, idle and during the long file."),
     ] = False,
-    language: Annotated[str, typer.Option(help="Of the clips.")] = "en",
-    seed: Annotated[int, typer.Option(help="Draws sentences and pauses.")] = 0,
+    language: Annotated[str, typer.Option(help="Language of the clips.")] = "en",
+    seed: Annotated[int, typer.Option(help="Random seed of sentences and pauses.")] = 0,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to this file as well.")
+        Path | None, typer.Option("--json", help="Also write the figures to this file.")
     ] = None,
 ) -> None:
-    """Upload a long recording to the file door, and compare with faster-whisper by itself."""
-    # Not above: `whisperlive --help` is to load no PyAV.
+    """Upload a long recording to an HTTP server, and compare with faster-whisper alone."""
+    # Not above: `whisperlive --help` must not load PyAV.
     from whisperlive_hybrid.bench.files import (  # noqa: PLC0415
         FilesBenchmark,
         run_files_benchmark,

@@ -1,4 +1,4 @@
-"""The figures of the file door and of its peers, as a table with ratios and as JSON."""
+"""The figures of the HTTP server and of its peers, as a table with ratios and as JSON."""
 
 import json
 import platform
@@ -15,11 +15,11 @@ from whisperlive_hybrid.bench.server import cores, cpu_model
 
 @dataclass(frozen=True, slots=True)
 class FilesReport:
-    """Everything that one run of the benchmark found out."""
+    """The results of one run of the benchmark."""
 
     command: str
     date: str
-    """When it began, ISO 8601 with its time zone."""
+    """Start time, ISO 8601 with its time zone."""
     runs: tuple[FileRun, ...]
     """In the order in which they were made; the first is our own."""
     clip: ClipWait | None = None
@@ -40,30 +40,32 @@ class Summary:
     growth_mb: float | None
     """Memory at its peak above the idle process."""
     times_ours: float
-    """Seconds, as a multiple of what the first reader took."""
+    """Seconds, as a multiple of those of the first reader."""
 
 
 def summaries(runs: Sequence[FileRun]) -> list[Summary]:
-    """One for each reader, in the order of their first runs."""
-    readers = list(dict.fromkeys(run.reader for run in runs))
-    grouped = [[run for run in runs if run.reader == reader] for reader in readers]
-    ours = statistics.median(run.seconds for run in grouped[0]) if grouped else 0.0
-    return [_summary(group, ours) for group in grouped]
-
-
-def _summary(runs: Sequence[FileRun], ours: float) -> Summary:
-    seconds = statistics.median(run.seconds for run in runs)
-    return Summary(
-        reader=runs[0].reader,
-        runs=len(runs),
-        seconds=seconds,
-        speed=runs[0].audio_s / seconds,
-        wer=statistics.median(run.wer for run in runs),
-        cpu_s=_median([run.cpu_s for run in runs]),
-        idle_rss_mb=_median([run.idle_rss_mb for run in runs]),
-        growth_mb=_median([run.growth_mb for run in runs]),
-        times_ours=seconds / ours,
-    )
+    """Summarise the runs of each reader, in the order of their first runs."""
+    groups: dict[str, list[FileRun]] = {}
+    for run in runs:
+        groups.setdefault(run.reader, []).append(run)
+    medians = {
+        reader: statistics.median(run.seconds for run in group) for reader, group in groups.items()
+    }
+    ours = next(iter(medians.values()), 0.0)
+    return [
+        Summary(
+            reader=reader,
+            runs=len(group),
+            seconds=medians[reader],
+            speed=group[0].audio_s / medians[reader],
+            wer=statistics.median(run.wer for run in group),
+            cpu_s=_median([run.cpu_s for run in group]),
+            idle_rss_mb=_median([run.idle_rss_mb for run in group]),
+            growth_mb=_median([run.growth_mb for run in group]),
+            times_ours=medians[reader] / ours,
+        )
+        for reader, group in groups.items()
+    ]
 
 
 def _median(values: Sequence[float | None]) -> float | None:
@@ -72,7 +74,7 @@ def _median(values: Sequence[float | None]) -> float | None:
 
 
 def as_json(report: FilesReport) -> str:
-    """Write a report; its keys are the names of the fields, times in s, rates as shares."""
+    """Serialise a report; its keys are the names of the fields, times in s, rates as shares."""
     document = {
         "format": 1,
         "version": __version__,
@@ -87,7 +89,7 @@ def as_json(report: FilesReport) -> str:
 
 
 def as_table(report: FilesReport) -> Table:
-    """Set the medians out, one row a reader."""
+    """Return a table of the medians, one row for each reader."""
     heads = (
         "reader",
         "runs",
@@ -100,23 +102,23 @@ def as_table(report: FilesReport) -> Table:
         "times ours",
     )
     table = Table(*heads, caption=f"{cpu_model()}, {cores()} cores; medians")
-    for each in summaries(report.runs):
+    for summary in summaries(report.runs):
         table.add_row(
-            each.reader,
-            str(each.runs),
-            _number(each.seconds, 1),
-            _number(each.speed, 1),
-            f"{each.wer:.1%}",
-            _number(each.cpu_s, 1),
-            _number(each.idle_rss_mb),
-            _number(each.growth_mb),
-            _number(each.times_ours, 2),
+            summary.reader,
+            str(summary.runs),
+            _number(summary.seconds, 1),
+            _number(summary.speed, 1),
+            f"{summary.wer:.1%}",
+            _number(summary.cpu_s, 1),
+            _number(summary.idle_rss_mb),
+            _number(summary.growth_mb),
+            _number(summary.times_ours, 2),
         )
     return table
 
 
 def run_line(run: FileRun) -> str:
-    """One run, told when it is over."""
+    """Return a line about a finished run."""
     return (
         f"{run.reader}: {run.seconds:.1f} s, {run.speed:.1f} audio s per s, WER {run.wer:.1%}, "
         f"CPU {_number(run.cpu_s, 1)} s, memory + {_number(run.growth_mb)} MB"
@@ -124,13 +126,13 @@ def run_line(run: FileRun) -> str:
 
 
 def clip_line(report: FilesReport) -> str:
-    """How long a short clip took, if that was asked."""
+    """Return a line about the short clip; empty without one."""
     if report.clip is None:
         return ""
     clip = report.clip
     return (
         f"3 s clip: {clip.idle_s:.2f} s idle, {_number(clip.busy_s, 2)} s while the recording is "
-        f"read ({clip.n_busy} clips, {_number(clip.ratio, 2)} times)"
+        f"transcribed ({clip.n_busy} clips, {_number(clip.ratio, 2)} times)"
     )
 
 

@@ -1,4 +1,4 @@
-"""Files kept in flight against the HTTP door, beside the live streams."""
+"""Upload files to an HTTP server: one after another as load, or one to measure."""
 
 import io
 import json
@@ -24,31 +24,31 @@ PATH: Final = "/v1/audio/transcriptions"
 OK: Final = 200
 
 BACK_OFF_S: Final = 1.0
-"""Before the next try where a file was not taken."""
+"""Pause after a file that was not transcribed."""
 
 _BOUNDARY: Final = "whisperlive-bench-7d1f"
 
 
 @dataclass(slots=True)
 class FileTally:
-    """What the file door did while the streams ran."""
+    """Counts of the uploads while the streams ran."""
 
     completed: int = 0
     refused: int = 0
-    """Requests that got another answer than 200, or none."""
+    """Requests without a response of status 200."""
     audio_s: float = 0.0
     """Of completed files."""
     busy_s: float = 0.0
-    """Time that the completed files took, summed over the lanes."""
+    """Time that the completed files took, summed over concurrent uploads."""
 
     @property
     def audio_s_per_s(self) -> float | None:
-        """Audio seconds per second of one file in flight, over completed files."""
+        """Audio seconds per second of one upload, over completed files."""
         return self.audio_s / self.busy_s if self.busy_s else None
 
 
 def parse_http_url(url: str) -> tuple[str, int]:
-    """Host and port of the file door. Raises `BadRequest` for anything but http://host:port."""
+    """Return host and port of an HTTP server. Raises `BadRequest` unless http://host:port."""
     try:
         parts = urlsplit(url)
         port = parts.port or 80
@@ -60,12 +60,15 @@ def parse_http_url(url: str) -> tuple[str, int]:
 
 
 async def keep_in_flight(url: str, samples: Samples, tally: FileTally) -> None:
-    """Send the same file again and again, one at a time, until cancelled.
-
-    One connection each, so that a cancelled one leaves nothing behind.
-    """
+    """Upload the same file again and again, one at a time, until cancelled."""
     host, port = parse_http_url(url)
-    request = _request(f"{host}:{port}", _wav(samples))
+    wav = io.BytesIO()
+    with wave.open(wav, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(SAMPLE_RATE)
+        writer.writeframes(np.rint(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+    request = _build_request(f"{host}:{port}", wav.getvalue())
     while True:
         began = anyio.current_time()
         status = await _post(host, port, request)
@@ -79,21 +82,22 @@ async def keep_in_flight(url: str, samples: Samples, tally: FileTally) -> None:
 
 
 async def _post(host: str, port: int, request: bytes) -> int:
-    """Send a request and read its answer to the end; 0 where there was none."""
-    answer = bytearray()
+    """Send a request and return the status of its response; 0 without a response."""
+    response = bytearray()
     try:
+        # A connection for each request: cancellation then leaves no response half read.
         async with await anyio.connect_tcp(host, port) as socket:
             await socket.send(request)
-            async for piece in socket:
-                answer += piece
+            async for received in socket:
+                response += received
     except (OSError, anyio.BrokenResourceError):
         return 0
-    status = answer.split(b" ", 2)[1:2]
+    status = response.split(b" ", 2)[1:2]
     return int(status[0]) if status and status[0].isdigit() else 0
 
 
-def _request(host: str, wav: bytes) -> bytes:
-    """An upload as a browser would send it, with the answer closing the connection."""
+def _build_request(host: str, wav: bytes) -> bytes:
+    """Build an upload as a browser sends it, whose response closes the connection."""
     body = b"".join(
         (
             f"--{_BOUNDARY}\r\n".encode(),
@@ -116,22 +120,12 @@ def _request(host: str, wav: bytes) -> bytes:
     return "\r\n".join(head).encode() + body
 
 
-def _wav(samples: Samples) -> bytes:
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(2)
-        writer.setframerate(SAMPLE_RATE)
-        writer.writeframes(np.rint(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
-    return file.getvalue()
-
-
 _CHUNK: Final = 256 * 1024  # bytes
 
 
 @dataclass(frozen=True, slots=True)
 class UploadResult:
-    """What came back."""
+    """The result of an upload."""
 
     text: str
     seconds: float
@@ -139,48 +133,44 @@ class UploadResult:
 
 
 def upload_recording(url: str, recording: Recording) -> UploadResult:
-    """Upload a recording with its language and wait for the text; blocks, so use a thread.
+    """Upload a recording with its language and return the text; blocks, so use a thread.
 
-    The file is read as it is sent. Raises `BadRequest` if the server does not answer with 200.
+    The file is read while it is sent. Raises `BadRequest` unless the response has status 200.
     """
     host, port = parse_http_url(url)
-    head, tail = _around(recording)
-    length = len(head) + recording.file.stat().st_size + len(tail)
+    fields = {"model": "whisper-1", "language": recording.language, "response_format": "json"}
+    text = "".join(
+        f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    )
+    text += (
+        f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="file"; '
+        f'filename="{recording.file.name}"\r\nContent-Type: application/octet-stream\r\n\r\n'
+    )
+    head, tail = text.encode(), f"\r\n--{_BOUNDARY}--\r\n".encode()
     headers = {
         "Content-Type": f"multipart/form-data; boundary={_BOUNDARY}",
-        "Content-Length": str(length),
+        "Content-Length": str(len(head) + recording.file.stat().st_size + len(tail)),
     }
     began = time.monotonic()
     with closing(HTTPConnection(host, port)) as connection:
         try:
-            connection.request("POST", PATH, _body(head, recording.file, tail), headers)
+            connection.request("POST", PATH, _stream_body(head, recording.file, tail), headers)
             response = connection.getresponse()
             status, body = response.status, response.read()
         except (OSError, HTTPException) as error:
-            raise BadRequest(f"The file door at {url} gave no answer: {error}.") from error
+            raise BadRequest(f"The HTTP server at {url} did not respond: {error}.") from error
     seconds = time.monotonic() - began
     if status != OK:
-        raise BadRequest(f"The file door answered {status}: {body[:200].decode(errors='replace')}")
+        raise BadRequest(
+            f"The HTTP server answered {status}: {body[:200].decode(errors='replace')}"
+        )
     return UploadResult(str(json.loads(body)["text"]), seconds)
 
 
-def _body(head: bytes, file: Path, tail: bytes) -> Iterator[bytes]:
+def _stream_body(head: bytes, file: Path, tail: bytes) -> Iterator[bytes]:
     yield head
     with file.open("rb") as opened:
         while chunk := opened.read(_CHUNK):
             yield chunk
     yield tail
-
-
-def _around(recording: Recording) -> tuple[bytes, bytes]:
-    """What stands before and behind the file in the form."""
-    fields = {"model": "whisper-1", "language": recording.language, "response_format": "json"}
-    head = "".join(
-        f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-        for name, value in fields.items()
-    )
-    head += (
-        f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="file"; '
-        f'filename="{recording.file.name}"\r\nContent-Type: application/octet-stream\r\n\r\n'
-    )
-    return head.encode(), f"\r\n--{_BOUNDARY}--\r\n".encode()

@@ -1,7 +1,7 @@
-"""How late each word of one stream was shown, stayed, and was completed.
+"""Score a stream: word errors, and the delay until each word is displayed, stable and committed.
 
-The definitions are those of simultaneous translation's word-level delays on known word times:
-sample n of the stream is spoken at n / 16,000 s, and every delay counts from the end of a word.
+The delays are the word-level delays of simultaneous translation on known word times: sample n of
+the stream is spoken at n / 16,000 s, and every delay counts from the end of a word.
 """
 
 import unicodedata
@@ -15,22 +15,22 @@ import numpy as np
 
 
 def words_in(text: str) -> tuple[str, ...]:
-    """The words of a text, folded to one case, with letters and digits alone.
+    """Return the words of a text, case-folded, with letters and digits only.
 
-    A hyphen parts two words; what stands inside one ("o'clock") is left out.
+    A hyphen separates words; other punctuation inside a word ("o'clock") is removed.
     """
-    apart = unicodedata.normalize("NFKC", text).replace("-", " ").casefold().split()
-    bare = ("".join(filter(str.isalnum, unicodedata.normalize("NFKC", word))) for word in apart)
-    return tuple(filter(None, bare))
+    parts = unicodedata.normalize("NFKC", text).replace("-", " ").casefold().split()
+    words = ("".join(filter(str.isalnum, unicodedata.normalize("NFKC", part))) for part in parts)
+    return tuple(filter(None, words))
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """How a hypothesis lies on its reference.
+    """An alignment of a hypothesis with its reference.
 
-    `matches` are pairs (place in the reference, place in the hypothesis) of equal words, both
-    rising; `inserted` are places in the hypothesis that answer to no word of the reference;
-    `edits` counts substitutions, deletions and insertions, as few as possible.
+    `matches` are pairs (index in the reference, index in the hypothesis) of equal words, both
+    increasing; `inserted` are indices of inserted words of the hypothesis; `edits` is the least
+    number of substitutions, deletions and insertions.
     """
 
     matches: tuple[tuple[int, int], ...]
@@ -39,12 +39,12 @@ class Alignment:
 
 
 def align(reference: Sequence[str], hypothesis: Sequence[str]) -> Alignment:
-    """Lay a hypothesis on a reference with the fewest edits (Levenshtein 1966).
+    """Align a hypothesis with a reference with the fewest edits (Levenshtein 1966).
 
-    Of equally good alignments the one that pairs words earliest is taken, so that a text which
-    breaks off lies at the beginning of its reference.
+    Of equally good alignments, the one that pairs words earliest is chosen, so that a truncated
+    text is aligned with the beginning of its reference.
     """
-    costs = _costs(reference, hypothesis)
+    costs = _edit_costs(reference, hypothesis)
     matches: list[tuple[int, int]] = []
     inserted: list[int] = []
     row = column = 0
@@ -65,8 +65,8 @@ def align(reference: Sequence[str], hypothesis: Sequence[str]) -> Alignment:
     return Alignment(tuple(matches), tuple(inserted), costs[0][0])
 
 
-def _costs(reference: Sequence[str], hypothesis: Sequence[str]) -> list[list[int]]:
-    """Edits between what follows each place of the reference (row) and of the hypothesis."""
+def _edit_costs(reference: Sequence[str], hypothesis: Sequence[str]) -> list[list[int]]:
+    """Return the edits between the suffixes from each index of reference (row) and hypothesis."""
     width = len(hypothesis)
     costs = [list(range(width, -1, -1))]
     for expected in reversed(reference):
@@ -78,26 +78,6 @@ def _costs(reference: Sequence[str], hypothesis: Sequence[str]) -> list[list[int
         costs.append(current)
     costs.reverse()
     return costs
-
-
-def edits(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
-    """Substitutions, deletions and insertions, as few as possible: `align` without the alignment.
-
-    Holds one row of the table, so that hours of text can be compared: 26,000 words against as many
-    take some seconds.
-    """
-    numbers = {word: number for number, word in enumerate({*reference, *hypothesis})}
-    heard = np.array([numbers[word] for word in hypothesis], np.int64)
-    places = np.arange(len(heard) + 1)
-    row = (
-        places.copy()
-    )  # edits from the first words of the reference to each start of the hypothesis
-    for said, word in enumerate(reference, 1):
-        deleted = row + 1
-        substituted = row[:-1] + (heard != numbers[word])
-        row = np.concatenate(([said], np.minimum(deleted[1:], substituted)))
-        row = np.minimum.accumulate(row - places) + places  # insertions, from left to right
-    return int(row[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +93,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What is shown from `at` on: seconds since the first sample, on the client's clock."""
+    """The text that is displayed from `at` on: seconds since the first sample, client's clock."""
 
     at: float
     committed: tuple[Line, ...]
@@ -121,21 +101,21 @@ class Event:
     tentative: tuple[str, ...]
     """Words that may still change, normalised."""
     promised: int = 0
-    """How many of them, from the first, the server calls stable: a key of ours that few send."""
+    """Number of leading tentative words that the server calls stable: a key of this server."""
 
 
 class SegmentHistory:
-    """Gathers the messages of one connection into events."""
+    """Collects the messages of one connection as events."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.revisions = 0
-        """Completed segments that a later message changed or left out; must stay 0."""
+        """Number of completed segments that a later message changed or left out; must stay 0."""
         self.messages = 0
         self._committed: list[Line] = []
 
     def receive(self, at: float, segments: Sequence[Mapping[str, Any]]) -> None:
-        """Take the segments of a message; an event arises only where something has changed."""
+        """Add the segments of a message; an event is added only if the text has changed."""
         self.messages += 1
         last = len(segments) - 1
         is_completed = [
@@ -149,21 +129,18 @@ class SegmentHistory:
             for key in ("text", "stable")
         )
         event = Event(at, tuple(self._committed), text, promised=len(stable))
-        if not self.events or self._is_news(event):
+        if not self.events or replace(self.events[-1], at=at) != event:
             self.events.append(event)
 
     def _commit(self, window: list[Line]) -> None:
-        """Lay the window over what is known from its first segment on, and count what differs."""
+        """Replace the lines from the window's first segment on, and count revisions."""
         if not window:
             return
         first = bisect_left(self._committed, window[0].start_ms, key=lambda line: line.start_ms)
         known = self._committed[first:]
-        kept = sum(old == new for old, new in zip(known, window, strict=False))
-        self.revisions += len(known) - kept
+        unchanged = sum(old == new for old, new in zip(known, window, strict=False))
+        self.revisions += len(known) - unchanged
         self._committed[first:] = window
-
-    def _is_news(self, event: Event) -> bool:
-        return replace(self.events[-1], at=event.at) != event
 
 
 def _line(segment: Mapping[str, Any]) -> Line:
@@ -177,55 +154,56 @@ def _ms(seconds: str | float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class SpokenWord:
-    """A word of the reference, and when it has been said: s from the first sample."""
+    """A word of the reference with its end, in s from the first sample."""
 
     text: str
     end: float
     ends_speech: bool = False
-    """Whether a silence follows that any endpoint must notice."""
+    """True if a silence follows that every endpoint detector must notice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What is said in a stream. Times in s from its first sample."""
+    """The words and silences of a stream. Times in s from its first sample."""
 
     words: tuple[SpokenWord, ...]
     silences: tuple[tuple[float, float], ...]
-    """Stretches of at least 2 s in which nobody speaks."""
+    """Intervals of at least 2 s without speech."""
 
 
 @dataclass(frozen=True, slots=True)
 class WordDelay:
-    """The delays of one word that was recognised, in s; `end` is when it had been said."""
+    """The delays of one recognised word, in s from its end."""
 
     end: float
+    """In s from the first sample."""
     first_display: float
-    """Until it was shown for the first time."""
+    """Until it was displayed for the first time."""
     stable_display: float
-    """Until it was shown and never went away again."""
+    """Until it was displayed and never disappeared again."""
     commit: float
-    """Until it stood in a completed segment."""
+    """Until it was part of a completed segment."""
     ends_speech: bool
     promise: float | None = None
-    """Until it stood in what the server calls stable, or was completed; None where it never says
-    what is stable."""
+    """Until the server called it stable or completed it; None for a server that does not send
+    which words are stable."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamScore:
-    """One stream against its reference."""
+    """The score of one stream."""
 
     delays: tuple[WordDelay, ...]
-    """Of the words that the completed text has right, in order."""
+    """Of the correct words of the completed text, in order."""
     reference_words: int
     edits: int
     """Word errors of the completed text."""
     invented_words: int
-    """Words that were completed where nobody spoke for 2 s."""
+    """Words that were completed in silences of at least 2 s."""
 
 
 def score_stream(reference: Reference, events: Sequence[Event]) -> StreamScore:
-    """Align the last completed text with the reference, and find when each right word came."""
+    """Align the last completed text with the reference, and measure the delays of correct words."""
     said = [
         (SpokenWord(word, spoken.end, spoken.ends_speech))
         for spoken in reference.words
@@ -238,42 +216,51 @@ def score_stream(reference: Reference, events: Sequence[Event]) -> StreamScore:
     delays = tuple(
         WordDelay(
             end=said[word].end,
-            first_display=_first(displays, word) - said[word].end,
+            first_display=_first(d.at for d in displays if word in d.shown) - said[word].end,
             stable_display=_stable(displays, word) - said[word].end,
-            commit=_committed_at(displays, place) - said[word].end,
+            commit=_first(d.at for d in displays if place < d.completed) - said[word].end,
             ends_speech=said[word].ends_speech,
-            promise=_promised_at(displays, word) - said[word].end if promises else None,
+            promise=_first(d.at for d in displays if word in d.promised) - said[word].end
+            if promises
+            else None,
         )
         for word, place in alignment.matches
     )
-    invented = _invented(lines, alignment.inserted, reference.silences)
+    # An inserted word is invented if the middle of its segment is in a silence.
+    middles = [(line.start_ms + line.end_ms) / 2000 for line in lines for _ in line.words]
+    invented = sum(
+        any(start <= middles[word] <= end for start, end in reference.silences)
+        for word in alignment.inserted
+    )
     return StreamScore(delays, len(said), alignment.edits, invented)
 
 
 @dataclass(frozen=True, slots=True)
 class _Display:
-    """What of the reference one event shows, and how much of the final text it has completed."""
+    """The words of the reference that one event displays, as indices."""
 
     at: float
     shown: frozenset[int]
     promised: frozenset[int]
-    """Those of them that the server calls stable, or has completed."""
+    """Those of `shown` that the server calls stable or has completed."""
     completed: int
+    """Number of words of the final text that are completed."""
 
 
 def _displays(
     said: Sequence[SpokenWord], events: Sequence[Event], matches: dict[int, int]
 ) -> Iterator[_Display]:
-    """Find the words that each event shows.
+    """Yield the words that each event displays.
 
-    Completed words are those of the final text; tentative ones are aligned with what has begun to
-    be said after the last of them.
+    Completed words are those of the final text. Tentative words are aligned with the words that
+    follow the last completed one and have begun to be spoken.
     """
     final = _words(events[-1].committed) if events else []
     ends = [word.end for word in said]
     for event in events:
-        words = _words(event.committed)
-        agreed = _common_prefix(words, final)
+        # The words up to the first that differs from the final text.
+        pairs = zip(_words(event.committed), final, strict=False)
+        agreed = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         completed = {word for word, place in matches.items() if place < agreed}
         first = max(completed, default=-1) + 1
         begun = min(len(said), bisect_right(ends, event.at) + 1)
@@ -289,36 +276,14 @@ def _displays(
         )
 
 
-def _common_prefix(words: Sequence[str], others: Sequence[str]) -> int:
-    """How many words two texts have in common before they part."""
-    pairs = zip(words, others, strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-
-
-def _first(displays: Sequence[_Display], word: int) -> float:
-    return next(display.at for display in displays if word in display.shown)
+def _first(times: Iterator[float]) -> float:
+    return next(times)
 
 
 def _stable(displays: Sequence[_Display], word: int) -> float:
-    """When the last unbroken run of events that show the word began."""
+    """Return the start of the last uninterrupted run of events that display the word."""
     run = list(takewhile(lambda display: word in display.shown, reversed(displays)))
     return run[-1].at
-
-
-def _promised_at(displays: Sequence[_Display], word: int) -> float:
-    return next(display.at for display in displays if word in display.promised)
-
-
-def _committed_at(displays: Sequence[_Display], place: int) -> float:
-    return next(display.at for display in displays if place < display.completed)
-
-
-def _invented(
-    lines: Sequence[Line], inserted: Sequence[int], silences: Sequence[tuple[float, float]]
-) -> int:
-    """Count the words without a counterpart whose segment has its middle in a silence."""
-    middles = [(line.start_ms + line.end_ms) / 2000 for line in lines for _ in line.words]
-    return sum(any(start <= middles[word] <= end for start, end in silences) for word in inserted)
 
 
 def _words(lines: Sequence[Line]) -> list[str]:
@@ -338,7 +303,7 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread | None:
-    """Describe a distribution, percentiles interpolated; None where there is nothing."""
+    """Summarise a distribution, with interpolated percentiles; None without values."""
     if not values:
         return None
     p50, p90, p95, p99 = (float(cut) for cut in np.percentile(values, (50, 90, 95, 99)))
@@ -347,25 +312,25 @@ def spread(values: Sequence[float]) -> Spread | None:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How right and how late the text of all streams was."""
+    """Accuracy and delays of the text of all streams."""
 
     wer: float | None
-    """Word error rate of the completed text, as a share; None where nothing was said."""
+    """Word error rate of the completed text, as a share; None without words."""
     match_rate: float | None
-    """Share of the words that were recognised exactly, over which the delays are taken."""
+    """Share of the words that were recognised exactly; the delays are theirs."""
     first_display: Spread | None
     stable_display: Spread | None
     promise: Spread | None
-    """Until a word stood in the text that the server calls stable; None where it calls none so."""
+    """Until the server called a word stable; None if it called none so."""
     commit: Spread | None
     final: Spread | None
     """Commit delay of the words that end speech: the time to final."""
     slope: float | None
     """Growth of the commit delay in s per s of stream, by least squares."""
     revisions: int
-    """Completed segments that changed or vanished; must be 0."""
+    """Number of completed segments that changed or disappeared; must be 0."""
     invented_words: int
-    """Words completed in silences of 2 s and more."""
+    """Words completed in silences of at least 2 s."""
 
 
 def quality(scores: Sequence[StreamScore], revisions: int) -> Quality:
@@ -387,7 +352,7 @@ def quality(scores: Sequence[StreamScore], revisions: int) -> Quality:
 
 
 def _slope(delays: Iterable[WordDelay]) -> float | None:
-    """Fit commit delay over the time of the word; None where two times are not to be had."""
+    """Fit commit delay over the time of the word; None for fewer than two times."""
     points = [(delay.end, delay.commit) for delay in delays]
     if len({end for end, _ in points}) < 2:
         return None

@@ -1,4 +1,4 @@
-"""Our own server as a child process, for benchmarks in one command."""
+"""Start this server as a child process, and measure processes and the machine."""
 
 import os
 import re
@@ -19,12 +19,12 @@ from whisperlive_hybrid.errors import BadRequest, ModelUnavailable
 _PROGRAM: Final = (sys.executable, "-m", "whisperlive_hybrid")
 
 _ANNOUNCED: Final = re.compile(r"ws://localhost:(\d+).*http://localhost:(\d+)", re.DOTALL)
-"""Both doors, as `whisperlive serve` names them when they are open."""
+"""The URLs that `whisperlive serve` prints once it is ready."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChildServer:
-    """A server that runs while the benchmark does."""
+    """A running server that the benchmark has started."""
 
     url: str
     http_url: str
@@ -35,42 +35,41 @@ class ChildServer:
 async def start_server(
     model: str, settings: Mapping[str, str] | None = None
 ) -> AsyncIterator[ChildServer]:
-    """Start `whisperlive serve` on free ports, with more `settings`; it is stopped at the end.
+    """Run `whisperlive serve` on free ports with additional `settings`.
 
-    Raises `ModelUnavailable` if it ends before its doors are open; why, it says itself on
-    standard error.
+    Raises `ModelUnavailable` if it ends before it is ready; its message is on standard error.
     """
     command = [*_PROGRAM, "serve", "--model", model]
     ports = ["--host", "127.0.0.1", "--live-port", "0", "--http-port", "0"]
     environment = {
         "WHISPERLIVE_LOG_LEVEL": "warning",
         "WHISPERLIVE_MAX_CLIENTS": "10000",
-        "WHISPERLIVE_LIVE_LOAD": "10000",  # what it holds is to be found out, not estimated
-        "WHISPERLIVE_CONNECTIONS_PER_ADDRESS": "10000",  # all streams come from here
+        "WHISPERLIVE_LIVE_LOAD": "10000",  # the capacity is measured, not limited by an estimate
+        "WHISPERLIVE_CONNECTIONS_PER_ADDRESS": "10000",  # all streams have this address
     }
-    # Its own directory: the user's server may be running, and has jobs in the usual one.
+    # Its own data directory: a running server of the user has jobs in the default one.
     with TemporaryDirectory(ignore_cleanup_errors=True) as data:
         environment |= {"WHISPERLIVE_DATA_DIR": data, "COLUMNS": "200", **(settings or {})}
         async with await anyio.open_process(
             command + ports, stderr=None, env={**os.environ, **environment}
         ) as process:
             try:
-                yield await _announced(process)
+                yield await _wait_until_ready(process)
             finally:
                 with suppress(ProcessLookupError):  # it has ended by itself
                     process.terminate()
 
 
-async def _announced(process: anyio.abc.Process) -> ChildServer:
+async def _wait_until_ready(process: anyio.abc.Process) -> ChildServer:
     if process.stdout is None:
         raise TypeError("the child was started without a pipe")
-    said = ""
-    async for piece in TextReceiveStream(process.stdout):
-        said += piece
-        if doors := _ANNOUNCED.search(said):
-            live, http = doors.groups()
+    output = ""
+    async for text in TextReceiveStream(process.stdout):
+        output += text
+        if ports := _ANNOUNCED.search(output):
+            live, http = ports.groups()
             return ChildServer(f"ws://127.0.0.1:{live}", f"http://127.0.0.1:{http}", process.pid)
-    raise ModelUnavailable("The server ended before its doors were open.")
+    raise ModelUnavailable("The server ended before it was ready.")
 
 
 _PROC: Final = Path("/proc")
@@ -80,18 +79,20 @@ _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, slots=True)
 class ProcessUsage:
-    """What a process and its children have used so far."""
+    """Resources that a process and its descendants have used."""
 
     cpu_s: float
-    """User and system time, that of children already gone included."""
+    """User and system time, including ended children."""
     rss_mb: float
-    """Resident memory in MB; pages that processes share count in each."""
+    """Resident memory in MB; shared pages count once for each process."""
 
 
 def read_usage(pid: int) -> ProcessUsage:
-    """Sum over a process and all its descendants. Raises `BadRequest` if it does not exist."""
+    """Sum the usage of a process and its descendants. Raises `BadRequest` if it does not exist."""
     children: dict[int, list[int]] = {}
-    stats = {int(entry.name): _stat(entry) for entry in _PROC.iterdir() if entry.name.isdigit()}
+    stats = {
+        int(entry.name): _read_stat(entry) for entry in _PROC.iterdir() if entry.name.isdigit()
+    }
     for child, fields in stats.items():
         if fields:
             children.setdefault(int(fields[1]), []).append(child)
@@ -106,26 +107,24 @@ def read_usage(pid: int) -> ProcessUsage:
 
 
 def open_files(pid: int) -> int:
-    """Descriptors that a process has open. Raises `BadRequest` if they are not to be seen."""
+    """Count the open descriptors of a process. Raises `BadRequest` if they cannot be read."""
     try:
         return len(list((_PROC / str(pid) / "fd").iterdir()))
     except OSError as error:
-        raise BadRequest(f"--server-pid {pid}: its files cannot be seen.") from error
+        raise BadRequest(f"--server-pid {pid}: its open files cannot be read.") from error
 
 
-def _stat(process: Path) -> list[str]:
-    """The fields of proc(5)'s stat from the third (state) on; none if the process has gone.
-
-    The second, the name, stands in parentheses and may hold anything.
-    """
+def _read_stat(process: Path) -> list[str]:
+    """Return the fields of proc(5)'s stat from the third (state) on; none if the process ended."""
     try:
+        # The second field, the name in parentheses, may itself contain blanks and parentheses.
         return (process / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return []
 
 
 def cpu_model() -> str:
-    """The processor's name, or "unknown"."""
+    """Return the processor's name, or "unknown"."""
     try:
         lines = (_PROC / "cpuinfo").read_text().splitlines()
     except OSError:
@@ -135,5 +134,5 @@ def cpu_model() -> str:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0))

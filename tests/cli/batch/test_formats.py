@@ -1,4 +1,4 @@
-"""What is written: the answers of the file door, as files."""
+"""What is written: the answers of the HTTP server, as files."""
 
 import json
 
