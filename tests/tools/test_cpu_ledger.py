@@ -1,4 +1,4 @@
-"""CPU time by who spent it."""
+"""CPU time by kind of work."""
 
 import threading
 import time
@@ -14,24 +14,24 @@ def _burn(seconds: float) -> None:
         pass
 
 
-def test_only_the_thread_inside_is_booked() -> None:
-    """What another thread burns meanwhile is not this one's; bookings of a kind add up."""
+def test_only_the_measuring_thread_counts() -> None:
+    """Other threads are left out; measurements of a kind add up."""
     ledger = Ledger()
     for _ in range(2):
-        with ledger.booking("here"):
+        with ledger.measure("here"):
             other = threading.Thread(target=_burn, args=[0.2])
             other.start()
             _burn(0.02)
             other.join()
-    assert 0.04 <= ledger.booked["here"] < 0.2
+    assert 0.04 <= ledger.seconds["here"] < 0.2
 
 
-def test_a_failure_is_booked_too() -> None:
+def test_a_failure_is_measured_too() -> None:
     """The time was spent."""
     ledger = Ledger()
-    with pytest.raises(ValueError, match="x"), ledger.booking("here"):
+    with pytest.raises(ValueError, match="x"), ledger.measure("here"):
         raise ValueError("x")
-    assert "here" in ledger.booked
+    assert "here" in ledger.seconds
 
 
 def test_threads_of_python_are_not_foreign() -> None:

@@ -1,4 +1,4 @@
-"""Sieges of a scripted server, a thousand times faster than speech."""
+"""Idle-load tests of a fake server, a thousand times faster than real time."""
 
 import json
 import os
@@ -10,10 +10,10 @@ from pathlib import Path
 import anyio
 import anyio.abc
 import pytest
-from load_tests import idle_load as sieges
+from load_tests import idle_load
 from load_tests.__main__ import app
-from load_tests.idle_clients import Crowd
-from load_tests.idle_load import SiegeReport, run_siege, siege_json, siege_table, siege_verdict
+from load_tests.idle_clients import IdleClients
+from load_tests.idle_load import IdleLoadReport, as_json, as_table, run_idle_load, verdict
 from scripted_server import run_script
 from typer.testing import CliRunner
 from websockets.asyncio.server import ServerConnection
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.anyio
 
 
 @dataclass
-class Town:
-    """A server that answers the one who speaks, and counts who else is there."""
+class FakeServer:
+    """A server that transcribes one stream and counts its other clients."""
 
     url: str = ""
     http_url: str = ""
@@ -37,7 +37,7 @@ class Town:
     most: list[tuple[int, int]] = field(default_factory=list)
 
     async def live(self, socket: ServerConnection) -> None:
-        """Write "Hello." for whoever comes to an end of audio."""
+        """Send "Hello." after END_OF_AUDIO."""
         uid = json.loads(await socket.recv())["uid"]
         if self.clients >= self.places:
             await socket.send(json.dumps({"uid": uid, "status": "WAIT", "message": 1.0}))
@@ -55,7 +55,7 @@ class Town:
         await socket.send(json.dumps({"uid": uid, "segments": [segment]}))
 
     async def files(self, socket: anyio.abc.SocketStream) -> None:
-        """Take an upload, for ever."""
+        """Receive an upload until it is closed."""
         self.uploads += 1
         try:
             async for _ in socket:
@@ -66,35 +66,35 @@ class Town:
 
 
 @asynccontextmanager
-async def town(places: int = 100) -> AsyncIterator[Town]:
-    """It is there while inside."""
-    built = Town(places=places)
+async def fake_server(places: int = 100) -> AsyncIterator[FakeServer]:
+    """Run the server."""
+    server = FakeServer(places=places)
     async with (
-        run_script(built.live) as url,
+        run_script(server.live) as url,
         await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
         anyio.create_task_group() as tasks,
     ):
-        tasks.start_soon(listener.serve, built.files)
-        built.url = url
+        tasks.start_soon(listener.serve, server.files)
+        server.url = url
         (bound,) = listener.listeners
         port = bound.extra(anyio.abc.SocketAttribute.local_port)  # noqa: S610 (no Django here)
-        built.http_url = f"http://127.0.0.1:{port}"
-        yield built
+        server.http_url = f"http://127.0.0.1:{port}"
+        yield server
         tasks.cancel_scope.cancel()
 
 
-async def besieged(target: Town, clips: Path, crowd: Crowd) -> SiegeReport:
-    """Besiege it; this process is the one that is looked at."""
+async def run_test(target: FakeServer, clips: Path, crowd: IdleClients) -> IdleLoadReport:
+    """Run the test; the measured process is this one."""
     plan = LoadPlan(
         target.url, seconds=10, http_url=target.http_url, server_pid=os.getpid(), speed=1000
     )
-    return await run_siege(plan, Corpus.read(clips, ["en"]), crowd, lambda _: None)
+    return await run_idle_load(plan, Corpus.read(clips, ["en"]), crowd, lambda _: None)
 
 
-async def test_the_crowd_is_there_in_the_middle_alone(clip_folder: Path) -> None:
-    """The stream is spoken before it comes, while all of it is there, and when it has gone."""
-    async with town() as target:
-        report = await besieged(target, clip_folder, Crowd(idle=5, uploads=3))
+async def test_idle_clients_are_connected_in_the_second_phase_only(clip_folder: Path) -> None:
+    """The stream is sent before they connect, while all are connected, and after they left."""
+    async with fake_server() as target:
+        report = await run_test(target, clip_folder, IdleClients(idle=5, uploads=3))
         assert target.most == [(0, 0), (0, 0), (5, 3), (0, 0)]  # the first is the warm-up
     assert (report.present, report.sent_away) == ((5, 3), 0)
     assert [phase.name for phase in report.phases] == ["before", "during", "after"]
@@ -102,21 +102,21 @@ async def test_the_crowd_is_there_in_the_middle_alone(clip_folder: Path) -> None
     assert during.open_files >= after.open_files + 16  # both ends of each connection are ours
 
 
-async def test_a_crowd_that_is_not_let_in_is_no_siege(
+async def test_rejected_idle_clients_are_a_shortfall(
     clip_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that sends most of them away is told so, not praised."""
-    monkeypatch.setattr(sieges, "GATHERING_S", 0.1)
-    async with town(places=3) as target:
-        report = await besieged(target, clip_folder, Crowd(idle=5, uploads=0))
+    """A server that rejects most of them does not pass."""
+    monkeypatch.setattr(idle_load, "CONNECT_S", 0.1)
+    async with fake_server(places=3) as target:
+        report = await run_test(target, clip_folder, IdleClients(idle=5, uploads=0))
     assert report.sent_away > 0
-    assert "not all of them were there" in report.shortfalls
+    assert "not all clients were connected" in report.shortfalls
 
 
-async def test_what_falls_short_is_told(clip_folder: Path) -> None:
-    """Delay, memory and files each have a bound, and each its words."""
-    async with town() as target:
-        report = await besieged(target, clip_folder, Crowd(idle=1, uploads=0))
+async def test_the_verdict_names_every_shortfall(clip_folder: Path) -> None:
+    """Delay, memory and open files have bounds."""
+    async with fake_server() as target:
+        report = await run_test(target, clip_folder, IdleClients(idle=1, uploads=0))
     before, during, after = report.phases
     worse = replace(
         report,
@@ -124,18 +124,18 @@ async def test_what_falls_short_is_told(clip_folder: Path) -> None:
     )
     assert "memory 2.000 times that before" in worse.shortfalls
     assert "files are left open" in worse.shortfalls
-    assert siege_verdict(worse).startswith("Not withstood: ")
-    document = json.loads(siege_json(worse, "python -m load_tests idle-load"))
+    assert verdict(worse).startswith("Not passed: ")
+    document = json.loads(as_json(worse, "python -m load_tests idle-load"))
     assert document["growth"] == 2
     assert document["phases"][2]["open_files"] == 10**6
-    assert siege_table(report).row_count == 8
+    assert as_table(report).row_count == 8
 
 
-async def test_a_process_must_be_seen(clip_folder: Path) -> None:
-    """Memory and files are half of what is asked."""
+async def test_a_process_must_be_named(clip_folder: Path) -> None:
+    """Its memory and open files are measured."""
     corpus = Corpus.read(clip_folder, ["en"])
     with pytest.raises(BadRequest, match="--server-pid"):
-        await run_siege(LoadPlan("ws://x"), corpus, Crowd(0, 0), lambda _: None)
+        await run_idle_load(LoadPlan("ws://x"), corpus, IdleClients(0, 0), lambda _: None)
 
 
 def test_a_server_must_be_named(clip_folder: Path) -> None:

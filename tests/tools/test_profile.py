@@ -1,4 +1,4 @@
-"""Where the time goes, with the demo model."""
+"""The profile of a file, with the demo model."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_every_second_has_a_kind(clip_folder: Path) -> None:
-    """The kinds are told apart and add up to the whole process."""
+    """The kinds add up to the CPU time of the process."""
     settings = load_settings(model="demo", threads=2)
     profile = await profile_file(settings, clip_folder, DecodeOptions(), "en", 20, 0)
     assert profile.audio_s == 20
@@ -20,7 +20,7 @@ async def test_every_second_has_a_kind(clip_folder: Path) -> None:
     assert set(profile.by_kind) >= {RUNTIME, "voice detection", "media decoding", "mel features"}
 
 
-def test_the_dearest_comes_first() -> None:
+def test_the_largest_share_is_first() -> None:
     """Shares are of the CPU time of the process; cores are counted as workers."""
     lines = profile_lines(Profile(60.0, 10.0, 16.0, 2, {"text": 4.0, RUNTIME: 12.0}))
     assert lines[0] == "60 s of audio in 10.0 s; 16.0 s of CPU, 80% of 2 cores"

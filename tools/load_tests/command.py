@@ -1,4 +1,4 @@
-"""The command line of the idle-load test: `python -m load_tests idle-load`."""
+"""The command `python -m load_tests idle-load`."""
 
 import shlex
 import sys
@@ -14,30 +14,32 @@ from whisperlive_hybrid.errors import BadRequest
 out = Console()
 
 
-def siege(
+def measure_idle_load(
     clips: Annotated[Path, typer.Option(help="Folder of clips with manifest.json.")],
-    serve: Annotated[bool, typer.Option("--serve", help="Start our own server for it.")] = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Start a server for the test.")] = False,
     model: Annotated[str, typer.Option(help="The model of --serve.")] = "demo",
-    url: Annotated[str, typer.Option(help="Live door of a server that runs, ws://…")] = "",
-    http_url: Annotated[str, typer.Option(help="Its file door, http://…")] = "",
+    url: Annotated[str, typer.Option(help="URL of a running live server, ws://…")] = "",
+    http_url: Annotated[str, typer.Option(help="URL of its HTTP server, http://…")] = "",
     server_pid: Annotated[int | None, typer.Option(help="Its process.")] = None,
-    idle: Annotated[int, typer.Option(min=0, help="Live clients that say nothing.")] = 200,
+    idle: Annotated[int, typer.Option(min=0, help="Live clients that send nothing.")] = 200,
     uploads: Annotated[int, typer.Option(min=0, help="Uploads of 2 kB a second.")] = 50,
     seconds: Annotated[float, typer.Option(min=5, help="Speech in each phase.")] = 120,
-    languages: Annotated[str, typer.Option(help="Of the clips, such as en,de; else all.")] = "",
-    seed: Annotated[int, typer.Option(help="Draws sentences and pauses.")] = 0,
+    languages: Annotated[
+        str, typer.Option(help="Languages of the clips, such as en,de; all by default.")
+    ] = "",
+    seed: Annotated[int, typer.Option(help="Random seed of sentences and pauses.")] = 0,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to this file as well.")
+        Path | None, typer.Option("--json", help="Also write the figures to this file.")
     ] = None,
 ) -> None:
-    """Speak one stream without, with and again without a crowd that only takes room."""
-    # Not above: `whisperlive --help` is to load neither PyAV nor websockets.
-    from load_tests.idle_clients import Crowd  # noqa: PLC0415
+    """Measure one stream before, during and after a load of idle clients and slow uploads."""
+    # Not above: `--help` must load neither PyAV nor websockets.
+    from load_tests.idle_clients import IdleClients  # noqa: PLC0415
     from load_tests.idle_load import (  # noqa: PLC0415
-        Besieged,
-        siege_json,
-        siege_table,
-        siege_verdict,
+        IdleLoadTest,
+        as_json,
+        as_table,
+        verdict,
     )
 
     from whisperlive_hybrid.bench.load import LoadPlan  # noqa: PLC0415
@@ -46,13 +48,13 @@ def siege(
         raise BadRequest("Name a server with --url, --http-url, --server-pid, or use --serve.")
     plan = LoadPlan(url, seconds, http_url=http_url, server_pid=server_pid, seed=seed)
     wanted = [language.strip() for language in languages.split(",") if language.strip()]
-    besieged = Besieged(plan, clips, wanted, Crowd(idle, uploads), model if serve else None)
-    report = anyio.run(besieged.run, _print_line)
-    out.print(siege_table(report))
-    _print_line(siege_verdict(report))
+    test = IdleLoadTest(plan, clips, wanted, IdleClients(idle, uploads), model if serve else None)
+    report = anyio.run(test.run, _print_line)
+    out.print(as_table(report))
+    _print_line(verdict(report))
     if json_file is not None:
         command = shlex.join(["whisperlive", *sys.argv[1:]])
-        json_file.write_text(siege_json(report, command), encoding="utf-8")
+        json_file.write_text(as_json(report, command), encoding="utf-8")
 
 
 def _print_line(line: str) -> None:

@@ -1,4 +1,4 @@
-"""Those who besiege a server: live clients that say nothing, and uploads that hardly come."""
+"""Clients that only hold resources: live clients that send nothing, and slow uploads."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
-import anyio.abc
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
@@ -14,18 +13,18 @@ from whisperlive_hybrid.bench.client import Refused, shake_hands
 from whisperlive_hybrid.bench.http_client import PATH, parse_http_url
 
 UPLOAD_BYTES: Final = 64 * 2**20
-"""What a slow upload announces; it never comes to its end."""
+"""The announced length of a slow upload, which is never reached."""
 
-DROP_BYTES: Final = 2048
-DROP_EVERY_S: Final = 1.0
-"""Twice the least rate that a server of ours serves, so that it may not send them away."""
+CHUNK_BYTES: Final = 2048
+CHUNK_EVERY_S: Final = 1.0
+"""Twice the lowest rate that the server allows, so that it must not close the connection."""
 
 BACK_OFF_S: Final = 1.0
-"""Before somebody who was sent away comes again."""
+"""Pause before a rejected client reconnects."""
 
-_BOUNDARY: Final = "whisperlive-siege-7d1f"
+_BOUNDARY: Final = "whisperlive-idle-7d1f"
 
-_SENT_AWAY: Final = (
+_REJECTED: Final = (
     OSError,
     InvalidHandshake,
     ConnectionClosed,
@@ -35,8 +34,8 @@ _SENT_AWAY: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
-    """How many there are of each."""
+class IdleClients:
+    """The number of clients of each kind."""
 
     idle: int
     uploads: int
@@ -44,45 +43,45 @@ class Crowd:
 
 @dataclass(slots=True)
 class Presence:
-    """How many of the crowd are there, and how often somebody was sent away."""
+    """The numbers of connected clients, and of lost or rejected connections."""
 
-    crowd: Crowd
+    wanted: IdleClients
     idle: int = 0
     uploads: int = 0
     sent_away: int = 0
-    all_there: anyio.Event = field(default_factory=anyio.Event)
+    all_connected: anyio.Event = field(default_factory=anyio.Event)
 
-    def note(self) -> None:
-        """Somebody has come."""
-        if (self.idle, self.uploads) == (self.crowd.idle, self.crowd.uploads):
-            self.all_there.set()
+    def notify(self) -> None:
+        """Set `all_connected` once all clients are connected."""
+        if (self.idle, self.uploads) == (self.wanted.idle, self.wanted.uploads):
+            self.all_connected.set()
 
 
-async def besiege(url: str, http_url: str, presence: Presence) -> None:
-    """Stay until cancelled; who is sent away comes back."""
+async def connect_idle_clients(url: str, http_url: str, presence: Presence) -> None:
+    """Keep all clients connected until cancelled; rejected ones reconnect."""
     async with anyio.create_task_group() as tasks:
-        for _ in range(presence.crowd.idle):
-            tasks.start_soon(_again_and_again, _idle, url, presence)
-        for _ in range(presence.crowd.uploads):
-            tasks.start_soon(_again_and_again, _upload, http_url, presence)
+        for _ in range(presence.wanted.idle):
+            tasks.start_soon(_keep_connected, _run_idle, url, presence)
+        for _ in range(presence.wanted.uploads):
+            tasks.start_soon(_keep_connected, _upload_slowly, http_url, presence)
 
 
-async def _again_and_again(
-    besieger: Callable[[str, Presence], Awaitable[None]], url: str, presence: Presence
+async def _keep_connected(
+    run_client: Callable[[str, Presence], Awaitable[None]], url: str, presence: Presence
 ) -> None:
     while True:
-        with suppress(*_SENT_AWAY):
-            await besieger(url, presence)
+        with suppress(*_REJECTED):
+            await run_client(url, presence)
         presence.sent_away += 1
         await anyio.sleep(BACK_OFF_S)
 
 
-async def _idle(url: str, presence: Presence) -> None:
-    """A client that is admitted and then says nothing; the library answers its pings."""
+async def _run_idle(url: str, presence: Presence) -> None:
+    """Connect a live client that sends nothing; the library responds to pings."""
     async with connect(url, compression=None, max_size=None, proxy=None) as socket:
         await shake_hands(socket, "en")
         presence.idle += 1
-        presence.note()
+        presence.notify()
         try:
             async for _ in socket:
                 pass
@@ -90,39 +89,38 @@ async def _idle(url: str, presence: Presence) -> None:
             presence.idle -= 1
 
 
-async def _upload(url: str, presence: Presence) -> None:
-    """A form whose file comes in drops."""
+async def _upload_slowly(url: str, presence: Presence) -> None:
+    """Upload a form whose file is sent in small chunks and never ends."""
     host, port = parse_http_url(url)
+    head = "\r\n".join(
+        (
+            f"POST {PATH} HTTP/1.1",
+            f"Host: {host}:{port}",
+            f"Content-Type: multipart/form-data; boundary={_BOUNDARY}",
+            f"Content-Length: {UPLOAD_BYTES}",
+            "",
+            f"--{_BOUNDARY}",
+            'Content-Disposition: form-data; name="file"; filename="slow.wav"',
+            "",
+            "",
+        )
+    )
     async with await anyio.connect_tcp(host, port) as socket:
-        await socket.send(_head(f"{host}:{port}"))
+
+        async def send_file() -> None:
+            with suppress(anyio.BrokenResourceError):
+                while True:
+                    await socket.send(bytes(CHUNK_BYTES))
+                    await anyio.sleep(CHUNK_EVERY_S)
+
+        await socket.send(head.encode())
         presence.uploads += 1
-        presence.note()
+        presence.notify()
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_drip, socket)
+                tasks.start_soon(send_file)
                 with suppress(anyio.EndOfStream):
-                    await socket.receive()  # whatever is answered: it is over
+                    await socket.receive()  # any response ends the upload
                 tasks.cancel_scope.cancel()
         finally:
             presence.uploads -= 1
-
-
-async def _drip(socket: anyio.abc.SocketStream) -> None:
-    with suppress(anyio.BrokenResourceError):
-        while True:
-            await socket.send(bytes(DROP_BYTES))
-            await anyio.sleep(DROP_EVERY_S)
-
-
-def _head(host: str) -> bytes:
-    form = (
-        f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="slow.wav"\r\n\r\n'
-    )
-    lines = (
-        f"POST {PATH} HTTP/1.1",
-        f"Host: {host}",
-        f"Content-Type: multipart/form-data; boundary={_BOUNDARY}",
-        f"Content-Length: {UPLOAD_BYTES}",
-        "\r\n",
-    )
-    return ("\r\n".join(lines) + form).encode()

@@ -1,4 +1,4 @@
-"""A siege: one stream before, during and after a crowd that only takes room, and what it costs."""
+"""The idle-load test: one stream before, during and after a load of clients that do nothing."""
 
 import json
 import platform
@@ -9,7 +9,7 @@ from typing import Final
 
 import anyio
 import anyio.to_thread
-from load_tests.idle_clients import Crowd, Presence, besiege
+from load_tests.idle_clients import IdleClients, Presence, connect_idle_clients
 from rich.table import Table
 
 from whisperlive_hybrid.bench.corpus import Corpus
@@ -19,26 +19,26 @@ from whisperlive_hybrid.bench.server import cores, cpu_model, open_files, read_u
 from whisperlive_hybrid.errors import BadRequest
 
 MOST_SLOWER: Final = 1.25
-"""Times its delay without a crowd that a stream may have with it."""
+"""Largest allowed delay during the load, over that before."""
 
 MOST_GROWTH: Final = 1.05
-"""Times its memory before that a server may keep afterwards."""
+"""Largest allowed memory after the load, over that before."""
 
 WARM_UP_S: Final = 20.0
-"""Of speech before anything is measured: first calls allocate what stays."""
+"""Speech before the first measurement: first calls allocate memory that stays."""
 
-GATHERING_S: Final = 60.0
-"""For the crowd to come in."""
+CONNECT_S: Final = 60.0
+"""Timeout for all idle clients to connect."""
 
 LEAVING_S: Final = 5.0
-"""After it has gone, until the server is looked at: it has to notice."""
+"""Pause after they have left, for the server to notice closed connections."""
 
 OnLine = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One stream, and the server at its end."""
+    """The figures of one stream, and of the server at its end."""
 
     name: str
     load: LoadResult
@@ -47,38 +47,44 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True)
-class SiegeReport:
-    """What became of it."""
+class IdleLoadReport:
+    """The result of the test."""
 
-    crowd: Crowd
+    crowd: IdleClients
     present: tuple[int, int]
-    """Idle clients and uploads that were there when the stream ended."""
+    """Idle clients and uploads that were connected when the stream ended."""
     sent_away: int
+    """Number of rejected or closed connections."""
     phases: tuple[Phase, ...]
     """Before, during, after."""
 
     def ratios(self, phase: int) -> dict[str, float | None]:
-        """The delays of a phase over those before."""
+        """Return the delays of a phase over those before; None where one is missing."""
         before = dict(_delays(self.phases[0].load))
-        return {
-            name: _ratio(delay, before[name]) for name, delay in _delays(self.phases[phase].load)
-        }
+        ratios: dict[str, float | None] = {}
+        for name, delay in _delays(self.phases[phase].load):
+            base = before[name]
+            ratios[name] = delay / base if delay is not None and base else None
+        return ratios
 
     @property
     def growth(self) -> float:
-        """Memory after the siege over that before."""
+        """Memory after the load over that before."""
         return self.phases[2].rss_mb / self.phases[0].rss_mb
 
     @property
     def shortfalls(self) -> tuple[str, ...]:
-        """What keeps the siege from being withstood; nothing if it was."""
+        """The criteria that the server missed; empty if it passed."""
         slower = [
             f"{name} {ratio:.2f} times that before" if ratio else f"{name} is missing"
             for name, ratio in self.ratios(1).items()
             if ratio is None or ratio > MOST_SLOWER
         ]
         checks = (
-            (self.present != (self.crowd.idle, self.crowd.uploads), "not all of them were there"),
+            (
+                self.present != (self.crowd.idle, self.crowd.uploads),
+                "not all clients were connected",
+            ),
             (self.growth > MOST_GROWTH, f"memory {self.growth:.3f} times that before"),
             (self.phases[2].open_files > self.phases[0].open_files, "files are left open"),
         )
@@ -86,45 +92,47 @@ class SiegeReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Besieged:
-    """What is to be measured, and on which server."""
+class IdleLoadTest:
+    """The parameters of the test."""
 
     plan: LoadPlan
     clips: Path
     languages: Sequence[str]
-    crowd: Crowd
+    crowd: IdleClients
     model: str | None = None
-    """Of a server of our own; None for the one that the plan names."""
+    """Model of a server to start; None for the server of the plan."""
 
-    async def run(self, on_line: OnLine) -> SiegeReport:
-        """Measure; raises `BadRequest`."""
+    async def run(self, on_line: OnLine) -> IdleLoadReport:
+        """Run the test; raises `BadRequest`."""
         corpus = await anyio.to_thread.run_sync(Corpus.read, self.clips, self.languages)
         if self.model is None:
-            return await run_siege(self.plan, corpus, self.crowd, on_line)
+            return await run_idle_load(self.plan, corpus, self.crowd, on_line)
         async with start_server(self.model) as ours:
             plan = replace(self.plan, url=ours.url, http_url=ours.http_url, server_pid=ours.pid)
-            return await run_siege(plan, corpus, self.crowd, on_line)
+            return await run_idle_load(plan, corpus, self.crowd, on_line)
 
 
-async def run_siege(plan: LoadPlan, corpus: Corpus, crowd: Crowd, on_line: OnLine) -> SiegeReport:
-    """Measure. Raises `BadRequest` if the process cannot be seen, or the crowd is not let in."""
+async def run_idle_load(
+    plan: LoadPlan, corpus: Corpus, crowd: IdleClients, on_line: OnLine
+) -> IdleLoadReport:
+    """Run the test. Raises `BadRequest` without a process whose memory and files can be read."""
     if plan.server_pid is None:
-        raise BadRequest("A siege needs --server-pid, whose memory and files it counts.")
+        raise BadRequest("The test needs --server-pid, to measure memory and open files.")
     await run_load(replace(plan, seconds=WARM_UP_S), corpus, 1)
     before = await _phase("before", plan, corpus)
     on_line(f"before: {before.rss_mb:.0f} MB, {before.open_files} files")
     presence = Presence(crowd)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(besiege, plan.url, plan.http_url, presence)
-        with anyio.move_on_after(GATHERING_S):
-            await presence.all_there.wait()
-        on_line(f"{presence.idle} idle clients and {presence.uploads} uploads are there")
+        tasks.start_soon(connect_idle_clients, plan.url, plan.http_url, presence)
+        with anyio.move_on_after(CONNECT_S):
+            await presence.all_connected.wait()
+        on_line(f"{presence.idle} idle clients and {presence.uploads} uploads are connected")
         during = await _phase("during", plan, corpus)
         present = (presence.idle, presence.uploads)
         tasks.cancel_scope.cancel()
     await anyio.sleep(LEAVING_S / plan.speed)
     after = await _phase("after", plan, corpus)
-    return SiegeReport(crowd, present, presence.sent_away, (before, during, after))
+    return IdleLoadReport(crowd, present, presence.sent_away, (before, during, after))
 
 
 async def _phase(name: str, plan: LoadPlan, corpus: Corpus) -> Phase:
@@ -134,7 +142,7 @@ async def _phase(name: str, plan: LoadPlan, corpus: Corpus) -> Phase:
 
 
 def _delays(load: LoadResult) -> Iterator[tuple[str, float | None]]:
-    """The delays that are compared: the usual one and the long one, shown and completed."""
+    """Yield the compared delays: median and 95th percentile of display, commit and final."""
     spreads: dict[str, Spread | None] = {
         "first display": load.quality.first_display,
         "commit": load.quality.commit,
@@ -145,12 +153,8 @@ def _delays(load: LoadResult) -> Iterator[tuple[str, float | None]]:
         yield f"{name} p95", spread.p95 if spread else None
 
 
-def _ratio(delay: float | None, before: float | None) -> float | None:
-    return delay / before if delay is not None and before else None
-
-
-def siege_table(report: SiegeReport) -> Table:
-    """The figures, one column a phase."""
+def as_table(report: IdleLoadReport) -> Table:
+    """Return a table of the figures, one column for each phase."""
     title = f"{report.crowd.idle} idle clients, {report.crowd.uploads} slow uploads"
     table = Table(title, *(phase.name for phase in report.phases), "during / before")
     ratios = report.ratios(1)
@@ -159,19 +163,19 @@ def siege_table(report: SiegeReport) -> Table:
         table.add_row(f"{name}, s", *map(_number, cells), _number(ratios[name]))
     table.add_row("memory, MB", *(f"{phase.rss_mb:.0f}" for phase in report.phases))
     table.add_row("open files", *(str(phase.open_files) for phase in report.phases))
-    table.caption = f"{cpu_model()}, {cores()} cores; sent away {report.sent_away} times"
+    table.caption = f"{cpu_model()}, {cores()} cores; {report.sent_away} connections lost"
     return table
 
 
-def siege_verdict(report: SiegeReport) -> str:
-    """Whether it was withstood, in a line."""
+def verdict(report: IdleLoadReport) -> str:
+    """Return a line: passed, or the criteria that were missed."""
     if not report.shortfalls:
-        return "Withstood."
-    return f"Not withstood: {', '.join(report.shortfalls)}."
+        return "Passed."
+    return f"Not passed: {', '.join(report.shortfalls)}."
 
 
-def siege_json(report: SiegeReport, command: str) -> str:
-    """Write a report; its keys are the names of the fields."""
+def as_json(report: IdleLoadReport, command: str) -> str:
+    """Serialise a report; its keys are the names of the fields."""
     document = {
         "format": 1,
         "command": command,

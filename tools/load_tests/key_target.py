@@ -1,4 +1,4 @@
-"""A server that asks for keys, and how to ask it by hand: with as little of our own as can be."""
+"""A server that requires API keys, and a client of the standard library for it."""
 
 import http.client
 import os
@@ -17,50 +17,53 @@ import anyio
 from whisperlive_hybrid.bench.server import start_server
 
 PATH: Final = "/v1/models"
-"""Asked for: it costs little besides the key."""
+"""An endpoint whose cost is mainly that of authentication."""
 
 UNPAUSED: Final = {"WHISPERLIVE_WRONG_KEYS_PER_MINUTE": "0"}
-"""Settings of a server that refuses every wrong key at once: it can be seen what one costs."""
+"""Settings of a server that rejects every wrong key at once, to measure the cost of one."""
 
 AS_INSTALLED: Final = {"WHISPERLIVE_CONNECTIONS_PER_ADDRESS": "256"}
-"""And of one that has only the usual limits, where `start_server` lifts one."""
+"""Settings of a server with the default limits, of which `start_server` raises this one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A server that asks for keys."""
+    """A server that requires API keys."""
 
     http_url: str
     live_url: str
     token: str
-    """A key that opens it."""
+    """A valid key."""
     pid: int | None = None
 
 
 @asynccontextmanager
-async def served(more: Mapping[str, str]) -> AsyncIterator[Target]:
-    """Our own server with the demo model, one key and `more` settings, while inside."""
+async def run_target(more: Mapping[str, str]) -> AsyncIterator[Target]:
+    """Run this server with the demo model, one key and `more` settings."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as data:
         settings = {"WHISPERLIVE_DATA_DIR": data, "WHISPERLIVE_AUTH": "true", **more}
         command = [sys.executable, "-m", "whisperlive_hybrid", "keys", "make", "bench"]
-        made = await anyio.run_process(
+        process = await anyio.run_process(
             command, stderr=subprocess.DEVNULL, env={**os.environ, **settings}
         )
         async with start_server("demo", settings) as server:
-            token = made.stdout.decode().strip()
+            token = process.stdout.decode().strip()
             yield Target(server.http_url, server.url, token, server.pid)
 
 
-def connected(url: str) -> http.client.HTTPConnection:
-    """A connection that is kept."""
+def open_connection(url: str) -> http.client.HTTPConnection:
+    """Open a persistent connection."""
     address = urlsplit(url)
     return http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
 
 
-def asked(connection: http.client.HTTPConnection, shown: str | None) -> tuple[float, int]:
-    """Show something as Authorization; seconds and status of the answer."""
+def send_key(
+    connection: http.client.HTTPConnection, authorization: str | None
+) -> tuple[float, int]:
+    """Send a request with this Authorization header; return seconds and status of the response."""
     began = time.perf_counter()
-    connection.request("GET", PATH, headers={"Authorization": shown} if shown else {})
-    reply = connection.getresponse()
-    reply.read()
-    return time.perf_counter() - began, reply.status
+    headers = {"Authorization": authorization} if authorization else {}
+    connection.request("GET", PATH, headers=headers)
+    response = connection.getresponse()
+    response.read()
+    return time.perf_counter() - began, response.status

@@ -1,20 +1,19 @@
-"""How long the door takes for a right key and for every kind of wrong one."""
+"""Measure the response time for a valid key and for every kind of wrong one."""
 
 import random
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from load_tests.key_target import Target, asked, connected
+from load_tests.key_target import Target, open_connection, send_key
 
 WARM_UP: Final = 20
-"""Rounds that are not counted."""
+"""Rounds that are not measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """How long answers took, in seconds."""
+    """Response times of one kind of key, in s."""
 
     kind: str
     median: float
@@ -23,7 +22,7 @@ class Cost:
 
 
 def headers(token: str) -> dict[str, str | None]:
-    """What is shown, by kind. Two kinds are the same: their difference is the noise."""
+    """Return Authorization headers by kind. Two kinds are equal: their difference is the noise."""
     key_id, secret = token.split("_")[1:]
     wrong = secret[:-1] + ("0" if secret[-1] != "0" else "1")
     return {
@@ -38,20 +37,20 @@ def headers(token: str) -> dict[str, str | None]:
 
 
 def costs(target: Target, rounds: int, seed: int = 0) -> list[Cost]:
-    """Ask with each kind in turn, shuffled in each round, over one connection; blocking."""
-    shown, draw = headers(target.token), random.Random(seed)
-    seconds: dict[str, list[float]] = {kind: [] for kind in shown}
+    """Send each kind in turn, shuffled in each round, over one connection; blocks."""
+    by_kind, rng = headers(target.token), random.Random(seed)
+    times: dict[str, list[float]] = {kind: [] for kind in by_kind}
     statuses: dict[str, int] = {}
-    connection = connected(target.http_url)
+    connection = open_connection(target.http_url)
     for number in range(rounds + WARM_UP):
-        for kind in draw.sample(list(shown), len(shown)):
-            took, statuses[kind] = asked(connection, shown[kind])
+        for kind in rng.sample(list(by_kind), len(by_kind)):
+            seconds, statuses[kind] = send_key(connection, by_kind[kind])
             if number >= WARM_UP:
-                seconds[kind].append(took)
+                times[kind].append(seconds)
     connection.close()
-    return [_cost(kind, seconds[kind], statuses[kind]) for kind in shown]
-
-
-def _cost(kind: str, seconds: Sequence[float], status: int) -> Cost:
-    ordered = sorted(seconds)
-    return Cost(kind, statistics.median(ordered), ordered[int(len(ordered) * 0.95)], status)
+    result = []
+    for kind, seconds_of_kind in times.items():
+        ordered = sorted(seconds_of_kind)
+        p95 = ordered[int(len(ordered) * 0.95)]
+        result.append(Cost(kind, statistics.median(ordered), p95, statuses[kind]))
+    return result

@@ -1,7 +1,7 @@
-"""Where the time of a long file goes: the file door's parts in this process, clocks between them.
+"""Profile a long file: run the server's parts in this process and measure CPU time between them.
 
-CPU time, not wall time, so that a busy machine changes little. Built like a server, from the same
-backend, engine, detector and transcriber; only the doors are missing.
+CPU time and not wall time, so that a busy machine changes little. The parts are those of a server,
+the same backend, engine, detector and transcriber, without HTTP.
 """
 
 import tempfile
@@ -50,7 +50,7 @@ REST: Final = "engine, windows, text"
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What one recording cost."""
+    """The CPU time of one recording."""
 
     audio_s: float
     seconds: float
@@ -58,7 +58,7 @@ class Profile:
     """Of the whole process."""
     workers: int
     by_kind: dict[str, float]
-    """CPU seconds; their sum is `cpu_s`."""
+    """CPU seconds by kind of work; their sum is `cpu_s`."""
 
     @property
     def runtime_share(self) -> float:
@@ -67,7 +67,7 @@ class Profile:
 
     @property
     def busy_share(self) -> float:
-        """Share of the time of `workers` cores that was spent at all, by this process."""
+        """Share of the time of `workers` cores that this process used."""
         return self.cpu_s / (self.seconds * self.workers)
 
 
@@ -79,24 +79,23 @@ async def profile_file(
     seconds: float,
     seed: int,
 ) -> Profile:
-    """Read one recording, composed of clips in `language`, and book what it costs."""
+    """Transcribe a recording composed of clips in `language`, and measure its CPU time."""
     ledger = Ledger()
     with tempfile.TemporaryDirectory(prefix="whisperlive-bench-") as folder:
-        made = compose_recording(
-            Corpus.read(clips, [language]), seconds, seed, Path(folder) / "long"
-        )
-        async with Engine(_Booked(load_backend(settings), ledger)) as engine:
-            transcriber = Transcriber(engine, _BookedDetector(ledger))
+        corpus = Corpus.read(clips, [language])
+        recording = compose_recording(corpus, seconds, seed, Path(folder) / "long")
+        async with Engine(_MeasuredBackend(load_backend(settings), ledger)) as engine:
+            transcriber = Transcriber(engine, _MeasuredDetector(ledger))
             request = FileRequest(replace(options, language=language), urgency=Urgency.BULK)
             began, cpu_began, foreign_began = _clocks()
-            with made.file.open("rb") as file, open_audio(file) as audio:
-                await transcriber.transcribe(_booked(audio.blocks(), ledger), request)
+            with recording.file.open("rb") as file, open_audio(file) as audio:
+                await transcriber.transcribe(_measure_blocks(audio.blocks(), ledger), request)
             ended, cpu_ended, foreign_ended = _clocks()
             workers = engine.capabilities.workers
     cpu_s = cpu_ended - cpu_began
-    known = {RUNTIME: foreign_ended - foreign_began, **ledger.booked}
+    known = {RUNTIME: foreign_ended - foreign_began, **ledger.seconds}
     return Profile(
-        audio_s=made.duration,
+        audio_s=recording.duration,
         seconds=ended - began,
         cpu_s=cpu_s,
         workers=workers,
@@ -105,59 +104,59 @@ async def profile_file(
 
 
 def profile_lines(profile: Profile) -> list[str]:
-    """The profile for people, the dearest first."""
+    """Return the profile as lines, the largest share first."""
     head = (
         f"{profile.audio_s:.0f} s of audio in {profile.seconds:.1f} s; {profile.cpu_s:.1f} s of "
         f"CPU, {profile.busy_share:.0%} of {profile.workers} cores"
     )
-    dearest = sorted(profile.by_kind.items(), key=lambda item: -item[1])
-    kinds = (f"{cpu_s:8.2f} s {cpu_s / profile.cpu_s:6.1%}  {kind}" for kind, cpu_s in dearest)
+    largest = sorted(profile.by_kind.items(), key=lambda item: -item[1])
+    kinds = (f"{cpu_s:8.2f} s {cpu_s / profile.cpu_s:6.1%}  {kind}" for kind, cpu_s in largest)
     return [head, *kinds]
 
 
 def _clocks() -> tuple[float, float, float]:
-    """Wall clock, CPU of the process, CPU of the runtime's threads; in s."""
+    """Read the wall clock and the CPU time of the process and of the runtime's threads, in s."""
     return time.monotonic(), time.process_time(), foreign_cpu_s()
 
 
-def _booked(blocks: Iterator[Samples], ledger: Ledger) -> Iterator[Samples]:
+def _measure_blocks(blocks: Iterator[Samples], ledger: Ledger) -> Iterator[Samples]:
     while True:
-        with ledger.booking(MEDIA):
+        with ledger.measure(MEDIA):
             block = next(blocks, None)
         if block is None:
             return
         yield block
 
 
-class _BookedDetector:
-    """Silero with a clock."""
+class _MeasuredDetector:
+    """Silero with measured CPU time."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._detector = SileroVad()
         self._ledger = ledger
 
     def open(self) -> VoiceStream:
-        return _BookedStream(self._detector.open(), self._ledger)
+        return _MeasuredStream(self._detector.open(), self._ledger)
 
 
-class _BookedStream:
-    """One of its streams."""
+class _MeasuredStream:
+    """A stream of Silero with measured CPU time."""
 
     def __init__(self, stream: VoiceStream, ledger: Ledger) -> None:
         self._stream = stream
         self._ledger = ledger
 
     def push(self, samples: Samples) -> list[float]:
-        with self._ledger.booking(VOICE):
+        with self._ledger.measure(VOICE):
             return self._stream.push(samples)
 
     def flush(self) -> list[float]:
-        with self._ledger.booking(VOICE):
+        with self._ledger.measure(VOICE):
             return self._stream.flush()
 
 
-class _Booked:
-    """A backend with a clock: the caller's own time, since CTranslate2 works on its own threads."""
+class _MeasuredBackend:
+    """A backend with measured CPU time of the caller; CTranslate2 computes on its own threads."""
 
     def __init__(self, backend: Backend, ledger: Ledger) -> None:
         self._backend = backend
@@ -175,19 +174,19 @@ class _Booked:
         return self._backend.batch_key(work)
 
     def encode(self, batch: Sequence[Encode]) -> list[Encoded | Exception]:
-        with self._ledger.booking(FEATURES):
+        with self._ledger.measure(FEATURES):
             return self._backend.encode(batch)
 
     def detect_language(self, batch: Sequence[DetectLanguage]) -> list[Language | Exception]:
-        with self._ledger.booking(CALLS):
+        with self._ledger.measure(CALLS):
             return self._backend.detect_language(batch)
 
     def generate(self, batch: Sequence[Generate]) -> list[Hypothesis | Exception]:
-        with self._ledger.booking(CALLS):
+        with self._ledger.measure(CALLS):
             return self._backend.generate(batch)
 
     def align(self, batch: Sequence[Align]) -> list[list[TokenTime] | Exception]:
-        with self._ledger.booking(CALLS):
+        with self._ledger.measure(CALLS):
             return self._backend.align(batch)
 
     def close(self) -> None:

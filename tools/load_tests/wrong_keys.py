@@ -1,10 +1,10 @@
-"""Ten thousand wrong keys at both doors: what a good client and the memory feel of them."""
+"""Send ten thousand wrong keys to both servers; measure memory and a client with a valid key."""
 
 import random
 import socket
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -18,64 +18,69 @@ import anyio
 import anyio.to_process
 import anyio.to_thread
 import httpx
-from load_tests.key_target import Target, asked, connected
+from load_tests.key_target import Target, open_connection, send_key
 
 from whisperlive_hybrid.bench.server import read_usage
 from whisperlive_hybrid.errors import ServerUnusable
 
 REQUESTS: Final = 20
-"""Of the good client, before and after."""
+"""Requests with a valid key, before and after."""
 
 PROCESSES: Final = 2
-"""That try keys, so that no one interpreter is what bounds them."""
+"""Processes that send wrong keys, so that one interpreter does not limit them."""
 
 SETTLE_S: Final = 65.0
-"""Before memory is read afterwards: a server of ours gives back what is free every minute."""
+"""Pause before memory is measured again: the server trims its memory every minute."""
 
 _UPGRADE: Final = (
     "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-    "Authorization: {shown}\r\n\r\n"
+    "Authorization: {authorization}\r\n\r\n"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Onslaught:
-    """A good client beside very many wrong tries."""
+class WrongKeysResult:
+    """The response times of a client with a valid key, beside very many wrong keys."""
 
     tries: int
     seconds: float
     before: float
-    """Median seconds of the good client's requests, without the tries."""
+    """Median seconds of the client's requests, before any wrong key."""
     during: float
     after: float
     rss_before_mb: float | None
     rss_after_mb: float | None
 
 
-async def onslaught(
+async def run_wrong_keys(
     target: Target, tries: int, connections: int, *, settle_s: float = SETTLE_S, seed: int = 0
-) -> Onslaught:
-    """Have a clip read again and again while others try wrong keys at both doors."""
+) -> WrongKeysResult:
+    """Transcribe a clip repeatedly while processes send wrong keys to both servers."""
     clip = (files("whisperlive_hybrid") / "assets" / "samples" / "en.flac").read_bytes()
-    good = partial(_transcribe, target, clip)
-    await _times(good, 3)
-    before = await _times(good, REQUESTS)
+    request = partial(_transcribe, target, clip)
+    await _time_requests(request, 3)  # warm up
+    before = await _time_requests(request, REQUESTS)
     rss_before = _rss(target)
     during: list[float] = []
     is_over, began = anyio.Event(), time.perf_counter()
+
+    async def send_requests() -> None:
+        while not during or not is_over.is_set():  # at least one
+            during.extend(await _time_requests(request, 1))
+
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_until, is_over, good, during)
-        async with anyio.create_task_group() as wrong:
+        tasks.start_soon(send_requests)
+        async with anyio.create_task_group() as attackers:
             for number in range(PROCESSES):
                 share = (tries // PROCESSES, connections // PROCESSES)
-                attack = partial(_attack, target, *share, seed + number)
-                wrong.start_soon(anyio.to_process.run_sync, attack)
+                attack = partial(_send_wrong_keys, target, *share, seed + number)
+                attackers.start_soon(anyio.to_process.run_sync, attack)
         seconds = time.perf_counter() - began
         is_over.set()
-    after = await _times(good, REQUESTS)
+    after = await _time_requests(request, REQUESTS)
     await anyio.sleep(settle_s)
-    return Onslaught(
+    return WrongKeysResult(
         tries=tries,
         seconds=seconds,
         before=statistics.median(before),
@@ -86,63 +91,59 @@ async def onslaught(
     )
 
 
-async def _until(is_over: anyio.Event, good: Callable[[], float], times: list[float]) -> None:
-    """At least once."""
-    while not times or not is_over.is_set():
-        times += await _times(good, 1)
-
-
-async def _times(good: Callable[[], float], n: int) -> list[float]:
-    return [await anyio.to_thread.run_sync(good) for _ in range(n)]
+async def _time_requests(request: Callable[[], float], n: int) -> list[float]:
+    return [await anyio.to_thread.run_sync(request) for _ in range(n)]
 
 
 def _transcribe(target: Target, clip: bytes) -> float:
+    """Upload a clip with the valid key and return the seconds."""
     began = time.perf_counter()
-    reply = httpx.post(
+    response = httpx.post(
         f"{target.http_url}/v1/audio/transcriptions",
         files={"file": clip},
         headers={"Authorization": f"Bearer {target.token}"},
         timeout=60,
     )
-    if reply.status_code != 200:
-        raise ServerUnusable(f"The good client was answered {reply.status_code}.")
+    if response.status_code != 200:
+        raise ServerUnusable(f"A request with a valid key got status {response.status_code}.")
     return time.perf_counter() - began
 
 
-def _attack(target: Target, tries: int, connections: int, seed: int) -> None:
-    """Try keys, half of them at each door; blocking, and best in a process of its own."""
-    draw, key_id = random.Random(seed), target.token.split("_")[1]
-    left = Queue[str]()
+def _send_wrong_keys(target: Target, tries: int, connections: int, seed: int) -> None:
+    """Send wrong keys, half of them to each server; blocks."""
+    rng, key_id = random.Random(seed), target.token.split("_")[1]
+    queue = Queue[str]()
     for _ in range(tries):
-        left.put(f"Bearer wlk_{key_id}_{draw.randbytes(32).hex()}")
+        queue.put(f"Bearer wlk_{key_id}_{rng.randbytes(32).hex()}")
     with ThreadPoolExecutor(connections) as pool:
-        guessers = [pool.submit(_guess, target, left, n % 2 == 0) for n in range(connections)]
-    for guesser in guessers:
-        guesser.result()
+        clients = [pool.submit(_empty_queue, target, queue, n % 2 == 0) for n in range(connections)]
+    for client in clients:
+        client.result()
 
 
-def _guess(target: Target, left: "Queue[str]", is_live: bool) -> None:
-    """Try keys at one door until none is left; a live door closes after each of them."""
-    connection = connected(target.http_url)
+def _empty_queue(target: Target, queue: "Queue[str]", is_live: bool) -> None:
+    """Send keys of the queue to one server until it is empty."""
+    connection = open_connection(target.http_url)
     with suppress(Empty), closing(connection):
         while True:
-            shown = left.get_nowait()
-            status = _upgrade(target.live_url, shown) if is_live else asked(connection, shown)[1]
+            authorization = queue.get_nowait()
+            if is_live:  # the live server closes the connection after each wrong key
+                status = _upgrade(target.live_url, authorization)
+            else:
+                _, status = send_key(connection, authorization)
             if status != 401:
-                raise ServerUnusable(f"A wrong key was answered {status}.")
+                raise ServerUnusable(f"A request with a wrong key got status {status}.")
 
 
-def _upgrade(url: str, shown: str) -> int:
+def _upgrade(url: str, authorization: str) -> int:
+    """Request a WebSocket and return the status of the response."""
     address = urlsplit(url)
+    response = bytearray()
     with socket.create_connection((address.hostname, address.port), timeout=60) as tcp:
-        tcp.sendall(_UPGRADE.format(shown=shown).encode())
-        answer = b"".join(_received(tcp))
-    return int(answer.split(b" ", 2)[1])
-
-
-def _received(tcp: socket.socket) -> Iterator[bytes]:
-    while part := tcp.recv(4096):
-        yield part
+        tcp.sendall(_UPGRADE.format(authorization=authorization).encode())
+        while received := tcp.recv(4096):
+            response += received
+    return int(response.split(b" ", 2)[1])
 
 
 def _rss(target: Target) -> float | None:
