@@ -49,12 +49,12 @@ def make(
         raise BadRequest(f"The name must be 1 to {LONGEST_NAME} printable characters.")
     settings = load_settings()
     limits = Limits(requests_per_minute, audio_seconds_per_day, live_streams)
-    card = ApiKey(secrets.token_hex(tokens.ID_BYTES), name.strip(), limits, is_admin=admin)
-    token = tokens.format_token(card.id, secrets.token_hex(tokens.SECRET_BYTES))
-    key = StoredKey(card, tokens.parse_token(token).digest)
+    key = ApiKey(secrets.token_hex(tokens.ID_BYTES), name.strip(), limits, is_admin=admin)
+    token = tokens.format_token(key.id, secrets.token_hex(tokens.SECRET_BYTES))
+    stored = StoredKey(key, tokens.parse_token(token).digest)
     with open_key_database(settings.data_dir) as store:
-        store.database.run_blocking(keys.add, key, time.time())
-    note(f"Key {card.id} for {card.name}, valid from now on. It is never shown again:")
+        store.database.run_blocking(keys.add, stored, time.time())
+    note(f"Key {key.id} for {key.name}, valid from now on. It is never shown again:")
     typer.echo(token)
     if not settings.auth:
         note("A server requires keys only if it is started with WHISPERLIVE_AUTH=true.")
@@ -74,12 +74,12 @@ def list_keys(
     table = Table(Column("id", no_wrap=True), "name", "limits", Column("made", no_wrap=True))
     for entry in known:
         if entry.revoked_at is None or show_revoked:
-            card = entry.stored.key
+            key = entry.stored.key
             dates = _day(entry.created_at)
             if entry.revoked_at is not None:
                 dates += f"\nrevoked {_day(entry.revoked_at)}"
-            kind = " (admin)" if card.is_admin else ""
-            table.add_row(card.id, escape(card.name) + kind, _format_limits(card.limits), dates)
+            kind = " (admin)" if key.is_admin else ""
+            table.add_row(key.id, escape(key.name) + kind, _format_limits(key.limits), dates)
     out.print(table)
 
 
@@ -104,13 +104,16 @@ def usage(
     """Show the usage of each key by day; a running server stores it every 2 seconds."""
     from whisperlive_hybrid.storage import keys  # noqa: PLC0415 (as above)
     from whisperlive_hybrid.storage.keys import open_key_database  # noqa: PLC0415 (as above)
-    from whisperlive_hybrid.storage.usage import load_since, open_usage_store  # noqa: PLC0415 (as above)
+    from whisperlive_hybrid.storage.usage import (  # noqa: PLC0415 (as above)
+        load_since,
+        open_usage_store,
+    )
 
     directory = load_settings().data_dir
     first = first_day(days, time.time())
     with open_key_database(directory) as access, open_usage_store(directory) as store:
         names = keys.key_names(access.database.run_blocking(keys.load_all))
-        rows = store.database.run_blocking(since, first, None)
+        rows = store.database.run_blocking(load_since, first, None)
     heads = ("requests", "refused", "live", "files s", "live s")
     amounts = [Column(head, justify="right") for head in heads]
     table = Table(Column("day", no_wrap=True), "id", "name", *amounts)
