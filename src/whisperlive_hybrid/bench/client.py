@@ -121,7 +121,12 @@ class _LiveConnection:
             tasks.start_soon(self._send, tasks.cancel_scope)
             try:
                 async for frame in self._socket:
-                    self._receive(json.loads(frame))
+                    message: dict[str, Any] = json.loads(frame)
+                    now = (anyio.current_time() - self._started) * self._speed
+                    if message.get("segments"):
+                        self._history.receive(now, message["segments"])
+                    elif message.get("status") == "ERROR" or message.get("message") == "DISCONNECT":
+                        self._reason = f"server says {message['message']}"
             except ConnectionClosed as error:
                 self._reason = f"connection lost: {error}"
             except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -157,13 +162,6 @@ class _LiveConnection:
         await anyio.sleep(FLUSH_S)
         self._reason = f"not closed {FLUSH_S:g} s after the end of audio"
         scope.cancel()
-
-    def _receive(self, message: dict[str, Any]) -> None:
-        now = (anyio.current_time() - self._started) * self._speed
-        if message.get("segments"):
-            self._history.receive(now, message["segments"])
-        elif message.get("status") == "ERROR" or message.get("message") == "DISCONNECT":
-            self._reason = f"server says {message['message']}"
 
 
 async def shake_hands(socket: ClientConnection, language: str | None) -> None:

@@ -3,7 +3,7 @@
 import itertools
 import json
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -32,12 +32,24 @@ class Clip:
     sentences: tuple[tuple[float, float], ...] = ()
     """Start and end of each sentence."""
 
+    @classmethod
+    def parse(cls, entry: dict[str, Any]) -> "Clip":
+        """Parse an entry of the manifest; raises `KeyError`, `TypeError` or `ValueError`."""
+        return cls(
+            file=entry["file"],
+            language=entry["language"],
+            text=entry["text"],
+            english=entry["english"],
+            words=tuple((str(word), float(end)) for word, end in entry["words"]),
+            sentences=tuple((float(start), float(end)) for start, end in entry["sentences"]),
+        )
+
 
 def read_manifest(folder: Path) -> list[Clip]:
     """Read the manifest of a folder. Raises `BadRequest` if it is missing or invalid."""
     try:
         entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return [_parse_clip(entry) for entry in entries]
+        return [Clip.parse(entry) for entry in entries]
     except OSError as error:
         raise BadRequest(f"No {MANIFEST} in --clips {folder.name!r}.") from error
     except (ValueError, TypeError, KeyError) as error:
@@ -64,17 +76,6 @@ def write_samples(path: Path, samples: Samples) -> None:
         stream = container.add_stream("flac", rate=SAMPLE_RATE, layout="mono")
         container.mux(stream.encode(_audio_frame(samples)))
         container.mux(stream.encode(None))
-
-
-def _parse_clip(entry: dict[str, Any]) -> Clip:
-    return Clip(
-        file=entry["file"],
-        language=entry["language"],
-        text=entry["text"],
-        english=entry["english"],
-        words=tuple((str(word), float(end)) for word, end in entry["words"]),
-        sentences=tuple((float(start), float(end)) for start, end in entry["sentences"]),
-    )
 
 
 SHORTEST_PAUSE_S: Final = 0.2
@@ -138,8 +139,11 @@ class Corpus:
         for clip in read_manifest(folder):
             is_wanted = not languages or clip.language in languages
             if clip.language and is_wanted and len(clip.sentences) == 1:
-                sentence = _cut_sentence(clip, read_samples(folder / clip.file))
-                sentences.setdefault(clip.language, []).append(sentence)
+                start, end = clip.sentences[0]
+                samples = read_samples(folder / clip.file)
+                sound = samples[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
+                words = tuple((word, word_end - start) for word, word_end in clip.words)
+                sentences.setdefault(clip.language, []).append(Sentence(sound, words))
         if not sentences:
             wanted = ", ".join(languages) or "any language"
             raise BadRequest(f"--clips {folder.name!r} has no clip of one sentence in {wanted}.")
@@ -212,14 +216,6 @@ def _reference(placed: Sequence[tuple[int, Sentence]], length: int) -> Reference
     return Reference(tuple(words), long)
 
 
-def _cut_sentence(clip: Clip, samples: Samples) -> Sentence:
-    """Trim a clip to its one sentence."""
-    start, end = clip.sentences[0]
-    first, after = round(start * SAMPLE_RATE), round(end * SAMPLE_RATE)
-    words = tuple((word, word_end - start) for word, word_end in clip.words)
-    return Sentence(samples[first:after], words)
-
-
 PIECE_S: Final = 60.0
 """Length that is composed at once; no sentence crosses the border of two pieces."""
 
@@ -257,7 +253,14 @@ def compose_recording(corpus: Corpus, seconds: float, seed: int, file: Path) -> 
     """
     if seconds < SHORTEST_S:
         raise BadRequest(f"--minutes must be at least {SHORTEST_S / 60:.2f}.")
-    return _write_recording(_compose_pieces(corpus, seconds, seed), file, seconds)
+    n_pieces = max(1, int(seconds // PIECE_S))
+    lengths = [PIECE_S] * (n_pieces - 1) + [seconds - (n_pieces - 1) * PIECE_S]
+    # Streams take the languages in turn: multiples of their number have the first one.
+    pieces = (
+        corpus.compose_speech(number * len(corpus.languages), length, seed)
+        for number, length in enumerate(lengths)
+    )
+    return _write_recording(pieces, file, seconds)
 
 
 def compose_clip(corpus: Corpus, seed: int, file: Path) -> Recording:
@@ -286,16 +289,6 @@ def _write_recording(pieces: Iterable[Speech], file: Path, seconds: float) -> Re
             words += (word for said in piece.reference.words for word in words_in(said.text))
         container.mux(stream.encode(None))
     return Recording(target, language, tuple(words), seconds)
-
-
-def _compose_pieces(corpus: Corpus, seconds: float, seed: int) -> Iterator[Speech]:
-    """Yield speech of `PIECE_S` each, the last longer, in the first language."""
-    n_pieces = max(1, int(seconds // PIECE_S))
-    for piece in range(n_pieces):
-        is_last = piece == n_pieces - 1
-        length = seconds - piece * PIECE_S if is_last else PIECE_S
-        # Streams take the languages in turn: multiples of their number have the first one.
-        yield corpus.compose_speech(piece * len(corpus.languages), length, seed)
 
 
 def _audio_frame(samples: Samples) -> av.AudioFrame:

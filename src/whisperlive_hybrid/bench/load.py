@@ -10,7 +10,7 @@ import anyio.to_thread
 from whisperlive_hybrid.bench.client import StreamEnd, StreamResult, run_stream
 from whisperlive_hybrid.bench.corpus import SHORTEST_PAUSE_S, Corpus
 from whisperlive_hybrid.bench.http_client import FileTally, keep_in_flight
-from whisperlive_hybrid.bench.scoring import Quality, StreamScore, quality, score_stream
+from whisperlive_hybrid.bench.scoring import Quality, quality, score_stream
 from whisperlive_hybrid.bench.server import read_usage
 
 SPREAD_S: Final = 8.0
@@ -71,7 +71,10 @@ async def run_load(plan: LoadPlan, corpus: Corpus, streams: int) -> LoadResult:
     before = read_usage(pid) if pid is not None else None
     results, tally = await _run_streams(plan, corpus, streams)
     after = read_usage(pid) if pid is not None else None
-    scores = await anyio.to_thread.run_sync(_score_streams, results)
+    # In a thread, since aligning words takes long; a refused stream has every word wrong.
+    scores = await anyio.to_thread.run_sync(
+        lambda: [score_stream(result.speech.reference, result.events) for result in results]
+    )
     finished = [result for result in results if result.outcome is StreamEnd.FINISHED]
     audio_s = sum(result.speech.duration for result in finished) + tally.audio_s
     cpu_s = after.cpu_s - before.cpu_s if before and after else None
@@ -117,11 +120,6 @@ async def _run_streams(
                 clients.start_soon(run, stream)
         background.cancel_scope.cancel()
     return [results[stream] for stream in range(streams)], tally
-
-
-def _score_streams(results: list[StreamResult]) -> list[StreamScore]:
-    """Score every stream; in a refused one every word is wrong."""
-    return [score_stream(result.speech.reference, result.events) for result in results]
 
 
 MAX_COMMIT_P95_S: Final = 3.0

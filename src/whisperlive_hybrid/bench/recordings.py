@@ -136,18 +136,16 @@ def _read_manifest(manifest: Path) -> Iterator[LabelledRecording]:
                 continue
             language = entry["language"]
             turns = entry.get("turns")
+            turn_text = (manifest.parent / turns).read_text(encoding="utf-8") if turns else "[]"
             yield LabelledRecording(
                 id=entry["id"],
                 file=manifest.parent / entry["file"],
                 language=None if language == UNDETERMINED else language,
                 kind=entry["kind"],
                 reference=reference,
-                turns=_read_turns(manifest.parent / turns) if turns else (),
+                turns=tuple(
+                    Cue(turn["start"], turn["end"], turn["text"]) for turn in json.loads(turn_text)
+                ),
             )
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             raise BadRequest(f"{manifest.name}, line {number} cannot be read: {error}.") from error
-
-
-def _read_turns(file: Path) -> tuple[Cue, ...]:
-    turns = json.loads(file.read_text(encoding="utf-8"))
-    return tuple(Cue(turn["start"], turn["end"], turn["text"]) for turn in turns)

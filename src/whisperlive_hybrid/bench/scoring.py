@@ -90,6 +90,13 @@ class Line:
     words: tuple[str, ...]
     """Of `text`, normalised."""
 
+    @classmethod
+    def parse(cls, segment: Mapping[str, Any]) -> "Line":
+        """Return the line of a segment of a message."""
+        start_ms, end_ms = (round(float(segment[key]) * 1000) for key in ("start", "end"))
+        text = str(segment["text"]).strip()
+        return cls(start_ms, end_ms, text, words_in(text))
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -122,7 +129,14 @@ class SegmentHistory:
             bool(segment.get("completed", place < last)) for place, segment in enumerate(segments)
         ]
         pairs = list(zip(segments, is_completed, strict=True))
-        self._commit([_line(segment) for segment, completed in pairs if completed])
+        window = [Line.parse(segment) for segment, completed in pairs if completed]
+        if window:
+            # The window replaces all lines from its first on; a line that differs is a revision.
+            first = bisect_left(self._committed, window[0].start_ms, key=lambda line: line.start_ms)
+            known = self._committed[first:]
+            unchanged = sum(old == new for old, new in zip(known, window, strict=False))
+            self.revisions += len(known) - unchanged
+            self._committed[first:] = window
         still_open = [segment for segment, completed in pairs if not completed]
         text, stable = (
             words_in(" ".join(str(segment.get(key, "")) for segment in still_open))
@@ -131,25 +145,6 @@ class SegmentHistory:
         event = Event(at, tuple(self._committed), text, promised=len(stable))
         if not self.events or replace(self.events[-1], at=at) != event:
             self.events.append(event)
-
-    def _commit(self, window: list[Line]) -> None:
-        """Replace the lines from the window's first segment on, and count revisions."""
-        if not window:
-            return
-        first = bisect_left(self._committed, window[0].start_ms, key=lambda line: line.start_ms)
-        known = self._committed[first:]
-        unchanged = sum(old == new for old, new in zip(known, window, strict=False))
-        self.revisions += len(known) - unchanged
-        self._committed[first:] = window
-
-
-def _line(segment: Mapping[str, Any]) -> Line:
-    text = str(segment["text"]).strip()
-    return Line(_ms(segment["start"]), _ms(segment["end"]), text, words_in(text))
-
-
-def _ms(seconds: str | float) -> int:
-    return round(float(seconds) * 1000)
 
 
 @dataclass(frozen=True, slots=True)
