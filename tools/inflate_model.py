@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Give the demo model the shape, and so the cost, of a real Whisper model, computing the same.
+"""Give the demo model the shape, and so the cost, of a real Whisper model, with the same output.
 
     inflate_model.py SRC_HF OUT_DIR --shape tiny|base|small|medium [--quantization int8]
 
@@ -7,8 +7,8 @@ SRC_HF is a Hugging Face directory of the small demo model (width 128). The resu
 directory with the width, depth, heads and 51,865-token vocabulary of the named Whisper size, with
 the real token ids (text below 50257, then the special tokens, then the time marks), that
 transcribes exactly as the demo model does; rounding to int8 may move a time mark to its neighbour.
-Benchmarks on it therefore see real transcripts at the real price per window and per token.
-demo_model/inflation.py says how that is possible.
+Benchmarks on it therefore have real transcripts at the real cost per window and per token.
+demo_model/inflation.py explains how.
 
 Needs torch, transformers, ctranslate2, tokenizers.
 """
@@ -47,32 +47,32 @@ GENERATION_IDS = (
 
 @dataclass(frozen=True, slots=True)
 class Renumbering:
-    """Token ids: text stays, specials and time marks move up to their real places."""
+    """Token ids: text keeps its ids, special tokens and time marks get their real ones."""
 
     n_text: int
 
-    def moved(self, token: int) -> int:
+    def renumber(self, token: int) -> int:
         """Return the id of `token` in the large vocabulary."""
         return token if token < self.n_text else token + FIRST_SPECIAL - self.n_text
 
     def apply(self, value: Any) -> Any:  # noqa: ANN401 - settings hold ids, lists and maps of them
-        """Move every id in a setting."""
+        """Renumber every id in a setting."""
         if isinstance(value, dict):
-            return {name: self.moved(token) for name, token in value.items()}
+            return {name: self.renumber(token) for name, token in value.items()}
         if isinstance(value, list):
-            return [self.moved(token) for token in value]
-        return self.moved(value)
+            return [self.renumber(token) for token in value]
+        return self.renumber(value)
 
-    def in_tokenizer(self, tokenizer: dict[str, Any]) -> None:
-        """Fill the gap with names that no text contains, and move the added tokens."""
+    def apply_to_tokenizer(self, tokenizer: dict[str, Any]) -> None:
+        """Fill the gap with names that no text contains, and renumber the added tokens."""
         text = tokenizer["model"]["vocab"]
         for token in range(self.n_text, FIRST_SPECIAL):
             text[f"<unused {token}>"] = token
         for added in tokenizer["added_tokens"]:
-            added["id"] = self.moved(added["id"])
+            added["id"] = self.renumber(added["id"])
 
 
-def inflated(
+def inflate(
     small: WhisperForConditionalGeneration,
     generation: GenerationConfig,
     vocabulary: Renumbering,
@@ -87,17 +87,17 @@ def inflated(
         settings["encoder_ffn_dim"],
     )
     if large.width % source_shape.width:
-        raise ValueError(f"{large.width} is no whole multiple of {source_shape.width}")
-    moved = {name: vocabulary.apply(settings[name]) for name in MODEL_IDS}
-    model = WhisperForConditionalGeneration(WhisperConfig(**{**settings, **_sizes(large), **moved}))
+        raise ValueError(f"{large.width} is not a multiple of {source_shape.width}")
+    ids = {name: vocabulary.apply(settings[name]) for name in MODEL_IDS}
+    model = WhisperForConditionalGeneration(WhisperConfig(**{**settings, **_sizes(large), **ids}))
     source = {name: weight.float() for name, weight in small.state_dict().items()}
     target = model.state_dict()
-    Inflater(source, target, source_shape, large).inflate(vocabulary.moved)
+    Inflater(source, target, source_shape, large).inflate(vocabulary.renumber)
     model.load_state_dict(target)
     model.tie_weights()
-    chosen = generation.to_dict()
-    moved = {name: vocabulary.apply(chosen[name]) for name in GENERATION_IDS}
-    model.generation_config = GenerationConfig(**{**chosen, **moved})
+    options = generation.to_dict()
+    ids = {name: vocabulary.apply(options[name]) for name in GENERATION_IDS}
+    model.generation_config = GenerationConfig(**{**options, **ids})
     return model
 
 
@@ -115,7 +115,7 @@ def _sizes(shape: Shape) -> dict[str, int]:
 
 
 def write_tokenizer(source: Path, tokenizer: dict[str, Any], folder: Path) -> None:
-    """Write the renumbered tokenizer and what else the converter reads."""
+    """Write the renumbered tokenizer and the other files that the converter reads."""
     text = tokenizer["model"]["vocab"]
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False))
     (folder / "vocab.json").write_text(json.dumps(text, ensure_ascii=False))
@@ -127,7 +127,7 @@ def write_tokenizer(source: Path, tokenizer: dict[str, Any], folder: Path) -> No
 
 
 def main() -> None:
-    """Inflate as the command line says."""
+    """Inflate a model with the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path, metavar="SRC_HF")
     parser.add_argument("out", type=Path, metavar="OUT_DIR")
@@ -138,10 +138,10 @@ def main() -> None:
     generation = GenerationConfig.from_pretrained(arguments.source)
     tokenizer = json.loads((arguments.source / "tokenizer.json").read_text())
     vocabulary = Renumbering(n_text=len(tokenizer["model"]["vocab"]))
-    if vocabulary.moved(small.config.vocab_size - 1) != N_VOCABULARY - 1:
+    if vocabulary.renumber(small.config.vocab_size - 1) != N_VOCABULARY - 1:
         raise ValueError("the demo vocabulary does not end with <|30.00|>")
-    vocabulary.in_tokenizer(tokenizer)
-    model = inflated(small, generation, vocabulary, SHAPES[arguments.shape])
+    vocabulary.apply_to_tokenizer(tokenizer)
+    model = inflate(small, generation, vocabulary, SHAPES[arguments.shape])
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         write_tokenizer(arguments.source, tokenizer, Path(folder))

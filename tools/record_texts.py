@@ -1,4 +1,4 @@
-"""Record what a server makes of recordings, byte for byte, to compare it after a change.
+"""Record the output of a server for recordings, byte for byte, to compare it after a change.
 
 A refactoring must change no text, token or time. Record before it and after it, and compare:
 
@@ -6,11 +6,11 @@ A refactoring must change no text, token or time. Record before it and after it,
     python tools/record_texts.py record ../shared/speech before.jsonl
     python tools/record_texts.py compare before.jsonl after.jsonl
 
-Everything goes through the public interfaces (HTTP, jobs, command line), so that the script runs
-unchanged on every version: each recording as an upload in `verbose_json` with words, those of at
-most a minute in the other formats too, each as a job whose result is fetched in every format, all
-of them with `whisperlive transcribe`, and those with references through the live way, which
-`whisperlive evaluate` replays as on a machine that needs no time.
+The script uses only public interfaces (HTTP, jobs, command line), so that it runs unchanged on
+every version. Each recording is uploaded in `verbose_json` with words, those of at most a minute in
+the other formats too; each is a job whose result is downloaded in every format; all are transcribed
+with `whisperlive transcribe`; and those with references are live streams, which `whisperlive
+evaluate` replays independently of the machine's speed.
 """
 
 import argparse
@@ -31,11 +31,11 @@ FORMATS: Final = ("json", "text", "srt", "vtt", "verbose_json")
 SHORT_S: Final = 60.0
 """Longer recordings are uploaded in `verbose_json` only; their jobs have all formats."""
 AT_ONCE: Final = 2
-"""Requests at the same time. Results must not depend on it: that is a law of the engine."""
+"""Concurrent requests. Results must not depend on their number: that is a law of the engine."""
 WORDS: Final = {"timestamp_granularities[]": ["word", "segment"]}
 
 LONGEST_S: Final = 3600.0
-"""For an answer: the longest recordings take minutes."""
+"""Timeout of a response: the longest recordings take minutes."""
 
 Entry = tuple[str, str, Any]
 """Way, recording, result."""
@@ -75,8 +75,8 @@ def uploads(given: argparse.Namespace, recordings: Sequence[dict[str, Any]]) -> 
             data: dict[str, Any] = _fields(recording) | {"response_format": form}
             data |= WORDS if form == "verbose_json" else {}
             with (given.directory / recording["file"]).open("rb") as file:
-                answer = http.post("/v1/audio/transcriptions", data=data, files={"file": file})
-            return f"http {form}", recording["id"], [answer.status_code, answer.text]
+                response = http.post("/v1/audio/transcriptions", data=data, files={"file": file})
+            return f"http {form}", recording["id"], [response.status_code, response.text]
 
         pairs = [
             (recording, form)
@@ -89,7 +89,7 @@ def uploads(given: argparse.Namespace, recordings: Sequence[dict[str, Any]]) -> 
 
 
 def jobs(given: argparse.Namespace, recordings: Sequence[dict[str, Any]]) -> Iterator[Entry]:
-    """Submit a job for each recording, and fetch its result in every format."""
+    """Submit a job for each recording, and download its result in every format."""
     with httpx.Client(base_url=given.url, timeout=LONGEST_S) as http:
         for recording in recordings:
             with (given.directory / recording["file"]).open("rb") as file:
@@ -99,17 +99,17 @@ def jobs(given: argparse.Namespace, recordings: Sequence[dict[str, Any]]) -> Ite
                 sleep(0.1)
                 job = http.get(f"/v1/jobs/{job['id']}").json()
             for form in FORMATS:
-                answer = http.get(f"/v1/jobs/{job['id']}/result", params={"format": form})
-                yield f"job {form}", recording["id"], [answer.status_code, answer.text]
+                response = http.get(f"/v1/jobs/{job['id']}/result", params={"format": form})
+                yield f"job {form}", recording["id"], [response.status_code, response.text]
             http.delete(f"/v1/jobs/{job['id']}")
 
 
 def commands(given: argparse.Namespace, recordings: Sequence[dict[str, Any]]) -> Iterator[Entry]:
     """Transcribe all recordings of a language with one command."""
     for language in sorted({_language(recording) for recording in recordings}):
-        chosen = [recording for recording in recordings if _language(recording) == language]
+        selected = [recording for recording in recordings if _language(recording) == language]
         with tempfile.TemporaryDirectory() as outputs:
-            files = [str(given.directory / recording["file"]) for recording in chosen]
+            files = [str(given.directory / recording["file"]) for recording in selected]
             arguments = ["transcribe", "--model", given.model, "--language", language, "--words"]
             arguments += ["--format", "txt,srt,vtt,json", "--output-dir", outputs, *files]
             _run(*arguments)
@@ -158,7 +158,7 @@ def _without_cpu(value: object) -> object:
 
 
 def differences(before: Path, after: Path) -> int:
-    """Print what is not equal; return 1 if anything is."""
+    """Print the results that differ; return 1 if any does."""
     old, new = (
         {
             (way, name): result

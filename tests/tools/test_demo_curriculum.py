@@ -38,13 +38,13 @@ def test_the_warm_up_is_linear() -> None:
 
 
 def test_a_run_of_steps_ignores_the_clock() -> None:
-    """Where the number of steps is given, only the step says how much is done."""
+    """With a number of steps, the progress depends on the step alone."""
     length = Length(steps=200, minutes=1.0)
-    assert [length.done(50, elapsed_s) for elapsed_s in (0.0, 1e9)] == [0.25, 0.25]
+    assert [length.progress(50, elapsed_s) for elapsed_s in (0.0, 1e9)] == [0.25, 0.25]
 
 
 def test_a_run_without_steps_follows_the_clock() -> None:
-    """Where only minutes are given, only the time says how much is done, and it ends at one."""
+    """Without a number of steps, it depends on the time alone, and ends at one."""
     length = Length(steps=None, minutes=2.0)
-    assert [length.done(step, 30.0) for step in (0, 10**6)] == [0.25, 0.25]
-    assert length.done(0, 1e9) == 1.0
+    assert [length.progress(step, 30.0) for step in (0, 10**6)] == [0.25, 0.25]
+    assert length.progress(0, 1e9) == 1.0

@@ -1,7 +1,7 @@
 """Word times from what flite tells."""
 
 from demo_model.flite import Phone
-from demo_model.word_times import guessed_spans, spans_from_phones
+from demo_model.word_times import guess_spans, spans_from_phones
 from demo_speech.word_times import Span
 
 
@@ -22,4 +22,4 @@ def test_phones_that_do_not_add_up_tell_nothing() -> None:
 
 def test_guessed_spans_are_generous() -> None:
     """A guess shares the sentence by letters and reaches 0.15 s further on both sides."""
-    assert _times(guessed_spans(["red", "letters"], 1.0, 2.0)) == [(0.85, 1.45), (1.15, 2.15)]
+    assert _times(guess_spans(["red", "letters"], 1.0, 2.0)) == [(0.85, 1.45), (1.15, 2.15)]

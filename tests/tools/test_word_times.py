@@ -72,5 +72,5 @@ def test_spans_leave_no_gap(words: list[str], marked: set[int]) -> None:
 
 def test_a_cut_moves_the_clock() -> None:
     """In a cut recording, times count from the cut and stay inside it."""
-    assert Span(0.5, 3.0).cut_to(1.0, 1.5) == Span(0.0, 1.5)
-    assert Span(1.25, 2.0).cut_to(1.0, 1.5) == Span(0.25, 1.0)
+    assert Span(0.5, 3.0).cut(1.0, 1.5) == Span(0.0, 1.5)
+    assert Span(1.25, 2.0).cut(1.0, 1.5) == Span(0.25, 1.0)

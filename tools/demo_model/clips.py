@@ -50,12 +50,12 @@ class Batch:
 
     @property
     def seconds(self) -> float:
-        """How much audio the batch holds, padding included."""
+        """Seconds of audio in the batch, including padding."""
         return float(self.mel.shape[0] * self.mel.shape[2] / 100)
 
 
 class ClipMaker:
-    """Draws clips and batches without end; the same seed over the same pool draws the same."""
+    """Draws clips and batches endlessly; equal seeds over equal pools draw equal ones."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class ClipMaker:
         return Batch(mel, phones, tokens, targets, spans, translations)
 
     def _frames(self, clips: list[Clip]) -> int:
-        """Return the longest clip's even number of frames, half of the times with some to spare."""
+        """Return the longest clip's even number of frames, in half of the cases with spare ones."""
         frames: int = max(clip.mel.shape[1] for clip in clips)
         if self._rng.random() < 0.5:
             frames += int(self._rng.uniform(0, 250))
@@ -110,7 +110,7 @@ class ClipMaker:
         return Clip(mel, phones, self._scripts.write(track, long_prompts=kind == "C"))
 
     def _silence(self, layout: Layout) -> Track:
-        """Draw digital silence or noise alone, which teaches to write nothing."""
+        """Draw digital silence or noise alone, which teaches the model to write nothing."""
         count = int(self._rng.uniform(0.5, layout.longest) * SAMPLE_RATE)
         sound = np.zeros(count, np.float32)
         if self._rng.random() < 0.8:
@@ -132,7 +132,7 @@ class ClipMaker:
 
 
 def draw_layout(kind: Kind, rng: random.Random) -> Layout:
-    """Draw how many sentences a clip of this kind holds and how they are spaced."""
+    """Draw the number of sentences of a clip of this kind, and their pauses."""
     trail = mixed_pause(rng, 0.85, (0, 0.7), (0, 3))
     if kind == "A":
         lead = mixed_pause(rng, 0.8, (0, 0.7), None)
@@ -147,18 +147,18 @@ def draw_layout(kind: Kind, rng: random.Random) -> Layout:
 
 
 def phone_frames(track: Track, frames: int) -> NDArray[np.int64]:
-    """Return the phone heard in each encoder frame, 0 for none."""
-    heard = np.zeros(frames, np.int64)
+    """Return the phone spoken in each encoder frame, 0 for none."""
+    numbers = np.zeros(frames, np.int64)
     parts = [(placed.start, placed.phones) for placed in track.placed]
     if track.cut_off:
         parts.append((track.cut_off.start, track.cut_off.phones))
     for start, phones in parts:
         firsts = ((start + phones[:, 0]) * ENCODER_FRAMES_PER_S).round().astype(int)
         firsts = np.minimum(firsts, frames)
-        # The last mark is the end of the sentence: it lasts for no frame.
+        # The last mark is the end of the sentence and has no frame.
         for first, after, phone in zip(firsts[:-1], firsts[1:], phones[:-1, 1], strict=True):
-            heard[first:after] = phone
-    return heard
+            numbers[first:after] = phone
+    return numbers
 
 
 def _pad_scripts(

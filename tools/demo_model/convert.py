@@ -39,8 +39,8 @@ NEVER_SPOKEN = (
 )
 
 
-def suppressed_tokens(tokenizer: Tokenizer) -> list[int]:
-    """Return what decoding never writes: symbols, as faster-whisper finds them, and tasks."""
+def find_suppressed_tokens(tokenizer: Tokenizer) -> list[int]:
+    """Return the tokens that decoding never writes: faster-whisper's symbols, and tasks."""
     decoding = DecodingTokenizer(tokenizer, True, task="transcribe", language="en")
     tasks = {token_id(tokenizer, f"<|{name}|>") for name in NEVER_SPOKEN}
     return sorted(set(decoding.non_speech_tokens) | tasks)
@@ -49,10 +49,10 @@ def suppressed_tokens(tokenizer: Tokenizer) -> list[int]:
 def to_hugging_face(
     model: Whisper, tokenizer: Tokenizer, heads: list[list[int]]
 ) -> WhisperForConditionalGeneration:
-    """Return the same model as Hugging Face knows it, without the phone classifier."""
+    """Return the same model in Hugging Face's classes, without the phone classifier."""
     vocabulary = Vocabulary.of(tokenizer)
     shared = {
-        "suppress_tokens": suppressed_tokens(tokenizer),
+        "suppress_tokens": find_suppressed_tokens(tokenizer),
         "begin_suppress_tokens": [tokenizer.encode(" ").ids[0], vocabulary.end],
         "bos_token_id": vocabulary.end,
         "eos_token_id": vocabulary.end,
@@ -103,7 +103,7 @@ def _sizes(shape: Shape) -> dict[str, Any]:
 
 
 def write_tokenizer(tokenizer: dict[str, Any], folder: Path) -> None:
-    """Write the tokenizer in every form that some loader asks for."""
+    """Write the tokenizer in all formats that loaders read."""
     model, added = tokenizer["model"], tokenizer["added_tokens"]
     merges = [" ".join(merge) if isinstance(merge, list) else merge for merge in model["merges"]]
     compact = json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":"))
@@ -150,7 +150,7 @@ def to_ctranslate2(source: Path, out: Path) -> None:
 
 
 def main() -> None:
-    """Convert as the command line says."""
+    """Convert with the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", type=Path, metavar="CKPT.pt")
     parser.add_argument("out", type=Path, metavar="OUT_DIR")

@@ -1,7 +1,7 @@
-"""What is learnt when: kinds of clips, weights of the losses and the learning rate.
+"""The curriculum: kinds of clips, weights of the losses and the learning rate.
 
-All of it follows the progress of training, from 0 to 1: by the step where the number of steps is
-given, which repeats exactly, otherwise by the clock.
+All depend on the progress of training, from 0 to 1: by steps if their number is given, which is
+reproducible, otherwise by the clock.
 """
 
 import math
@@ -25,13 +25,13 @@ FULL_WINDOW_TESTS_FROM = 0.3  # before that, tests are not padded to 30 s
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """How long a run lasts: a number of steps, or minutes where that is None."""
+    """The length of a run: a number of steps, or minutes if that is None."""
 
     steps: int | None
     minutes: float
 
-    def done(self, step: int, elapsed_s: float) -> float:
-        """Return how much of the run is done, 1 at its end."""
+    def progress(self, step: int, elapsed_s: float) -> float:
+        """Return the progress of the run, 1 at its end."""
         if self.steps is not None:
             return min(1.0, step / self.steps)
         return min(1.0, elapsed_s / 60 / self.minutes)
@@ -43,12 +43,12 @@ def mix_at(progress: float) -> Mix:
 
 
 def phone_weight(progress: float) -> float:
-    """Return the weight of the phone loss, which matters most while the encoder forms."""
+    """Return the weight of the phone loss, larger while the encoder forms."""
     return 0.6 if progress < 0.4 else 0.3
 
 
 def guide_weight(progress: float) -> float:
-    """Return the weight of the guided attention, relaxed at the end."""
+    """Return the weight of the guided attention, smaller at the end."""
     return 0.3 if progress < 0.85 else 0.15
 
 
@@ -62,5 +62,5 @@ def learning_rate(peak: float, progress: float, step: int, warm_up_steps: int) -
 
 
 def average_decay(step: int) -> float:
-    """Return how much of the running average of the weights the next step keeps."""
+    """Return the share of the running average of the weights that the next step keeps."""
     return min(0.998, (step + 1) / (step + 20))

@@ -1,4 +1,4 @@
-"""Measure a converted model through faster-whisper on sentences it has never seen.
+"""Measure a converted model through faster-whisper on sentences that it was not trained on.
 
     python -m demo_model.evaluate CT2_DIR TEST.npz [--compute-type int8] [--beam 5] [--quick]
         [--flite TEST_FLITE.npz]
@@ -19,8 +19,8 @@ from tokenizers import Tokenizer
 
 from demo_model import evaluate_clips, flite
 from demo_model.clips import ClipMaker
-from demo_model.listener import MARGIN, Listener, joined, padded, show, wrong
-from demo_model.pool import FIRST_FLITE_VOICE, SAMPLE_RATE, Pool, Utterance
+from demo_model.listener import MARGIN, Listener, join_text, pad, percent_wrong, show
+from demo_model.pool import FIRST_FLITE_VOICE, SAMPLE_RATE, Pool
 
 # Sentences straight from the espeak-ng command: voice and text.
 ESPEAK_COMMANDS = (
@@ -37,7 +37,7 @@ FLITE_TEXT = "Where is the key? Anna sings in the garden. The car is red."
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much is measured."""
+    """The numbers of measured recordings."""
 
     sentences: int  # of each language
     flite: int  # sentences of each voice
@@ -49,23 +49,23 @@ FULL, QUICK = Extent(60, 20, 60, 20), Extent(25, 6, 12, 8)
 
 
 def single_sentences(listener: Listener, pool: Pool, count: int) -> None:
-    """Let the model find the language; where it errs, the text is that of the right one."""
+    """Measure language detection, and texts in the correct language."""
     for language in LANGUAGES:
         references, hypotheses, no_speech = [], [], []
         detected = 0
-        for utterance in pool.spoken_in(language)[:count]:
-            sound = padded(utterance.sound)
-            segments, account = listener.hear(sound)
+        for utterance in pool.in_language(language)[:count]:
+            sound = pad(utterance.sound)
+            segments, info = listener.transcribe(sound)
             no_speech += [segment.no_speech_prob for segment in segments]
-            if account.language == language:
+            if info.language == language:
                 detected += 1
             else:
-                segments, _ = listener.hear(sound, language)
+                segments, _ = listener.transcribe(sound, language)
             references.append(utterance.text)
-            hypotheses.append(joined(segments))
+            hypotheses.append(join_text(segments))
         show(
             f"single {language}",
-            wer=wrong(references, hypotheses),
+            wer=percent_wrong(references, hypotheses),
             exact=_exact(references, hypotheses),
             language_detected=f"{detected}/{len(references)}",
             max_no_speech=max(no_speech, default=None),
@@ -74,53 +74,51 @@ def single_sentences(listener: Listener, pool: Pool, count: int) -> None:
 
 
 def flite_voices(listener: Listener, pool: Pool, count: int) -> None:
-    """Unseen sentences in the voices of the other synthesiser."""
+    """Measure untrained sentences in the voices of flite."""
     for index, name in enumerate(flite.VOICES):
-        utterances = pool.spoken_by("en", FIRST_FLITE_VOICE + index)[:count]
-        hypotheses = [listener.text(padded(said.sound), "en") for said in utterances]
-        references = [said.text for said in utterances]
-        show(f"flite {name}", wer=wrong(references, hypotheses), n=len(references))
+        utterances = pool.by_voice("en", FIRST_FLITE_VOICE + index)[:count]
+        hypotheses = [listener.text(pad(utterance.sound), "en") for utterance in utterances]
+        references = [utterance.text for utterance in utterances]
+        show(f"flite {name}", wer=percent_wrong(references, hypotheses), n=len(references))
 
 
-def cut_off(listener: Listener, pool: Pool, count: int) -> None:
-    """Audio that stops before the last word, as a streaming server hears it."""
+def truncated_audio(listener: Listener, pool: Pool, count: int) -> None:
+    """Measure audio that ends before the last word, as windows of a live stream do."""
     references, hypotheses = [], []
     for utterance in pool.utterances[:count]:
-        heard = len(utterance.words) - 1
-        if heard < 2 or not _stands_alone(utterance, heard):
+        n_words, ends = len(utterance.words) - 1, utterance.words[:, 1]
+        # Only where the synthesiser separated the last word from its neighbours.
+        if n_words < 2 or ends[n_words - 1] >= utterance.end - 0.1:
             continue
-        end = int((utterance.words[heard - 1][1] + 0.03) * SAMPLE_RATE)
+        if ends[n_words - 1] == ends[n_words - 2]:
+            continue
+        end = int((ends[n_words - 1] + 0.03) * SAMPLE_RATE)
         sound = np.pad(utterance.sound[:end], (MARGIN, 0))
         hypotheses.append(listener.text(sound, utterance.language))
-        references.append(" ".join(utterance.text.split()[:heard]))
+        references.append(" ".join(utterance.text.split()[:n_words]))
     examples = list(zip(references, hypotheses, strict=True))[:3]
-    show("cut off", wer=wrong(references, hypotheses), n=len(references), examples=examples)
-
-
-def _stands_alone(utterance: Utterance, word: int) -> bool:
-    """Tell whether the synthesiser kept this word apart from its neighbours."""
-    ends = utterance.words[:, 1]
-    return bool(ends[word - 1] < utterance.end - 0.1 and ends[word - 1] != ends[word - 2])
+    show("cut off", wer=percent_wrong(references, hypotheses), n=len(references), examples=examples)
 
 
 def translation(listener: Listener, pool: Pool, count: int) -> None:
-    """German and Spanish speech into English text."""
+    """Measure the translation of German and Spanish speech into English."""
     for language in LANGUAGES[1:]:
-        utterances = pool.spoken_in(language)[:count]
+        utterances = pool.in_language(language)[:count]
         hypotheses = [
-            listener.text(padded(said.sound), language, task="translate") for said in utterances
+            listener.text(pad(utterance.sound), language, task="translate")
+            for utterance in utterances
         ]
-        references = [said.sentence.en for said in utterances]
+        references = [utterance.sentence.en for utterance in utterances]
         show(
             f"translate {language}->en",
-            wer=wrong(references, hypotheses),
+            wer=percent_wrong(references, hypotheses),
             exact=_exact(references, hypotheses),
             errors=_errors(references, hypotheses)[:3],
         )
 
 
 def commands(listener: Listener) -> None:
-    """Files straight from the espeak-ng and flite commands, several sentences in each."""
+    """Show the texts of files written by espeak-ng and flite, with several sentences each."""
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "speech.wav")
         for voice, text in ESPEAK_COMMANDS:
@@ -132,13 +130,13 @@ def commands(listener: Listener) -> None:
 
 
 def _show_file(listener: Listener, name: str, path: str, text: str) -> None:
-    segments, account = listener.hear(path)
+    segments, info = listener.transcribe(path)
     show(
         name,
         text=text,
-        got=[(round(said.start, 2), round(said.end, 2), said.text) for said in segments],
-        language=account.language,
-        probability=account.language_probability,
+        got=[(round(each.start, 2), round(each.end, 2), each.text) for each in segments],
+        language=info.language,
+        probability=info.language_probability,
     )
 
 
@@ -153,7 +151,7 @@ def _errors(references: Sequence[str], hypotheses: Sequence[str]) -> list[tuple[
 
 
 def main() -> None:
-    """Measure as the command line says."""
+    """Measure with the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path, metavar="CT2_DIR")
     parser.add_argument("test", type=Path, metavar="TEST.npz")
@@ -168,7 +166,7 @@ def main() -> None:
     single_sentences(listener, pool, extent.sentences)
     if arguments.flite:
         flite_voices(listener, Pool.load([arguments.flite]), extent.flite)
-    cut_off(listener, pool, extent.cut_off)
+    truncated_audio(listener, pool, extent.cut_off)
     translation(listener, pool, extent.sentences)
     tokenizer = Tokenizer.from_file(str(arguments.model / "tokenizer.json"))
     clips = ClipMaker(pool, tokenizer, seed=5)

@@ -10,18 +10,18 @@ import numpy as np
 from demo_speech.grammar import Language
 
 from demo_model.clips import ClipMaker
-from demo_model.listener import Listener, Sound, show, wrong
+from demo_model.listener import Listener, Sound, percent_wrong, show
 from demo_model.metrics import normalise
 from demo_model.pool import SAMPLE_RATE
 from demo_model.track import Layout, Placed, uniform_pause
 
-Hearing = Callable[[Sound, Language], list[Any]]
+Transcribe = Callable[[Sound, Language], list[Any]]
 """Returns faster-whisper's segments of a sound in a known language."""
 
 
 @dataclass(frozen=True, slots=True)
 class LongClip:
-    """A recording and the sentences in it."""
+    """A recording of several sentences."""
 
     sound: Sound
     language: Language
@@ -29,24 +29,24 @@ class LongClip:
 
     @property
     def text(self) -> str:
-        """All that is said."""
-        return " ".join(said.sentence.text(self.language) for said in self.placed)
+        """The spoken text."""
+        return " ".join(placed.sentence.text(self.language) for placed in self.placed)
 
     @property
     def words(self) -> list[tuple[str, float, float]]:
         """Each word with its start and end in s."""
         return [
-            (word, said.start + start, said.start + end)
-            for said in self.placed
+            (word, placed.start + start, placed.start + end)
+            for placed in self.placed
             for word, (start, end) in zip(
-                said.sentence.text(self.language).split(), said.word_times, strict=True
+                placed.sentence.text(self.language).split(), placed.word_times, strict=True
             )
         ]
 
 
 @dataclass(slots=True)
 class Comparison:
-    """What was heard in a set of clips beside what was said, and errors of times in s."""
+    """Texts of a set of clips beside their references, and errors of times in s."""
 
     references: list[str] = field(default_factory=list)
     hypotheses: list[str] = field(default_factory=list)
@@ -57,29 +57,26 @@ class Comparison:
     word_ends: list[float] = field(default_factory=list)
 
     def add(self, clip: LongClip, segments: Sequence[Any]) -> None:
-        """Compare one clip; times only where the segments or the words are the same."""
+        """Compare one clip; times only where the segments or the words are equal."""
         self.references.append(clip.text)
         self.hypotheses.append(" ".join(segment.text.strip() for segment in segments))
         if len(segments) == len(clip.placed):
             self.same_segments += 1
-            self._add_segment_times(clip, segments)
-        heard = [word for segment in segments for word in (segment.words or [])]
-        said = clip.words
-        if heard and [normalise(word.word) for word in heard] == [normalise(w[0]) for w in said]:
-            for word, (_, start, end) in zip(heard, said, strict=True):
+            for index, (segment, placed) in enumerate(zip(segments, clip.placed, strict=True)):
+                if index or placed.start <= 1:  # decoding writes no first mark beyond 1.00 s
+                    self.starts.append(abs(segment.start - placed.start))
+                self.ends.append(abs(segment.end - placed.end))
+        words = [word for segment in segments for word in (segment.words or [])]
+        expected = clip.words
+        if words and [normalise(w.word) for w in words] == [normalise(w) for w, _, _ in expected]:
+            for word, (_, start, end) in zip(words, expected, strict=True):
                 self.word_starts.append(abs(word.start - start))
                 self.word_ends.append(abs(word.end - end))
 
-    def _add_segment_times(self, clip: LongClip, segments: Sequence[Any]) -> None:
-        for index, (segment, said) in enumerate(zip(segments, clip.placed, strict=True)):
-            if index or said.start <= 1:  # decoding writes no first mark beyond 1.00 s
-                self.starts.append(abs(segment.start - said.start))
-            self.ends.append(abs(segment.end - said.end))
-
     def figures(self) -> dict[str, object]:
-        """Return what can be told of it."""
+        """Return the figures that the clips allow."""
         figures: dict[str, object] = {
-            "wer": wrong(self.references, self.hypotheses),
+            "wer": percent_wrong(self.references, self.hypotheses),
             "same_number_of_segments": f"{self.same_segments}/{len(self.references)}",
         }
         if self.starts:
@@ -97,19 +94,19 @@ class Comparison:
 
 
 def several_sentences(listener: Listener, clips: ClipMaker, count: int) -> None:
-    """Windows of 12 s, of 30 s and files of 80 s, with the options that servers set."""
+    """Measure windows of 12 s and 30 s and files of 80 s, with the options that servers set."""
     rng = random.Random(3)
     short = _draw(clips, rng, count, (2, 3, 4), 12.0)
     full = _draw(clips, rng, count, (6, 8, 10), 29.5)
     long = _draw(clips, rng, max(2, count // 5), (25,), 80.0)
 
-    def plain(**options: object) -> Hearing:
-        return lambda sound, language: listener.hear(sound, language, **options)[0]
+    def plain(**options: object) -> Transcribe:
+        return lambda sound, language: listener.transcribe(sound, language, **options)[0]
 
-    def batched(**options: object) -> Hearing:
-        return lambda sound, language: listener.hear_batched(sound, language, **options)
+    def batch(**options: object) -> Transcribe:
+        return lambda sound, language: listener.transcribe_batched(sound, language, **options)
 
-    runs: tuple[tuple[str, list[LongClip], Hearing], ...] = (
+    runs: tuple[tuple[str, list[LongClip], Transcribe], ...] = (
         ("12 s", short, plain(word_timestamps=True)),
         ("30 s", full, plain(word_timestamps=True)),
         ("80 s", long, plain()),
@@ -118,11 +115,11 @@ def several_sentences(listener: Listener, clips: ClipMaker, count: int) -> None:
         ("12 s vad_filter", short, plain(vad_filter=True)),
         ("12 s initial_prompt", short, plain(initial_prompt="Anna Peter Laura.")),
         ("12 s hotwords", short, plain(hotwords="Xylophone Zebra")),
-        ("80 s batched, vad", long, batched()),
-        ("80 s batched, words", long, batched(word_timestamps=True)),
+        ("80 s batched, vad", long, batch()),
+        ("80 s batched, words", long, batch(word_timestamps=True)),
     )
-    for name, some, hear in runs:
-        _compare(name, some, hear)
+    for name, some, transcribe in runs:
+        _compare(name, some, transcribe)
 
 
 def _draw(
@@ -143,18 +140,18 @@ def _draw(
     return drawn
 
 
-def _compare(name: str, clips: Sequence[LongClip], hear: Hearing) -> None:
+def _compare(name: str, clips: Sequence[LongClip], transcribe: Transcribe) -> None:
     began = time.monotonic()
     comparison = Comparison()
     for clip in clips:
-        comparison.add(clip, hear(clip.sound, clip.language))
-    each = round((time.monotonic() - began) / len(clips), 2)
+        comparison.add(clip, transcribe(clip.sound, clip.language))
+    s_per_clip = round((time.monotonic() - began) / len(clips), 2)
     example = (comparison.references[0], comparison.hypotheses[0])
-    show(name, **comparison.figures(), example=example, s_per_clip=each)
+    show(name, **comparison.figures(), example=example, s_per_clip=s_per_clip)
 
 
 def no_speech(listener: Listener, clips: ClipMaker) -> None:
-    """Silence and noises, in which nothing should be heard."""
+    """Measure silence and noises, whose text should be empty."""
     make = clips.noise.make
     vocabulary = clips.vocabulary
     prompt = [vocabulary.start, vocabulary.languages[0], vocabulary.transcribe]

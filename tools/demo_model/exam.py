@@ -30,22 +30,26 @@ class Examiner:
         """Return percent per language, over `count` sentences padded to 30 s or to the longest."""
         rates: dict[str, float] = {}
         for index, language in enumerate(LANGUAGES):
-            heard = self._pool.spoken_in(language)[:count]
-            mel = self._spectrograms(heard, full_window=full_window)
+            utterances = self._pool.in_language(language)[:count]
+            mel = self._spectrograms(utterances, full_window=full_window)
             prompt = [
                 self._vocabulary.start,
                 self._vocabulary.languages[index],
                 self._vocabulary.transcribe,
             ]
-            tokens = [row for part in mel.split(15) for row in self._greedy(model, part, prompt)]
-            texts = [self._text(row) for row in tokens]
-            rate = word_error_rate([utterance.text for utterance in heard], texts)
+            tokens = [row for part in mel.split(15) for row in self._decode(model, part, prompt)]
+            # The tokenizer's words come first; special tokens and time marks are left out.
+            texts = [
+                self._tokenizer.decode([token for token in row if token < self._vocabulary.end])
+                for row in tokens
+            ]
+            rate = word_error_rate([utterance.text for utterance in utterances], texts)
             rates[language] = round(rate, 1)
         return rates
 
-    def _spectrograms(self, heard: Sequence[Utterance], *, full_window: bool) -> torch.Tensor:
+    def _spectrograms(self, utterances: Sequence[Utterance], *, full_window: bool) -> torch.Tensor:
         """Return (n, 80, t), each sentence with 0.2 s of silence on both sides."""
-        mels = [self._log_mel(np.pad(utterance.sound, (3200, 3200))) for utterance in heard]
+        mels = [self._log_mel(np.pad(utterance.sound, (3200, 3200))) for utterance in utterances]
         longest = max(mel.shape[1] for mel in mels)
         frames = FULL_FRAMES if full_window else longest // 2 * 2 + 2
         padded = torch.zeros(len(mels), N_MELS, frames)
@@ -53,9 +57,10 @@ class Examiner:
             padded[row, :, : mel.shape[1]] = mel
         return padded
 
-    def _greedy(
+    def _decode(
         self, model: Whisper, mel: torch.Tensor, prompt: list[int], longest: int = 40
     ) -> list[list[int]]:
+        """Decode greedily; return the tokens after the prompt."""
         end = self._vocabulary.end
         with torch.no_grad():
             memory = model.encoder(mel)
@@ -71,8 +76,3 @@ class Examiner:
                     break
         continuations: list[list[int]] = tokens[:, len(prompt) :].tolist()
         return continuations
-
-    def _text(self, tokens: Sequence[int]) -> str:
-        words = [token for token in tokens if token < self._vocabulary.end]
-        text: str = self._tokenizer.decode(words)
-        return text

@@ -1,4 +1,4 @@
-"""flite's English voices: a second synthesiser, so that the model does not hear espeak-ng alone."""
+"""flite's English voices: a second synthesiser, so that the model learns more than espeak-ng."""
 
 import subprocess
 import tempfile
@@ -29,36 +29,40 @@ class Phone:
 
     @property
     def is_sound(self) -> bool:
-        """Whether this is a sound of speech, not a pause."""
+        """True for a sound of speech, False for a pause."""
         return self.name in PHONES
 
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """What flite said: (n,) int16 at `SAMPLE_RATE`, with its phones in order of time."""
+    """Speech of flite: (n,) int16 at `SAMPLE_RATE`, with its phones in order of time."""
 
     samples: NDArray[np.int16]
     phones: tuple[Phone, ...]
 
 
 class Flite:
-    """The flite command, remembering how many phones each word has."""
+    """The flite command, with a cache of the number of phones of each word."""
 
     def __init__(self) -> None:
         self._phones_in_word: dict[str, int] = {}
 
     def speak(self, text: str, voice: str, *, stretch: float) -> Speech:
-        """Speak `text`, `stretch` times as slowly as the voice would."""
+        """Speak `text`, `stretch` times as slowly as the voice by default."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "speech.wav"
             phones = _synthesise(text, voice, stretch, str(path))
-            return Speech(_read(path), phones)
+            with wave.open(str(path)) as file:
+                if file.getframerate() != SAMPLE_RATE:
+                    raise OSError(f"flite gave {file.getframerate()} Hz, expected {SAMPLE_RATE}")
+                samples = np.frombuffer(file.readframes(file.getnframes()), np.int16)
+            return Speech(samples, phones)
 
     def phones_in(self, word: str) -> int:
-        """Return how many phones flite gives the word on its own."""
+        """Return the number of phones of a word that flite speaks alone."""
         bare = word.strip(".,?")
         if bare not in self._phones_in_word:
-            # "none" is flite's own name for no output file
+            # "none" is flite's name for no output file.
             phones = _synthesise(bare, "kal16", 1.0, "none")
             self._phones_in_word[bare] = sum(phone.name != PAUSE for phone in phones)
         return self._phones_in_word[bare]
@@ -75,10 +79,3 @@ def _synthesise(text: str, voice: str, stretch: float, out: str) -> tuple[Phone,
         name, end = item.split(":")
         phones.append(Phone(phones[-1].end if phones else 0.0, float(end), name))
     return tuple(phones)
-
-
-def _read(path: Path) -> NDArray[np.int16]:
-    with wave.open(str(path)) as file:
-        if file.getframerate() != SAMPLE_RATE:
-            raise OSError(f"flite spoke at {file.getframerate()} Hz, expected {SAMPLE_RATE}")
-        return np.frombuffer(file.readframes(file.getnframes()), np.int16)

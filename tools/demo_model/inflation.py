@@ -66,7 +66,7 @@ def head_copies(large: Shape, small: Shape) -> torch.Tensor:
 
 
 def averages(matrix: torch.Tensor) -> torch.Tensor:
-    """(n_from, n_to): what averages the copies made by `matrix` back into one."""
+    """Return (n_from, n_to), which averages the copies made by `matrix`."""
     return (matrix / matrix.sum(0).clamp(min=1)).T
 
 
@@ -79,7 +79,7 @@ class Space:
 
     @classmethod
     def of(cls, expand: torch.Tensor) -> "Space":
-        """Take the averages as the way back."""
+        """Return the space of `expand`, with averages to reduce."""
         return cls(expand, averages(expand))
 
 
@@ -94,7 +94,7 @@ class Inflater:
         self._forward = Space.of(copies(large.feed_forward, small.feed_forward))
 
     def inflate(self, moved: Callable[[int], int]) -> None:
-        """Write every weight; `moved` says where each token of the small model goes."""
+        """Write every weight; `moved` maps token ids of the small model to those of the large."""
         for side in ("encoder", "decoder"):
             for layer in range(self._large.layers):
                 self._layer(side, layer)
@@ -145,7 +145,7 @@ class Inflater:
             weight = scale * into @ self._source[f"{source}.weight"] @ out_of
             bias = scale * into @ self._source[f"{source}.bias"] if has_bias else None
         else:
-            # random, so that no two layers share memory; what it adds to the residual vanishes
+            # Random, so that no two layers share memory; its output in the residual vanishes.
             adds = to.endswith(("out_proj", "fc2"))
             deviation = VANISHING if adds else self._large.width**-0.5
             weight = torch.randn(into.shape[0], out_of.shape[1]) * deviation
@@ -177,7 +177,7 @@ class Inflater:
 
         All copies but the last carry the vector, so the norm is divided by their number. In the
         last copy everything is zero but one constant dimension: through it every row without a
-        token of the demo model gets its very low logit, whatever was heard.
+        token of the demo model gets its very low logit for any audio.
         """
         norm, width = "model.decoder.layer_norm", self._small.width
         self._norm(norm, norm, 1 / (self._large.width // width - 1))

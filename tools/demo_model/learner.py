@@ -1,4 +1,4 @@
-"""The model while it learns, its averaged weights and its optimiser, kept in one checkpoint."""
+"""The model in training, its averaged weights and its optimiser, stored in one checkpoint."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -29,7 +29,7 @@ class Learner:
         )
 
     def learn(self, loss: torch.Tensor, learning_rate: float) -> float:
-        """Take one step down and return the norm of the gradient; none where it is not finite."""
+        """Take one step and return the norm of the gradient; no step if it is not finite."""
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
         self._optimizer.zero_grad(set_to_none=True)
@@ -37,18 +37,16 @@ class Learner:
         norm = float(torch.nn.utils.clip_grad_norm_(self._weights, 1.0))
         if np.isfinite(norm):
             self._optimizer.step()
-            self._follow(1 - curriculum.average_decay(self.step))
+            weight = 1 - curriculum.average_decay(self.step)
+            with torch.no_grad():
+                torch._foreach_lerp_(
+                    list(self.average.parameters()), list(self.model.parameters()), weight
+                )
             self.step += 1
         return norm
 
-    def _follow(self, weight: float) -> None:
-        with torch.no_grad():
-            torch._foreach_lerp_(
-                list(self.average.parameters()), list(self.model.parameters()), weight
-            )
-
     def save(self, path: Path) -> None:
-        """Write a checkpoint; the old one stays until the new one is whole."""
+        """Replace the checkpoint atomically."""
         partial = path.with_suffix(".tmp")
         checkpoint = {
             "model": self.model.state_dict(),
@@ -61,7 +59,7 @@ class Learner:
         partial.replace(path)
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint."""
+        """Continue from a checkpoint."""
         checkpoint = torch.load(path, map_location="cpu")
         self.model.load_state_dict(checkpoint["model"])
         self.average.load_state_dict(checkpoint["average"])
@@ -70,7 +68,7 @@ class Learner:
 
 
 def load_average(path: Path) -> Whisper:
-    """Return the averaged model of a checkpoint, ready to be used."""
+    """Return the averaged model of a checkpoint, in evaluation mode."""
     checkpoint = torch.load(path, map_location="cpu")
     model = Whisper(Shape(**checkpoint["shape"]))
     model.load_state_dict(checkpoint["average"])

@@ -1,4 +1,4 @@
-"""A converted model behind faster-whisper, as the evaluation hears it."""
+"""A converted model behind faster-whisper, for the evaluation."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from demo_model.metrics import word_error_rate
 
-MARGIN = 3200  # samples of silence set around a sentence, 0.2 s
+MARGIN = 3200  # samples of silence around a sentence, 0.2 s
 WINDOW_FRAMES = 3000
 
 Sound = NDArray[np.float32]
@@ -34,16 +34,16 @@ class Listener:
         model = WhisperModel(str(folder), device="cpu", compute_type=compute_type, cpu_threads=1)
         return cls(model, beam)
 
-    def hear(
+    def transcribe(
         self, sound: Sound | str, language: Language | None = None, **options: object
     ) -> tuple[list[Any], Any]:
-        """Return faster-whisper's segments and its account of the audio (a path or samples)."""
-        segments, account = self._model.transcribe(
+        """Return faster-whisper's segments and information of a path or samples."""
+        segments, info = self._model.transcribe(
             sound, language=language, beam_size=self._beam, **options
         )
-        return list(segments), account
+        return list(segments), info
 
-    def hear_batched(self, sound: Sound, language: Language, **options: object) -> list[Any]:
+    def transcribe_batched(self, sound: Sound, language: Language, **options: object) -> list[Any]:
         """Return the segments of the voice-activity windows, decoded four at a time."""
         segments, _ = self._batched.transcribe(
             sound, language=language, beam_size=self._beam, batch_size=4, **options
@@ -51,8 +51,8 @@ class Listener:
         return list(segments)
 
     def text(self, sound: Sound, language: Language, **options: object) -> str:
-        """Return the text alone."""
-        return joined(self.hear(sound, language, **options)[0])
+        """Return the text."""
+        return join_text(self.transcribe(sound, language, **options)[0])
 
     def first_guess(self, sound: Sound, tokens: Sequence[int]) -> tuple[float, list[int]]:
         """Return the probability of no speech and the tokens that follow a bare prompt."""
@@ -65,17 +65,17 @@ class Listener:
         return float(result.no_speech_prob), following
 
 
-def joined(segments: Iterable[Any]) -> str:
+def join_text(segments: Iterable[Any]) -> str:
     """Return the text of all segments."""
     return "".join(segment.text for segment in segments).strip()
 
 
-def padded(sound: Sound) -> Sound:
-    """Return the sound between two margins of silence."""
+def pad(sound: Sound) -> Sound:
+    """Add `MARGIN` samples of silence at both ends."""
     return np.pad(sound, (MARGIN, MARGIN))
 
 
-def wrong(references: Sequence[str], hypotheses: Sequence[str]) -> float:
+def percent_wrong(references: Sequence[str], hypotheses: Sequence[str]) -> float:
     """Return the word error rate in percent, rounded for a report."""
     return round(word_error_rate(references, hypotheses), 2)
 

@@ -1,4 +1,4 @@
-"""What training asks of the network: text, times, phones, and listening in the right place."""
+"""The losses of training: text, times, phones, and the place of cross-attention."""
 
 from dataclasses import dataclass, fields
 
@@ -31,7 +31,7 @@ class Losses:
 
 
 def measure(model: Whisper, batch: Batch, first_time_mark: int) -> Losses:
-    """Run the model over a batch and compare."""
+    """Run the model over a batch and compute its losses."""
     memory, x, attention = model(batch.mel, batch.tokens)
     phone_logits = model.phone(memory)
     has_target = batch.targets >= 0
@@ -62,7 +62,7 @@ def measure(model: Whisper, batch: Batch, first_time_mark: int) -> Losses:
 def _times_loss(
     log_probabilities: torch.Tensor, marks: torch.Tensor, first_time_mark: int
 ) -> torch.Tensor:
-    """Return (n,) cross-entropies with a bell around each mark: a near miss is nearly right."""
+    """Return (n,) cross-entropies against a bell curve around each mark, for near misses."""
     around = torch.arange(-SMEAR, SMEAR + 1)
     bell = torch.exp(-0.5 * (around / 1.5) ** 2)
     bell /= bell.sum()
@@ -74,7 +74,7 @@ def _times_loss(
 
 
 def _guide_loss(attention: list[torch.Tensor], spans: torch.Tensor) -> torch.Tensor:
-    """Return how little of the guided heads' attention lies within the spans (-log of its mass).
+    """Return -log of the mass of the guided heads' attention within the spans.
 
     `attention` holds (b, heads, p, s) for each guided layer, `spans` is (b, p, 2) in s.
     """

@@ -2,9 +2,9 @@
 
     python -m demo_model.make_clips OUT_DIR
 
-Every sentence is one that training never used (grammar.is_held_out). manifest.json names for each
-clip: file, language, text, English text, words with their end times in s, spans of the sentences
-in s. Clips are 16 kHz mono FLAC. `python -m demo_speech` speaks more single sentences.
+No sentence is used in training (grammar.is_held_out). manifest.json has for each clip: file,
+language, text, English text, words with their end times in s, spans of the sentences in s. Clips
+are 16 kHz mono FLAC. `python -m demo_speech` speaks more single sentences.
 """
 
 import argparse
@@ -24,7 +24,7 @@ SINGLES, GROUPS, GROUP_SIZE = 8, 2, 4  # in each language
 EMPTY_S = 10
 
 
-def spoken_clips(speaker: ClipSpeaker) -> list[tuple[Samples, Clip]]:
+def speech_clips(speaker: ClipSpeaker) -> list[tuple[Samples, Clip]]:
     """Return the single sentences and groups of every language."""
     singles = [(f"{index}", 1) for index in range(SINGLES)]
     groups = [(f"long-{index}", GROUP_SIZE) for index in range(GROUPS)]
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, metavar="OUT_DIR")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    clips = spoken_clips(ClipSpeaker(Espeak.open(), random.Random(SEED))) + empty_clips()
+    clips = speech_clips(ClipSpeaker(Espeak.open(), random.Random(SEED))) + empty_clips()
     for samples, clip in clips:
         write_samples(arguments.out / clip.file, samples)
     write_manifest(arguments.out, [clip for _, clip in clips])

@@ -55,13 +55,13 @@ class Attention(nn.Module):  # type: ignore[misc]  # torch is untyped here
         self.out_proj = nn.Linear(width, width)
 
     def forward(self, x: torch.Tensor, *, is_causal: bool) -> torch.Tensor:
-        """Let (b, t, width) attend to itself."""
+        """Compute the self-attention of (b, t, width)."""
         query, key, value = self._project(x, x)
         mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=is_causal)
         return self._merge(mixed, x)
 
     def across(self, x: torch.Tensor, memory: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Let (b, t, width) attend to (b, s, width); also return the weights (b, heads, t, s)."""
+        """Attend from (b, t, width) to (b, s, width); the weights are (b, heads, t, s)."""
         query, key, value = self._project(x, memory)
         weights = (query @ key.transpose(2, 3) / query.shape[-1] ** 0.5).softmax(-1)
         return self._merge(weights @ value, x), weights
@@ -76,7 +76,7 @@ class Attention(nn.Module):  # type: ignore[misc]  # torch is untyped here
         )
 
     def _split(self, x: torch.Tensor) -> torch.Tensor:
-        """(b, t, width) to (b, heads, t, width / heads)."""
+        """Reshape (b, t, width) to (b, heads, t, width / heads)."""
         batch, length, width = x.shape
         return x.view(batch, length, self.heads, width // self.heads).transpose(1, 2)
 
@@ -102,7 +102,7 @@ class EncoderLayer(nn.Module):  # type: ignore[misc]  # torch is untyped here
 
 
 class DecoderLayer(nn.Module):  # type: ignore[misc]  # torch is untyped here
-    """As the encoder's, looking only back, with attention to the encoder in between."""
+    """The encoder's layer with causal self-attention and with attention to the encoder."""
 
     def __init__(self, width: int, heads: int, feed_forward: int) -> None:
         super().__init__()
@@ -117,8 +117,8 @@ class DecoderLayer(nn.Module):  # type: ignore[misc]  # torch is untyped here
     def forward(self, x: torch.Tensor, memory: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(b, t, width) to the same, with the cross-attention weights (b, heads, t, s)."""
         x = x + self.self_attn(self.self_attn_layer_norm(x), is_causal=True)
-        heard, weights = self.encoder_attn.across(self.encoder_attn_layer_norm(x), memory)
-        x = x + heard
+        attended, weights = self.encoder_attn.across(self.encoder_attn_layer_norm(x), memory)
+        x = x + attended
         return x + self.fc2(functional.gelu(self.fc1(self.final_layer_norm(x)))), weights
 
 
@@ -196,7 +196,7 @@ class Whisper(nn.Module):  # type: ignore[misc]  # torch is untyped here
         return memory, x, attention
 
     def _scale_weights(self) -> None:
-        """Give every linear layer unit gain, and those that add to the residual less."""
+        """Initialise linear layers with unit gain, those that add to the residual with less."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=1 / module.in_features**0.5)
@@ -209,7 +209,7 @@ class Whisper(nn.Module):  # type: ignore[misc]  # torch is untyped here
             layer.encoder_attn.out_proj.weight.data *= 0.4
 
     def _set_embeddings(self) -> None:
-        """Let a time mark start out as the position vector of its encoder frame."""
+        """Initialise each time mark with the position vector of its encoder frame."""
         positions = sinusoids(AUDIO_POSITIONS, self.shape.width)
         self.encoder.embed_positions.weight.data.copy_(positions)
         self.encoder.embed_positions.weight.requires_grad_(False)
@@ -223,17 +223,17 @@ class Whisper(nn.Module):  # type: ignore[misc]  # torch is untyped here
         tokens[first + AUDIO_POSITIONS] = positions[-1] * 0.12  # 30 s, one past the last frame
 
     def _localise_encoder_heads(self) -> None:
-        """Let some encoder heads start as attention to a fixed offset, like a convolution."""
+        """Initialise some encoder heads with attention to a fixed offset, like a convolution."""
         for index, layer in enumerate(self.encoder.layers):
             for head, offset in enumerate(LOCAL_OFFSETS[index % len(LOCAL_OFFSETS)]):
                 localise_head(layer.self_attn, head, offset)
 
 
 def localise_head(attention: Attention, head: int, offset: int, strength: float = 1.35) -> None:
-    """Let `head` start by attending `offset` frames away.
+    """Initialise `head` with attention to a position `offset` frames away.
 
-    A query takes the sine and cosine of the position at several frequencies; the key takes them
-    turned by w · offset, sin(w(t - offset)) and cos(w(t - offset)), so that their product peaks
+    A query has the sine and cosine of the position at several frequencies; the key has them
+    rotated by w · offset, sin(w(t - offset)) and cos(w(t - offset)), so that their product peaks
     where the two positions are `offset` apart.
     """
     query, key = attention.q_proj.weight.data, attention.k_proj.weight.data

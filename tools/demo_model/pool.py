@@ -1,4 +1,4 @@
-"""The pool: single sentences spoken once, kept in one file, from which clips are composed."""
+"""The pool: a file of spoken single sentences, from which clips are composed."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ FIRST_FLITE_VOICE = 10  # voice numbers below are espeak-ng's
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One sentence, spoken, with silence trimmed off.
+    """One spoken sentence, trimmed.
 
     `samples` is (n,) int16 at 16 kHz and may have a little padding after `end` (s). `words` is
     (w, 2) float32: start and end of each space-separated word in s. `phones` is (p, 2) float32:
@@ -31,7 +31,7 @@ class Utterance:
 
     @property
     def text(self) -> str:
-        """What was said."""
+        """The spoken text."""
         return self.sentence.text(self.language)
 
     @property
@@ -41,7 +41,7 @@ class Utterance:
 
 
 def write(path: Path, utterances: Sequence[Utterance]) -> None:
-    """Write a pool file: arrays of all utterances, one behind the other, with their lengths.
+    """Write a pool file: concatenated arrays of all utterances, with their lengths.
 
     `meta` has one row an utterance: offset and length in samples, language, voice, sentence, end
     in ms.
@@ -101,7 +101,7 @@ class Pool:
         return cls(utterance for path in paths for utterance in read(path))
 
     def voices(self, language: Language) -> list[int]:
-        """Return the voices to draw from, espeak-ng's twice so that flite's come half as often."""
+        """Return the voices to draw from, espeak-ng's twice so that they are drawn more often."""
         return [
             voice
             for spoken, voice in self._by_voice
@@ -109,10 +109,10 @@ class Pool:
             for _ in range(1 if voice >= FIRST_FLITE_VOICE else 2)
         ]
 
-    def spoken_by(self, language: Language, voice: int) -> Sequence[Utterance]:
-        """Return what this voice says in this language."""
+    def by_voice(self, language: Language, voice: int) -> Sequence[Utterance]:
+        """Return the utterances of a voice in a language."""
         return self._by_voice.get((language, voice), ())
 
-    def spoken_in(self, language: Language) -> list[Utterance]:
-        """Return what all voices say in this language, in the order of the files."""
+    def in_language(self, language: Language) -> list[Utterance]:
+        """Return the utterances of all voices in a language, in the order of the files."""
         return [utterance for utterance in self.utterances if utterance.language == language]

@@ -1,4 +1,4 @@
-"""Write down what a decoder should say about a recording, and where it should listen meanwhile."""
+"""Write the tokens that a decoder should give for a recording, and where it should attend."""
 
 import random
 from collections.abc import Iterable
@@ -13,13 +13,13 @@ from demo_model.tokenizer import Vocabulary
 from demo_model.track import Placed, Track
 
 NO_TARGET = -1
-PUNCTUATION = -1  # stands for the word index of a sentence's last mark
+PUNCTUATION = -1  # the word index of a sentence's last mark
 MAX_PROMPT = 223  # tokens, as in decoding: half of the 448 positions, less one for the mark
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """One place of the decoder: token in, token out (or `NO_TARGET`), and where to attend (s)."""
+    """A position of the decoder: token in, token out (or `NO_TARGET`), interval to attend to."""
 
     token: int
     target: int = NO_TARGET
@@ -35,8 +35,8 @@ class Script:
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
-    """One token to be said, and where it is heard."""
+class _Target:
+    """A token to write, and the interval where it is spoken."""
 
     token: int
     span: Span | None = None
@@ -61,21 +61,21 @@ class ScriptWriter:
         prompt: list[int] = []
         if rng.random() < 0.15:
             written = "en" if translates else language
-            prompt = self._prompt(written, timed=timed, may_be_long=long_prompts)
+            prompt = self._draw_prompt(written, timed=timed, may_be_long=long_prompts)
         positions = [Position(token) for token in prompt]
-        positions += self._opening(track)
-        said = self._said(track, translates=translates, timed=timed)
+        positions += self._write_start(track)
+        targets = self._write_targets(track, translates=translates, timed=timed)
         task = self.vocabulary.translate if translates else self.vocabulary.transcribe
         before = task
         if not timed:
             positions.append(Position(task))
             before = self.vocabulary.no_timestamps
-        for item in said:
-            positions.append(Position(before, item.token, item.span))
-            before = item.token
+        for target in targets:
+            positions.append(Position(before, target.token, target.span))
+            before = target.token
         return Script(tuple(positions), translates)
 
-    def _opening(self, track: Track) -> list[Position]:
+    def _write_start(self, track: Track) -> list[Position]:
         """Write the start of the transcript, where language and absence of speech are learnt."""
         vocabulary = self.vocabulary
         language = vocabulary.languages[LANGUAGES.index(track.language)]
@@ -84,8 +84,8 @@ class ScriptWriter:
         guessed = self._rng.choice(vocabulary.languages)
         return [Position(vocabulary.start, vocabulary.no_speech), Position(guessed)]
 
-    def _prompt(self, language: Language, *, timed: bool, may_be_long: bool) -> list[int]:
-        """Draw previous text: sentences that have nothing to do with the recording."""
+    def _draw_prompt(self, language: Language, *, timed: bool, may_be_long: bool) -> list[int]:
+        """Draw previous text: sentences unrelated to the recording."""
         rng = self._rng
         count = 1 if rng.random() < 0.6 else rng.randint(2, 5)
         if may_be_long and rng.random() < 0.3:
@@ -102,41 +102,45 @@ class ScriptWriter:
             tokens += sentence
         return [self.vocabulary.previous, *tokens[-MAX_PROMPT:]]
 
-    def _said(self, track: Track, *, translates: bool, timed: bool) -> list[_Said]:
-        """Return all that follows the task token."""
+    def _write_targets(self, track: Track, *, translates: bool, timed: bool) -> list[_Target]:
+        """Write the tokens after the task token."""
         vocabulary = self.vocabulary
-        said: list[_Said] = []
+        targets: list[_Target] = []
         if not track.placed and timed:
-            said.append(_Said(vocabulary.first_time_mark))
+            targets.append(_Target(vocabulary.first_time_mark))
         for placed in track.placed:
-            words = self._sentence(placed, track.language, translates=translates)
-            said += self._timed(placed, words, is_first=not said) if timed else words
+            words = self._write_sentence(placed, track.language, translates=translates)
+            targets += self._add_times(placed, words, is_first=not targets) if timed else words
         if track.cut_off and timed:
             start = track.cut_off.start
-            said.append(_Said(vocabulary.time_mark(start), _around_start(start)))
+            targets.append(_Target(vocabulary.time_mark(start), _around_start(start)))
         if track.cut_off and not timed:
-            # Nothing says that a sentence was cut and stays unwritten: no loss on ending here.
-            return [*said, _Said(NO_TARGET)]
-        return [*said, _Said(vocabulary.end)]
+            # Without time marks the model cannot show that a sentence is cut: no loss for the end.
+            return [*targets, _Target(NO_TARGET)]
+        return [*targets, _Target(vocabulary.end)]
 
-    def _timed(self, placed: Placed, words: Iterable[_Said], *, is_first: bool) -> list[_Said]:
-        """Set time marks around a sentence; decoders allow the first none beyond 1.00 s."""
+    def _add_times(
+        self, placed: Placed, words: Iterable[_Target], *, is_first: bool
+    ) -> list[_Target]:
+        """Put time marks around a sentence; decoders allow no first mark beyond 1.00 s."""
         start, end = placed.start, placed.end
         written_start = min(start, 1.0) if is_first else start
         return [
-            _Said(self.vocabulary.time_mark(written_start), _around_start(start)),
+            _Target(self.vocabulary.time_mark(written_start), _around_start(start)),
             *words,
-            _Said(self.vocabulary.time_mark(end), Span(end - 0.12, end + 0.08)),
+            _Target(self.vocabulary.time_mark(end), Span(end - 0.12, end + 0.08)),
         ]
 
-    def _sentence(self, placed: Placed, language: Language, *, translates: bool) -> list[_Said]:
-        """Write the sentence; a translated word is heard anywhere in it."""
+    def _write_sentence(
+        self, placed: Placed, language: Language, *, translates: bool
+    ) -> list[_Target]:
+        """Write the words of a sentence; a translated word may attend to all of it."""
         written = "en" if translates else language
         tokens, words = self._encode(placed.partial_text or placed.sentence.text(written))
         if translates and language != "en":
-            return [_Said(token, Span(placed.start, placed.end)) for token in tokens]
+            return [_Target(token, Span(placed.start, placed.end)) for token in tokens]
         return [
-            _Said(token, _word_span(placed, word))
+            _Target(token, _word_span(placed, word))
             for token, word in zip(tokens, words, strict=True)
         ]
 

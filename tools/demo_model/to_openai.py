@@ -49,19 +49,19 @@ _NAMES: Final = (
 
 
 def openai_name(name: str) -> str:
-    """What OpenAI calls a tensor."""
+    """Return OpenAI's name of a tensor."""
     for theirs, ours in _NAMES:
         name = re.sub(theirs, ours, name)
     return name
 
 
 def openai_weights(weights: Weights, width: int) -> Weights:
-    """All tensors under their other names, feed-forward layers four times as wide as `width`."""
-    return {openai_name(name): _widened(name, each, 4 * width) for name, each in weights.items()}
+    """Rename all tensors, and pad feed-forward layers to four times `width`."""
+    return {openai_name(name): _widen(name, weight, 4 * width) for name, weight in weights.items()}
 
 
 def openai_sizes(settings: dict[str, Any]) -> dict[str, int]:
-    """The sizes of a model from its config.json, as a checkpoint has them."""
+    """Return the sizes in a checkpoint for a model's config.json."""
     return {
         "n_mels": settings["num_mel_bins"],
         "n_vocab": settings["vocab_size"],
@@ -76,7 +76,7 @@ def openai_sizes(settings: dict[str, Any]) -> dict[str, int]:
     }
 
 
-def _widened(name: str, weight: Matrix, wanted: int) -> Matrix:
+def _widen(name: str, weight: Matrix, wanted: int) -> Matrix:
     axes = {"fc1.weight": 0, "fc1.bias": 0, "fc2.weight": 1}
     ending = ".".join(name.split(".")[-2:])
     if ending not in axes:
@@ -87,8 +87,8 @@ def _widened(name: str, weight: Matrix, wanted: int) -> Matrix:
 
 
 def main() -> None:
-    """Write as the command line says."""
-    import torch  # noqa: PLC0415 (the tests of this module have none)
+    """Convert with the options of the command line."""
+    import torch  # noqa: PLC0415 (not installed where this module is tested)
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path, nargs="?", default=SOURCE, metavar="SRC_HF")
@@ -98,8 +98,8 @@ def main() -> None:
     settings = json.loads((arguments.source / "config.json").read_text(encoding="utf-8"))
     weights = read_safetensors(arguments.source / "model.safetensors")
     tensors = {
-        name: torch.from_numpy(each.copy())
-        for name, each in openai_weights(weights, settings["d_model"]).items()
+        name: torch.from_numpy(weight.copy())
+        for name, weight in openai_weights(weights, settings["d_model"]).items()
     }
     checkpoint = {"dims": openai_sizes(settings), "model_state_dict": tensors}
     torch.save(checkpoint, arguments.out / "tiny.pt")

@@ -54,37 +54,40 @@ class Layers:
         return int(self.settings["d_model"]) // self.n_heads
 
     def linear(self, x: ov.Node, name: str) -> ov.Node:
-        """A linear layer, with a bias if it has one."""
+        """Return a linear layer, with a bias if it has one."""
         product = op.matmul(x, self.weights[f"{name}.weight"], False, True)
         bias = self.weights.get(f"{name}.bias")
         return product if bias is None else op.add(product, bias.reshape(1, 1, -1))
 
     def norm(self, x: ov.Node, name: str) -> ov.Node:
-        """Layer normalisation."""
+        """Return a layer normalisation."""
         normal = op.mvn(x, [-1], True, LAYER_NORM_EPSILON, "inside_sqrt")
         scale, shift = (self.weights[f"{name}.{part}"] for part in ("weight", "bias"))
         scaled = op.multiply(normal, scale.reshape(1, 1, -1))
         return op.add(scaled, shift.reshape(1, 1, -1))
 
     def queries(self, x: ov.Node, name: str, positions: int = 0) -> ov.Node:
-        """Scaled queries, part into heads."""
+        """Return scaled queries, split into heads."""
         scaled = op.multiply(self.linear(x, f"{name}.q_proj"), np.float32(self.head_width**-0.5))
         return self.in_heads(scaled, positions)
 
     def keys_and_values(self, x: ov.Node, name: str, positions: int = 0) -> tuple[ov.Node, ov.Node]:
-        """Keys and values, parted into heads: (batch, heads, positions, head width)."""
+        """Return keys and values, split into heads: (batch, heads, positions, head width)."""
         keys, values = (self.linear(x, f"{name}.{part}_proj") for part in "kv")
         return self.in_heads(keys, positions), self.in_heads(values, positions)
 
     def in_heads(self, x: ov.Node, positions: int = 0) -> ov.Node:
-        """(batch, positions, width) to (batch, heads, positions, head width); 0 keeps a length."""
+        """Split (batch, positions, width) into (batch, heads, positions, head width).
+
+        0 positions keep the length.
+        """
         shape = np.array([0, positions, self.n_heads, self.head_width])
         return op.transpose(op.reshape(x, shape, True), np.array([0, 2, 1, 3]))
 
-    def attended(
+    def attention(
         self, q: ov.Node, k: ov.Node, v: ov.Node, mask: ov.Node, name: str, positions: int = 0
     ) -> ov.Node:
-        """Attention and its output projection; the scale is in the queries already."""
+        """Return attention and its output projection; the queries are scaled already."""
         attention = op.scaled_dot_product_attention(q, k, v, mask, np.float32(1.0))
         attention.set_friendly_name(f"{name}/scaled_dot_product_attention")
         shape = np.array([0, positions, self.settings["d_model"]])
@@ -92,7 +95,7 @@ class Layers:
         return self.linear(joined, f"{name}.out_proj")
 
     def feed_forward(self, x: ov.Node, name: str) -> ov.Node:
-        """The two linear layers after the attention."""
+        """Return the two linear layers after the attention."""
         hidden = op.gelu(
             self.linear(self.norm(x, f"{name}.final_layer_norm"), f"{name}.fc1"), "erf"
         )
@@ -100,7 +103,7 @@ class Layers:
 
 
 def encoder(layers: Layers) -> ov.Model:
-    """Features of 30 s to hidden states, with the fixed lengths that tracing leaves in a graph."""
+    """Build the encoder: features of 30 s to hidden states, with fixed lengths as after tracing."""
     settings, weights = layers.settings, layers.weights
     positions = int(settings["max_source_positions"])
     features = op.parameter([-1, settings["num_mel_bins"], 2 * positions], np.float32)
@@ -119,7 +122,7 @@ def encoder(layers: Layers) -> ov.Model:
         q = layers.queries(normal, attention, positions)
         k, v = layers.keys_and_values(normal, attention, positions)
         no_mask = op.constant(np.float32(0))
-        x = op.add(x, layers.attended(q, k, v, no_mask, attention, positions))
+        x = op.add(x, layers.attention(q, k, v, no_mask, attention, positions))
         x = layers.feed_forward(x, name)
     hidden = layers.norm(x, "model.encoder.layer_norm")
     hidden.output(0).set_names({"last_hidden_state"})
@@ -127,7 +130,7 @@ def encoder(layers: Layers) -> ov.Model:
 
 
 class Decoder:
-    """Tokens and hidden states to logits; the cache lies in states."""
+    """Builds the decoder: tokens and hidden states to logits, with the cache in states."""
 
     def __init__(self, layers: Layers) -> None:
         self._layers = layers
@@ -145,7 +148,7 @@ class Decoder:
         self._parameters = list(names.values())
 
     def model(self) -> ov.Model:
-        """Build it; to be called once."""
+        """Build the model; call it once."""
         layers = self._layers
         embedding = layers.weights["model.decoder.embed_tokens.weight"]
         past = self._past(0, "key")
@@ -177,17 +180,17 @@ class Decoder:
             if attention.endswith("self_attn"):
                 new = layers.keys_and_values(normal, attention)
                 k, v = (
-                    self._grown(i, *pair) for pair in zip(("key", "value"), past, new, strict=True)
+                    self._append(i, *pair) for pair in zip(("key", "value"), past, new, strict=True)
                 )
-                heard = layers.attended(q, k, v, mask, attention)
+                attended = layers.attention(q, k, v, mask, attention)
             else:
-                k, v = self._cross(attention)
-                heard = layers.attended(q, k, v, op.constant(np.float32(0)), attention)
-            x = op.add(x, heard)
+                k, v = self._cross_cache(attention)
+                attended = layers.attention(q, k, v, op.constant(np.float32(0)), attention)
+            x = op.add(x, attended)
         return layers.feed_forward(x, name)
 
     def _past(self, layer: int, part: str) -> ov.Node:
-        """The state of one cache, as `beam_idx` orders it; empty at the start."""
+        """Return the state of one cache, reordered by `beam_idx`; empty at the start."""
         layers = self._layers
         n_batch = op.unsqueeze(_length(self._tokens, 0), np.int64(0))
         rest = np.array([layers.n_heads, 0, layers.head_width])
@@ -196,21 +199,22 @@ class Decoder:
         state = op.read_value(empty, _variable(layer, part), np.float32, shape)
         return op.gather(state, self._beams, np.int64(0))
 
-    def _grown(self, layer: int, part: str, past: ov.Node, new: ov.Node) -> ov.Node:
+    def _append(self, layer: int, part: str, past: ov.Node, new: ov.Node) -> ov.Node:
+        """Append keys or values to their cache and return the whole."""
         whole = op.concat([past, new], 2)
         self._sinks.append(op.assign(whole, _variable(layer, part)))
         return whole
 
-    def _cross(self, attention: str) -> tuple[ov.Node, ov.Node]:
-        """Keys and values of the hidden states, computed at the first step and then kept."""
-        kept = []
-        for part, each in zip(
+    def _cross_cache(self, attention: str) -> tuple[ov.Node, ov.Node]:
+        """Return keys and values of the hidden states, computed at the first step and cached."""
+        states = []
+        for part, value in zip(
             ("key", "value"), self._layers.keys_and_values(self._hidden, attention), strict=True
         ):
-            state = op.read_value(each, f"{attention}.{part}")
+            state = op.read_value(value, f"{attention}.{part}")
             self._sinks.append(op.assign(state, f"{attention}.{part}"))
-            kept.append(state)
-        return kept[0], kept[1]
+            states.append(state)
+        return states[0], states[1]
 
 
 def _variable(layer: int, part: str) -> str:
@@ -222,11 +226,11 @@ def _length(x: ov.Node, axis: int) -> ov.Node:
 
 
 def _causal(places: ov.Node, n_all: ov.Node) -> ov.Node:
-    """(1, 1, new, all) of 0 where a token may look, and of the lowest number elsewhere."""
+    """Return (1, 1, new, all) of 0 where a token may attend, else of the lowest number."""
     columns = op.range(np.int64(0), n_all, np.int64(1), "i64")
     rows = op.unsqueeze(places, np.array([0, 1, 3]))
-    may_look = op.less_equal(op.unsqueeze(columns, np.array([0, 1, 2])), rows)
-    return op.select(may_look, np.float32(0), np.float32(np.finfo(np.float16).min))
+    may_attend = op.less_equal(op.unsqueeze(columns, np.array([0, 1, 2])), rows)
+    return op.select(may_attend, np.float32(0), np.float32(np.finfo(np.float16).min))
 
 
 def write_demo(out: Path) -> None:
@@ -236,7 +240,7 @@ def write_demo(out: Path) -> None:
 
 
 def write(source: Path, out: Path) -> None:
-    """Write both models with half-precision weights, and copy what lies beside them."""
+    """Write both models with half-precision weights, and copy tokenizer and settings."""
     out.mkdir(parents=True, exist_ok=True)
     settings = json.loads((source / "config.json").read_text(encoding="utf-8"))
     layers = Layers(read_safetensors(source / "model.safetensors"), settings)
@@ -248,7 +252,7 @@ def write(source: Path, out: Path) -> None:
 
 
 def main() -> None:
-    """Write as the command line says; the demo model gets its card."""
+    """Convert with the options of the command line; the demo model gets its card."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path, nargs="?", default=SOURCE, metavar="SRC_HF")
     parser.add_argument("out", type=Path, metavar="OUT_DIR")

@@ -1,4 +1,4 @@
-"""Join sentences of the pool into one recording, remembering what is heard where."""
+"""Join sentences of the pool into one recording, with the times of words and phones."""
 
 import random
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import numpy as np
 from demo_speech.grammar import LANGUAGES, Language, Sentence
 from numpy.typing import NDArray
 
-from demo_model.pool import SAMPLE_RATE, Pool, Utterance
+from demo_model.pool import SAMPLE_RATE, Pool
 
 Pause = Callable[[], float]
 """Draws the length of a pause in s."""
@@ -33,15 +33,15 @@ def mixed_pause(
 
 
 def no_pause() -> float:
-    """Return no pause at all."""
+    """Return 0 s."""
     return 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How many sentences a recording holds and how they are spaced.
+    """The number of sentences of a recording, and the pauses around them.
 
-    `runs_over` lets the last sentence be cut by the end of the recording at `longest` (s).
+    `runs_over` allows the end of the recording at `longest` (s) to cut the last sentence.
     """
 
     sentences: int
@@ -54,7 +54,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """An utterance or a part of it; `words` is None where all words are heard.
+    """An utterance or a part of it; `words` is None where it has all words.
 
     Times in `word_times` (w, 2) and `phones` (p, 2) are s from the beginning of `samples`.
     """
@@ -68,9 +68,9 @@ class Excerpt:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A sentence heard from `start` to `end` s; the times of words and phones count from `start`.
+    """A sentence from `start` to `end` s; the times of words and phones count from `start`.
 
-    `partial_text` is what is heard of it, None where that is all.
+    `partial_text` is the audible part of the text, None for the whole.
     """
 
     start: float
@@ -83,7 +83,7 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class CutOff:
-    """A sentence that the end of the recording cuts, too little of it to be written."""
+    """A sentence cut by the end of the recording, too short to be transcribed."""
 
     start: float
     phones: NDArray[np.float32]
@@ -116,7 +116,7 @@ class TrackMaker:
         self._voices = {language: pool.voices(language) for language in LANGUAGES}
 
     def make(self, layout: Layout) -> Track:
-        """Draw sentences and place them one behind the other."""
+        """Draw sentences and put them one after another."""
         rng = self._rng
         language = rng.choice(LANGUAGES)
         voice = rng.choice(self._voices[language])
@@ -127,13 +127,15 @@ class TrackMaker:
         for turn in range(layout.sentences):
             if rng.random() < 0.15:
                 voice = rng.choice(self._voices[language])
-            utterance = rng.choice(self._pool.spoken_by(language, voice))
-            excerpt = _whole(utterance)
-            if turn == 0 and self._is_cut_at_head(excerpt):
-                excerpt = self._beginning_late(excerpt, utterance.text)
+            utterance = rng.choice(self._pool.by_voice(language, voice))
+            excerpt = Excerpt(utterance.samples, utterance.end, utterance.words, utterance.phones)
+            n_words = len(excerpt.word_times)
+            # A share is drawn only for the first or last sentence: the order of draws is fixed.
+            if turn == 0 and rng.random() < self._head_cut and n_words > 2:
+                excerpt = self._cut_head(excerpt, utterance.text)
                 position = rng.uniform(0, 0.05)
-            elif turn == layout.sentences - 1 and self._is_cut_at_tail(excerpt):
-                excerpt = self._ending_early(excerpt, utterance.text)
+            elif turn == layout.sentences - 1 and rng.random() < self._tail_cut and n_words > 1:
+                excerpt = self._cut_tail(excerpt, utterance.text)
                 trail = no_pause
             if position + excerpt.end > layout.longest - 0.05:
                 if layout.runs_over and position < layout.longest - 0.3:
@@ -141,22 +143,28 @@ class TrackMaker:
                     cut_off = CutOff(position, excerpt.phones)
                 break
             _mix(excerpt.samples, sound, position)
-            placed.append(_place(excerpt, utterance.sentence, position))
+            text = " ".join(excerpt.words) if excerpt.words is not None else None
+            placed.append(
+                Placed(
+                    position,
+                    position + excerpt.end,
+                    utterance.sentence,
+                    excerpt.word_times,
+                    excerpt.phones,
+                    text,
+                )
+            )
             position += excerpt.end + layout.gap()
-        if not placed:
-            return self.make(_one_sentence(layout, trail))
+        if not placed:  # nothing fitted: draw again, one sentence alone
+            return self.make(
+                replace(layout, sentences=1, lead=lambda: 0.1, trail=trail, runs_over=False)
+            )
         if cut_off is None:
             sound = sound[: int((placed[-1].end + trail()) * SAMPLE_RATE)]
         return Track(sound, language, tuple(placed), cut_off)
 
-    def _is_cut_at_head(self, excerpt: Excerpt) -> bool:
-        return self._rng.random() < self._head_cut and len(excerpt.word_times) > 2
-
-    def _is_cut_at_tail(self, excerpt: Excerpt) -> bool:
-        return self._rng.random() < self._tail_cut and len(excerpt.word_times) > 1
-
-    def _beginning_late(self, whole: Excerpt, text: str) -> Excerpt:
-        """Let the excerpt begin with a later word."""
+    def _cut_head(self, whole: Excerpt, text: str) -> Excerpt:
+        """Return the excerpt from a later word on."""
         first = self._rng.randint(1, len(whole.word_times) - 1)
         start = float(whole.word_times[first][0])
         phone_starts = np.maximum(whole.phones[:, :1] - start, 0)
@@ -168,36 +176,22 @@ class TrackMaker:
             words=tuple(text.split(" ")[first:]),
         )
 
-    def _ending_early(self, whole: Excerpt, text: str) -> Excerpt:
-        """Let the excerpt end anywhere after its first word; a word not heard out is not written.
+    def _cut_tail(self, whole: Excerpt, text: str) -> Excerpt:
+        """Return the excerpt up to a time after its first word, without incomplete words.
 
-        The last word that is heard loses its punctuation, unless the sentence was heard out.
+        The last complete word loses its punctuation, unless the sentence is complete.
         """
         end = self._rng.uniform(float(whole.word_times[0][1]), whole.end)
-        heard = int((whole.word_times[:, 1] <= end + 0.05).sum())
+        n_complete = int((whole.word_times[:, 1] <= end + 0.05).sum())
         words = text.split(" ")
-        partial = (*words[: heard - 1], words[heard - 1].rstrip(".,?"))
+        partial = (*words[: n_complete - 1], words[n_complete - 1].rstrip(".,?"))
         return Excerpt(
             samples=whole.samples[: int(end * SAMPLE_RATE)],
             end=end,
-            word_times=whole.word_times[:heard],
+            word_times=whole.word_times[:n_complete],
             phones=whole.phones[whole.phones[:, 0] < end],
-            words=partial if heard < len(words) else None,
+            words=partial if n_complete < len(words) else None,
         )
-
-
-def _whole(utterance: Utterance) -> Excerpt:
-    return Excerpt(utterance.samples, utterance.end, utterance.words, utterance.phones)
-
-
-def _place(excerpt: Excerpt, sentence: Sentence, start: float) -> Placed:
-    text = " ".join(excerpt.words) if excerpt.words is not None else None
-    return Placed(start, start + excerpt.end, sentence, excerpt.word_times, excerpt.phones, text)
-
-
-def _one_sentence(layout: Layout, trail: Pause) -> Layout:
-    """Return a layout for a recording into which nothing else has fitted."""
-    return replace(layout, sentences=1, lead=lambda: 0.1, trail=trail, runs_over=False)
 
 
 def _mix(samples: NDArray[np.int16], sound: NDArray[np.float32], at: float) -> None:

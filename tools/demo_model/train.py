@@ -34,7 +34,7 @@ CHECKPOINT_EVERY_S = 270
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The choices of one run; `mix` None follows the curriculum, from `start_at` to its end."""
+    """The options of one run; `mix` None follows the curriculum, from `start_at` to its end."""
 
     length: Length
     peak_learning_rate: float
@@ -44,7 +44,7 @@ class Plan:
 
 
 class Report:
-    """Sums of what was measured since the last printed line."""
+    """Sums of the losses since the last printed line."""
 
     def __init__(self) -> None:
         self._names = [*(field.name for field in fields(Losses)), "gradient"]
@@ -61,7 +61,7 @@ class Report:
         self._audio_s += audio_s
 
     def line(self) -> str:
-        """Return the means since the last line, and begin anew."""
+        """Return the means since the last line, and reset the sums."""
         means = self._sum / max(1, self._count)
         self._sum, self._count = np.zeros(len(self._names)), 0
         figures = " ".join(
@@ -74,12 +74,12 @@ class Report:
 def train(
     learner: Learner, clips: ClipMaker, examiner: Examiner, plan: Plan, rng: random.Random
 ) -> None:
-    """Run the plan, reporting and saving now and then."""
+    """Run the plan, with regular reports and checkpoints."""
     first_step = learner.step
     warm_up = curriculum.RESUMED_WARM_UP_STEPS if first_step else curriculum.WARM_UP_STEPS
     began = reported = saved = time.monotonic()
     report = Report()
-    while (done := plan.length.done(learner.step - first_step, time.monotonic() - began)) < 1:
+    while (done := plan.length.progress(learner.step - first_step, time.monotonic() - began)) < 1:
         progress = plan.start_at + (1 - plan.start_at) * done
         kind = rng.choices(KINDS, plan.mix or curriculum.mix_at(progress))[0]
         batch = clips.batch(kind)
@@ -87,7 +87,13 @@ def train(
         rate = curriculum.learning_rate(
             plan.peak_learning_rate, progress, learner.step - first_step, warm_up
         )
-        gradient = learner.learn(_total(measured, progress), rate)
+        total = (
+            measured.text
+            + curriculum.TIMES_WEIGHT * measured.times
+            + curriculum.phone_weight(progress) * measured.phones
+            + curriculum.guide_weight(progress) * measured.guide
+        )
+        gradient = learner.learn(total, rate)
         report.add(kind, batch.seconds, measured, gradient)
         now = time.monotonic()
         if now - reported > REPORT_EVERY_S:
@@ -102,22 +108,13 @@ def train(
     learner.save(plan.checkpoint)
 
 
-def _total(measured: Losses, progress: float) -> torch.Tensor:
-    return (
-        measured.text
-        + curriculum.TIMES_WEIGHT * measured.times
-        + curriculum.phone_weight(progress) * measured.phones
-        + curriculum.guide_weight(progress) * measured.guide
-    )
-
-
-def _arguments() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pools", type=Path, nargs="+", metavar="POOL.npz")
     parser.add_argument("--test", type=Path, required=True, metavar="TEST.npz")
     parser.add_argument("--tokenizer", type=Path, default=DEFAULT_PATH)
     parser.add_argument("--checkpoint", type=Path, default=Path("ckpt.pt"))
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
+    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, help="length of this run; the schedule follows it")
     length.add_argument("--minutes", type=float, default=58.0, help="length without --steps")
@@ -130,8 +127,8 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Train as the command line says."""
-    arguments = _arguments()
+    """Train with the options of the command line."""
+    arguments = _parse_arguments()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     tokenizer = Tokenizer.from_file(str(arguments.tokenizer))
@@ -139,7 +136,7 @@ def main() -> None:
     learner = Learner(Shape(vocabulary=tokenizer.get_vocab_size()), arguments.learning_rate)
     if arguments.resume:
         learner.load(arguments.checkpoint)
-    seed = 1 + learner.step  # a resumed run draws clips of its own
+    seed = 1 + learner.step  # a resumed run draws other clips than the first
     clips = ClipMaker(pool, tokenizer, seed, head_cut=0.06, tail_cut=0.12)
     examiner = Examiner(Pool.load([arguments.test]), tokenizer)
     plan = Plan(

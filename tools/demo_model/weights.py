@@ -1,4 +1,4 @@
-"""The demo model's numbers, read from its Hugging Face directory with nothing but numpy."""
+"""The demo model's weights, read from its Hugging Face directory with numpy alone."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ Weights = dict[str, npt.NDArray[np.float32]]
 
 
 def read_safetensors(file: Path) -> Weights:
-    """Every tensor of a float32 file: a length, a JSON header, then the bare numbers."""
+    """Read all tensors of a float32 file: a length, a JSON header, then the numbers."""
     content = file.read_bytes()
     n_header = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + n_header])

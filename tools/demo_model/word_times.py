@@ -1,4 +1,4 @@
-"""When each word of a sentence is spoken, where it is flite that speaks."""
+"""The times of the words of a sentence spoken by flite."""
 
 from collections.abc import Sequence
 
@@ -12,8 +12,8 @@ GUESS_SLACK = 0.15  # s added on both sides of an interval that was guessed from
 def spans_from_phones(phones_in_word: Sequence[int], sounds: Sequence[Phone]) -> list[Span] | None:
     """Return a span for each word from its share of the sentence's phones, pauses left out.
 
-    None where the sentence has another number of phones than its words have alone: a word was
-    spoken differently in company, and nothing says which.
+    None where the sentence has another number of phones than its words have alone: flite spoke a
+    word differently in its context, and does not show which one.
     """
     if sum(phones_in_word) != len(sounds):
         return None
@@ -25,7 +25,7 @@ def spans_from_phones(phones_in_word: Sequence[int], sounds: Sequence[Phone]) ->
     return spans
 
 
-def guessed_spans(words: Sequence[str], start: float, end: float) -> list[Span]:
+def guess_spans(words: Sequence[str], start: float, end: float) -> list[Span]:
     """Return generous spans for words between `start` and `end`, by their length in letters."""
     return [
         Span(span.start - GUESS_SLACK, span.end + GUESS_SLACK)

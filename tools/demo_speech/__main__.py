@@ -1,4 +1,4 @@
-"""Speak sentences that the demo model can read: `PYTHONPATH=tools python -m demo_speech`."""
+"""Speak sentences of the demo model's grammar: `PYTHONPATH=tools python -m demo_speech`."""
 
 import argparse
 from pathlib import Path
@@ -7,12 +7,12 @@ from demo_speech.synthesis import make_clips
 
 
 def main() -> None:
-    """Write FLAC files and a manifest, as the benchmark reads them; needs espeak-ng."""
+    """Write FLAC files and a manifest for the benchmark; needs espeak-ng."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--count", type=int, default=20, help="clips in each language")
     parser.add_argument("--languages", default="en,de,es", help="some of en, de, es")
-    parser.add_argument("--seed", type=int, default=0, help="draws sentences and voices")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of sentences and voices")
     given = parser.parse_args()
     languages = [language.strip() for language in given.languages.split(",")]
     made = make_clips(given.out, given.count, languages, given.seed)

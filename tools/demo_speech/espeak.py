@@ -1,7 +1,7 @@
 """espeak-ng through ctypes: a waveform with the times of its words and phones.
 
-The command line gives the sound alone; the library's events say when each word and phone begins,
-which is what makes the encoder and the cross-attention learn in minutes.
+The command gives the sound alone; the library's events have the start of each word and phone, with
+which the encoder and the cross-attention learn in minutes.
 """
 
 import ctypes
@@ -27,7 +27,7 @@ _POSITION_CHARACTER, _CHARACTERS_UTF8 = 1, 1
 
 @dataclass(frozen=True, slots=True)
 class WordMark:
-    """The beginning of a word: time in s, 1-based place in the text and length in characters."""
+    """The start of a word: time in s, 1-based position in the text and length in characters."""
 
     start: float
     position: int
@@ -36,7 +36,7 @@ class WordMark:
 
 @dataclass(frozen=True, slots=True)
 class PhoneMark:
-    """The beginning of a phone: time in s and its name in IPA ("" for a pause)."""
+    """The start of a phone: time in s and name in IPA ("" for a pause)."""
 
     start: float
     name: str
@@ -44,7 +44,7 @@ class PhoneMark:
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """What espeak-ng said: (n,) float32 at `SAMPLE_RATE`, with its marks in order of time."""
+    """Speech of espeak-ng: (n,) float32 at `SAMPLE_RATE`, with its marks in order of time."""
 
     samples: NDArray[np.float32]
     words: tuple[WordMark, ...]
@@ -78,9 +78,9 @@ _Callback = ctypes.CFUNCTYPE(
 
 
 class Espeak:
-    """The library, opened. Its state is one per process: open it once, close it, open it again.
+    """The open library. Its state is global in the process: close it before opening another.
 
-    A second one beside the first would wait for ever.
+    A second open library would block forever.
     """
 
     def __init__(self, library: ctypes.CDLL) -> None:
@@ -92,7 +92,7 @@ class Espeak:
 
     @classmethod
     def open(cls) -> "Espeak":
-        """Load and initialise libespeak-ng. Raises `Unsupported` where it is not installed."""
+        """Load and initialise libespeak-ng. Raises `Unsupported` if it is not installed."""
         try:
             espeak = cls(ctypes.CDLL("libespeak-ng.so.1"))
         except OSError as error:
@@ -146,25 +146,23 @@ class Espeak:
             samples.astype(np.float32) / np.float32(32768), tuple(self._words), tuple(self._phones)
         )
 
-    # ctypes hands over pointers, for which it has no static type.
+    # ctypes passes pointers, for which it has no static type.
     def _receive(self, samples: Any, count: int, events: Any) -> int:  # noqa: ANN401
-        """Take one piece of sound and its events; 0 tells the library to go on."""
+        """Append a piece of sound and its events; return 0 to continue the synthesis."""
         if count > 0 and samples:
             self._pieces.append(np.ctypeslib.as_array(samples, (count,)).copy())
         index = 0
         while events[index].type != _EVENT_END_OF_LIST:
-            self._note(events[index])
+            event = events[index]
+            start = event.audio_position / 1000
+            if event.type == _EVENT_WORD:
+                self._words.append(WordMark(start, event.text_position, event.length))
+            elif event.type == _EVENT_PHONEME:
+                # The eight bytes may be full, without a zero at the end.
+                name = bytes(event.id.string).split(b"\0")[0].decode("utf8", "replace")
+                self._phones.append(PhoneMark(start, name))
             index += 1
         return 0
-
-    def _note(self, event: _Event) -> None:
-        start = event.audio_position / 1000
-        if event.type == _EVENT_WORD:
-            self._words.append(WordMark(start, event.text_position, event.length))
-        elif event.type == _EVENT_PHONEME:
-            # The eight bytes may be full, with no zero at the end.
-            name = bytes(event.id.string).split(b"\0")[0].decode("utf8", "replace")
-            self._phones.append(PhoneMark(start, name))
 
 
 def to_16_khz(samples: NDArray[np.float32]) -> NDArray[np.float32]:

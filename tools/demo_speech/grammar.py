@@ -1,7 +1,7 @@
-"""A small grammar that says the same sentence in English, German and Spanish.
+"""A small grammar of parallel sentences in English, German and Spanish.
 
 Every sentence is parallel by construction, so transcription and translation targets are both
-known. `draw` consumes its random generator in a fixed order: one seed always says the same things.
+known. `draw` uses its random generator in a fixed order: equal seeds give equal sentences.
 """
 
 import random
@@ -39,8 +39,8 @@ def draw(rng: random.Random) -> Sentence:
     """Draw one sentence."""
     share = rng.random()
     rule = next(rule for upto, rule in RULES if share < upto)
-    said = rule(rng)
-    return Sentence(_capitalise(said.en), _capitalise(said.de), _capitalise(said.es))
+    phrase = rule(rng)
+    return Sentence(_capitalise(phrase.en), _capitalise(phrase.de), _capitalise(phrase.es))
 
 
 def draw_many(count: int, seed: int) -> list[Sentence]:
@@ -50,27 +50,27 @@ def draw_many(count: int, seed: int) -> list[Sentence]:
 
 
 def is_held_out(sentence: Sentence) -> bool:
-    """Tell whether training never sees this sentence: one in twelve, by the CRC of its English.
+    """Return True for a sentence that is not trained on: one in twelve, by the CRC of its English.
 
-    The set phrases, such as "Good morning.", are always trained on.
+    Set phrases such as "Good morning." are always trained on.
     """
     return sentence.en not in _SET_PHRASES and zlib.crc32(sentence.en.encode()) % 12 == 0
 
 
 def draw_from(rng: random.Random, *, held_out: bool) -> Sentence:
-    """Draw until a sentence lies on the wanted side of `is_held_out`."""
+    """Draw until a sentence has this value of `is_held_out`."""
     while is_held_out(sentence := draw(rng)) != held_out:
         pass
     return sentence
 
 
 def _capitalise(text: str) -> str:
-    """Raise the first letter, which in Spanish may stand behind a "¿"."""
+    """Capitalise the first letter, which in Spanish may follow a "¿"."""
     first = next(i for i, character in enumerate(text) if character.isalpha())
     return text[:first] + text[first].upper() + text[first + 1 :]
 
 
-# The rules. Each draws its words in the order in which it names them.
+# The rules. Each draws its words in the order in which it names them: that order is part of a seed.
 
 
 def _quality(rng: random.Random) -> Phrase:

@@ -1,7 +1,7 @@
 """The words of the demo language: about 160 each of English, German and Spanish, side by side.
 
-All of it was written for this project. The order of every table is part of the recipe: sentences
-are drawn by position, so a moved row changes what each random seed says.
+All were written for this project. The order of every table matters: words are drawn by position,
+so a moved row changes the sentences of every random seed.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Noun:
 
 @dataclass(frozen=True, slots=True)
 class Adjective:
-    """A quality, as it stands after the verb; only Spanish inflects it there."""
+    """A quality in predicative position; only Spanish inflects it there."""
 
     en: str
     de: str

@@ -1,4 +1,4 @@
-"""Speaks sentences of the demo model's grammar into clips, with espeak-ng."""
+"""Speak sentences of the demo model's grammar into clips, with espeak-ng."""
 
 import random
 from collections.abc import Sequence
@@ -31,14 +31,14 @@ PAUSE_S: Final = (0.5, 0.9)
 """Silence after each sentence."""
 
 LOUDNESS: Final = 0.6
-"""Of what espeak-ng gives, which comes near full scale."""
+"""Factor of espeak-ng's samples, which nearly reach full scale."""
 
 QUIET: Final = 1e-3
-"""What is quieter after the speech is cut off; full scale is 1."""
+"""Quieter sound after the speech is cut off; full scale is 1."""
 
 
 class ClipSpeaker:
-    """Draws sentences that the demo model was not trained on, and speaks them into clips."""
+    """Draws sentences that are not trained on, and speaks them into clips."""
 
     def __init__(self, library: Espeak, rng: random.Random) -> None:
         self._library = library
@@ -48,13 +48,13 @@ class ClipSpeaker:
         """Return a clip, (n,) float32 at 16 kHz, and its entry in the manifest."""
         voice = self._rng.choice(VOICES[language])
         parts: list[Samples] = [np.zeros(int(LEAD_S * SAMPLE_RATE), np.float32)]
-        said: list[grammar.Sentence] = []
+        drawn: list[grammar.Sentence] = []
         words: list[tuple[str, float]] = []
         spans: list[tuple[float, float]] = []
         position = LEAD_S
         for _ in range(sentences):
-            said.append(grammar.draw_from(self._rng, held_out=True))
-            sound, ends = self._utter(said[-1].text(language), voice)
+            drawn.append(grammar.draw_from(self._rng, held_out=True))
+            sound, ends = self._synthesise(drawn[-1].text(language), voice)
             pause = int(self._rng.uniform(*PAUSE_S) * SAMPLE_RATE)
             words += [(word, round(position + end, 3)) for word, end in ends]
             after = position + len(sound) / SAMPLE_RATE
@@ -64,14 +64,14 @@ class ClipSpeaker:
         return np.concatenate(parts), Clip(
             file=f"{name}.flac",
             language=language,
-            text=" ".join(sentence.text(language) for sentence in said),
-            english=" ".join(sentence.en for sentence in said),
+            text=" ".join(sentence.text(language) for sentence in drawn),
+            english=" ".join(sentence.en for sentence in drawn),
             words=tuple(words),
             sentences=tuple(spans),
         )
 
-    def _utter(self, text: str, voice: str) -> tuple[Samples, list[tuple[str, float]]]:
-        """Return one sentence at 16 kHz, and each word with its end: where the next one begins."""
+    def _synthesise(self, text: str, voice: str) -> tuple[Samples, list[tuple[str, float]]]:
+        """Return one sentence at 16 kHz, and each word with its end, the start of the next one."""
         speech = self._library.speak(text, voice, words_per_minute=WORDS_PER_MINUTE)
         last = int(np.nonzero(np.abs(speech.samples) > QUIET)[0][-1])
         samples = speech.samples[: last + 200]
@@ -84,22 +84,22 @@ class ClipSpeaker:
 def make_clips(folder: Path, count: int, languages: Sequence[str], seed: int) -> list[Clip]:
     """Speak `count` clips of one sentence in each language, and write them with their manifest.
 
-    Raises `BadRequest` for a language that the grammar does not have, `Unsupported` where
-    espeak-ng is not installed.
+    Raises `BadRequest` for a language that the grammar does not have, `Unsupported` if espeak-ng
+    is not installed.
     """
     known: dict[str, Language] = {language: language for language in LANGUAGES}
     if unknown := [language for language in languages if language not in known]:
         raise BadRequest(f"--languages {unknown[0]!r}; use some of: {', '.join(known)}.")
     with Espeak.open() as library:
         speaker = ClipSpeaker(library, random.Random(seed))
-        spoken = [
-            speaker.speak(f"{language}-{place}", known[language])
+        results = [
+            speaker.speak(f"{language}-{number}", known[language])
             for language in languages
-            for place in range(count)
+            for number in range(count)
         ]
     folder.mkdir(parents=True, exist_ok=True)
-    for samples, clip in spoken:
+    for samples, clip in results:
         write_samples(folder / clip.file, samples)
-    clips = [clip for _, clip in spoken]
+    clips = [clip for _, clip in results]
     write_manifest(folder, clips)
     return clips

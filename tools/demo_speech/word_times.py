@@ -1,4 +1,4 @@
-"""When each word of a sentence is spoken, from what espeak-ng tells about its sound."""
+"""The times of the words of a sentence, from espeak-ng's marks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ class Span:
     start: float
     end: float
 
-    def cut_to(self, start: float, duration: float) -> "Span":
-        """Return the span as heard in a cut that begins at `start` and lasts `duration`."""
+    def cut(self, start: float, duration: float) -> "Span":
+        """Return the span on the clock of an excerpt from `start` that lasts `duration`."""
         return Span(max(0.0, self.start - start), min(duration, self.end - start))
 
 
 def spans_from_marks(text: str, marks: Sequence[WordMark], end: float) -> list[Span]:
     """Return a span for each word of `text`, from espeak-ng's marks up to `end`.
 
-    espeak-ng speaks some words as one ("in the") and marks only the first of them; those share
-    the interval up to the next mark by their length in letters.
+    espeak-ng speaks some words as one ("in the") and marks only the first of them; these divide
+    the interval up to the next mark by their number of letters.
     """
     words = text.split(" ")
-    starts = _marked_starts(words, marks)
+    starts = _find_starts(words, marks)
     known = sorted(starts)
     spans: list[Span] = []
     for first, after in zip(known, [*known[1:], len(words)], strict=True):
@@ -34,7 +34,7 @@ def spans_from_marks(text: str, marks: Sequence[WordMark], end: float) -> list[S
     return spans
 
 
-def _marked_starts(words: Sequence[str], marks: Sequence[WordMark]) -> dict[int, float]:
+def _find_starts(words: Sequence[str], marks: Sequence[WordMark]) -> dict[int, float]:
     """Return the first mark inside each word that has one; the first word always has a start."""
     starts: dict[int, float] = {}
     begin = 0
