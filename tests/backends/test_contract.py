@@ -1,4 +1,4 @@
-"""What every real backend promises, on the demo model in its own format.
+"""The contract of every real backend, on the demo model in its own format.
 
 For `tensorrt` that is a stand-in for the runtime, until WHISPERLIVE_TEST_TRT_ENGINE names engines.
 """
@@ -38,7 +38,7 @@ from whisperlive_hybrid.types import (
 )
 
 AligningBackend = Ct2Backend | OpenVinoBackend
-"""Those that can tell when a token was heard."""
+"""Backends with token times."""
 
 WhisperBackend = AligningBackend | TensorRtBackend
 
@@ -169,9 +169,9 @@ def test_a_window_alone_or_in_a_batch_gives_the_same_tokens(
     works = [generate(e, clip, options) for e, clip in zip(together, clips, strict=True)]
     hypotheses = good(backend.generate(works))
     by_themselves = [good(backend.generate([work]))[0] for work in works]
-    assert [each.tokens for each in hypotheses] == [each.tokens for each in by_themselves]
-    assert [each.avg_logprob for each in hypotheses] == pytest.approx(
-        [each.avg_logprob for each in by_themselves], rel=0, abs=tolerance(backend)
+    assert [h.tokens for h in hypotheses] == [h.tokens for h in by_themselves]
+    assert [h.avg_logprob for h in hypotheses] == pytest.approx(
+        [h.avg_logprob for h in by_themselves], rel=0, abs=tolerance(backend)
     )
     assert len({hypothesis.tokens for hypothesis in hypotheses}) == 8
 
@@ -183,9 +183,9 @@ def test_languages_alone_or_in_a_batch_are_the_same(
     works = [DetectLanguage(encoded(backend, clip)) for clip in sentences[4:12]]
     alone = [good(backend.detect_language([work]))[0] for work in works]
     together = good(backend.detect_language(works))
-    assert [each.code for each in together] == [each.code for each in alone]
-    assert [each.probability for each in together] == pytest.approx(
-        [each.probability for each in alone], rel=0, abs=tolerance(backend)
+    assert [language.code for language in together] == [language.code for language in alone]
+    assert [language.probability for language in together] == pytest.approx(
+        [language.probability for language in alone], rel=0, abs=tolerance(backend)
     )
 
 
@@ -196,9 +196,9 @@ def test_detects_the_language_of_every_sentence(
     works = [DetectLanguage(encoded(backend, clip)) for clip in sentences]
     n = backend.capabilities.generate_batch
     batches = [works[i : i + n] for i in range(0, len(works), n)]
-    heard = [each for batch in batches for each in good(backend.detect_language(batch))]
-    assert [language.code for language in heard] == [clip.language for clip in sentences]
-    assert min(language.probability for language in heard) > 0.9
+    detected = [found for batch in batches for found in good(backend.detect_language(batch))]
+    assert [language.code for language in detected] == [clip.language for clip in sentences]
+    assert min(language.probability for language in detected) > 0.9
 
 
 def test_detects_among_candidates(backend: WhisperBackend, sentences: list[Clip]) -> None:
@@ -217,7 +217,7 @@ def test_detects_among_candidates(backend: WhisperBackend, sentences: list[Clip]
 
 
 def aligned(backend: AligningBackend, clip: Clip) -> tuple[Align, list[TokenTime]]:
-    """The true tokens of a clip with the times at which the model heard them."""
+    """Return the true tokens of a clip with their times."""
     tokens = tuple(backend.vocabulary._encode(clip.text))
     language = Language(clip.language or "en", 1.0)
     duration = whole_window(clip.samples).duration
@@ -259,11 +259,11 @@ def test_token_times_alone_or_in_a_batch_are_the_same(
     assert len({aligning.batch_key(work) for work, _ in pairs}) == 1
     together = good(aligning.align([work for work, _ in pairs]))
     for times, (_, alone) in zip(together, pairs, strict=True):
-        assert [(each.start, each.end) for each in times] == [
-            (each.start, each.end) for each in alone
+        assert [(time.start, time.end) for time in times] == [
+            (time.start, time.end) for time in alone
         ]
-        assert [each.probability for each in times] == pytest.approx(
-            [each.probability for each in alone], rel=0, abs=tolerance(aligning)
+        assert [time.probability for time in times] == pytest.approx(
+            [time.probability for time in alone], rel=0, abs=tolerance(aligning)
         )
 
 
@@ -347,7 +347,7 @@ def test_a_prompt_steers(backend: WhisperBackend, sentences: list[Clip]) -> None
 def test_the_length_of_an_answer_is_bounded(
     backend: WhisperBackend, clips: list[Clip], bound: int, prompt: str
 ) -> None:
-    """No more than one token beyond the bound, whatever the prompt; CTranslate2 counts with it."""
+    """No more than one token beyond the bound, with any prompt; CTranslate2 counts with it."""
     long = next(clip for clip in clips if "long" in clip.file)
     (encoding,) = good(backend.encode([Encode(whole_window(long.samples), 15.0)]))
     options = DecodeOptions(prompt=prompt, max_new_tokens=bound)
@@ -364,7 +364,7 @@ def test_hotter_is_a_sample_of_its_own(backend: WhisperBackend, sentences: list[
 
 
 @pytest.mark.parametrize("file", ["silence.flac", "noise.flac"])
-def test_nothing_is_written_where_nobody_speaks(
+def test_silence_and_noise_give_no_text(
     backend: WhisperBackend, clips: list[Clip], file: str
 ) -> None:
     """The model says that there is no speech, and writes none."""
@@ -395,8 +395,8 @@ def test_one_bad_item_fails_alone(backend: WhisperBackend, sentences: list[Clip]
         Step.of(job, job._task(work), number, Urgency.SHORT_FILE, 0.0)
         for number, (job, work) in enumerate(zip(jobs, works, strict=True))
     ]
-    assert all(isinstance(each, BatchFailed) for each in run_batch(steps))
-    first, bad, last = (run_batch([each.alone()])[0] for each in steps)
+    assert all(isinstance(failure, BatchFailed) for failure in run_batch(steps))
+    first, bad, last = (run_batch([one.alone()])[0] for one in steps)
     assert isinstance(bad, Exception)
     for reading, clip in ((first, sentences[0]), (last, sentences[2])):
         assert isinstance(reading, DecodeResult)

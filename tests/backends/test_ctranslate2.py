@@ -17,7 +17,7 @@ def test_never_encodes_to_as_many_positions_as_mel_bands(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("device", "compute_type", "told"),
+    ("device", "compute_type", "expected"),
     [
         ("cpu", "int3", "auto, bfloat16, float32, int8."),
         ("cpu", "float16", "WHISPERLIVE_COMPUTE_TYPE='float16'"),
@@ -27,9 +27,9 @@ def test_never_encodes_to_as_many_positions_as_mel_bands(monkeypatch: pytest.Mon
     ],
 )
 def test_what_the_machine_cannot_do_is_said_in_one_line(
-    device: str, compute_type: str, told: str, monkeypatch: pytest.MonkeyPatch
+    device: str, compute_type: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wrong device or number format is no traceback, and what would do is named.
+    """A wrong device or number format is no traceback, and the allowed values are named.
 
     Processors differ in their types of number, so this one is made up.
     """
@@ -39,12 +39,12 @@ def test_what_the_machine_cannot_do_is_said_in_one_line(
     with pytest.raises(ModelUnavailable, match="Model 'demo' cannot be loaded: ") as refusal:
         Ct2Backend(demo_model(), device=device, compute_type=compute_type)
     assert "\n" not in refusal.value.message
-    assert told in refusal.value.message
+    assert expected in refusal.value.message
     assert str(demo_model().directory) not in refusal.value.message
 
 
 def test_the_numbers_of_this_machine_are_taken() -> None:
-    """Whatever the processor: int8 by default, and float32."""
+    """On any processor: int8 by default, and float32."""
     assert Ct2Backend(demo_model(), device="cpu").capabilities.compute_type.startswith("int8")
     wanted = Ct2Backend(demo_model(), device="cpu", compute_type="float32")
     assert wanted.capabilities.compute_type == "float32"

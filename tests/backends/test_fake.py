@@ -12,7 +12,7 @@ RECORDING = np.concatenate([pause(0.5), speak([1, 999]), pause(0.7)])
 
 
 def probabilities(pieces: list[Samples]) -> list[float]:
-    """All that a fresh stream says of audio in these pieces."""
+    """Return the probabilities of a new stream for audio in these pieces."""
     stream = EnergyVad().open()
     return [p for piece in pieces for p in stream.push(piece)] + stream.flush()
 

@@ -41,7 +41,7 @@ def test_a_runtime_that_is_installed_is_not_imported_to_find_out() -> None:
 
 
 def test_tensorrt_is_loaded_with_what_the_operator_has_installed(tensorrt_directory: Path) -> None:
-    """It is no extra of ours: whatever is there is used, with a thread for the CPU's part."""
+    """It is not an extra: the installed version is used, with a thread for the CPU's part."""
     settings = load_settings(backend="tensorrt", model=str(tensorrt_directory), threads=8)
     with tensorrt_llm_installed():
         loaded = load_backend(settings)

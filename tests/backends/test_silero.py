@@ -18,7 +18,7 @@ def detector() -> SileroVad:
 
 
 def probabilities(detector: SileroVad, pieces: list[Samples]) -> list[float]:
-    """All that a fresh stream says of audio in these pieces."""
+    """Return the probabilities of a new stream for audio in these pieces."""
     stream = detector.open()
     return [p for piece in pieces for p in stream.push(piece)] + stream.flush()
 
@@ -150,7 +150,7 @@ def test_finds_every_sentence(detector: SileroVad, clips: list[Clip]) -> None:
 
 
 @pytest.mark.parametrize("file", ["silence.flac", "noise.flac"])
-def test_finds_nothing_where_nobody_speaks(
+def test_finds_nothing_in_silence_and_noise(
     detector: SileroVad, clips: list[Clip], file: str
 ) -> None:
     """Silence and noise have no region."""
@@ -159,5 +159,5 @@ def test_finds_nothing_where_nobody_speaks(
 
 
 def test_an_empty_stream_has_no_frames(detector: SileroVad) -> None:
-    """Nothing heard, nothing judged."""
+    """No samples give no probabilities."""
     assert probabilities(detector, []) == []

@@ -74,7 +74,7 @@ class World:
 async def world(
     answers: dict[str, Answer], settings: Settings = SETTINGS, tls: trustme.CA | None = None
 ) -> AsyncIterator[World]:
-    """With `tls` the server has a certificate of that authority, whom the fetcher trusts."""
+    """With `tls` the server has a certificate of that authority, which the fetcher trusts."""
     serverside, clientside = tls_contexts(tls) if tls else (None, None)
     async with (
         serve_answers(answers, serverside) as remote,
@@ -181,7 +181,7 @@ async def test_redirects_come_to_an_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("location", "told"),
+    ("location", "expected"),
     [
         ("http://169.254.169.254/latest/meta-data/", r"169\.254\.169\.254 may not be reached"),
         ("http://internal.example/", r"internal\.example may not be reached"),
@@ -190,8 +190,8 @@ async def test_redirects_come_to_an_end() -> None:
         ("http://user:pass@media.example/", "user name or a password"),
     ],
 )
-async def test_a_redirect_to_a_forbidden_place_is_refused(location: str, told: str) -> None:
-    """Each target passes all checks again; the sockets of the tests would refuse to go there."""
+async def test_a_redirect_to_a_forbidden_place_is_refused(location: str, expected: str) -> None:
+    """Every target passes all checks; the sockets of the tests would refuse the connection."""
     addresses: list[str] = []
 
     async def literal_or_name(host: str, port: int) -> Sequence[str]:
@@ -202,7 +202,7 @@ async def test_a_redirect_to_a_forbidden_place_is_refused(location: str, told: s
         serve_answers({"/": answer(status="302 Found", location=location)}) as remote,
         open_fetcher(SETTINGS, resolve=literal_or_name) as fetcher,
     ):
-        with pytest.raises(BadRequest, match=told):
+        with pytest.raises(BadRequest, match=expected):
             await fetcher.download(f"http://media.example:{remote.port}/", io.BytesIO())
     assert addresses.count("media.example") == 1
 
@@ -211,7 +211,7 @@ async def test_a_redirect_to_a_forbidden_place_is_refused(location: str, told: s
 
 
 @pytest.mark.parametrize(
-    ("status", "told", "may_work_later"),
+    ("status", "expected", "may_work_later"),
     [
         ("404 Not Found", "answered 404 Not Found.", False),
         ("403 <b>Ours</b>", "answered 403 Forbidden.", False),
@@ -223,14 +223,16 @@ async def test_a_redirect_to_a_forbidden_place_is_refused(location: str, told: s
         ("503 Service Unavailable", "answered 503 Service Unavailable.", True),
     ],
 )
-async def test_other_answers_are_told(status: str, told: str, may_work_later: bool) -> None:
+async def test_other_statuses_are_reported(
+    status: str, expected: str, may_work_later: bool
+) -> None:
     """With the host and the status, in words of ours; only some are worth another try."""
     refused = await refusal(answer(b"", status))
-    assert refused.message == f"The server at media.example {told}"
+    assert refused.message == f"The server at media.example {expected}"
     assert isinstance(refused, RemoteFailed) == may_work_later
 
 
-async def test_an_empty_file_is_told() -> None:
+async def test_an_empty_file_is_reported() -> None:
     """It would be a riddle as audio."""
     assert "empty file" in (await refusal(answer(b""))).message
 
@@ -294,7 +296,7 @@ async def test_compressed_files_are_taken_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("answered", [b"", b"SSH-2.0-OpenSSH_9\r\n", b"HTTP/1.1 200 OK\r\nx"])
-async def test_what_is_no_http_is_told(answered: bytes) -> None:
+async def test_a_response_that_is_not_http_is_reported(answered: bytes) -> None:
     """An answer that breaks off in its head, too."""
     refused = await refusal(answered)
     assert isinstance(refused, RemoteFailed)
@@ -324,7 +326,7 @@ async def test_a_slow_server_is_given_up() -> None:
     assert refused.message == "The server at media.example was not done within 0.1 s."
 
 
-async def test_a_closed_port_is_told() -> None:
+async def test_a_closed_port_is_reported() -> None:
     """By the host's name."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
@@ -334,7 +336,7 @@ async def test_a_closed_port_is_told() -> None:
 
 
 async def test_loopback_is_closed_unless_it_is_listed() -> None:
-    """Whatever its spelling; the default lets clients reach nothing of ours."""
+    """In any spelling; by default, clients reach none of our addresses."""
     async with (
         serve_answers({"/": answer(b"secret")}) as remote,
         open_fetcher(Settings()) as fetcher,
@@ -383,7 +385,7 @@ async def test_only_so_many_downloads_run_at_once(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_a_cancelled_download_closes_its_connection() -> None:
-    """Whoever asked for it has hung up."""
+    """The client has disconnected."""
     begun = anyio.Event()
 
     async def half(stream: ByteStream) -> None:
@@ -429,7 +431,7 @@ async def test_an_unknown_authority_is_refused() -> None:
             await fetcher.download(f"https://media.example:{remote.port}/", io.BytesIO())
 
 
-async def test_a_server_without_tls_is_told() -> None:
+async def test_a_server_without_tls_is_reported() -> None:
     """When it is asked with https."""
 
     async def plain_http(stream: ByteStream) -> None:
@@ -449,7 +451,7 @@ async def test_a_server_without_tls_is_told() -> None:
             tasks.cancel_scope.cancel()
 
 
-async def test_a_spoilt_tls_record_is_told() -> None:
+async def test_a_damaged_tls_record_is_reported() -> None:
     """After the handshake it is no different from a broken connection."""
 
     async def spoil(stream: ByteStream) -> None:
@@ -533,7 +535,7 @@ async def test_a_hopeless_url_is_refused_without_asking_anybody(url: str) -> Non
         with pytest.raises(BadRequest) as refused:
             fetcher.check(url)
         assert refused.value.param == "url"
-        fetcher.check("https://internal.example/hook")  # only its address will tell
+        fetcher.check("https://internal.example/hook")  # it is checked when it is resolved
 
 
 async def test_fetching_can_be_switched_off() -> None:

@@ -71,7 +71,7 @@ class Wire(httpcore.AsyncNetworkBackend):
         )
     )
     tried: list[tuple[str, float | None]] = field(default_factory=list)
-    """Addresses with the time given to each."""
+    """The addresses with their timeouts."""
 
     async def connect_tcp(
         self,
@@ -125,7 +125,7 @@ async def test_a_name_is_resolved_once_and_its_checked_address_connected_to() ->
     ],
 )
 async def test_a_host_with_an_internal_address_is_not_connected_to(addresses: list[str]) -> None:
-    """Not even at its public addresses, and the refusal does not tell what it resolved to."""
+    """Not even at its public addresses; the message does not contain the addresses."""
     wire = Wire()
     with pytest.raises(BadRequest, match=r"media\.example may not be reached") as refusal:
         await network(Names([addresses]), wire).connect_tcp("media.example", 80)
@@ -156,7 +156,7 @@ async def test_a_host_with_an_internal_address_is_not_connected_to(addresses: li
     ],
 )
 async def test_no_spelling_of_an_internal_address_gets_through(spelling: str) -> None:
-    """Whatever the system's resolver makes of a number is judged; nothing is connected to."""
+    """The address that the system's resolver makes of a number is checked; nothing is connected."""
     wire = Wire()
     checked = CheckedNetwork(AllowList(), resolve, wire)
     with pytest.raises(BadRequest):
@@ -191,7 +191,7 @@ async def test_a_mapped_address_is_connected_to_as_what_it_is() -> None:
 
 
 async def test_addresses_are_tried_one_after_another() -> None:
-    """Each once, each with its share of the time, no more than a few."""
+    """Every one once, with its share of the time, up to a limit."""
     addresses = [f"8.8.8.{n}" for n in range(9)]
     wire = Wire({a: httpcore.ConnectTimeout() for a in addresses[: MOST_ADDRESSES - 1]})
     doubled = [a for a in addresses for _ in "12"]
@@ -200,25 +200,25 @@ async def test_addresses_are_tried_one_after_another() -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure", "told"),
+    ("failure", "expected"),
     [
         (caused(httpcore.ConnectError(), ConnectionRefusedError()), "refused the connection"),
         (caused(httpcore.ConnectError(), OSError("no route")), "cannot be reached"),
         (httpcore.ConnectTimeout(), "did not accept a connection in time"),
     ],
 )
-async def test_a_failed_connection_says_how(failure: Exception, told: str) -> None:
+async def test_a_failed_connection_says_how(failure: Exception, expected: str) -> None:
     """The last address that failed gives the reason, under the host's name."""
     wire = Wire({PUBLIC: httpcore.ConnectError(), PUBLIC_V6: failure})
     names = Names([[PUBLIC, PUBLIC_V6]])
-    with pytest.raises(RemoteFailed, match=rf"media\.example {told}") as refusal:
+    with pytest.raises(RemoteFailed, match=rf"media\.example {expected}") as refusal:
         await network(names, wire).connect_tcp("media.example", 80)
     assert (refusal.value.param, refusal.value.code) == ("url", "url_fetch_failed")
     assert len(wire.tried) == 2
 
 
 @pytest.mark.parametrize("answer", [OSError("unknown"), []])
-async def test_a_name_without_an_address_is_told(answer: Sequence[str] | OSError) -> None:
+async def test_a_name_without_an_address_is_reported(answer: Sequence[str] | OSError) -> None:
     """It may be a name server's bad moment, so the same URL may work later."""
     with pytest.raises(RemoteFailed, match=r"media\.example does not resolve"):
         await network(Names([answer]), Wire()).connect_tcp("media.example", 80)

@@ -6,9 +6,9 @@ from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.fetch.urls import (
     LONGEST_FILENAME,
     LONGEST_URL,
-    filename,
-    host_of,
+    get_host,
     parse,
+    pick_filename,
     resolve_redirect,
 )
 
@@ -34,11 +34,11 @@ def test_urls_have_one_spelling(given_url: str, understood: str, host: str | Non
     """Host in lower-case ASCII, no default port, no fragment; numbers stay for the resolver."""
     url = parse(given_url)
     assert str(url) == understood
-    assert host in (None, host_of(url))
+    assert host in (None, get_host(url))
 
 
 @pytest.mark.parametrize(
-    ("hostile", "told"),
+    ("hostile", "expected"),
     [
         ("", "must begin with http"),
         ("media.example/a.wav", "must begin with http"),
@@ -72,9 +72,9 @@ def test_urls_have_one_spelling(given_url: str, understood: str, host: str | Non
         (f"http://media.example/{'a' * LONGEST_URL}", f"at most {LONGEST_URL}"),
     ],
 )
-def test_other_urls_are_refused_with_the_reason(hostile: str, told: str) -> None:
-    """Each in words that say what to change, and never with the password repeated."""
-    with pytest.raises(BadRequest, match=told) as refusal:
+def test_other_urls_are_refused_with_the_reason(hostile: str, expected: str) -> None:
+    """The message says what to change, and never contains the password."""
+    with pytest.raises(BadRequest, match=expected) as refusal:
         parse(hostile)
     assert (refusal.value.param, refusal.value.code) == ("url", "invalid_url")
     assert "secret" not in refusal.value.message
@@ -82,13 +82,13 @@ def test_other_urls_are_refused_with_the_reason(hostile: str, told: str) -> None
 
 @given(st.text() | st.text().map("http://".__add__) | st.from_regex(r"https?://[^/]{0,30}/.*"))
 def test_no_text_is_a_defect(text: str) -> None:
-    """Whatever a client sends is understood or refused; what is understood stays the same."""
+    """Any text is parsed or refused; parsing the result again changes nothing."""
     try:
         url = parse(text)
     except BadRequest:
         return
     assert parse(str(url)) == url
-    assert host_of(url)
+    assert get_host(url)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_redirects_may_be_relative(location: str, target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("location", "told"),
+    ("location", "expected"),
     [
         ("http://media.example/a/talk.mp3", "from https to http"),
         ("file:///etc/passwd", "must begin with http"),
@@ -118,9 +118,9 @@ def test_redirects_may_be_relative(location: str, target: str) -> None:
         ("https://[", "no host name"),
     ],
 )
-def test_redirects_pass_all_checks_again(location: str, told: str) -> None:
+def test_redirects_pass_all_checks_again(location: str, expected: str) -> None:
     """A server may not lead where its client could not have asked to go."""
-    with pytest.raises(BadRequest, match=told) as refusal:
+    with pytest.raises(BadRequest, match=expected) as refusal:
         resolve_redirect(HTTPS, location)
     assert refusal.value.param == "url"
     assert "media.example" in refusal.value.message
@@ -154,19 +154,19 @@ def test_http_may_lead_to_https() -> None:
 )
 def test_downloads_have_a_name_to_show(url: str, disposition: str, name: str | None) -> None:
     """The server's, or the path's last part, or the host's; never with a directory in it."""
-    assert name in (None, filename(parse(url), disposition))
+    assert name in (None, pick_filename(parse(url), disposition))
 
 
 def test_no_more_of_a_disposition_is_read_than_a_name_needs() -> None:
     """Its parser takes seconds for as much as a hostile header may hold."""
     late = "attachment; x=" + "y" * 1024 + "; filename=late.wav"
-    assert filename(HTTPS, late) == "talk.mp3"
+    assert pick_filename(HTTPS, late) == "talk.mp3"
 
 
 @given(st.text() | st.text().map("a; filename*=".__add__) | st.text().map("a;filename=".__add__))
 def test_any_disposition_gives_a_label(disposition: str) -> None:
     """Printable, bounded, no path, never empty."""
-    name = filename(HTTPS, disposition)
+    name = pick_filename(HTTPS, disposition)
     assert name.isprintable()
     assert 0 < len(name) <= LONGEST_FILENAME
     assert not set(name) & {"/", "\\"}

@@ -17,7 +17,7 @@ NOISE = np.random.default_rng(1).normal(0, 0.05, (8, 4 * RATE)).astype(np.float3
 
 
 def read(*channels: Samples, mask: int = 0) -> Samples:
-    """Return what comes of a WAV file with these channels."""
+    """Return the samples of a WAV file with these channels."""
     pcm = pcm16(np.stack(channels, axis=1).reshape(-1))
     if mask:
         media = wav_extensible(pcm, rate=RATE, channels=len(channels), mask=mask)
@@ -46,7 +46,7 @@ def test_inverted_channels_are_read(level: float) -> None:
 
 
 def test_the_louder_of_two_inverted_channels_is_taken() -> None:
-    """Whichever it is."""
+    """On either side."""
     np.testing.assert_allclose(read(-0.8 * TONE, TONE), TONE, atol=1e-4)
 
 
@@ -68,7 +68,7 @@ def test_people_on_a_channel_each_are_both_read() -> None:
 
 
 def test_inverted_sentences_with_pauses_are_read() -> None:
-    """Whatever is made of the hiss between them, whose channels have nothing in common."""
+    """Independent hiss on the channels between them does not matter."""
     speaks = np.arange(TONE.size) // RATE % 2 == 0
     voice = TONE * speaks
     hiss = 0.01 * NOISE

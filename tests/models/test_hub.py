@@ -57,7 +57,7 @@ def test_the_files_of_a_model_are_downloaded_and_no_others(server: Hub, tmp_path
 
 
 def test_the_newest_commit_is_pinned_when_it_is_listed(server: Hub, tmp_path: Path) -> None:
-    """All files are of the same one, whatever is pushed meanwhile."""
+    """All files are of one commit, even if another is pushed during the download."""
     hub.fetch(HUB_ID, None, CTRANSLATE2, tmp_path)
     assert server.asked[0] == f"GET /api/models/{HUB_ID}"
     assert all(f"/resolve/{COMMIT}/" in asked for asked in server.asked[1:])
@@ -133,7 +133,7 @@ def test_a_repository_of_another_format_is_refused_before_it_is_downloaded(
         (401, f"answered 401: there is no {HUB_ID!r}, or it needs a token (HF_TOKEN)"),
     ],
 )
-def test_a_hub_that_refuses_is_told_with_its_reason(
+def test_a_hub_that_refuses_is_reported_with_its_reason(
     server: Hub, tmp_path: Path, status: int, words: str
 ) -> None:
     """One request is enough: the next source may have the model."""

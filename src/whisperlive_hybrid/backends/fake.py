@@ -194,7 +194,23 @@ class FakeBackend:
         self._record_call(batch)
         if any(_has(work, Trouble.CALL_DIES) for work in batch):
             raise RuntimeError("the fake call died")
-        return [_write_hypothesis(work) for work in batch]
+        hypotheses: list[Hypothesis | Exception] = []
+        for work in batch:
+            words = _words(work)
+            is_guess = work.temperature == 0 and _has(work, Trouble.GUESSES_WHILE_COLD)
+            if _has(work, Trouble.ITEM_FAILS):
+                hypotheses.append(RuntimeError("the fake item failed"))
+            elif not words:
+                hypotheses.append(Hypothesis((), -2.0, 0.99, work.temperature))
+            else:
+                tokens = (
+                    _TIMESTAMP_BEGIN + round(words[0][1] / TIME_MARK_S),
+                    *(level for level, _, _ in words),
+                    _TIMESTAMP_BEGIN + round(words[-1][2] / TIME_MARK_S),
+                )
+                avg_logprob = -2.0 if is_guess else -0.1
+                hypotheses.append(Hypothesis(tokens, avg_logprob, 0.0, work.temperature))
+        return hypotheses
 
     def align(self, batch: Sequence[Align]) -> list[list[TokenTime] | Exception]:
         """Return the exact times of the plateaus; word wn has probability n / 1000."""
@@ -245,18 +261,3 @@ def _words(work: DetectLanguage | Generate | Align) -> tuple[tuple[int, float, f
 
 def _has(work: Generate, trouble: Trouble) -> bool:
     return any(level == trouble for level, _, _ in _words(work))
-
-
-def _write_hypothesis(work: Generate) -> Hypothesis | Exception:
-    if _has(work, Trouble.ITEM_FAILS):
-        return RuntimeError("the fake item failed")
-    words = _words(work)
-    if not words:
-        return Hypothesis((), -2.0, 0.99, work.temperature)
-    is_guess = work.temperature == 0 and _has(work, Trouble.GUESSES_WHILE_COLD)
-    tokens = (
-        _TIMESTAMP_BEGIN + round(words[0][1] / TIME_MARK_S),
-        *(level for level, _, _ in words),
-        _TIMESTAMP_BEGIN + round(words[-1][2] / TIME_MARK_S),
-    )
-    return Hypothesis(tokens, -2.0 if is_guess else -0.1, 0.0, work.temperature)

@@ -38,34 +38,21 @@ def load_backend(
 
         return FakeBackend(workers=settings.worker_threads)
     files = files or get_first_model(settings, on_progress)
+    device, compute_type = settings.device, settings.compute_type
+    workers = settings.worker_threads
     match settings.backend:
         case "faster_whisper":
             from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend  # noqa: PLC0415
 
-            return Ct2Backend(
-                files,
-                device=settings.device,
-                compute_type=settings.compute_type,
-                workers=settings.worker_threads,
-            )
+            return Ct2Backend(files, device=device, compute_type=compute_type, workers=workers)
         case "openvino":
             from whisperlive_hybrid.backends.openvino.backend import OpenVinoBackend  # noqa: PLC0415
 
-            return OpenVinoBackend(
-                files,
-                device=settings.device,
-                compute_type=settings.compute_type,
-                workers=settings.worker_threads,
-            )
+            return OpenVinoBackend(files, device=device, compute_type=compute_type, workers=workers)
         case "tensorrt":
             from whisperlive_hybrid.backends.tensorrt.backend import TensorRtBackend  # noqa: PLC0415
 
-            return TensorRtBackend(
-                files,
-                device=settings.device,
-                compute_type=settings.compute_type,
-                workers=settings.worker_threads,
-            )
+            return TensorRtBackend(files, device=device, compute_type=compute_type, workers=workers)
 
 
 def check_runtime(settings: Settings) -> None:

@@ -45,6 +45,7 @@ class SileroVad:
     def __init__(self) -> None:
         import faster_whisper  # noqa: PLC0415 (it imports CTranslate2, which must be tuned first)
 
+        # The options of faster-whisper: one thread, since the model's workers take the cores.
         options = onnxruntime.SessionOptions()
         options.inter_op_num_threads = options.intra_op_num_threads = 1
         options.enable_cpu_mem_arena = False

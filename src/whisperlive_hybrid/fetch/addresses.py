@@ -13,7 +13,7 @@ import httpx
 
 from whisperlive_hybrid.auth.network import Address, Network, unmap
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.fetch.urls import host_name
+from whisperlive_hybrid.fetch.urls import normalise_host
 
 # The IANA special-purpose address registries (RFC 6890), written out: the standard library's
 # classes of private and global addresses have changed between patch releases of Python.
@@ -111,7 +111,7 @@ def parse_literal(host: str) -> Address | None:
 def _parse_host(entry: str) -> str:
     """Return a host name; raises `BadRequest`, also for what is rather a mistyped number."""
     try:
-        name = host_name(httpx.URL(scheme="http", host=entry).raw_host.decode("ascii"))
+        name = normalise_host(httpx.URL(scheme="http", host=entry).raw_host.decode("ascii"))
     except (httpx.InvalidURL, ValueError, BadRequest):
         name = ""
     if not name or ":" in name or name.rpartition(".")[2][0].isdigit():

@@ -23,11 +23,11 @@ from whisperlive_hybrid.fetch.addresses import AllowList, parse_literal
 from whisperlive_hybrid.fetch.network import (
     CheckedNetwork,
     Resolve,
-    not_allowed,
-    remote_failed,
+    forbidden_error,
+    remote_error,
     resolve,
 )
-from whisperlive_hybrid.fetch.urls import filename, host_of, parse, resolve_redirect
+from whisperlive_hybrid.fetch.urls import get_host, parse, pick_filename, resolve_redirect
 
 MAX_REDIRECTS: Final = 5
 MAX_CONNECTIONS: Final = 32
@@ -121,10 +121,10 @@ class UrlFetcher:
                         continue
                     self._check_head(target, response.status, headers)
                     size = await self._save_body(target, response, into)
-                    label = filename(origin, headers.get("content-disposition", ""))
+                    label = pick_filename(origin, headers.get("content-disposition", ""))
                     return DownloadedFile(label, size, str(target))
         message = (
-            f"The URL leads to more than {MAX_REDIRECTS} redirects, from {host_of(origin)} on."
+            f"The URL leads to more than {MAX_REDIRECTS} redirects, from {get_host(origin)} on."
         )
         raise BadRequest(message, param="url", code="url_fetch_failed")
 
@@ -143,10 +143,10 @@ class UrlFetcher:
         if not self._settings.fetch:
             raise Unsupported("This server fetches nothing from URLs.", param="url")
         parsed = parse(url)
-        host = host_of(parsed)
+        host = get_host(parsed)
         address = parse_literal(host)
         if address and not self._allowed.permits(host, [address]):
-            raise not_allowed(host)
+            raise forbidden_error(host)
         return parsed
 
     @asynccontextmanager
@@ -161,7 +161,7 @@ class UrlFetcher:
 
         Errors of httpcore, also while the body is read, are raised as ours.
         """
-        host = host_of(url)
+        host = get_host(url)
         sent = httpx.Headers(headers)
         sent["host"] = url.netloc.decode("ascii")
         sent["user-agent"] = f"WhisperLive-Hybrid-Server/{__version__}"
@@ -180,20 +180,20 @@ class UrlFetcher:
             message = "Too many downloads run at once; try again later."
             raise Overloaded(message, retry_after_s=CONNECT_S) from error
         except httpcore.TimeoutException as error:
-            raise remote_failed(f"The server at {host} was silent for {READ_S:g} s.") from error
+            raise remote_error(f"The server at {host} was silent for {READ_S:g} s.") from error
         except (httpcore.NetworkError, httpcore.RemoteProtocolError, ssl.SSLError) as error:
             # SSLError: httpcore does not translate that of a damaged record.
             message = f"The server at {host} broke off its answer, or does not speak HTTP."
-            raise remote_failed(message) from error
+            raise remote_error(message) from error
 
     def _check_head(self, url: httpx.URL, status: int, headers: httpx.Headers) -> None:
         """Raise the error for a response whose body is not to be read."""
-        host = host_of(url)
+        host = get_host(url)
         if status != HTTPStatus.OK:
             # Our words only: the server's body is not passed on.
             message = f"The server at {host} answered {status} {_PHRASES.get(status, '')}".rstrip()
             if status >= 500 or status in _TRY_LATER:
-                raise remote_failed(f"{message}.")
+                raise remote_error(f"{message}.")
             raise BadRequest(f"{message}.", param="url", code="url_fetch_failed")
         encoding = headers.get("content-encoding", "identity")
         if encoding.lower() not in ("identity", ""):
@@ -214,13 +214,13 @@ class UrlFetcher:
         async for part in response.aiter_stream():
             size += len(part)
             if size > self._settings.max_upload_bytes:
-                raise self._too_large(f"{size} bytes read from {host_of(url)}")
+                raise self._too_large(f"{size} bytes read from {get_host(url)}")
             pending += part
             if len(pending) >= WRITE_BYTES:
                 await anyio.to_thread.run_sync(into.write, bytes(pending))
                 pending.clear()
         if not size:
-            message = f"The server at {host_of(url)} sent an empty file."
+            message = f"The server at {get_host(url)} sent an empty file."
             raise BadRequest(message, param="url", code="url_fetch_failed")
         await anyio.to_thread.run_sync(into.write, bytes(pending))
         return size
@@ -236,5 +236,5 @@ def _deadline(url: httpx.URL, seconds: float) -> Iterator[None]:
         with anyio.fail_after(seconds):
             yield
     except TimeoutError as error:
-        message = f"The server at {host_of(url)} was not done within {seconds:g} s."
-        raise remote_failed(message) from error
+        message = f"The server at {get_host(url)} was not done within {seconds:g} s."
+        raise remote_error(message) from error

@@ -35,13 +35,13 @@ async def resolve(host: str, port: int) -> list[str]:
     return [address for *_, (address, _) in infos]
 
 
-def not_allowed(host: str) -> BadRequest:
+def forbidden_error(host: str) -> BadRequest:
     """Return the error for a forbidden host; the message does not contain the address."""
     message = f"The host {host} may not be reached: its address is not public."
     return BadRequest(message, param="url", code="url_not_allowed")
 
 
-def remote_failed(message: str) -> RemoteFailed:
+def remote_error(message: str) -> RemoteFailed:
     """Return the error for a failure of a host or of the connection to it."""
     return RemoteFailed(message, param="url", code="url_fetch_failed")
 
@@ -88,12 +88,12 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         try:
             texts = await self._resolve(host, port)
         except OSError as error:
-            raise remote_failed(f"The host {host} does not resolve to an address.") from error
+            raise remote_error(f"The host {host} does not resolve to an address.") from error
         addresses = list(dict.fromkeys(unmap(ip_address(text)) for text in texts))
         if not self._allowed.permits(host, addresses):
-            raise not_allowed(host)
+            raise forbidden_error(host)
         if not addresses:
-            raise remote_failed(f"The host {host} does not resolve to an address.")
+            raise remote_error(f"The host {host} does not resolve to an address.")
         return addresses
 
 
@@ -133,8 +133,8 @@ class _CheckedStream(httpcore.AsyncNetworkStream):
                 if isinstance(cause, ssl.SSLCertVerificationError):
                     reason = cause.verify_message.rstrip(".")
                     message = f"The TLS certificate of {self._host} is not accepted: {reason}."
-                    raise remote_failed(message) from error
-            raise remote_failed(f"The server at {self._host} failed to set up TLS.") from error
+                    raise remote_error(message) from error
+            raise remote_error(f"The server at {self._host} failed to set up TLS.") from error
         finally:
             if not is_open:
                 with anyio.CancelScope(shield=True):
@@ -147,10 +147,10 @@ class _CheckedStream(httpcore.AsyncNetworkStream):
 
 def _explain_connect_error(host: str, error: Exception | None) -> RemoteFailed:
     if any(isinstance(cause, ConnectionRefusedError) for cause in _iterate_causes(error)):
-        return remote_failed(f"The server at {host} refused the connection.")
+        return remote_error(f"The server at {host} refused the connection.")
     if isinstance(error, TimeoutError | httpcore.ConnectTimeout):
-        return remote_failed(f"The server at {host} did not accept a connection in time.")
-    return remote_failed(f"The server at {host} cannot be reached.")
+        return remote_error(f"The server at {host} did not accept a connection in time.")
+    return remote_error(f"The server at {host} cannot be reached.")
 
 
 def _iterate_causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -41,15 +41,15 @@ def parse(text: str) -> httpx.URL:
         raise _invalid("The URL must not hold a user name or a password.")
     if url.port is not None and not 1 <= url.port <= 65535:
         raise _invalid(f"The URL's port is {url.port}; use 1 to 65535.")
-    return url.copy_with(host=host_name(host_of(url)))
+    return url.copy_with(host=normalise_host(get_host(url)))
 
 
-def host_of(url: httpx.URL) -> str:
+def get_host(url: httpx.URL) -> str:
     """Return the host in ASCII; httpx's own `host` fails on invalid international names."""
     return url.raw_host.decode("ascii")
 
 
-def host_name(host: str) -> str:
+def normalise_host(host: str) -> str:
     """Return the host in lower-case ASCII, without the final dot of a complete name.
 
     Numbers such as 0x7f.1 are resolved by the resolver. Raises `BadRequest` for invalid hosts.
@@ -71,22 +71,22 @@ def resolve_redirect(url: httpx.URL, location: str) -> httpx.URL:
     try:
         target = parse(str(url.join(location)))
     except (httpx.InvalidURL, ValueError) as error:
-        raise _invalid(f"The server at {host_of(url)} redirects to a malformed URL.") from error
+        raise _invalid(f"The server at {get_host(url)} redirects to a malformed URL.") from error
     except BadRequest as error:
         message = (
-            f"The server at {host_of(url)} redirects to a URL that is refused: {error.message}"
+            f"The server at {get_host(url)} redirects to a URL that is refused: {error.message}"
         )
         raise _invalid(message) from error
     if url.scheme == "https" and target.scheme == "http":
         raise BadRequest(
-            f"The server at {host_of(url)} redirects from https to http, which is not followed.",
+            f"The server at {get_host(url)} redirects from https to http, which is not followed.",
             param="url",
             code="url_not_allowed",
         )
     return target
 
 
-def filename(url: httpx.URL, disposition: str) -> str:
+def pick_filename(url: httpx.URL, disposition: str) -> str:
     """Return the name of a download from its Content-Disposition, its path, or else its host.
 
     It is for display, never a path to write to.
@@ -101,7 +101,7 @@ def filename(url: httpx.URL, disposition: str) -> str:
     # `filename*` has precedence (RFC 6266, section 4.3); its values are tuples.
     values.sort(key=lambda value: isinstance(value, str))
     attachment = collapse_rfc2231_value(values[0]) if values else ""
-    for name in (attachment, unquote(url.path.rpartition("/")[2]), host_of(url)):
+    for name in (attachment, unquote(url.path.rpartition("/")[2]), get_host(url)):
         last = re.split(r"[/\\]", name)[-1]
         # Without invisible characters and those that reverse the direction of text.
         label = "".join(filter(str.isprintable, last)).strip(" .")[:LONGEST_FILENAME]

@@ -28,9 +28,9 @@ def check_shape(rate: int, channels: int, limits: MediaLimits) -> None:
     # A low rate makes much output from little input: 7 kB at 1 Hz are two hours at 16 kHz.
     if not limits.min_sample_rate <= rate <= limits.max_sample_rate:
         allowed = f"{limits.min_sample_rate} to {limits.max_sample_rate} Hz"
-        raise _unsupported(f"The audio has a sample rate of {rate} Hz; accepted are {allowed}.")
+        raise _format_error(f"The audio has a sample rate of {rate} Hz; accepted are {allowed}.")
     if not 1 <= channels <= limits.max_channels:
-        raise _unsupported(
+        raise _format_error(
             f"The audio has {channels} channels; accepted are 1 to {limits.max_channels}."
         )
 
@@ -76,7 +76,7 @@ def track_error(audio_track: int, count: int) -> BadAudio:
 
 def scale_error() -> BadAudio:
     """Return the error for floats in the scale of integers, all of which would be muted."""
-    return _unsupported(
+    return _format_error(
         "Most samples of the file are far beyond full scale. "
         "Samples that are stored as floats must lie between -1 and 1."
     )
@@ -109,5 +109,5 @@ def no_audio_error(max_silent_s: float) -> BadAudio:
     )
 
 
-def _unsupported(message: str) -> BadAudio:
+def _format_error(message: str) -> BadAudio:
     return BadAudio(message, param="file", code="audio_unsupported")

@@ -74,8 +74,7 @@ def open_audio(
             source, mode="r", options=_OPEN_OPTIONS, metadata_errors="replace", io_open=_refuse_open
         )
         try:
-            stream = _select_audio_track(container, source, audio_track)
-            _open_decoder(stream.codec_context, limits)
+            stream = _open_track(container, source, audio_track, limits)
         except BaseException:
             container.close()
             raise
@@ -159,10 +158,10 @@ def _refuse_open(*_url: object) -> BinaryIO:
     raise decode_error()
 
 
-def _select_audio_track(
-    container: InputContainer, source: MediaSource, audio_track: int | None
+def _open_track(
+    container: InputContainer, source: MediaSource, audio_track: int | None, limits: MediaLimits
 ) -> AudioStream:
-    """Return the track `audio_track`, and make libav skip all other streams."""
+    """Open the decoder of an audio track, and make libav skip all other streams."""
     tracks = container.streams.audio
     if not tracks:
         raise source.without_audio_error()
@@ -177,10 +176,7 @@ def _select_audio_track(
     for stream in container.streams:
         if stream is not chosen:
             stream.discard = Discard.all
-    return chosen
-
-
-def _open_decoder(decoder: AudioCodecContext | None, limits: MediaLimits) -> None:
+    decoder: AudioCodecContext | None = chosen.codec_context
     # None if libav has no decoder; and PyAV's own decoder ignores codec_whitelist.
     if decoder is None or decoder.name not in _DECODERS.split(","):
         raise decode_error()
@@ -188,3 +184,4 @@ def _open_decoder(decoder: AudioCodecContext | None, limits: MediaLimits) -> Non
         check_shape(decoder.sample_rate, decoder.channels, limits)
     decoder.thread_count = 1  # the other cores are for the models
     decoder.open(strict=False)
+    return chosen

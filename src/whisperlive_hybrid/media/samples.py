@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 import av
 import numpy as np
 import numpy.typing as npt
-from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
@@ -89,7 +88,12 @@ def decode_frames(
     holds_floats = stream.codec_context.name.startswith("pcm_f")
     for packet in _read_packets(container, stream):
         source.check_time()
-        for frame in _decode_packet(stream.codec_context, packet):
+        try:
+            frames = stream.codec_context.decode(packet)
+        except av.FFmpegError as error:
+            _reraise_out_of_memory(error)
+            frames = []  # a damaged packet, which is skipped as in ffmpeg
+        for frame in frames:
             decoded += frame.samples
             if frame.samples:
                 source.note_sample()
@@ -122,17 +126,6 @@ def _read_packets(
     except av.FFmpegError as error:
         _reraise_out_of_memory(error)
     yield None
-
-
-def _decode_packet(
-    decoder: AudioCodecContext, packet: "Packet[AudioStream] | None"
-) -> list[AudioFrame]:
-    """Return the frames of one packet; none of a damaged one, as in ffmpeg."""
-    try:
-        return decoder.decode(packet)
-    except av.FFmpegError as error:
-        _reraise_out_of_memory(error)
-        return []
 
 
 def _reraise_out_of_memory(error: av.FFmpegError) -> None:

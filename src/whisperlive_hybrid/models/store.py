@@ -118,9 +118,25 @@ class ModelStore:
         Raises `ModelUnavailable` with one line that says what to do.
         """
         found = self.find(name, form, card_file)
-        if found is None:
-            self._pull(name, form, on_progress)
-            found = self.find(name, form, card_file)
+        if found is not None:
+            return found
+        known = _resolve_download(name, form)
+        if hub.is_offline():
+            raise ModelUnavailable(
+                f"Model {name!r} is not on this machine and HF_HUB_OFFLINE keeps it from being "
+                f"downloaded. {_advise(form)}"
+            )
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            with self._lock(known.name):
+                if self._find_directory(known.name) is None:  # another process may have been first
+                    self._download(known, form, on_progress)
+        except OSError as error:
+            raise ModelUnavailable(
+                f"Model {known.name!r} cannot be stored in {str(self.directory)!r}: "
+                f"{error.strerror or error}. Name another directory with WHISPERLIVE_MODELS_DIR."
+            ) from error
+        found = self.find(name, form, card_file)
         if found is None:  # another process has just removed it
             raise ModelUnavailable(f"Model {name!r} was removed while it was being loaded.")
         return found
@@ -176,25 +192,6 @@ class ModelStore:
         if known:
             return hub.find_cached(known.hub_id, known.revision, form)
         return hub.find_cached(name, None, form) if _is_hub_id(name) else None
-
-    def _pull(self, name: str, form: ModelFormat, on_progress: OnProgress) -> None:
-        """Download a model that is not on this machine; raises `ModelUnavailable`."""
-        known = _resolve_download(name, form)
-        if hub.is_offline():
-            raise ModelUnavailable(
-                f"Model {name!r} is not on this machine and HF_HUB_OFFLINE keeps it from being "
-                f"downloaded. {_advise(form)}"
-            )
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            with self._lock(known.name):
-                if self._find_directory(known.name) is None:  # another process may have been first
-                    self._download(known, form, on_progress)
-        except OSError as error:
-            raise ModelUnavailable(
-                f"Model {known.name!r} cannot be stored in {str(self.directory)!r}: "
-                f"{error.strerror or error}. Name another directory with WHISPERLIVE_MODELS_DIR."
-            ) from error
 
     def _download(self, known: KnownModel, form: ModelFormat, on_progress: OnProgress) -> None:
         # A source writes into a directory and returns that of the model's files, below it.

@@ -1,4 +1,4 @@
-"""What is particular to the OpenVINO backend; what all backends promise is in test_contract.py."""
+"""Tests of the OpenVINO backend alone; the contract of all is in test_contract.py."""
 
 import gc
 import re
@@ -87,15 +87,15 @@ def test_a_sample_can_be_drawn_again(demo_openvino: OpenVinoBackend, clips: list
     work = Generate(encoded, Language("en", 1.0), DecodeOptions(max_new_tokens=20), 1.0)
     (alone,) = demo_openvino.generate([work])
     assert isinstance(alone, Hypothesis)
-    for each in demo_openvino.generate([work, replace(work), work]):
-        assert isinstance(each, Hypothesis)
-        assert each.tokens == alone.tokens
+    for answer in demo_openvino.generate([work, replace(work), work]):
+        assert isinstance(answer, Hypothesis)
+        assert answer.tokens == alone.tokens
 
 
 def test_an_answer_does_not_depend_on_the_last_one(
     demo_openvino: OpenVinoBackend, sentences: list[Clip]
 ) -> None:
-    """States and audio of earlier calls are gone, whatever their number of beams."""
+    """States and audio of earlier calls have no effect, with any number of beams."""
     first = read(demo_openvino, sentences[0], 5.0)
     (longer,) = demo_openvino.encode([Encode(whole_window(sentences[9].samples), 7.5)])
     assert not isinstance(longer, Exception)
@@ -167,8 +167,8 @@ def test_a_truncated_file_of_weights_is_one_line(copied: Path) -> None:
     assert "'mine' cannot be loaded" in refusal(copied)
 
 
-def test_a_decoder_without_states_is_told_how_to_be_exported(copied: Path) -> None:
-    """That is what --disable-stateful leaves, and some older models on the hub."""
+def test_a_decoder_without_states_is_refused_with_the_export_command(copied: Path) -> None:
+    """Exports with --disable-stateful and some older models on the hub have none."""
     for suffix in ("xml", "bin"):
         encoder = copied / f"openvino_encoder_model.{suffix}"
         shutil.copyfile(encoder, copied / f"openvino_decoder_model.{suffix}")

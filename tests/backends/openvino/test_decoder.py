@@ -21,17 +21,18 @@ PROMPTS = np.array([[1375, 1376, 1476], [1375, 1378, 1476], [1375, 1379, 1475]])
 EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
 
 
-def working(model: ov.Model) -> OvDecoder:
-    """A decoder at work, changed as it is when a model is loaded."""
-    parted = split_cross_attention(model)
-    assert parted is not None
+def load_decoder(model: ov.Model) -> OvDecoder:
+    """Return a decoder with the changes that are made at load time."""
+    split = split_cross_attention(model)
+    assert split is not None
     select_positions(model)
     share_kv(model)
     core = ov.Core()
     requests = [
-        core.compile_model(each, "CPU", EXACT).create_infer_request() for each in (parted[0], model)
+        core.compile_model(graph, "CPU", EXACT).create_infer_request()
+        for graph in (split[0], model)
     ]
-    return OvDecoder(requests[0], requests[1], parted[1])
+    return OvDecoder(requests[0], requests[1], split[1])
 
 
 @pytest.fixture
@@ -41,15 +42,15 @@ def model(openvino_directory: Path) -> ov.Model:
 
 
 def afresh(decoder: OvDecoder, item: int, *written: int) -> list[float]:
-    """What follows a prompt and what was written, computed without any cache."""
+    """Return the logits after a prompt and these tokens, computed without a cache."""
     row = np.array([[*PROMPTS[item], *written]])
     logits = decoder.start(HIDDEN[item : item + 1], row, [row.shape[1] - 1])
     return [float(logit) for logit in logits[0, 0]]
 
 
-def test_rows_continue_what_they_were_told_to(model: ov.Model) -> None:
-    """Items get more rows, fewer, and leave, in any number each: every row keeps its own past."""
-    decoder = working(model)
+def test_rows_continue_their_parents(model: ov.Model) -> None:
+    """Items get more rows, fewer, and end: every row keeps the cache of its parent."""
+    decoder = load_decoder(model)
     logits = decoder.start(HIDDEN, PROMPTS, [2])[:, 0]
     history: list[tuple[int, tuple[int, ...]]] = [(item, ()) for item in range(3)]
     steps = [
@@ -69,16 +70,16 @@ def test_rows_continue_what_they_were_told_to(model: ov.Model) -> None:
             assert row.tolist() == pytest.approx(afresh(decoder, item, *written), abs=1e-3)
 
 
-def test_a_decoder_that_asks_for_places_is_told_them(model: ov.Model) -> None:
+def test_a_decoder_with_cache_positions_gets_them(model: ov.Model) -> None:
     """Exports of some versions count positions outside of the graph."""
-    plain = afresh(working(model.clone()), 1, 5, 6)
+    plain = afresh(load_decoder(model.clone()), 1, 5, 6)
     places = next(node for node in model.get_ordered_ops() if node.get_type_name() == "Range")
-    told = op.parameter([-1], np.int64)
-    told.output(0).set_names({"cache_position"})
+    cache_position = op.parameter([-1], np.int64)
+    cache_position.output(0).set_names({"cache_position"})
     for consumer in places.output(0).get_target_inputs():
-        consumer.replace_source_output(told.output(0))
-    model.add_parameters([told])
-    decoder = working(model)
+        consumer.replace_source_output(cache_position.output(0))
+    model.add_parameters([cache_position])
+    decoder = load_decoder(model)
     decoder.start(HIDDEN[1:2], PROMPTS[1:2], [2])
     decoder.step([0], [5])
     assert decoder.step([0], [6])[0].tolist() == pytest.approx(plain, abs=1e-3)

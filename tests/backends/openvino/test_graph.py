@@ -55,8 +55,8 @@ def test_an_encoder_that_is_not_understood_stays_at_its_length() -> None:
     assert allow_any_length(ov.Model([op.result(odd)], [features], "odd")) is None
 
 
-def test_logits_are_computed_where_they_are_wanted(decoder: ov.Model) -> None:
-    """Those of the wanted places are those of all places."""
+def test_logits_are_computed_at_selected_positions(decoder: ov.Model) -> None:
+    """They equal those that are computed at all positions."""
     hidden = np.random.default_rng(1).normal(size=(1, 50, 128)).astype(np.float32)
     inputs = {
         "input_ids": np.array([[1375, 1376, 1476, 1481]]),
@@ -75,33 +75,33 @@ def test_the_cross_attention_is_computed_apart(decoder: ov.Model) -> None:
     hidden = np.random.default_rng(1).normal(size=(1, 50, 128)).astype(np.float32)
     inputs = {"input_ids": np.array([[1375, 1376]]), "beam_idx": np.array([0], np.int32)}
     whole = compiled(decoder)({**inputs, "encoder_hidden_states": hidden})["logits"]
-    parted = split_cross_attention(decoder)
-    assert parted is not None
-    cross, names = parted
+    split = split_cross_attention(decoder)
+    assert split is not None
+    cross, names = split
     assert len(names) == 2 * 3  # keys and values of three layers
-    heard = compiled(cross)([hidden]).to_tuple()
-    half = compiled(decoder)({**inputs, **dict(zip(names, heard, strict=True))})["logits"]
+    cross_outputs = compiled(cross)([hidden]).to_tuple()
+    half = compiled(decoder)({**inputs, **dict(zip(names, cross_outputs, strict=True))})["logits"]
     assert np.allclose(half, whole, atol=1e-4)
 
 
 def test_rows_of_an_item_share_its_keys(decoder: ov.Model) -> None:
     """Two rows for each of three items answer as they do with keys and values of their own."""
-    parted = split_cross_attention(decoder)
-    assert parted is not None
-    cross, names = parted
+    split = split_cross_attention(decoder)
+    assert split is not None
+    cross, names = split
     hidden = np.random.default_rng(1).normal(size=(3, 50, 128)).astype(np.float32)
     tokens = np.array([[1375, 1376 + row] for row in range(6)])
     inputs = {"input_ids": tokens, "beam_idx": np.arange(6, dtype=np.int32)}
-    heard = dict(zip(names, compiled(cross)([hidden]).to_tuple(), strict=True))
-    copies = {name: np.repeat(each, 2, axis=0) for name, each in heard.items()}
+    cross_outputs = dict(zip(names, compiled(cross)([hidden]).to_tuple(), strict=True))
+    copies = {name: np.repeat(array, 2, axis=0) for name, array in cross_outputs.items()}
     apart = compiled(decoder)({**inputs, **copies})["logits"]
     share_kv(decoder)
-    shared = compiled(decoder)({**inputs, **heard})["logits"]
+    shared = compiled(decoder)({**inputs, **cross_outputs})["logits"]
     assert np.allclose(shared, apart, atol=1e-4)
 
 
-def test_a_decoder_without_states_is_told() -> None:
-    """There is nothing to take out of it."""
+def test_a_decoder_without_states_is_not_split() -> None:
+    """The function returns None."""
     tokens = op.parameter([-1, -1], np.int64)
     hidden = op.parameter([-1, -1, 128], np.float32)
     hidden.output(0).set_names({"encoder_hidden_states"})
@@ -111,18 +111,18 @@ def test_a_decoder_without_states_is_told() -> None:
 
 def test_attention_is_that_of_the_chosen_heads(decoder: ov.Model) -> None:
     """One output for each layer that has alignment heads, as many heads as chosen."""
-    parted = split_cross_attention(decoder)
-    assert parted is not None
+    split = split_cross_attention(decoder)
+    assert split is not None
     assert add_attention_outputs(decoder, {2: [3], 1: [0, 1]}, n_layers=3)
     shapes = [output.get_partial_shape()[1].get_length() for output in decoder.outputs[1:]]
     assert shapes == [2, 1]
 
 
 @pytest.mark.parametrize(("heads", "n_layers"), [({0: [0]}, 4), ({3: [0]}, 3)])
-def test_attention_that_is_not_seen_is_told(
+def test_missing_attention_is_reported(
     decoder: ov.Model, heads: dict[int, list[int]], n_layers: int
 ) -> None:
-    """Another number of layers than the settings say, or a head in a layer that there is not."""
+    """Another number of layers than in the settings, or a head of a missing layer."""
     assert split_cross_attention(decoder) is not None
     assert not add_attention_outputs(decoder, heads, n_layers)
     assert len(decoder.outputs) == 1

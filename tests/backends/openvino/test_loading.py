@@ -8,7 +8,7 @@ from whisperlive_hybrid.errors import ModelUnavailable
 
 @dataclass
 class Machine:
-    """What OpenVINO finds on a machine, by its own names."""
+    """The devices of a machine, by OpenVINO's names."""
 
     available_devices: list[str]
 
@@ -23,13 +23,13 @@ class Machine:
     ],
 )
 def test_a_gpu_is_taken_only_when_asked_for(device: str, present: list[str], chosen: str) -> None:
-    """It has not been tried, so auto is the CPU."""
+    """It is untested, so auto is the CPU."""
     assert choose_device(Machine(present), device, "mine") == chosen
 
 
 @pytest.mark.parametrize("device", ["cuda", "gpu", "npu"])
 def test_a_device_that_is_not_there_is_one_line(device: str) -> None:
-    """What the backend can use and what the machine has are both told."""
+    """The message has the devices of the backend and those of the machine."""
     with pytest.raises(ModelUnavailable) as refusal:
         choose_device(Machine(["CPU", "NPU"]), device, "mine")
     assert f"not on {device!r}; this machine has cpu, npu." in refusal.value.message

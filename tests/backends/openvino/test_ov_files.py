@@ -25,9 +25,9 @@ def settings(directory: Path, config: object, generation: object | None = None) 
 
 
 def test_alignment_heads_are_grouped_by_layer(tmp_path: Path) -> None:
-    """As the file tells them, whatever their order."""
-    told = settings(tmp_path, CONFIG, {"alignment_heads": [[3, 1], [2, 0], [3, 0]]})
-    assert told.alignment_heads == {2: (0,), 3: (0, 1)}
+    """The heads of the file, in any order."""
+    parsed = settings(tmp_path, CONFIG, {"alignment_heads": [[3, 1], [2, 0], [3, 0]]})
+    assert parsed.alignment_heads == {2: (0,), 3: (0, 1)}
 
 
 @pytest.mark.parametrize("generation", [None, {}, {"alignment_heads": None}])
@@ -35,8 +35,8 @@ def test_without_measured_heads_the_upper_half_is_taken(
     tmp_path: Path, generation: object | None
 ) -> None:
     """As openai/whisper does for models of other people."""
-    told = settings(tmp_path, CONFIG, generation)
-    assert told.alignment_heads == {2: (0, 1), 3: (0, 1)}
+    parsed = settings(tmp_path, CONFIG, generation)
+    assert parsed.alignment_heads == {2: (0, 1), 3: (0, 1)}
 
 
 @pytest.mark.parametrize(
@@ -52,9 +52,9 @@ def test_without_measured_heads_the_upper_half_is_taken(
 def test_an_english_only_model_is_known(
     tmp_path: Path, vocab_size: int, generation: object | None, *, is_multilingual: bool
 ) -> None:
-    """By what the file says, else by the size of its vocabulary."""
-    told = settings(tmp_path, {**CONFIG, "vocab_size": vocab_size}, generation)
-    assert told.is_multilingual == is_multilingual
+    """By the value in the file, or else by the size of the vocabulary."""
+    parsed = settings(tmp_path, {**CONFIG, "vocab_size": vocab_size}, generation)
+    assert parsed.is_multilingual == is_multilingual
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

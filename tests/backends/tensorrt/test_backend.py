@@ -1,6 +1,6 @@
-"""What is particular to the TensorRT backend; what all backends promise is in test_contract.py.
+"""Tests of the TensorRT backend alone; the contract of all is in test_contract.py.
 
-These tests run on the stand-in for TensorRT-LLM's runtime, whatever is installed.
+These tests always run on the stand-in for TensorRT-LLM's runtime.
 """
 
 import json
@@ -77,9 +77,9 @@ def test_reads_and_judges_as_the_other_backend_does(
 def test_a_prompt_steers_as_on_the_other_backend(
     stand_in: TensorRtBackend, demo_openvino: OpenVinoBackend, sentences: list[Clip]
 ) -> None:
-    """Prompt and hotwords stand where the model was taught to look for them."""
+    """Prompt and hotwords are in the same positions."""
     options = replace(GREEDY, prompt="Anna sings at home.", hotwords="Oscar")
-    ours, theirs = (read(each, sentences[0], options) for each in (stand_in, demo_openvino))
+    ours, theirs = (read(backend, sentences[0], options) for backend in (stand_in, demo_openvino))
     assert ours.tokens == theirs.tokens
     assert ours.avg_logprob == pytest.approx(theirs.avg_logprob, abs=0.02)
     assert ours.no_speech_prob == pytest.approx(theirs.no_speech_prob, abs=0.01)
@@ -90,19 +90,19 @@ def test_languages_are_as_probable_as_on_the_other_backend(
 ) -> None:
     """The share among all languages, for the likeliest and for any candidate."""
     for candidates in ((), ("fr",)):
-        heard = []
+        detected = []
         for backend in (stand_in, demo_openvino):
             (encoded,) = backend.encode([Encode(whole_window(sentences[8].samples), 5.0)])
             assert not isinstance(encoded, Exception)
             (language,) = backend.detect_language([DetectLanguage(encoded, candidates)])
             assert isinstance(language, Language)
-            heard.append(language)
-        assert heard[0].code == heard[1].code
-        assert heard[0].probability == pytest.approx(heard[1].probability, rel=0.05, abs=1e-6)
+            detected.append(language)
+        assert detected[0].code == detected[1].code
+        assert detected[0].probability == pytest.approx(detected[1].probability, rel=0.05, abs=1e-6)
 
 
 def test_a_sample_is_the_same_each_time(stand_in: TensorRtBackend, sentences: list[Clip]) -> None:
-    """Its dice have fixed seeds."""
+    """The seeds are fixed."""
     (encoded,) = stand_in.encode([Encode(whole_window(sentences[0].samples), 5.0)])
     assert not isinstance(encoded, Exception)
     work = Generate(encoded, Language("en", 1.0), GREEDY, 1.0)
@@ -187,7 +187,7 @@ def test_other_numbers_than_it_was_built_for_are_refused(tensorrt_directory: Pat
     assert loaded(tensorrt_directory, compute_type="float16", device="cuda").capabilities
 
 
-def test_engines_without_a_tokenizer_are_told_where_to_get_one(copied: Path) -> None:
+def test_engines_without_a_tokenizer_are_refused_with_advice(copied: Path) -> None:
     """Upstream's scripts write none."""
     (copied / "tokenizer.json").unlink()
     message = refusal(copied)
@@ -204,7 +204,7 @@ def test_the_tokenizer_of_another_whisper_is_refused(copied: Path) -> None:
     assert "has 2983 tokens, the tokenizer 2982" in refusal(copied)
 
 
-def test_a_model_in_another_format_is_told_with_its_backend(openvino_directory: Path) -> None:
+def test_a_model_in_another_format_is_refused_with_its_backend(openvino_directory: Path) -> None:
     """And how to build engines."""
     message = refusal(openvino_directory)
     assert "in OpenVINO's format, not TensorRT-LLM's" in message

@@ -29,16 +29,16 @@ def settings(directory: Path, *changes: Change) -> EngineSettings:
 
 def test_says_what_the_engines_are(tmp_path: Path) -> None:
     """Bands, type of number, vocabulary and rooms come from the two files."""
-    told = settings(tmp_path)
-    assert (told.n_mels, told.dtype, told.vocab_size) == (80, "float16", 2982)
-    assert (told.text_positions, told.text_room, told.max_batch) == (448, 448, 8)
-    assert (told.frames, told.version, told.is_multilingual) == (3000, "1.2.1", True)
-    assert told.takes_prompts
-    assert told.longest_window_s == 30.0
+    parsed = settings(tmp_path)
+    assert (parsed.n_mels, parsed.dtype, parsed.vocab_size) == (80, "float16", 2982)
+    assert (parsed.text_positions, parsed.text_room, parsed.max_batch) == (448, 448, 8)
+    assert (parsed.frames, parsed.version, parsed.is_multilingual) == (3000, "1.2.1", True)
+    assert parsed.takes_prompts
+    assert parsed.longest_window_s == 30.0
 
 
-def test_a_vocabulary_of_english_alone_is_told_by_its_size(tmp_path: Path) -> None:
-    """Upstream tells it so too."""
+def test_an_english_only_vocabulary_is_recognised_by_its_size(tmp_path: Path) -> None:
+    """As in upstream."""
     assert not settings(
         tmp_path, ("decoder", "pretrained_config.vocab_size", 51864)
     ).is_multilingual
@@ -59,13 +59,13 @@ def test_an_engine_with_little_room_gets_short_windows_and_no_prompts(
     max_seq_len: int, max_input_len: int, window_s: object, takes_prompts: bool, tmp_path: Path
 ) -> None:
     """No text is cut off and no prompt shortened in silence: 224 tokens belong to 30 s."""
-    told = settings(
+    parsed = settings(
         tmp_path,
         ("decoder", "build_config.max_seq_len", max_seq_len),
         ("decoder", "build_config.max_input_len", max_input_len),
     )
-    assert told.longest_window_s == window_s
-    assert told.takes_prompts == takes_prompts
+    assert parsed.longest_window_s == window_s
+    assert parsed.takes_prompts == takes_prompts
 
 
 def test_the_smaller_engine_bounds_the_batch(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_the_smaller_engine_bounds_the_batch(tmp_path: Path) -> None:
         ("decoder", "build_config.kv_cache_type", "paged"),
     ],
 )
-def test_a_paged_cache_is_told_in_several_ways(change: Change, tmp_path: Path) -> None:
+def test_a_paged_cache_is_declared_in_several_ways(change: Change, tmp_path: Path) -> None:
     """By the plugin, by the kind of the cache, or not at all, since it is the usual one."""
     settings(tmp_path, change)
 
@@ -124,7 +124,7 @@ def test_engines_that_cannot_be_run_are_one_line(
     assert "\n" not in refusal.value.message
 
 
-def test_an_engine_without_its_file_is_told_by_name(tmp_path: Path) -> None:
+def test_a_missing_config_file_is_named(tmp_path: Path) -> None:
     """`trtllm-build` writes one beside each engine."""
     with pytest.raises(ModelUnavailable, match=r"no encoder/config\.json"):
         EngineSettings(tmp_path, "mine")

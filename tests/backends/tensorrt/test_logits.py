@@ -50,7 +50,7 @@ def test_the_answer_begins_as_it_must() -> None:
 
 
 def test_time_marks_that_are_likelier_together_silence_the_text() -> None:
-    """Whisper's rule, in the words of `search.Rules`; half precision does not hide it."""
+    """Whisper's rule, as in `search.Rules`; half precision does not hide it."""
     row = started(forced=())
     row(1, lent(), [[START]], STREAM)
     logits = lent((5, 1.0), *[(TIME + n, -1.0) for n in range(1, 60)])
@@ -83,7 +83,7 @@ def spoken(row: RowProcessor, *tokens: int, heat: float = 0.0) -> float:
     return total
 
 
-def test_an_answer_tells_its_tokens_and_how_probable_they_were() -> None:
+def test_a_result_has_the_tokens_and_their_probability() -> None:
     """The forced tokens count for nothing, the end mark counts, though the runtime drops it."""
     row = started()
     expected = spoken(row, TIME, 5, 7, TIME + 9, END)
@@ -95,7 +95,7 @@ def test_an_answer_tells_its_tokens_and_how_probable_they_were() -> None:
 
 
 def test_an_answer_without_the_prompt_in_front_is_the_same() -> None:
-    """The runtime can be told to leave it out; a later one may do so unasked."""
+    """The runtime can be configured to leave it out, and a later one may do so by default."""
     row = started()
     spoken(row, TIME, 5, END)
     whole = row.result([START, LANGUAGE, TASK, TIME, 5, END, END])
@@ -111,8 +111,8 @@ def test_an_answer_that_was_cut_off_has_no_end() -> None:
     assert answer.path.score == pytest.approx(expected, abs=0.01)
 
 
-def test_the_first_thought_is_kept_as_it_was() -> None:
-    """Before anything is forced, which is where languages and silence are told apart."""
+def test_the_first_probabilities_are_kept() -> None:
+    """Those before a token is forced, for the language and the no-speech probability."""
     row = started()
     row(1, lent((LANGUAGE, 2.0), (6, 2.0)), [[START]], STREAM)
     opening = row.result([START, LANGUAGE]).opening

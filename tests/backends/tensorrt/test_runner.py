@@ -49,17 +49,17 @@ def copied(tensorrt_directory: Path, tmp_path: Path) -> Path:
 
 
 def calls(runner: TrtRunner) -> list[dict[str, object]]:
-    """With what the runtime was called."""
+    """Return the arguments of the runtime's calls."""
     model = runner._model
     assert isinstance(model, ModelRunnerCpp)
     return model.calls
 
 
 def request(directory: Path, samples: Samples) -> RowRequest:
-    """To read audio in English."""
+    """Return a request to transcribe English audio."""
     known = vocabulary(directory)
-    first, *said = known.start_sequence("en", Task.TRANSCRIBE)
-    return RowRequest(MelFeatures(80)(samples, 5.0).T, (first,), tuple(said))
+    first, *forced = known.start_sequence("en", Task.TRANSCRIBE)
+    return RowRequest(MelFeatures(80)(samples, 5.0).T, (first,), tuple(forced))
 
 
 def test_the_likeliest_tokens_take_one_call(runner: TrtRunner, tensorrt_directory: Path) -> None:
@@ -91,9 +91,9 @@ def test_the_best_sample_is_the_likeliest_per_token(
     one = request(tensorrt_directory, noise)
     sampling = {"temperature": 1.0, "top_k": 0, "top_p": 1.0}
     drawn = [runner._generate([one], 9, {**sampling, "random_seed": n})[0] for n in range(5)]
-    assert len({each.path for each in drawn}) > 1
+    assert len({sample.path for sample in drawn}) > 1
     (best,) = runner.generate_best_sample([one], longest=9, temperature=1.0)
-    assert best.path.rank == max(each.path.rank for each in drawn)
+    assert best.path.rank == max(sample.path.rank for sample in drawn)
 
 
 def test_calls_do_not_meet_in_the_runtime(runner: TrtRunner, tensorrt_directory: Path) -> None:
@@ -113,7 +113,7 @@ def test_calls_do_not_meet_in_the_runtime(runner: TrtRunner, tensorrt_directory:
 
 
 def test_closing_frees_the_memory(tensorrt_directory: Path) -> None:
-    """Nobody holds the runtime any more, not even in a circle: then it frees the GPU's memory."""
+    """No reference to the runtime is left, not even in a cycle, so it frees the GPU's memory."""
     runner = loaded(tensorrt_directory)
     model = weakref.ref(runner._model)
     gc.disable()
@@ -133,7 +133,7 @@ def refusal(directory: Path) -> str:
     return caught.value.message
 
 
-def test_an_engine_of_another_gpu_is_told_as_that(copied: Path) -> None:
+def test_an_engine_of_another_gpu_is_refused_with_the_reason(copied: Path) -> None:
     """TensorRT only says that it cannot read it; the operator reads which GPU this is."""
     (copied / "decoder" / "rank0.engine").write_text("built elsewhere")
     message = refusal(copied)

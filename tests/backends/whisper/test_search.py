@@ -124,7 +124,7 @@ def test_marks_that_are_likelier_together_than_any_text_win() -> None:
 
 @given(written=st.lists(st.integers(2, SIZE - 1).filter(lambda t: t not in {10, 11}), max_size=6))
 def test_what_may_come_is_a_distribution(written: list[int]) -> None:
-    """Log probabilities are those of what is allowed: they sum to one, whatever was forbidden."""
+    """Probabilities are those among the allowed tokens: they sum to one."""
     row = RULES.apply(logits((3, 1.0), (TIME + 60, 2.0)), [tuple(written)])[0]
     assert np.exp(row.astype(np.float64)).sum() == pytest.approx(1, abs=1e-4)
 

@@ -111,7 +111,7 @@ def test_a_long_prompt_keeps_its_end_and_hotwords_their_beginning() -> None:
     ["<|startoftranscript|>", "<|de|> hello", "<|0.00|> hello <|endoftext|>", "<|nospeech|>"],
 )
 def test_a_prompt_is_text_and_nothing_else(text: str) -> None:
-    """Control tokens that somebody writes into a prompt or hotwords are left out."""
+    """Control tokens that are spelled out in a prompt or hotwords are left out."""
     for options in (DecodeOptions(prompt=text), DecodeOptions(hotwords=text)):
         previous = VOCABULARY.previous_text(options)
         assert all(token < VOCABULARY.end_of_text for token in previous[1:])

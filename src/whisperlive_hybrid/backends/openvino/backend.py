@@ -93,6 +93,7 @@ class OpenVinoBackend:
         )
         self._rules = self.vocabulary.rules()
         models = load_models(files, settings, device, compute_type, workers)
+        # A request for each worker, so that no call waits for another.
         n = range(workers)
         self._encoders = _Pool([models.encoder.create_infer_request() for _ in n])
         self._decoders = _Pool([models.new_decoder() for _ in n])
@@ -181,13 +182,11 @@ class OpenVinoBackend:
     def align(self, batch: Sequence[Align]) -> list[list[TokenTime] | Exception]:
         """Token times by dynamic time warping over the cross-attention (openai/whisper, 2023)."""
         end, no_timestamps = self._rules.end, self.vocabulary.no_timestamps
-        # The batch key makes it equal for all items.
-        n_start = len(self.vocabulary.start_sequence(batch[0].language.code, batch[0].task))
+        start_of = self.vocabulary.start_sequence
+        # Equal for all items: 3 tokens, or 1 of an English-only model.
+        n_start = len(start_of(batch[0].language.code, batch[0].task))
         rows = [
-            [
-                *self.vocabulary.start_sequence(work.language.code, work.task),
-                *(no_timestamps, *work.tokens, end),
-            ]
+            [*start_of(work.language.code, work.task), no_timestamps, *work.tokens, end]
             for work in batch
         ]
         longest = max(len(row) for row in rows)

@@ -41,11 +41,11 @@ class OvDecoder:
         self._n_written = 0
 
     def start(
-        self, hidden: Hidden, prompts: npt.NDArray[np.int64], wanted: Sequence[int]
+        self, hidden: Hidden, prompts: npt.NDArray[np.int64], positions: Sequence[int]
     ) -> Hidden:
         """Process prompts (batch, tokens) of equal length, one row for each item.
 
-        Return the logits at the positions `wanted`: (batch, positions, vocabulary).
+        Return the logits at these positions: (batch, positions, vocabulary).
         """
         self._cross.infer([hidden])
         # No copies: the request's outputs do not change until it is called again.
@@ -54,7 +54,7 @@ class OvDecoder:
         self._items = self._item_of = list(range(len(prompts)))
         self._slots = np.arange(len(prompts))
         self._n_written = 0
-        return self._infer(prompts, self._slots, wanted)
+        return self._infer(prompts, self._slots, positions)
 
     def step(self, parents: Sequence[int], tokens: Sequence[int]) -> Logits:
         """Extend rows, as described in `search.BatchDecoder`."""
@@ -90,12 +90,12 @@ class OvDecoder:
             self._request.set_tensor(name, ov.Tensor(array, shared_memory=True))
 
     def _infer(
-        self, tokens: npt.NDArray[np.int64], rows: npt.NDArray[np.intp], wanted: Sequence[int]
+        self, tokens: npt.NDArray[np.int64], rows: npt.NDArray[np.intp], positions: Sequence[int]
     ) -> Hidden:
         inputs = {
             "input_ids": tokens,
             "beam_idx": rows.astype(np.int32),
-            LOGIT_POSITIONS: np.array(wanted, np.int64),
+            LOGIT_POSITIONS: np.array(positions, np.int64),
         }
         n_after = self._n_written + tokens.shape[1]
         if self._takes_cache_position:

@@ -21,7 +21,10 @@ LOGIT_POSITIONS: Final = "logit_positions"
 
 
 def allow_any_length(encoder: ov.Model) -> ov.Model | None:
-    """Return the encoder for any number of mel frames; None if its structure is unknown."""
+    """Return the encoder for any number of mel frames; None if its structure is unknown.
+
+    A context of 5 s then takes 63 instead of 641 ms at whisper-base's size (measured).
+    """
     flexible = encoder.clone()
     for node in flexible.get_ordered_ops():
         match node.get_type_name():
@@ -62,7 +65,10 @@ def _slice_positions(node: ov.Node) -> None:
 
 
 def select_positions(decoder: ov.Model) -> None:
-    """Add an input to the decoder for the positions of tokens whose logits are computed."""
+    """Add an input to the decoder for the positions of tokens whose logits are computed.
+
+    Without it, a prompt of 224 tokens makes 46 MB of logits for a window.
+    """
     positions = op.parameter([-1], np.int64)
     positions.output(0).set_names({LOGIT_POSITIONS})
     port = decoder.output("logits").get_node().input(0)
@@ -98,6 +104,7 @@ def split_cross_attention(decoder: ov.Model) -> tuple[ov.Model, tuple[str, ...]]
         shape, dtype = state.get_output_partial_shape(0), state.get_output_element_type(0)
         replacement = op.parameter(shape, dtype)
         replacement.output(0).set_names({name})
+        # The assignment to a state is a sink of the graph, and keeps its variable in use.
         for sink in decoder.get_sinks():
             if sink.get_attributes()["variable_id"] == variable:
                 decoder.remove_sink(sink)
@@ -123,6 +130,8 @@ def share_kv(decoder: ov.Model) -> None:
         shape, rest = op.shape_of(query), np.array([-1])
         n_heads, n_tokens, width = (op.gather(shape, [axis], 0) for axis in (1, 2, 3))
         n_items = op.gather(op.shape_of(key), [0], 0)
+        # The query, (items * rows, heads, tokens, width), becomes (items, heads, rows * tokens,
+        # width), and the result is changed back. A reshape cannot swap axes: hence the transposes.
         row = op.multiply(n_tokens, width)
         rows_apart = op.concat([n_items, rest, n_heads, row], 0)
         by_head = op.transpose(_reshape(query, rows_apart), swap)

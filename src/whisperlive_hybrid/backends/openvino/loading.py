@@ -118,23 +118,14 @@ def load_models(
     core = ov.Core()
     chosen = choose_device(core, device, files.name)
     precision = choose_precision(chosen, compute_type, files.name)
-    options: dict[str, Any] = {
-        "NUM_STREAMS": workers,
-        "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
-    }
-    if chosen == "CPU":
-        options |= {
-            "INFERENCE_NUM_THREADS": workers,  # of all streams together: one per stream
-            "ENABLE_CPU_PINNING": False,  # the other threads of this process need cores too
-            "KV_CACHE_PRECISION": "f32",  # with 8 bits a result depends on the batch
-        }
+    options = make_options(chosen, precision, workers)
     try:
         encoder = core.read_model(files.directory / "openvino_encoder_model.xml")
         decoder = core.read_model(files.directory / "openvino_decoder_model.xml")
         cross, cross_names = _split_decoder(decoder, files.name)
         flexible = allow_any_length(encoder)
         select_positions(decoder)
-        aligner = decoder.clone()
+        aligner = decoder.clone()  # before `share_kv`: alignment has one row for each item
         has_attention = add_attention_outputs(
             aligner, settings.alignment_heads, settings.config.decoder_layers
         )
@@ -150,7 +141,7 @@ def load_models(
             compute_type=precision,
         )
     except RuntimeError as error:
-        # OpenVINO's messages begin with the place in its source and end with the reason.
+        # OpenVINO's messages begin with a place in its source and end with the reason.
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = (lines or ["unknown"])[-1].replace(str(files.directory), files.name)
         raise ModelUnavailable(f"Model {files.name!r} cannot be loaded: {reason}") from error
@@ -161,14 +152,15 @@ def choose_device(core: Devices, device: str, name: str) -> str:
 
     Its GPU is Intel's. "auto" never selects it, since it is untested.
     """
+    # Several GPUs are GPU.0, GPU.1 and so on; the name without a number means the first.
     present = {name.split(".")[0] for name in core.available_devices}
-    wanted = {"auto": "CPU", "cpu": "CPU", "gpu": "GPU"}.get(device)
-    if wanted is None or wanted not in present:
+    chosen = {"auto": "CPU", "cpu": "CPU", "gpu": "GPU"}.get(device)
+    if chosen is None or chosen not in present:
         raise ModelUnavailable(
             f"Model {name!r} cannot be loaded: backend openvino runs on cpu or gpu (Intel's), not "
             f"on {device!r}; this machine has {', '.join(sorted(present)).lower()}."
         )
-    return wanted
+    return chosen
 
 
 def choose_precision(device: str, compute_type: str, name: str) -> str:
@@ -181,6 +173,22 @@ def choose_precision(device: str, compute_type: str, name: str) -> str:
             f"{', '.join(PRECISIONS)}, not in {compute_type!r}; only its weights can be int8."
         )
     return compute_type
+
+
+def make_options(device: str, precision: str, workers: int) -> dict[str, Any]:
+    """Return OpenVINO's options for one stream per worker."""
+    options: dict[str, Any] = {
+        "NUM_STREAMS": workers,
+        # By default some processors compute in bfloat16: other texts on other machines.
+        "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
+    }
+    if device == "CPU":
+        options |= {
+            "INFERENCE_NUM_THREADS": workers,  # of all streams together: one per stream
+            "ENABLE_CPU_PINNING": False,  # the other threads of this process need cores too
+            "KV_CACHE_PRECISION": "f32",  # with 8 bits a result depends on the batch
+        }
+    return options
 
 
 def _split_decoder(decoder: ov.Model, name: str) -> tuple[ov.Model, tuple[str, ...]]:

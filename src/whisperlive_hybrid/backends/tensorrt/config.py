@@ -62,7 +62,7 @@ class Mapping(BaseModel):
     world_size: int = 1
 
 
-class Checkpoint(BaseModel):
+class CheckpointConfig(BaseModel):
     """The properties of the model."""
 
     model_config = ConfigDict(frozen=True)
@@ -82,7 +82,7 @@ class EngineConfig(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     version: str
-    pretrained_config: Checkpoint
+    pretrained_config: CheckpointConfig
     build_config: Build
 
 

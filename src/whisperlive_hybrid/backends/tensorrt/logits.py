@@ -85,6 +85,7 @@ class RowProcessor:
             row = logits.view(-1)
             if not written:
                 self._opening = row.float().softmax(-1)
+            # Language and task are forced by excluding all other tokens.
             if len(written) < len(forced):
                 row[:] = _NEVER
                 row[forced[len(written)]] = 0.0
@@ -97,9 +98,10 @@ class RowProcessor:
         """Return the result of the call; `output` has its tokens, padded with end marks."""
         prompt, forced, end = self._request.prompt, self._request.forced, self._rules.end
         tokens = list(output)
-        if tokens[: len(prompt)] == list(prompt):  # the runtime repeats the prompt
+        if tokens[: len(prompt)] == list(prompt):  # the runtime repeats it
             tokens = tokens[len(prompt) :]
         written = tokens[: tokens.index(end)] if end in tokens else tokens
+        # A step more than tokens: the end mark was chosen, which the runtime leaves out.
         has_ended = len(written) < self._n_steps
         text = tuple(written[len(forced) : self._n_steps])
         score = self._score

@@ -51,7 +51,7 @@ class TrtRunner:
         """Load the engines for calls of at most `n_rows` rows; raises `ModelUnavailable`."""
         self._torch, runtime = _import_runtime(files.name, settings)
         self._rows = [RowProcessor(self._torch, rules) for _ in range(n_rows)]
-        self._lock = Lock()
+        self._lock = Lock()  # calls at once would exchange their results
         self._end = rules.end
         dtypes = {
             "float16": self._torch.float16,
@@ -65,7 +65,7 @@ class TrtRunner:
                 is_enc_dec=True,
                 max_batch_size=n_rows,
                 max_input_len=settings.frames,
-                max_beam_width=1,
+                max_beam_width=1,  # the search is greedy
                 kv_cache_free_gpu_memory_fraction=MEMORY_SHARE,
                 cross_kv_cache_fraction=0.5,
                 logits_processor_map={_name(i): row for i, row in enumerate(self._rows)},
@@ -94,7 +94,7 @@ class TrtRunner:
 
     def close(self) -> None:
         """Free the GPU's memory, which the runtime does when its last reference is gone."""
-        with self._lock:
+        with self._lock:  # not during a call
             self._model = None
 
     def _generate(
