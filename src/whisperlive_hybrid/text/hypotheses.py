@@ -1,8 +1,8 @@
-"""Hypotheses to segments: which to believe, and how to read their time marks.
+"""The verdict on a model's hypotheses, and their segments.
 
 The rules are those of Radford et al. 2022 (section 4.5) as openai/whisper applies them: a text that
-repeats itself or was guessed is tried again at a higher temperature; a window without speech is
-left silent. Two signs of repetition and run-away that they miss are in `text.guards`.
+repeats itself or has a low probability is decoded again at a higher temperature; a window without
+speech gets no text. `loop_ratio` and `is_overfull` find repetition that these rules miss.
 """
 
 import zlib
@@ -15,85 +15,79 @@ from whisperlive_hybrid.text.wer import words_in
 from whisperlive_hybrid.types import TIME_MARK_S, Hypothesis, Segment, Thresholds, Vocabulary
 
 FEWEST_REPEATS: Final = 4
-"""Fewer are a manner of speaking, whatever is repeated: an announcement is made three times."""
+"""Repeats of the shortest loop; fewer are common in speech: announcements are made three times."""
 
 FEWEST_WORDS: Final = 8
-"""A single word needs as many repeats as this to be a loop; "no, no, no, no" is an answer."""
+"""Words of the shortest loop; "no, no, no, no" is an answer."""
 
 TOKENS_PER_S: Final = 30.0
-"""No speech has more. Measured with the tokenizer of Whisper's multilingual models on article 1 of
-the Universal Declaration of Human Rights, spoken by espeak-ng at 175 and at 300 words a minute, far
-beyond people: English 4 and 7, Finnish 6 and 10, Chinese 4 and 8, Japanese 8 and 13, Hindi 17 and
-28, Georgian 15 and 29, Malayalam 16 and 26, Amharic 10 and 15. Where a character is spelled by
-several tokens (Georgian: 2.4) it counts once; without that Georgian has 70."""
+"""More tokens per second than any speech has. Measured with the tokenizer of Whisper's multilingual
+models on article 1 of the Universal Declaration of Human Rights, spoken by espeak-ng at 175 and,
+far faster than people, at 300 words per minute: English 4 and 7, Finnish 6 and 10, Chinese 4 and 8,
+Japanese 8 and 13, Hindi 17 and 28, Georgian 15 and 29, Malayalam 16 and 26, Amharic 10 and 15. A
+character of several tokens (Georgian: 2.4) counts once; otherwise Georgian has 70."""
 
 SPARE_TOKENS: Final = 20
-"""On top, so that a word at the border of a very short window is no fault."""
-
+"""Additional tokens, for a word at the border of a very short window."""
 
 SPARSE_FROM_S: Final = 4.0
-"""Seconds of speech from which a few words are a sign of many that were passed over."""
+"""Seconds of speech from which a sparse text is a sign of missing words."""
 
 SPARSE_TOKENS_PER_S: Final = 2.0
-"""Text tokens per second of speech below which words were passed over."""
+"""Text tokens per second of speech below which a text is sparse."""
 
 
 def compression_ratio(text: str) -> float:
-    """Bytes of `text` per byte of its zlib form: 2.4 and more means repetition."""
+    """Return the bytes of `text` per byte of its zlib form; 2.4 and more means repetition."""
     encoded = text.encode()
     return len(encoded) / len(zlib.compress(encoded))
 
 
 def loop_ratio(text: str) -> float:
-    """The compression ratio of the most repetitive loop in `text` alone; 0 if nothing loops.
+    """Return the highest compression ratio of a loop in `text`, without the rest; 0 if none.
 
-    A loop is the same run of words over and over without anything between; case and punctuation do
-    not count, and in scripts without spaces a character stands for a word. The ratio of Whisper's
-    rule, taken of the loop alone, asks for the more repeats the shorter the run is: with 2.4 "no"
-    may be said ten times in a row, "yes" eight, "thank you" five, a whole sentence three times.
+    A loop is the same run of words again and again with nothing in between, without case and
+    punctuation; in scripts without spaces each character counts as a word. The limit of Whisper's
+    rule, applied to the loop alone, allows more repeats of shorter runs: with 2.4, ten of "no",
+    eight of "yes", five of "thank you", three of a whole sentence.
     """
     words = words_in(text)
-    longest_run = len(words) // FEWEST_REPEATS
-    loops = (_longest_loop(words, size) for size in range(1, longest_run + 1))
-    return max((compression_ratio(" ".join(loop)) for loop in loops if loop), default=0.0)
+    highest = 0.0
+    for size in range(1, len(words) // FEWEST_REPEATS + 1):
+        end, longest, repeated = 0, 0, 0
+        for i in range(size, len(words)):
+            repeated = repeated + 1 if words[i] == words[i - size] else 0
+            if repeated > longest:
+                longest, end = repeated, i + 1
+        length = longest + size
+        if length >= max(FEWEST_WORDS, FEWEST_REPEATS * size):
+            highest = max(highest, compression_ratio(" ".join(words[end - length : end])))
+    return highest
 
 
 def is_overfull(text: str, n_tokens: int, duration: float) -> bool:
-    """Whether `text` of so many text tokens is more than `duration` seconds of audio can hold."""
+    """Return True if `text` has more text tokens than `duration` seconds of speech can have."""
     return min(n_tokens, len(text)) > SPARE_TOKENS + TOKENS_PER_S * duration
 
 
 def is_sparse(n_tokens: int, speech_s: float) -> bool:
-    """Whether so many text tokens tell too little for so many seconds of speech."""
+    """Return True if a text has so few tokens for `speech_s` that words must be missing."""
     return speech_s >= SPARSE_FROM_S and n_tokens < SPARSE_TOKENS_PER_S * speech_s
 
 
-def _longest_loop(words: Sequence[str], size: int) -> Sequence[str]:
-    """The longest stretch that repeats a run of `size` words often enough; empty if none does."""
-    end, longest, repeated = 0, 0, 0
-    for i in range(size, len(words)):
-        repeated = repeated + 1 if words[i] == words[i - size] else 0
-        if repeated > longest:
-            longest, end = repeated, i + 1
-    length = longest + size
-    if length < max(FEWEST_WORDS, FEWEST_REPEATS * size):
-        return ()
-    return words[end - length : end]
-
-
 class Verdict(Enum):
-    """What becomes of a hypothesis."""
+    """What to do with a hypothesis."""
 
     ACCEPT = auto()
     RETRY = auto()
-    """Not believed: try the next temperature."""
+    """Decode again at the next temperature."""
     SILENCE = auto()
-    """Nobody spoke; the text is not shown."""
+    """There was no speech; drop the text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A hypothesis with its text and the signs that nobody said it."""
+    """A hypothesis with its text and the signs that the text is not what was said."""
 
     hypothesis: Hypothesis
     text: str
@@ -103,7 +97,7 @@ class Candidate:
 
     @staticmethod
     def of(hypothesis: Hypothesis, vocabulary: Vocabulary, duration: float) -> "Candidate":
-        """Read a hypothesis about `duration` seconds of audio."""
+        """Return the candidate of a hypothesis for `duration` seconds of audio."""
         text = vocabulary.decode(hypothesis.tokens).strip()
         n_tokens = sum(token < vocabulary.end_of_text for token in hypothesis.tokens)
         return Candidate(
@@ -115,13 +109,13 @@ class Candidate:
         )
 
     def is_runaway(self, thresholds: Thresholds) -> bool:
-        """Whether the text repeats itself, or is more than anybody can say in that time."""
+        """Return True if the text repeats itself, or is too long for its duration."""
         repeats = max(self.compression_ratio, self.loop_ratio) > thresholds.compression_ratio
         return repeats or self.is_overfull
 
 
 def judge(candidate: Candidate, thresholds: Thresholds) -> Verdict:
-    """Decide on one candidate by Whisper's three rules and the guards."""
+    """Return the verdict on one candidate, by Whisper's three rules and `is_runaway`."""
     is_guess = candidate.hypothesis.avg_logprob < thresholds.avg_logprob
     if is_guess and candidate.hypothesis.no_speech_prob > thresholds.no_speech:
         return Verdict.SILENCE
@@ -131,9 +125,9 @@ def judge(candidate: Candidate, thresholds: Thresholds) -> Verdict:
 
 
 def pick_least_bad(candidates: Sequence[Candidate], thresholds: Thresholds) -> Candidate:
-    """The candidate to keep when none was accepted: the likeliest that does not run away."""
-    sober = [candidate for candidate in candidates if not candidate.is_runaway(thresholds)]
-    return max(sober or candidates, key=lambda c: c.hypothesis.avg_logprob)
+    """Return the best of the rejected candidates: the most probable one that is no runaway."""
+    sound = [candidate for candidate in candidates if not candidate.is_runaway(thresholds)]
+    return max(sound or candidates, key=lambda c: c.hypothesis.avg_logprob)
 
 
 def cut_segments(
@@ -141,8 +135,8 @@ def cut_segments(
 ) -> tuple[Segment, ...]:
     """Cut a candidate at its time marks; times are on the window clock, within [0, duration].
 
-    Unlike openai/whisper, which seeks back to the last complete segment, text behind the last time
-    mark is kept: it ends where the window ends, since a window is cut in silence.
+    Text after the last time mark ends where the window ends, since a window is cut in silence;
+    openai/whisper drops it and decodes again from the last time mark.
     """
     return tuple(
         Segment(
@@ -155,17 +149,16 @@ def cut_segments(
             compression_ratio=candidate.compression_ratio,
             no_speech_prob=candidate.hypothesis.no_speech_prob,
         )
-        for start, end, tokens in _timed_runs(candidate.hypothesis.tokens, vocabulary, duration)
+        for start, end, tokens in _cut_tokens(candidate.hypothesis.tokens, vocabulary, duration)
         if (text := vocabulary.decode(tokens)).strip()
     )
 
 
 def find_text_end(tokens: Sequence[int], vocabulary: Vocabulary, duration: float) -> float:
-    """Return the window time up to which a hypothesis tells what is said, within [0, duration].
+    """Return the window time up to which a hypothesis has text, within [0, duration].
 
-    A text behind the last time mark reaches to the end of the window. A last mark is believed to be
-    where the text before it ends, or where a next segment would begin: Whisper stops there when it
-    sees another segment that it has no room for, or has lost the thread.
+    Text after the last time mark ends with the window. Otherwise the last mark counts: it is the
+    end of the text before it or the start of a segment that Whisper did not write.
     """
     text = [i for i, token in enumerate(tokens) if token < vocabulary.end_of_text]
     marks = [i for i, token in enumerate(tokens) if token >= vocabulary.timestamp_begin]
@@ -176,10 +169,10 @@ def find_text_end(tokens: Sequence[int], vocabulary: Vocabulary, duration: float
     return min((tokens[marks[-1]] - vocabulary.timestamp_begin) * TIME_MARK_S, duration)
 
 
-def _timed_runs(
+def _cut_tokens(
     tokens: Sequence[int], vocabulary: Vocabulary, duration: float
 ) -> Iterator[tuple[float, float, tuple[int, ...]]]:
-    """(start, end, tokens with their time marks) of each run of text between time marks."""
+    """Yield start, end and tokens, with their time marks, of each run of text between marks."""
     start, first, has_text = 0.0, 0, False
     for i, token in enumerate(tokens):
         if token < vocabulary.timestamp_begin:
