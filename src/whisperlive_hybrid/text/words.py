@@ -1,4 +1,4 @@
-"""What alignment says of tokens, dealt out to segments: times of words, probabilities of tokens."""
+"""Word times and token probabilities of segments, from the alignment of their tokens."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,24 +14,24 @@ _APPENDED = "\"'.。,，!！?？:：”)]}、"  # noqa: RUF001 (full-width marks
 """Punctuation that belongs to the word after or before it; the sets of openai/whisper."""
 
 LONGEST_MEDIAN_S: Final = 0.7
-"""Bound on the median length of a window's words; that of openai/whisper. It decides where a window
-has so few words that one with a silence in it is the median."""
+"""Limit of the median length of a window's words, as in openai/whisper. It applies to windows of so
+few words that the median is a word with a silence in it."""
 
 DECAY_S: Final = 0.2
-"""How much of a punctuation mark's time belongs to the word before it at most: of 23 sentences of
-read speech, alignment ended the last word 0.22 s (median) before the voice detector did."""
+"""Most time of a punctuation mark that is added to the word before it. In 23 sentences of read
+speech, alignment ended the last word 0.22 s (median) before the voice detector did."""
 
 LONGEST_WORD_S: Final = 2.0
-"""In nine recordings no word was longer without a pause in it."""
+"""Longest word; in nine recordings no word without a pause in it was longer."""
 
 PAUSE_S: Final = 0.3
-"""Silence between two stretches of speech that a word cannot reach into."""
+"""Shortest silence between two stretches of speech that no word spans."""
 
 REACH_S: Final = 0.3
-"""How much earlier than the speech before a pause its last word may seem to end."""
+"""Largest distance between the measured end of a word and the end of its speech at a pause."""
 
 _LETTERS_OF_A_DIGIT: Final = 4
-"""A number is written shorter than it is said: the mean of "one" to "nine"."""
+"""The mean number of letters of "one" to "nine"; digits are shorter than their words."""
 
 
 def add_words(
@@ -41,36 +41,40 @@ def add_words(
     language: str,
     speech: Sequence[tuple[float, float]] = (),
 ) -> tuple[Segment, ...]:
-    """Give each segment its words.
+    """Add words to segments; a segment with words then starts and ends with them.
 
-    `times` belong to the text tokens of all the segments in order, on the same clock. A segment
-    with words starts and ends with them: they are measured, its time marks were guessed. Only where
-    the first word of all begins is not measured, so its time mark is believed there. `speech` are
-    the stretches that `fit_to_pauses` fits the words to.
+    `times` are those of the text tokens of all segments in order, on the same clock. `speech` are
+    stretches of speech for `fit_to_pauses`.
     """
-    dealt = [
-        (segment, _words(vocabulary.split_words(tokens, language), own))
-        for segment, tokens, own in _dealt_out(segments, times, vocabulary)
+    measured = [
+        (segment, _merge_tokens(vocabulary.split_words(tokens, language), own))
+        for segment, tokens, own in _match_times(segments, times, vocabulary)
     ]
-    first = next((i for i, (_, words) in enumerate(dealt) if words), None)
+    # Alignment begins the first word with the window, hence with the silence before the speech: its
+    # path through the attention begins in the corner. In the clips of the tests that was 0.32 s too
+    # early on average, and the segment's time mark 0.02 s off (measured with the demo model). So
+    # the mark replaces it, unless it lies outside of the word and must be wrong.
+    first = next((i for i, (_, words) in enumerate(measured) if words), None)
     if first is not None:
-        segment, words = dealt[first]
-        dealt[first] = segment, _begun(words, segment.start)
-    every = _plausible([word for _, words in dealt for word in words])
-    plausible = iter(fit_to_pauses(every, speech))
+        segment, words = measured[first]
+        if words[0].start < segment.start < words[0].end:
+            measured[first] = segment, [replace(words[0], start=segment.start), *words[1:]]
+    every = _limit_lengths([word for _, words in measured for word in words])
+    fitted = iter(fit_to_pauses(every, speech))
     timed: list[Segment] = []
-    for segment, measured in dealt:
-        words = tuple(next(plausible) for _ in measured)
-        start, end = (words[0].start, words[-1].end) if words else (segment.start, segment.end)
-        timed.append(replace(segment, start=start, end=end, words=words))
+    for segment, words in measured:
+        own = tuple(next(fitted) for _ in words)
+        # Measured times replace the time marks, which the model guesses.
+        start, end = (own[0].start, own[-1].end) if own else (segment.start, segment.end)
+        timed.append(replace(segment, start=start, end=end, words=own))
     return tuple(timed)
 
 
 def trim_long_words(segments: Sequence[Segment]) -> tuple[Segment, ...]:
-    """The segments of a recording, whose words do not last through what was not in their windows.
+    """Return the segments of a recording with words of at most a plausible length.
 
-    Where silence was cut out of a window, a word may have begun before it: on the recording clock
-    it then lasts through it. As before, its end is right; a segment begins with its first word.
+    If silence was cut out of a window, a word that begins before the cut spans the silence on the
+    recording clock. Its end is right, so its start is moved; a segment begins with its first word.
     """
     words = [word for segment in segments for word in segment.words or ()]
     bounds = _bounds(words)
@@ -93,9 +97,9 @@ def trim_long_words(segments: Sequence[Segment]) -> tuple[Segment, ...]:
 def add_probabilities(
     segments: Sequence[Segment], times: Sequence[TokenTime], vocabulary: Vocabulary
 ) -> tuple[Segment, ...]:
-    """Give each segment its tokens with their probabilities, and change nothing else.
+    """Add the probabilities of their tokens to segments.
 
-    `times` belong to the text tokens of all the segments in order.
+    `times` are those of the text tokens of all segments in order.
     """
     return tuple(
         replace(
@@ -105,19 +109,19 @@ def add_probabilities(
                 for token, time in zip(tokens, own, strict=True)
             ),
         )
-        for segment, tokens, own in _dealt_out(segments, times, vocabulary)
+        for segment, tokens, own in _match_times(segments, times, vocabulary)
     )
 
 
 def text_tokens(tokens: Sequence[int], vocabulary: Vocabulary) -> tuple[int, ...]:
-    """The tokens that are text, without time marks."""
+    """Return the text tokens among `tokens`, without time marks."""
     return tuple(token for token in tokens if token < vocabulary.end_of_text)
 
 
-def _dealt_out(
+def _match_times(
     segments: Sequence[Segment], times: Sequence[TokenTime], vocabulary: Vocabulary
 ) -> Iterator[tuple[Segment, tuple[int, ...], Sequence[TokenTime]]]:
-    """Each segment with its text tokens and what was measured of them."""
+    """Yield each segment with its text tokens and their times."""
     first = 0
     for segment in segments:
         tokens = text_tokens(segment.tokens, vocabulary)
@@ -125,7 +129,8 @@ def _dealt_out(
         first += len(tokens)
 
 
-def _words(pieces: Sequence[tuple[str, int]], times: Sequence[TokenTime]) -> tuple[Word, ...]:
+def _merge_tokens(pieces: Sequence[tuple[str, int]], times: Sequence[TokenTime]) -> list[Word]:
+    """Return words, given their texts and numbers of tokens, and the times of all tokens."""
     words: list[Word] = []
     first = 0
     for text, length in pieces:
@@ -133,67 +138,48 @@ def _words(pieces: Sequence[tuple[str, int]], times: Sequence[TokenTime]) -> tup
         first += length
         probability = sum(time.probability for time in own) / length
         words.append(Word(text, own[0].start, own[-1].end, probability))
-    return tuple(_with_punctuation(words))
+    return _merge_punctuation(words)
 
 
-def _begun(words: tuple[Word, ...], mark: float) -> tuple[Word, ...]:
-    """The words of a window's first segment, the first of them begun at the time mark.
-
-    Alignment begins it with the window, hence with the silence before the speech: its way through
-    the attention begins in the corner. In our clips that was 0.32 s too early on average, and the
-    mark 0.02 s off (measured with the demo model). A mark that lies outside the word is wrong.
-    """
-    first = words[0]
-    if not first.start < mark < first.end:
-        return words
-    return replace(first, start=mark), *words[1:]
-
-
-def _plausible(words: Sequence[Word]) -> list[Word]:
-    """The words of a window with lengths that a voice can have; order, text and most ends stay.
-
-    Alignment gives the silence between two words to the second one: of 76 words of more than 1 s
-    in nine recordings, 67 begin with silence. So a word that is too long keeps its end. At the
-    median number of letters the bound is openai/whisper's, twice the median length; a longer word
-    may last longer. Afterwards, words that were all found at one position share out the time
-    around them.
-    """
+def _limit_lengths(words: Sequence[Word]) -> list[Word]:
+    """Return the words of a window with plausible lengths; order, texts and most ends are kept."""
     bounds = _bounds(words)
     if bounds is None:
         return list(words)
     usual, longest = bounds
+    # Alignment adds the silence between two words to the second one: of 76 words of more than 1 s
+    # in nine recordings, 67 begin with silence. So a word that is too long keeps its end.
     bounded = [
         replace(word, start=max(word.start, word.end - bound))
         for word, bound in zip(words, longest, strict=True)
     ]
-    return _spread(bounded, usual)
+    return _spread_zero_lengths(bounded, usual)
 
 
 def fit_to_pauses(words: Sequence[Word], speech: Sequence[tuple[float, float]]) -> list[Word]:
-    """Return `words` with those beside a pause ending, or beginning, where the speech does.
+    """Return `words` with those next to a pause ending, or beginning, where the speech does.
 
-    `speech` are the stretches in which the voice detector found speech, (start, end) on the clock
-    of the words; none where nothing is known of it. The detector hears the end of a voice better
-    than alignment does: of 63 last words of read speech the end was 0.09 s off (median; 0.20 s at
-    the 90th percentile) by the energy of the sound, and 0.02 s (0.07 s) with the detector's end.
+    `speech` are the stretches of speech by the voice detector, (start, end) on the clock of the
+    words; empty if there was no detection. The detector's ends are better than those of alignment:
+    of 63 last words of read speech, alignment's end was 0.09 s off (median; 0.20 s at the 90th
+    percentile) by the energy of the sound, and the detector's 0.02 s (0.07 s).
     """
-    gaps = [(end, start) for (_, end), (start, _) in pairwise([*speech, (inf, inf)])]
     fitted = list(words)
-    for begin, end in gaps:
+    for (_, begin), (end, _) in pairwise([*speech, (inf, inf)]):
         if end - begin < PAUSE_S:
             continue
         for index, word in enumerate(fitted):
             next_start = fitted[index + 1].start if index + 1 < len(fitted) else inf
-            fitted[index] = _beside_pause(word, (begin, end), next_start)
+            fitted[index] = _fit_to_pause(word, (begin, end), next_start)
     return fitted
 
 
-def _beside_pause(word: Word, pause: tuple[float, float], next_start: float) -> Word:
+def _fit_to_pause(word: Word, pause: tuple[float, float], next_start: float) -> Word:
     begin, end = pause
     if word.start < begin and end < word.end:
-        # The whole pause lies in it: it was said on the side where it has more time.
-        is_behind = word.end - end > begin - word.start
-        return replace(word, start=end) if is_behind else replace(word, end=begin)
+        # It spans the whole pause, so it was said on the side where it has more time.
+        is_after = word.end - end > begin - word.start
+        return replace(word, start=end) if is_after else replace(word, end=begin)
     if begin <= word.start < end < word.end:
         return replace(word, start=end)
     is_last = word.end < begin <= next_start and begin - word.end <= REACH_S
@@ -203,7 +189,11 @@ def _beside_pause(word: Word, pause: tuple[float, float], next_start: float) -> 
 
 
 def _bounds(words: Sequence[Word]) -> tuple[float, list[float]] | None:
-    """How long words usually last, and each at the most; None where no word lasts."""
+    """Return the usual length of words, and the longest length of each; None if all are 0.
+
+    For a word of the mean number of letters the bound is that of openai/whisper, twice the median
+    length; it grows with the number of letters.
+    """
     lengths = [word.end - word.start for word in words if word.end > word.start]
     if not lengths:
         return None
@@ -213,17 +203,17 @@ def _bounds(words: Sequence[Word]) -> tuple[float, list[float]] | None:
 
 
 def _letters(word: Word) -> int:
-    """How much there is to say, in letters; at least one."""
+    """Return the length of a word in spoken letters, at least 1."""
     digits = sum(character.isdigit() for character in word.text)
     letters = sum(character.isalpha() for character in word.text)
     return max(1, letters + _LETTERS_OF_A_DIGIT * digits)
 
 
-def _spread(words: Sequence[Word], usual: float) -> list[Word]:
-    """Give the words of length zero some of the time around them, `usual` seconds each at most.
+def _spread_zero_lengths(words: Sequence[Word], usual: float) -> list[Word]:
+    """Give words of length 0, all at one position, a length of at most `usual` seconds each.
 
-    It is taken from the pause before them, else from the pause behind them, else from the longer
-    one of their neighbours.
+    The time is that of the pause before them, else of the pause after them, else of the longer one
+    of their neighbours.
     """
     spread = list(words)
     first = 0
@@ -233,13 +223,13 @@ def _spread(words: Sequence[Word], usual: float) -> list[Word]:
         while last < len(spread) and spread[last].end <= time:
             last += 1
         if last > first:
-            wanted = usual * (last - first)
+            needed = usual * (last - first)
             before = spread[first - 1].end if first else 0.0
-            behind = spread[last].start if last < len(spread) else time
+            after = spread[last].start if last < len(spread) else time
             if before < time:
-                _share_out(spread, first, last, (max(before, time - wanted), time))
-            elif behind > time:
-                _share_out(spread, first, last, (time, min(behind, time + wanted)))
+                _place_words(spread, first, last, (max(before, time - needed), time))
+            elif after > time:
+                _place_words(spread, first, last, (time, min(after, time + needed)))
             else:
                 _share_with_neighbour(spread, first, last)
         first = last + 1
@@ -249,16 +239,16 @@ def _spread(words: Sequence[Word], usual: float) -> list[Word]:
 def _share_with_neighbour(words: list[Word], first: int, last: int) -> None:
     """Share the time of the longer neighbour of `words[first:last]` between all of them."""
     before = words[first - 1].end - words[first - 1].start if first else 0.0
-    behind = words[last].end - words[last].start if last < len(words) else 0.0
-    if first and before >= behind:
+    after = words[last].end - words[last].start if last < len(words) else 0.0
+    if first and before >= after:
         first -= 1
     elif last < len(words):
         last += 1
-    _share_out(words, first, last, (words[first].start, words[last - 1].end))
+    _place_words(words, first, last, (words[first].start, words[last - 1].end))
 
 
-def _share_out(words: list[Word], first: int, last: int, time: tuple[float, float]) -> None:
-    """Lay `words[first:last]` between two times, each as long as its letters."""
+def _place_words(words: list[Word], first: int, last: int, time: tuple[float, float]) -> None:
+    """Place `words[first:last]` between two times, with lengths in proportion to their letters."""
     start, end = time
     run = words[first:last]
     letters = [0, *accumulate(map(_letters, run))]
@@ -269,10 +259,11 @@ def _share_out(words: list[Word], first: int, last: int, time: tuple[float, floa
     ]
 
 
-def _with_punctuation(words: Sequence[Word]) -> list[Word]:
-    """Merge lone punctuation into its neighbour, whose times stay those of the spoken word.
+def _merge_punctuation(words: Sequence[Word]) -> list[Word]:
+    """Merge separate punctuation into its neighbour, which keeps the times of the spoken word.
 
-    A mark takes the end of the sound of the word before it, which gets up to `DECAY_S` of it back.
+    Alignment gives the end of a word's sound to the mark after it, so that the word gets up to
+    `DECAY_S` of the mark's time.
     """
     merged: list[Word] = []
     longest_end = 0.0  # of the last spoken word
@@ -302,5 +293,5 @@ _SENTENCE_ENDS: Final = tuple(".?!…。？！؟۔।")  # noqa: RUF001 (full-wi
 
 
 def ends_sentence(text: str) -> bool:
-    """Whether a sentence ends with `text`, as far as its last mark tells."""
+    """Return True if the last mark of `text` ends a sentence."""
     return text.rstrip(CLOSING).endswith(_SENTENCE_ENDS)
