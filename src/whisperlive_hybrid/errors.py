@@ -129,6 +129,7 @@ def error_kind(error: BaseException) -> str:
 
     It is for logs and metrics: the number of kinds is bounded, whatever clients send.
     """
+    # Names of foreign classes are unbounded, and each would be a time series of the metrics.
     if not isinstance(error, WhisperLiveError):
         return "defect"
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).lower()

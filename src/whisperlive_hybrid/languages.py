@@ -39,7 +39,7 @@ def language_code(written: str) -> str | None:
     Return None for an unknown language.
     """
     plain = written.strip().lower()
-    base = plain.replace("_", "-").split("-", 1)[0]
+    base = plain.replace("_", "-").split("-", 1)[0]  # Whisper's codes have no regions
     if plain in LANGUAGES:
         return plain
     return _BY_NAME.get(plain) or (base if base in LANGUAGES else None)

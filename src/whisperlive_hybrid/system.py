@@ -26,24 +26,18 @@ def usable_cores(cgroups: Path = _CGROUPS, membership: Path = _MEMBERSHIP) -> in
     (`--cpus`, CPUQuota=). A fraction of a core counts as a core, as in other runtimes.
     """
     if hasattr(os, "sched_getaffinity"):  # Linux
-        bound_to = len(os.sched_getaffinity(0))
+        limits = [len(os.sched_getaffinity(0))]
     else:
-        bound_to = os.cpu_count() or 1
-    return max(1, min([bound_to, *(math.ceil(quota) for quota in _quotas(cgroups, membership))]))
-
-
-def _quotas(cgroups: Path, membership: Path) -> Iterator[float]:
-    """Yield the quotas in cores of this process's control group and of its parents."""
+        limits = [os.cpu_count() or 1]
     lines = _read(membership).splitlines()
-    own = next((line.removeprefix("0::") for line in lines if line.startswith("0::/")), None)
-    if own is None:  # no cgroup v2
-        return
+    own = next((Path(line[3:]) for line in lines if line.startswith("0::/")), None)  # cgroup v2
     # A parent's quota limits all its children together, so that the least of them applies.
-    for group in (Path(own), *Path(own).parents):
+    for group in (own, *own.parents) if own else ():
         # "max 100000", or "150000 100000": µs of CPU time per period in µs
         quota, _, period = _read(cgroups / group.relative_to("/") / "cpu.max").partition(" ")
         if quota.isdecimal() and period.strip().isdecimal():
-            yield int(quota) / int(period)
+            limits.append(math.ceil(int(quota) / int(period)))
+    return max(1, min(limits))
 
 
 def _read(file: Path) -> str:

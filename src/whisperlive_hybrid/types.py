@@ -60,7 +60,7 @@ class WindowSpan:
     length: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)  # arrays have no single result of ==
 class Window:
     """The unit of decoding: at most 30 s of audio, cut in silence.
 

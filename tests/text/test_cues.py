@@ -14,7 +14,7 @@ from whisperlive_hybrid.text.cues import (
     LONGEST_PAUSE_S,
     Cue,
     CueStyle,
-    cut_cues,
+    split_cues,
 )
 from whisperlive_hybrid.types import Segment, Word
 
@@ -51,12 +51,12 @@ def line_texts(cue: Cue) -> list[str]:
 
 def shown(segments: Sequence[Segment], style: CueStyle = DEFAULT) -> list[list[str]]:
     """The lines of each cue."""
-    return [line_texts(cue) for cue in cut_cues(segments, style)]
+    return [line_texts(cue) for cue in split_cues(segments, style)]
 
 
 def test_a_short_segment_is_one_line() -> None:
     """From its first word to the end of its last."""
-    [cue] = cut_cues([said((" Hello", 1.0, 1.4), (" world.", 1.4, 2.0))], DEFAULT)
+    [cue] = split_cues([said((" Hello", 1.0, 1.4), (" world.", 1.4, 2.0))], DEFAULT)
     assert (line_texts(cue), cue.start, cue.end) == (["Hello world."], 1.0, 2.0)
 
 
@@ -85,7 +85,7 @@ def test_a_cue_breaks_in_a_pause() -> None:
     """Where there is no punctuation, as listeners do."""
     before = [(f" one{i}", i * 0.4, i * 0.4 + 0.4) for i in range(6)]
     behind = [(f" two{i}", 3.2 + i * 0.4, 3.6 + i * 0.4) for i in range(12)]
-    first, second = cut_cues([said(*before, *behind)], DEFAULT)
+    first, second = split_cues([said(*before, *behind)], DEFAULT)
     assert first.end == pytest.approx(2.4)
     assert second.start == 3.2
 
@@ -93,7 +93,7 @@ def test_a_cue_breaks_in_a_pause() -> None:
 def test_no_cue_lasts_through_silence() -> None:
     """A word behind a long pause begins another cue, however short the one before it is."""
     segment = said((" Well,", 0.0, 0.4), (" yes.", 0.4 + LONGEST_PAUSE_S + 0.1, 3.0))
-    first, second = cut_cues([segment], DEFAULT)
+    first, second = split_cues([segment], DEFAULT)
     assert (first.start, first.end) == (0.0, 0.4)
     assert second.start == pytest.approx(2.0)
     assert second.end == 3.0
@@ -161,7 +161,7 @@ def test_a_script_without_spaces_breaks_between_its_words() -> None:
 
 def test_text_without_word_times_is_laid_over_its_segment() -> None:
     """By its characters, as where a translation or a model has no word times."""
-    first, second = cut_cues([unmeasured(" " + "abcd " * 20, 10.0, 20.0)], DEFAULT)
+    first, second = split_cues([unmeasured(" " + "abcd " * 20, 10.0, 20.0)], DEFAULT)
     assert first.start == pytest.approx(10.0, abs=0.1)
     assert second.end == pytest.approx(20.0, abs=0.1)
     assert first.end == second.start == pytest.approx(15.0, abs=0.1)
@@ -169,7 +169,7 @@ def test_text_without_word_times_is_laid_over_its_segment() -> None:
 
 def test_text_without_word_times_does_not_fill_a_silence() -> None:
     """Time marks may span one: nobody says a word for 20 s."""
-    [cue] = cut_cues([unmeasured(" Hello world.", 0.0, 41.0)], DEFAULT)
+    [cue] = split_cues([unmeasured(" Hello world.", 0.0, 41.0)], DEFAULT)
     assert cue.end <= LONGEST_CUE_S
 
 
@@ -209,7 +209,7 @@ STYLES = st.builds(
 @given(recordings(), STYLES)
 def test_all_limits_hold_and_no_word_is_lost(segments: list[Segment], style: CueStyle) -> None:
     """Every word is in exactly one cue, in order; what is over a limit is one word alone."""
-    made = list(cut_cues(segments, style))
+    made = list(split_cues(segments, style))
     units = [unit for cue in made for line in cue.lines for unit in line]
     parts = [" " * unit.is_spaced + unit.text for unit in units]
     assert "".join(parts).split() == "".join(segment.text for segment in segments).split()

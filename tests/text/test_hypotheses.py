@@ -8,7 +8,7 @@ from whisperlive_hybrid.backends.fake import FakeVocabulary
 from whisperlive_hybrid.text.hypotheses import (
     Candidate,
     Verdict,
-    cut_segments,
+    split_segments,
     judge,
     pick_least_bad,
 )
@@ -37,7 +37,7 @@ def candidate(
 
 def cut(*tokens: int, duration: float = 10.0) -> list[tuple[float, float, str]]:
     """The segments of these tokens."""
-    found = cut_segments(candidate(*tokens), VOCABULARY, duration)
+    found = split_segments(candidate(*tokens), VOCABULARY, duration)
     return [(segment.start, segment.end, segment.text) for segment in found]
 
 
@@ -159,7 +159,7 @@ def test_segments_carry_what_judges_them() -> None:
     """Each segment tells the figures of its hypothesis, and its tokens with their marks."""
     tokens = (at(0), 1, at(1.0))
     hypothesis = Hypothesis(tokens, -0.25, 0.125, 0.4)
-    (segment,) = cut_segments(Candidate(hypothesis, "w1", 1.5), VOCABULARY, 5.0)
+    (segment,) = split_segments(Candidate(hypothesis, "w1", 1.5), VOCABULARY, 5.0)
     assert segment == Segment(0.0, 1.0, " w1", tokens, 0.4, -0.25, 1.5, 0.125, None)
 
 
@@ -169,7 +169,7 @@ def test_segments_carry_what_judges_them() -> None:
 )
 def test_whatever_a_model_writes_no_word_is_lost(tokens: list[int], duration: float) -> None:
     """All text comes out once and in order, and times ascend within the window."""
-    found = cut_segments(candidate(*tokens), VOCABULARY, duration)
+    found = split_segments(candidate(*tokens), VOCABULARY, duration)
     assert "".join(segment.text for segment in found) == VOCABULARY.decode(tokens)
     times = [time for segment in found for time in (segment.start, segment.end)]
     assert times == sorted(times)

@@ -61,9 +61,11 @@ class VoiceLevel:
         overdriven = []
         powers = np.square(frames, dtype=np.float64).mean(axis=1).tolist()
         for i, power in enumerate(powers):
+            # An exponential mean, so that no frames have to be stored.
             self._power += (power - self._power) / _AVERAGED_FRAMES
             gain_db = min(MOST_GAIN_DB, QUIET_DB - self._loudest.follow(_decibels(power)))
             sustained_db = self._sustained.follow(_decibels(self._power))
+            # Without a gain, samples are not multiplied: they must stay the same, bit for bit.
             if gain_db > 0:
                 inputs[i] *= np.float32(10 ** (gain_db / 20))
             overdriven.append(gain_db <= 0 and sustained_db > LOUD_DB)

@@ -103,17 +103,9 @@ class PcmReader:
 
     def read(self, payload: bytes) -> Samples:
         """Return the samples that `payload` completes; shape (n,), n may be 0."""
-        return self._resample(self._decode(payload))
-
-    def _resample(self, samples: Samples, *, is_last: bool = False) -> Samples:
-        if self._resampler is None:
-            return samples
-        resampled: Samples = self._resampler.resample_chunk(samples, last=is_last)
-        return resampled
-
-    def _decode(self, payload: bytes) -> Samples:
         held = len(self._pending)
         self._pending += payload
+        n_bytes = len(self._pending)
         if self.format is None:
             evidence = _count_evidence(self._pending)
             self._int16_frames += evidence.n_int16 > self._n_int16
@@ -121,9 +113,11 @@ class PcmReader:
             has_waited = held - evidence.start >= LONGEST_DOUBT_BYTES
             self.format = self._decide(evidence, has_waited=has_waited)
             if self.format is None and not has_waited:
-                return self._take(evidence.start if evidence.start >= UNDECIDED_BYTES else 0)
-            self._n_int16 = self._int16_frames = 0
-        return self._take(len(self._pending))
+                # Silence reads the same in both formats, and a client waits for its text.
+                n_bytes = evidence.start if evidence.start >= UNDECIDED_BYTES else 0
+            else:
+                self._n_int16 = self._int16_frames = 0
+        return self._resample(self._take(n_bytes))
 
     def flush(self) -> Samples:
         """Return the samples that were held back; an incomplete last sample is dropped."""
@@ -132,6 +126,12 @@ class PcmReader:
             is_int16 = evidence.is_enough and evidence.is_mostly_int16
             self.format = PcmFormat.INT16 if is_int16 else PcmFormat.FLOAT32
         return self._resample(self._take(len(self._pending)), is_last=True)
+
+    def _resample(self, samples: Samples, *, is_last: bool = False) -> Samples:
+        if self._resampler is None:
+            return samples
+        resampled: Samples = self._resampler.resample_chunk(samples, last=is_last)
+        return resampled
 
     def _decide(self, evidence: "_Evidence", *, has_waited: bool) -> PcmFormat | None:
         """Return the format of an undeclared stream; None while it could still be either.

@@ -38,7 +38,7 @@ from whisperlive_hybrid.engine.job import Task
 from whisperlive_hybrid.text.hypotheses import (
     Candidate,
     Verdict,
-    cut_segments,
+    split_segments,
     find_text_end,
     is_sparse,
     judge,
@@ -230,7 +230,7 @@ class WindowDecoder:
 
     def _accept(self, work: Generate, candidate: Candidate) -> Work | DecodeResult:
         hypothesis, duration = candidate.hypothesis, self._part.duration
-        self._segments = cut_segments(candidate, self._vocabulary, duration)
+        self._segments = split_segments(candidate, self._vocabulary, duration)
         self._read_to = find_text_end(hypothesis.tokens, self._vocabulary, duration)
         if not self._segments and self._is_unread(0.0) and not self._was_empty:
             self._was_empty = True

@@ -71,10 +71,12 @@ class WindowCutter:
 
     def _windows(self, regions: Sequence[Region]) -> list[Window]:
         windows = [self._window(region) for region in regions]
+        # Only now: the windows above may begin before what later regions need.
         self._buffer.discard_before(self._regions.needed_from)
         return windows
 
     def _window(self, region: Region) -> Window:
+        # The last frame of a recording is padded: a region may end after the last sample.
         end = min(region.end, self._buffer.end)
         samples = self._buffer.slice(region.start, end)
         speech = tuple(

@@ -54,6 +54,7 @@ class Agreement:
         """Add the next hypothesis; return it with its beginning replaced by the stable words."""
         words = split_words(hypothesis)
         self._n_agreed = 0
+        # The last word may be incomplete, so it agrees with nothing.
         for before, now in zip(self._previous, words[:-1], strict=False):
             if normalize_word(before) != normalize_word(now):
                 break

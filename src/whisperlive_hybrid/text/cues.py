@@ -116,10 +116,10 @@ class Cue:
         return self.lines[-1][-1].end
 
 
-def cut_cues(segments: Iterable[Segment], style: CueStyle) -> Iterator[Cue]:
+def split_cues(segments: Iterable[Segment], style: CueStyle) -> Iterator[Cue]:
     """Cut the text of segments into cues; each word is in exactly one of them, in order."""
     for group in _group_units(segments, style):
-        for units in _cut_units(group, style):
+        for units in _split_into_cues(group, style):
             yield Cue(tuple(_break_lines(units, style)))
 
 
@@ -194,7 +194,7 @@ def _place_words(segment: Segment) -> Sequence[Word]:
     ]
 
 
-def _cut_units(units: Sequence[Unit], style: CueStyle) -> Iterator[Sequence[Unit]]:
+def _split_into_cues(units: Sequence[Unit], style: CueStyle) -> Iterator[Sequence[Unit]]:
     """Cut units into cues at the least cost, by dynamic programming over the breaks."""
     # Of the first n units: their least cost, and the first unit of their last cue.
     least, begins = [0.0], [0]

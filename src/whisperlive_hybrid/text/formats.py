@@ -7,7 +7,7 @@ and no cue ends before it starts.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from whisperlive_hybrid.text.cues import Cue, CueStyle, Unit, cut_cues
+from whisperlive_hybrid.text.cues import Cue, CueStyle, Unit, split_cues
 from whisperlive_hybrid.types import Segment, join_text
 
 _SHORTEST_CUE_MS: Final = 1
@@ -56,7 +56,7 @@ def _cue_texts(
 ) -> Iterator[tuple[int, int, str]]:
     """Yield start and end in milliseconds and the text of each cue, in order."""
     style = style or CueStyle()
-    for cue in cut_cues(segments, style):
+    for cue in split_cues(segments, style):
         start = _milliseconds(cue.start)
         end = max(_milliseconds(cue.end), start + _SHORTEST_CUE_MS)
         if style.highlight_words:
@@ -71,6 +71,7 @@ def _highlight_words(
     """Yield a cue once for each of its words, underlined, and without that in the pauses."""
     shown_to = start
     for unit in (unit for line in cue.lines for unit in line):
+        # Words may overlap, but a player shows overlapping cues at the same time.
         first, last = max(shown_to, _milliseconds(unit.start)), min(end, _milliseconds(unit.end))
         if shown_to < first:
             yield shown_to, first, _text(cue, escape)

@@ -67,6 +67,7 @@ def loop_ratio(text: str) -> float:
 
 def is_overfull(text: str, n_tokens: int, duration: float) -> bool:
     """Return True if `text` has more text tokens than `duration` seconds of speech can have."""
+    # A character of several tokens counts once; see `TOKENS_PER_S`.
     return min(n_tokens, len(text)) > SPARE_TOKENS + TOKENS_PER_S * duration
 
 
@@ -116,6 +117,7 @@ class Candidate:
 
 def judge(candidate: Candidate, thresholds: Thresholds) -> Verdict:
     """Return the verdict on one candidate, by Whisper's three rules and `is_runaway`."""
+    # Silence first, as in openai/whisper: decoding again would only invent another text.
     is_guess = candidate.hypothesis.avg_logprob < thresholds.avg_logprob
     if is_guess and candidate.hypothesis.no_speech_prob > thresholds.no_speech:
         return Verdict.SILENCE
@@ -130,7 +132,7 @@ def pick_least_bad(candidates: Sequence[Candidate], thresholds: Thresholds) -> C
     return max(sound or candidates, key=lambda c: c.hypothesis.avg_logprob)
 
 
-def cut_segments(
+def split_segments(
     candidate: Candidate, vocabulary: Vocabulary, duration: float
 ) -> tuple[Segment, ...]:
     """Cut a candidate at its time marks; times are on the window clock, within [0, duration].
@@ -149,7 +151,7 @@ def cut_segments(
             compression_ratio=candidate.compression_ratio,
             no_speech_prob=candidate.hypothesis.no_speech_prob,
         )
-        for start, end, tokens in _cut_tokens(candidate.hypothesis.tokens, vocabulary, duration)
+        for start, end, tokens in _split_at_marks(candidate.hypothesis.tokens, vocabulary, duration)
         if (text := vocabulary.decode(tokens)).strip()
     )
 
@@ -162,6 +164,7 @@ def find_text_end(tokens: Sequence[int], vocabulary: Vocabulary, duration: float
     """
     text = [i for i, token in enumerate(tokens) if token < vocabulary.end_of_text]
     marks = [i for i, token in enumerate(tokens) if token >= vocabulary.timestamp_begin]
+    # Whisper ends with a mark if it has no room for the next segment, or has lost its position.
     if text and (not marks or marks[-1] < text[-1]):
         return duration
     if not text:
@@ -169,7 +172,7 @@ def find_text_end(tokens: Sequence[int], vocabulary: Vocabulary, duration: float
     return min((tokens[marks[-1]] - vocabulary.timestamp_begin) * TIME_MARK_S, duration)
 
 
-def _cut_tokens(
+def _split_at_marks(
     tokens: Sequence[int], vocabulary: Vocabulary, duration: float
 ) -> Iterator[tuple[float, float, tuple[int, ...]]]:
     """Yield start, end and tokens, with their time marks, of each run of text between marks."""
@@ -184,6 +187,6 @@ def _cut_tokens(
             first, has_text = i + 1, False
         else:
             first = i
-        start = max(start, mark)
+        start = max(start, mark)  # marks may go back, but segments never overlap
     if has_text:
         yield start, duration, tuple(tokens[first:])
