@@ -8,9 +8,9 @@ from whisperlive_hybrid.backends.fake import FakeVocabulary
 from whisperlive_hybrid.text.hypotheses import (
     Candidate,
     Verdict,
-    split_segments,
     judge,
     pick_least_bad,
+    split_segments,
 )
 from whisperlive_hybrid.types import TIME_MARK_S, Hypothesis, Segment, Thresholds
 

@@ -38,11 +38,11 @@ from whisperlive_hybrid.engine.job import Task
 from whisperlive_hybrid.text.hypotheses import (
     Candidate,
     Verdict,
-    split_segments,
     find_text_end,
     is_sparse,
     judge,
     pick_least_bad,
+    split_segments,
 )
 from whisperlive_hybrid.text.language import is_switch, requested_language
 from whisperlive_hybrid.text.stretches import LanguagePart, LanguageSurvey, Stretch

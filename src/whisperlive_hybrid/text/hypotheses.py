@@ -117,7 +117,7 @@ class Candidate:
 
 def judge(candidate: Candidate, thresholds: Thresholds) -> Verdict:
     """Return the verdict on one candidate, by Whisper's three rules and `is_runaway`."""
-    # Silence first, as in openai/whisper: decoding again would only invent another text.
+    # Silence comes first, as in openai/whisper: it is not decoded again.
     is_guess = candidate.hypothesis.avg_logprob < thresholds.avg_logprob
     if is_guess and candidate.hypothesis.no_speech_prob > thresholds.no_speech:
         return Verdict.SILENCE
