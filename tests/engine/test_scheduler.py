@@ -38,7 +38,7 @@ def order(scheduler: Scheduler) -> Iterator[list[int]]:
     """The jobs of each batch, run one after the other, until nothing may start."""
     while batch := scheduler.take(0.0):
         yield [each.job for each in batch]
-        scheduler.ran(batch, 0.01)
+        scheduler.finish(batch, 0.01)
         for each in batch:
             scheduler.end(each.job)
 
@@ -120,7 +120,7 @@ def test_generates_gather_while_there_are_encodes() -> None:
     scheduler = filled(*generates, item(2, BULK, batch_limit=1), item(3, BULK, batch_limit=1))
     encode = scheduler.take(0.0)
     assert [each.job for each in encode] == [2]
-    scheduler.ran(encode, 0.1)
+    scheduler.finish(encode, 0.1)
     scheduler.resume(item(2, BULK, key="generate", batch_limit=3))
     assert list(order(scheduler)) == [[0, 1, 2], [3]]
 
@@ -168,7 +168,7 @@ def test_a_short_file_overtakes_a_long_one_but_not_for_ever() -> None:
 def test_calls_for_files_are_short_while_somebody_speaks() -> None:
     """What a call may take is learned: of items that take 0.2 s, two share a call of 0.5 s."""
     scheduler = filled(*(item(n, BULK, key="generate", batch_limit=4) for n in range(4)))
-    scheduler.ran(scheduler.take(0.0), 0.8)
+    scheduler.finish(scheduler.take(0.0), 0.8)
     for n in range(4):
         scheduler.resume(item(n, BULK, key="generate", batch_limit=4))
     scheduler.live_streams = 1
@@ -230,7 +230,7 @@ def test_files_get_their_share_under_endless_live_load(
         now, _, batch = running.pop(0)
         is_live = batch[0].urgency.is_live
         spent[is_live] += live_s if is_live else file_s
-        scheduler.ran(batch, live_s if is_live else file_s)
+        scheduler.finish(batch, live_s if is_live else file_s)
         scheduler.end(batch[0].job)
     assert spent[False] / (spent[True] + spent[False]) == pytest.approx(0.1, abs=0.02)
 
@@ -238,7 +238,7 @@ def test_files_get_their_share_under_endless_live_load(
 def test_what_files_used_in_a_pause_is_not_held_against_them() -> None:
     """Idle time is free: after an hour of it, files still get their share at once."""
     scheduler = filled(item(1, BULK))
-    scheduler.ran(scheduler.take(0.0), 3600.0)
+    scheduler.finish(scheduler.take(0.0), 3600.0)
     scheduler.resume(item(1, BULK))
     scheduler.admit(item(2, UPDATE))
     scheduler.admit(item(3, UPDATE, key="generate"))
@@ -248,7 +248,7 @@ def test_what_files_used_in_a_pause_is_not_held_against_them() -> None:
 def test_nothing_is_owed_to_files_that_did_not_wait() -> None:
     """A file that comes after an hour of live work has lost nothing by it."""
     scheduler = filled(item(1, UPDATE))
-    scheduler.ran(scheduler.take(0.0), 3600.0)
+    scheduler.finish(scheduler.take(0.0), 3600.0)
     for each in (item(2, BULK), item(3, UPDATE)):
         scheduler.admit(each)
     assert next(order(scheduler)) == [3]
@@ -257,8 +257,8 @@ def test_nothing_is_owed_to_files_that_did_not_wait() -> None:
 def test_what_files_are_owed_is_paid_in_a_pause() -> None:
     """Idle time that files used counts against what live work owed them."""
     scheduler = filled(item(1, UPDATE), item(2, BULK))
-    scheduler.ran(scheduler.take(0.0), 9.0)
-    scheduler.ran(scheduler.take(0.0), 5.0)
+    scheduler.finish(scheduler.take(0.0), 9.0)
+    scheduler.finish(scheduler.take(0.0), 5.0)
     for each in (item(3, BULK), item(4, UPDATE)):
         scheduler.admit(each)
     assert next(order(scheduler)) == [4]
@@ -322,7 +322,7 @@ def test_cancelled_work_that_runs_is_not_resumed() -> None:
         0,
         "<Scheduler 1/1 busy, waiting: nothing>",
     )
-    scheduler.ran(batch, 0.1)
+    scheduler.finish(batch, 0.1)
     scheduler.resume(item(1, BULK, key="generate"))
     assert repr(scheduler) == "<Scheduler 0/1 busy, waiting: nothing>"
 
@@ -364,7 +364,7 @@ class AnyTraffic(RuleBasedStateMachine):
     def finish(self, which: int, seconds: float, died: bool) -> None:
         """A worker comes back; a batch that died is tried again one by one."""
         batch = self.running.pop(which % len(self.running))
-        self.scheduler.ran(batch, seconds)
+        self.scheduler.finish(batch, seconds)
         for each in batch:
             if died:
                 self.scheduler.resume(item(each.job, each.urgency, key=str(each.key), alone=True))
@@ -415,7 +415,7 @@ class AnyTraffic(RuleBasedStateMachine):
         self.scheduler.live_streams = 0
         while self.running or (batch := self.scheduler.take(0.0)):
             batch = self.running.pop() if self.running else batch
-            self.scheduler.ran(batch, 0.1)
+            self.scheduler.finish(batch, 0.1)
             for each in batch:
                 self._advance(each.job)
         assert not self.left

@@ -358,7 +358,7 @@ class Engine:
                 self._observer.called(_model_call(seen, started, ended))
             with self._changed:
                 self._running[_model(calls)] -= 1
-                self._scheduler.ran([step.item for step in batch], ended - started)
+                self._scheduler.finish([step.item for step in batch], ended - started)
                 for call, outcome in zip(calls, results, strict=True):
                     self._charge(call, (ended - started) / len(calls), ended)
                     self._advance(call, outcome)

@@ -1,17 +1,13 @@
-"""Which work runs next: pure bookkeeping over items that wait, with the time as an argument.
+"""Chooses the work that runs next: bookkeeping over waiting items, with the time as an argument.
 
-An item is one quantum of model work, an encode or a generate, not a whole window: after each the
-engine hands in the next one. A batch is the most urgent item with whatever else may share its call.
-Live work goes first, finals before updates, then the earliest deadline. A call for a short file
-takes no window of a long one along, which would make it last three times as long. Files fill the
-gaps, by deadline alone, so that a short file overtakes a long one but no file waits for ever:
+An item is one task of a job, such as an encode, not a whole window: after each task the engine adds
+the next one. A batch is the most urgent item with the others that may share its call. Live work
+runs first, finals before updates, then the earliest deadline. Files fill the gaps, by deadline
+alone, so that a short file overtakes a long one but no file waits for ever:
 
 - while a live stream is open, files leave one worker free, if there is more than one, and their
   calls are kept short by what such calls have taken before;
 - when live work never pauses, files still get `bulk_share` of the workers' time.
-
-A generate waits a little for company while encodes are there to run, because on the CPU a batched
-generate costs a third per item and a batched encode gains nothing.
 """
 
 from collections import Counter
@@ -112,31 +108,57 @@ class Scheduler:
             self._waiting[item.job] = item
 
     def take(self, now: float) -> list[Item]:
-        """The next batch for a free worker; empty if nothing may start now."""
-        head = self._head(now)
-        if head is None:
+        """Return the next batch for a free worker; empty if nothing may start now."""
+        live = [item for item in self._waiting.values() if item.urgency.is_live]
+        files = [item for item in self._waiting.values() if not item.urgency.is_live]
+        # There are three cases.
+        if files and live:
+            # Both wait: files run only on time that they have earned, one call at a time.
+            are_files_next = self._owed_s > 0 and self._file_calls == 0
+        elif files:
+            # While a live stream is open one worker stays free, since an utterance may end at any
+            # moment; a single worker cannot wait for that.
+            is_last_free = self._workers - self._busy <= 1
+            are_files_next = not (is_last_free and self.live_streams and self._workers > 1)
+        else:
+            are_files_next = False
+        candidates = files if are_files_next else live
+        if not candidates:
             return []
+        head = _most_urgent(candidates, now)
         batch = [head]
         if not head.alone:
-            batch += self._companions(head)
+            others = [item for item in candidates if item is not head and _may_share(item, head)]
+            batch += sorted(others, key=_order)[: self._batch_limit(head) - 1]
         for item in batch:
             del self._waiting[item.job]
         self._busy += 1
-        if not head.urgency.is_live:
+        if are_files_next:
             self._file_calls += 1
-            self._claim = head.job if self._waits(live=True) else self._claim
+            if live:
+                self._claim = head.job
         return batch
 
-    def ran(self, batch: list[Item], seconds: float) -> None:
-        """A batch has come back after `seconds`; its jobs are resumed or ended next."""
+    def finish(self, batch: list[Item], seconds: float) -> None:
+        """Record a batch that took `seconds`; its jobs are resumed or ended next."""
         self._busy -= 1
-        self._learn(batch, seconds)
-        if batch[0].urgency.is_live:
-            share = self._bulk_share / (1 - self._bulk_share)
-            self._owed_s += seconds * share if self._waits(live=False) else 0.0
+        head, cost = batch[0], seconds / len(batch)
+        known = self._item_s.get(head.key, cost)
+        # Recent calls count most: other programs may have come or gone.
+        self._item_s[head.key] = known + _LEARNING_RATE * (cost - known)
+        if head.urgency.is_live:
+            if any(not item.urgency.is_live for item in self._waiting.values()):
+                # Files earn their share of the time that live work takes while they wait.
+                self._owed_s += seconds * self._bulk_share / (1 - self._bulk_share)
+            return
+        self._file_calls -= 1
+        left = self._owed_s - seconds
+        if head.job == self._claim:
+            # Claimed from live work: paid to the last second, even into debt.
+            self._owed_s, self._claim = left, None
         else:
-            self._file_calls -= 1
-            self._charge(batch[0].job, seconds)
+            # Idle time costs nothing, but uses up what was earned before.
+            self._owed_s = min(self._owed_s, max(0.0, left))
 
     def end(self, job: int) -> None:
         """Forget a job: it is done, failed or cancelled. What still runs for it is ignored."""
@@ -152,49 +174,8 @@ class Scheduler:
     def _n_files(self) -> int:
         return sum(not urgency.is_live for urgency in self._admitted.values())
 
-    def _learn(self, batch: list[Item], seconds: float) -> None:
-        """Remember what an item of this key costs; recent calls count most."""
-        key, cost = batch[0].key, seconds / len(batch)
-        known = self._item_s.get(key, cost)
-        self._item_s[key] = known + _LEARNING_RATE * (cost - known)
-
-    def _charge(self, job: int, seconds: float) -> None:
-        """Book a file call: claimed time is paid to the last second, idle time costs nothing."""
-        left = self._owed_s - seconds
-        if job == self._claim:
-            self._owed_s, self._claim = left, None
-        else:
-            self._owed_s = min(self._owed_s, max(0.0, left))
-
-    def _waits(self, *, live: bool) -> bool:
-        return any(item.urgency.is_live is live for item in self._waiting.values())
-
-    def _head(self, now: float) -> Item | None:
-        live = [item for item in self._waiting.values() if item.urgency.is_live]
-        files = [item for item in self._waiting.values() if not item.urgency.is_live]
-        if files and self._files_may_start(live_waits=bool(live)):
-            return _most_urgent(files, now)
-        return _most_urgent(live, now) if live else None
-
-    def _files_may_start(self, *, live_waits: bool) -> bool:
-        if live_waits:
-            return self._owed_s > 0 and self._file_calls == 0
-        is_last_free = self._workers - self._busy <= 1
-        return not (is_last_free and self.live_streams and self._workers > 1)
-
-    def _companions(self, head: Item) -> list[Item]:
-        fitting = [
-            item
-            for item in self._waiting.values()
-            if item is not head
-            and item.key == head.key
-            and _may_accompany(item.urgency, head.urgency)
-            and not item.alone
-        ]
-        return sorted(fitting, key=_order)[: self._batch_size(head) - 1]
-
-    def _batch_size(self, head: Item) -> int:
-        """How many items a call may hold: fewer for files while somebody speaks."""
+    def _batch_limit(self, head: Item) -> int:
+        """Return how many items a call may hold: fewer for files while a live stream is open."""
         cost = self._item_s.get(head.key, 0.0)
         if head.urgency.is_live or not self.live_streams or cost == 0.0:
             return head.batch_limit
@@ -202,9 +183,13 @@ class Scheduler:
 
 
 def _most_urgent(items: list[Item], now: float) -> Item:
-    """The first of items of one side, leaving out those that still gather if others can run."""
+    """Return the first of `items`, leaving out those that still gather if others can run.
+
+    A generate waits a little for others to share its call while encodes are there to run: on the
+    CPU a batched generate costs a third per item, and a batched encode gains nothing.
+    """
     ready = Counter(item.key for item in items)
-    running_first = min((i.urgency for i in items if i.gathers_until is None), default=None)
+    first_encode = min((i.urgency for i in items if i.gathers_until is None), default=None)
 
     def gathers(item: Item) -> bool:
         return (
@@ -212,16 +197,20 @@ def _most_urgent(items: list[Item], now: float) -> Item:
             and now < item.gathers_until
             and not item.alone
             and ready[item.key] < item.batch_limit
-            and running_first is not None
-            and running_first <= item.urgency
+            and first_encode is not None
+            and first_encode <= item.urgency
         )
 
-    return min((i for i in items if not gathers(i)), key=_order)
+    return min((item for item in items if not gathers(item)), key=_order)
 
 
-def _may_accompany(item: Urgency, head: Urgency) -> bool:
-    """Live work keeps to itself, and nothing rides along that would make a short file wait."""
-    return item.is_live == head.is_live and not (head is Urgency.SHORT_FILE and item > head)
+def _may_share(item: Item, head: Item) -> bool:
+    """Whether an item may run in the call of `head`.
+
+    A call for a short file takes no window of a long one along: it would last three times as long.
+    """
+    is_longer_file = head.urgency is Urgency.SHORT_FILE and item.urgency > head.urgency
+    return item.key == head.key and not item.alone and not is_longer_file
 
 
 def _order(item: Item) -> tuple[int, float, int]:
