@@ -24,7 +24,7 @@ from whisperlive_hybrid.jobs.progress import RunningJobs
 from whisperlive_hybrid.jobs.service import JobService, UploadedFile
 from whisperlive_hybrid.jobs.store.store import JobStore, open_store
 from whisperlive_hybrid.jobs.worker import Means
-from whisperlive_hybrid.model_pool import ModelPool, Room
+from whisperlive_hybrid.model_pool import MemoryBudget, ModelPool
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.transcribe import MediaFiles, OpenMedia
@@ -123,7 +123,7 @@ async def run_job_server(
     with open_store(directory) as store:
         async with (
             Engine(backend or FakeBackend()) as engine,
-            ModelPool(engine, EnergyVad(), (), Room(0, 60)) as pool,
+            ModelPool(engine, EnergyVad(), (), MemoryBudget(0, 60)) as pool,
         ):
             tell_time = clock or Clock()
             means = Means(

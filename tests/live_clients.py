@@ -24,7 +24,7 @@ from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend, speak
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.live.probe import LiveProbe
-from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
+from whisperlive_hybrid.model_pool import MemoryBudget, ModelPool, ModelSpec
 from whisperlive_hybrid.server.app import (
     create_authenticator,
     model_names,
@@ -201,7 +201,7 @@ async def open_live_server(
     detector: VoiceDetector | None = None,
     keys: KeySource = NO_KEYS,
     *,
-    others: Sequence[OnDemand] = (),
+    others: Sequence[ModelSpec] = (),
     probes: bool = False,
     probe_patience_s: float = TIMEOUT_S,
     limits: TransportLimits = DEFAULT_LIMITS,
@@ -225,7 +225,7 @@ async def open_live_server(
         probe = LiveProbe(engine, speak(range(1, 13)), probe_patience_s)
         detector = detector or EnergyVad()
         names = model_names(engine.capabilities.model, others, chosen)
-        room = Room(bytes=1000, idle_s=60)
+        room = MemoryBudget(bytes=1000, idle_s=60)
         pool = await stack.enter_async_context(ModelPool(engine, detector, others, room, names))
         admission = Admission(
             engine,

@@ -18,7 +18,7 @@ LAYERS = [
     ("adapters", ["backends", "models", "media", "fetch", "storage"]),
     ("engine", ["engine"]),
     ("telemetry", ["telemetry"]),
-    ("use cases", ["notifier", "language_lock", "transcribe", "model_pool", "live", "jobs"]),
+    ("use cases", ["notifier", "language_gate", "transcribe", "model_pool", "live", "jobs"]),
     ("edges", ["server", "cli", "bench", "healthcheck", "__main__"]),
 ]
 """From the inside out, each package and each module beside them in one layer. A package may import

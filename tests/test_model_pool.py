@@ -8,7 +8,7 @@ from whisperlive_hybrid.backends.base import Encode, Encoded
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend, speak
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest, LimitReached, ModelUnavailable, Overloaded
-from whisperlive_hybrid.model_pool import LOADS_PER_CALLER, ModelPool, OnDemand, Room
+from whisperlive_hybrid.model_pool import LOADS_PER_CALLER, MemoryBudget, ModelPool, ModelSpec
 from whisperlive_hybrid.transcribe import FileRequest, Transcriber
 from whisperlive_hybrid.types import join_text
 
@@ -21,9 +21,9 @@ class Shelf:
     def __init__(self) -> None:
         self.loaded: list[FakeBackend] = []
 
-    def model(self, name: str, size: int = 10) -> OnDemand:
+    def model(self, name: str, size: int = 10) -> ModelSpec:
         """One of `size` bytes."""
-        return OnDemand(name, size, lambda: self._load(name))
+        return ModelSpec(name, size, lambda: self._load(name))
 
     def _load(self, name: str) -> FakeBackend:
         self.loaded.append(FakeBackend(name=name))
@@ -37,12 +37,12 @@ class Shelf:
 
 @asynccontextmanager
 async def a_pool(
-    *others: OnDemand, n_bytes: int = 20, idle_s: float = 3600.0
+    *others: ModelSpec, n_bytes: int = 20, idle_s: float = 3600.0
 ) -> AsyncIterator[ModelPool]:
     """A pool beside the model "fake"."""
     async with (
         Engine(FakeBackend()) as engine,
-        ModelPool(engine, EnergyVad(), others, Room(n_bytes, idle_s)) as pool,
+        ModelPool(engine, EnergyVad(), others, MemoryBudget(n_bytes, idle_s)) as pool,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(pool.run)
@@ -138,7 +138,7 @@ class TellsWhenClosed(FakeBackend):
 async def test_an_unused_model_leaves() -> None:
     """After the idle time, without anybody asking for anything."""
     closed = anyio.Event()
-    model = OnDemand("a", 1, lambda: TellsWhenClosed(closed))
+    model = ModelSpec("a", 1, lambda: TellsWhenClosed(closed))
     async with a_pool(model, idle_s=0.001) as pool:
         async with pool.lease("a", "me"):
             assert not closed.is_set()
@@ -153,7 +153,7 @@ async def test_a_model_that_cannot_be_loaded_fails_its_request_alone() -> None:
         raise ModelUnavailable("Model 'a' cannot be loaded: no such file")
 
     shelf = Shelf()
-    async with a_pool(OnDemand("a", 1, broken), shelf.model("b")) as pool:
+    async with a_pool(ModelSpec("a", 1, broken), shelf.model("b")) as pool:
         for _ in range(2):
             with pytest.raises(ModelUnavailable):
                 async with pool.lease("a", "me"):
@@ -188,7 +188,7 @@ async def test_weights_wait_for_a_call_whose_caller_has_gone() -> None:
     backend = HeldBackend()
     async with (
         anyio.from_thread.BlockingPortal() as backend.portal,
-        a_pool(OnDemand("a", 15, lambda: backend), Shelf().model("b", 15)) as pool,
+        a_pool(ModelSpec("a", 15, lambda: backend), Shelf().model("b", 15)) as pool,
         anyio.create_task_group() as tasks,
     ):
 

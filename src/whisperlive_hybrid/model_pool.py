@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class OnDemand:
+class ModelSpec:
     """A model that may be loaded; `load` blocks, and raises `ModelUnavailable`."""
 
     name: str
@@ -47,7 +47,7 @@ class OnDemand:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class MemoryBudget:
     """How much the models on demand may take, and for how long."""
 
     bytes: int
@@ -57,10 +57,12 @@ class Room:
 class _Loaded:
     """A model in memory, with the leases that hold it there."""
 
-    def __init__(self, model: OnDemand, transcriber: Transcriber, guest: AsyncExitStack) -> None:
+    def __init__(
+        self, model: ModelSpec, transcriber: Transcriber, attachment: AsyncExitStack
+    ) -> None:
         self.model = model
         self.transcriber = transcriber
-        self.guest = guest
+        self.attachment = attachment
         self.leases = 0
         self.idle_since = math.inf
 
@@ -72,8 +74,8 @@ class ModelPool:
         self,
         engine: EngineClient,
         detector: VoiceDetector,
-        others: Sequence[OnDemand],
-        room: Room,
+        others: Sequence[ModelSpec],
+        room: MemoryBudget,
         names: ModelNames | None = None,
     ) -> None:
         """`names` are by default those of the models and no other spellings.
@@ -124,7 +126,7 @@ class ModelPool:
         if name == self.names.first:
             yield self._first
             return
-        loaded = await self._held(self._others[name], account)
+        loaded = await self._acquire(self._others[name], account)
         try:
             yield loaded.transcriber
         finally:
@@ -146,7 +148,7 @@ class ModelPool:
                     if anyio.current_time() - loaded.idle_since >= self._room.idle_s:
                         await self._unload(loaded)
 
-    async def _held(self, model: OnDemand, account: str) -> _Loaded:
+    async def _acquire(self, model: ModelSpec, account: str) -> _Loaded:
         """The model in memory, with one more lease on it."""
         async with self._moving:
             if model.name not in self._loaded:
@@ -174,15 +176,15 @@ class ModelPool:
             )
         loads.append(now)
 
-    async def _load(self, model: OnDemand) -> _Loaded:
+    async def _load(self, model: ModelSpec) -> _Loaded:
         log.info("loading model", model=model.name)
         with anyio.CancelScope(shield=True):  # what a thread has loaded must not be forgotten
             backend = await anyio.to_thread.run_sync(model.load)
-        guest = AsyncExitStack()
-        decoder = await guest.enter_async_context(self._engine.attach(backend))
-        return _Loaded(model, Transcriber(decoder, self._detector), guest)
+        attachment = AsyncExitStack()
+        decoder = await attachment.enter_async_context(self._engine.attach(backend))
+        return _Loaded(model, Transcriber(decoder, self._detector), attachment)
 
-    async def _make_room(self, model: OnDemand) -> None:
+    async def _make_room(self, model: ModelSpec) -> None:
         """Unload idle models, the longest idle first, until `model` fits."""
         for loaded in self._idle_longest_first():
             if self._free >= model.size:
@@ -206,4 +208,4 @@ class ModelPool:
     async def _unload(self, loaded: _Loaded) -> None:
         log.info("unloading model", model=loaded.model.name)
         del self._loaded[loaded.model.name]
-        await loaded.guest.aclose()
+        await loaded.attachment.aclose()

@@ -26,7 +26,7 @@ import structlog
 from whisperlive_hybrid.backends.base import Capabilities
 from whisperlive_hybrid.engine.client import Decoder
 from whisperlive_hybrid.errors import BadAudio
-from whisperlive_hybrid.language_lock import SILENT_LANGUAGE, LanguageLock, Read
+from whisperlive_hybrid.language_gate import SILENT_LANGUAGE, LanguageGate, Read
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.speech.windows import WindowCutter, recording_time, to_recording_clock
 from whisperlive_hybrid.types import (
@@ -167,7 +167,7 @@ class Transcription:
 
     async def _windows(self) -> AsyncIterator[Read]:
         """Yield the windows with their results; `_language` is known before the first one."""
-        lock = LanguageLock.of(self._decode, self._request.options, self._decoder.capabilities)
+        lock = LanguageGate.of(self._decode, self._request.options, self._decoder.capabilities)
         # Until the language is certain, windows are decoded one by one: they are shown in it.
         shown: list[Read] = []
         while lock.language is None and (window := await self._next_window()):
@@ -284,7 +284,7 @@ class _Cuts:
         able: Capabilities,
     ) -> None:
         self._cutter = WindowCutter(request.vad, able.longest_window_s)
-        self._windows = self._cut(blocks, voice)
+        self._windows = self._generate(blocks, voice)
         self.speech = 0.0
 
     @property
@@ -298,7 +298,7 @@ class _Cuts:
         self.speech += window.duration if window else 0.0
         return window
 
-    def _cut(self, blocks: Iterable[Samples], voice: VoiceStream) -> Iterator[Window]:
+    def _generate(self, blocks: Iterable[Samples], voice: VoiceStream) -> Iterator[Window]:
         for block in blocks:
             yield from self._cutter.push(block, voice.push(block))
         yield from self._cutter.push(np.zeros(0, np.float32), voice.flush())

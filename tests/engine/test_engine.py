@@ -13,7 +13,7 @@ from whisperlive_hybrid.backends.base import Align, Backend, DetectLanguage, Enc
 from whisperlive_hybrid.backends.fake import FakeBackend, Trouble, pause, speak
 from whisperlive_hybrid.engine import engine as engine_module
 from whisperlive_hybrid.engine.engine import FEWEST_WINDOWS, Engine
-from whisperlive_hybrid.engine.job import Task
+from whisperlive_hybrid.engine.job import ModelTask
 from whisperlive_hybrid.errors import (
     BackendFailed,
     Draining,
@@ -74,19 +74,19 @@ class Sum:
     """The batches that all such jobs ran in."""
     total: int = 0
 
-    def first(self) -> Task:
+    def first(self) -> ModelTask:
         """Begin with the first number."""
         return self._task(self.numbers[0])
 
-    def advance(self, done: Task, result: int) -> Task | int:
+    def advance(self, done: ModelTask, result: int) -> ModelTask | int:
         """Add the result of a task; ask for the next, or answer with the sum."""
         del done
         self.total += result
         self.numbers = self.numbers[1:]
         return self._task(self.numbers[0]) if self.numbers else self.total
 
-    def _task(self, number: int) -> Task:
-        return Task(number, "adder", "double", self._double, batch_limit=4)
+    def _task(self, number: int) -> ModelTask:
+        return ModelTask(number, "adder", "double", self._double, batch_limit=4)
 
     def _double(self, numbers: Sequence[int]) -> list[int | Exception]:
         self.calls.append(list(numbers))

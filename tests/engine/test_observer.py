@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from whisperlive_hybrid.backends.fake import FakeBackend, Trouble, speak
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.engine.observer import Asked, Observers
+from whisperlive_hybrid.engine.observer import Observers, WindowRequest
 from whisperlive_hybrid.errors import BackendFailed, Overloaded
 from whisperlive_hybrid.types import DecodeOptions, DecodeResult, Urgency, Window, WindowSpan
 
@@ -29,7 +29,7 @@ async def test_a_window_is_told_from_its_beginning_to_its_end() -> None:
     notes = ObserverLog()
     async with Engine(FakeBackend(), observer=notes) as engine:
         reading = await engine.decode(window(1), DecodeOptions(words=True), Urgency.FINAL)
-    assert notes.asked_ == [Asked("fake", Urgency.FINAL, window(1).duration)]
+    assert notes.asked_ == [WindowRequest("fake", Urgency.FINAL, window(1).duration)]
     assert [call.kind for call in notes.calls] == [
         "encode",
         "detect_language",

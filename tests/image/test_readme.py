@@ -127,8 +127,8 @@ def test_with_the_hub_only(engine: Containers, clone: Path, weights: Path) -> No
 def test_with_no_source_at_all(engine: Containers, clone: Path) -> None:
     """One line says what failed and what to do, and the exit code is not 0."""
     assert engine.run_bare("make install", options(engine, clone, {})).returncode == 0
-    cut_off = options(engine, clone, {})
-    done = engine.run_bare(readme_command(), cut_off, network="none")
+    abort = options(engine, clone, {})
+    done = engine.run_bare(readme_command(), abort, network="none")
     assert done.returncode == 2  # make's, for any failure of a command
     assert re.search(r"make: \*\*\* .*serve\] Error 1", done.stderr)
     (error,) = [line for line in done.stderr.splitlines() if line.startswith("Error:")]
@@ -138,7 +138,7 @@ def test_with_no_source_at_all(engine: Containers, clone: Path) -> None:
     shown = engine.run_bare(
         "timeout 60 .venv/bin/whisperlive transcribe --model demo "
         "src/whisperlive_hybrid/assets/samples/en.flac",
-        cut_off,
+        abort,
         network="none",
     )
     assert LAST_WORDS in shown.stdout

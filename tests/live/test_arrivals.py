@@ -1,9 +1,9 @@
-from whisperlive_hybrid.live.latency import MOST_MARKS, SPACING, Arrivals
+from whisperlive_hybrid.live.latency import MOST_MARKS, SPACING, ArrivalTimes
 
 
 def test_a_sample_has_come_with_the_frame_that_holds_it() -> None:
     """A moment is that at which all samples before the one asked for were there."""
-    arrivals = Arrivals()
+    arrivals = ArrivalTimes()
     arrivals.heard(4000, 1.0)
     arrivals.heard(8000, 2.0)
     assert arrivals.of(1) == 1.0
@@ -14,7 +14,7 @@ def test_a_sample_has_come_with_the_frame_that_holds_it() -> None:
 
 def test_memory_is_bounded_and_what_is_forgotten_is_not_made_up() -> None:
     """Small frames are not all remembered, nor is the beginning of an hour."""
-    arrivals = Arrivals()
+    arrivals = ArrivalTimes()
     for frame in range(1, 100_001):
         arrivals.heard(frame * 160, float(frame))
     assert len(arrivals._ends) == MOST_MARKS

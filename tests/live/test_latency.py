@@ -7,7 +7,7 @@ import pytest
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend, Trouble, pause, speak
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.live import latency as delays
-from whisperlive_hybrid.live.latency import Delays
+from whisperlive_hybrid.live.latency import LatencyTracker
 from whisperlive_hybrid.live.session import LiveOptions, LiveSession
 from whisperlive_hybrid.protocol.live import Gap, LanguageDetected, TextUpdate
 from whisperlive_hybrid.speech.regions import VadOptions
@@ -56,7 +56,7 @@ async def test_the_delay_begins_with_the_end_of_speech(monkeypatch: pytest.Monke
     now = 0.0
     monkeypatch.setattr(delays.anyio, "current_time", lambda: now)  # type: ignore[attr-defined]
     listener = Listener()
-    measured = Delays(VadOptions(post_roll_s=0.2), listener)
+    measured = LatencyTracker(VadOptions(post_roll_s=0.2), listener)
     for tenth in range(1, 31):
         now = tenth / 10
         measured.heard(round(now * SAMPLE_RATE))

@@ -27,7 +27,7 @@ from whisperlive_hybrid.backends.fake import (
     speak,
 )
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.engine.observer import NOBODY, Observer
+from whisperlive_hybrid.engine.observer import NO_OBSERVER, Observer
 from whisperlive_hybrid.errors import Unsupported
 from whisperlive_hybrid.live.session import BACKLOG, LiveOptions, LiveSession
 from whisperlive_hybrid.protocol.live import Gap, LanguageDetected, TextUpdate
@@ -116,7 +116,7 @@ async def stage(
     backend: Backend | None = None,
     live: LiveOptions = ENGLISH,
     update_interval: Callable[[], float] = lambda: 1.0,
-    observer: Observer = NOBODY,
+    observer: Observer = NO_OBSERVER,
 ) -> AsyncIterator[tuple[Stage, LiveSession]]:
     """A session that runs; leaving waits until it has published everything."""
     async with Engine(backend or FakeBackend(), observer=observer) as engine:

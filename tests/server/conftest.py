@@ -37,7 +37,7 @@ from whisperlive_hybrid.jobs.progress import RunningJobs
 from whisperlive_hybrid.jobs.store.store import open_store
 from whisperlive_hybrid.jobs.worker import Means
 from whisperlive_hybrid.media.reader import open_audio
-from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
+from whisperlive_hybrid.model_pool import MemoryBudget, ModelPool, ModelSpec
 from whisperlive_hybrid.models.files import demo_model
 from whisperlive_hybrid.server.app import create_authenticator, model_names
 from whisperlive_hybrid.server.http.app import HttpMeans, build_http_app
@@ -66,7 +66,7 @@ class OpenDoor(Protocol):
         *,
         media: OpenMedia = open_wav,
         queue_limit: int = 256,
-        others: Sequence[OnDemand] = (),
+        others: Sequence[ModelSpec] = (),
         max_uploads: int = 64,
         settings: Mapping[str, object] | None = None,
         keys: KeySource = NO_KEYS,
@@ -122,7 +122,7 @@ async def open_door(
     *,
     media: OpenMedia = open_wav,
     queue_limit: int = 256,
-    others: Sequence[OnDemand] = (),
+    others: Sequence[ModelSpec] = (),
     max_uploads: int = 64,
     settings: Mapping[str, object] | None = None,
     keys: KeySource = NO_KEYS,
@@ -138,7 +138,7 @@ async def open_door(
     names = model_names(backend.capabilities.model, others, wanted)
     async with (
         Engine(backend, queue_limit=queue_limit, observer=metrics.engine) as engine,
-        ModelPool(engine, EnergyVad(), others, Room(bytes=1000, idle_s=60), names) as pool,
+        ModelPool(engine, EnergyVad(), others, MemoryBudget(bytes=1000, idle_s=60), names) as pool,
         door_around(engine, pool, MediaFiles(media), wanted, keys, metrics) as app,
     ):
         yield app, engine
@@ -212,7 +212,7 @@ async def open_speech_door() -> AsyncIterator[tuple[FastAPI, Engine]]:
     settings = Settings(max_upload_mb=8, fetch=False)
     async with (
         Engine(Ct2Backend(demo_model(), device="cpu", workers=2)) as engine,
-        ModelPool(engine, SileroVad(), (), Room(bytes=1000, idle_s=60)) as pool,
+        ModelPool(engine, SileroVad(), (), MemoryBudget(bytes=1000, idle_s=60)) as pool,
         door_around(engine, pool, MediaFiles(open_audio), settings) as app,
     ):
         yield app, engine

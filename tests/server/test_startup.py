@@ -18,7 +18,7 @@ from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.backends.fake import FakeBackend
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import BadRequest, ModelUnavailable
-from whisperlive_hybrid.model_pool import OnDemand
+from whisperlive_hybrid.model_pool import ModelSpec
 from whisperlive_hybrid.models.store import OnProgress, PullProgress, ignore_progress
 from whisperlive_hybrid.server.app import OpenDoors
 from whisperlive_hybrid.server.startup import start_and_serve
@@ -56,7 +56,7 @@ class Download:
     may_end: threading.Event = field(default_factory=threading.Event)
     n_begun: int = 0
 
-    def load(self, on_progress: OnProgress) -> tuple[Backend, Sequence[OnDemand]]:
+    def load(self, on_progress: OnProgress) -> tuple[Backend, Sequence[ModelSpec]]:
         """Load the fake backend, 40 of 100 MB of it at first."""
         self.n_begun += 1
         on_progress(PullProgress("base", 40_000_000, 100_000_000))

@@ -3,14 +3,14 @@ import asyncio
 import pytest
 from metrics_scrape import scrape
 
-from whisperlive_hybrid.engine.observer import Asked, ModelCall, Part
+from whisperlive_hybrid.engine.observer import ModelCall, Part, WindowRequest
 from whisperlive_hybrid.errors import BackendFailed, Draining
 from whisperlive_hybrid.telemetry.engine_metrics import EngineMetrics
 from whisperlive_hybrid.telemetry.metrics import Metrics
 from whisperlive_hybrid.types import DecodeResult, Language, Urgency
 
 ENGLISH = Language("en", 1.0)
-FINAL = Asked("demo", Urgency.FINAL, 4.0)
+FINAL = WindowRequest("demo", Urgency.FINAL, 4.0)
 
 
 def call_of(*urgencies: Urgency, kind: str = "generate") -> ModelCall:
@@ -22,8 +22,8 @@ def call_of(*urgencies: Urgency, kind: str = "generate") -> ModelCall:
 def test_a_call_is_counted_once_and_each_wait_in_its_class() -> None:
     """Batches by kind of call, seconds by model, waits by class."""
     metrics = Metrics()
-    metrics.engine.called(call_of(Urgency.FINAL, Urgency.FINAL, Urgency.BULK))
-    metrics.engine.called(call_of(Urgency.FINAL, kind="encode"))
+    metrics.engine.on_call(call_of(Urgency.FINAL, Urgency.FINAL, Urgency.BULK))
+    metrics.engine.on_call(call_of(Urgency.FINAL, kind="encode"))
     seen = scrape(metrics)
     of_call = "whisperlive_model_call_duration_seconds"
     assert seen.total(f"{of_call}_count", model="demo") == 2
@@ -48,7 +48,7 @@ def test_a_call_is_counted_once_and_each_wait_in_its_class() -> None:
 def test_every_window_has_one_outcome(answer: object, outcome: str) -> None:
     """Audio counts as read only where it was read."""
     metrics = Metrics()
-    metrics.engine.answered(FINAL, None, answer)
+    metrics.engine.on_answer(FINAL, None, answer)
     seen = scrape(metrics)
     assert seen.total("whisperlive_windows_total") == 1
     assert seen.total("whisperlive_windows_total", outcome=outcome, urgency="final") == 1
@@ -60,8 +60,8 @@ def test_the_real_time_factor_is_told_by_model() -> None:
     """Half a second for four; nothing for a model that has read nothing."""
     metrics = Metrics()
     engine: EngineMetrics = metrics.engine
-    engine.called(call_of(Urgency.FINAL))
-    engine.answered(FINAL, None, DecodeResult((), ENGLISH))
+    engine.on_call(call_of(Urgency.FINAL))
+    engine.on_answer(FINAL, None, DecodeResult((), ENGLISH))
     assert engine.real_time_factors(["demo", "other"]) == {
         "demo": pytest.approx(0.125),
         "other": None,

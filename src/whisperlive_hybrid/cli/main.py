@@ -43,7 +43,7 @@ from whisperlive_hybrid.telemetry.logging import configure_logging
 from whisperlive_hybrid.types import DecodeOptions
 
 if TYPE_CHECKING:
-    from whisperlive_hybrid.model_pool import OnDemand  # as below
+    from whisperlive_hybrid.model_pool import ModelSpec
     from whisperlive_hybrid.server.app import OpenDoors  # slow to load, and only `serve` needs it
 
 app = typer.Typer(
@@ -115,7 +115,7 @@ def serve(
     from whisperlive_hybrid.server import app as server  # noqa: PLC0415 (slow to load)
     from whisperlive_hybrid.server.startup import start_and_serve  # noqa: PLC0415 (slow to load)
 
-    def load(on_progress: OnProgress) -> tuple[Backend, "list[OnDemand]"]:
+    def load(on_progress: OnProgress) -> tuple[Backend, "list[ModelSpec]"]:
         backend = load_backend(settings, on_progress=on_progress)
         return backend, server.models_on_demand(settings, on_progress)
 

@@ -82,14 +82,14 @@ class Speech:
 
     def hear(self, seconds: float, now: float) -> None:
         """Add `seconds` of speech that have come in."""
-        self._share = min(1.0, self._faded(now) + seconds / _SPEECH_MEMORY_S)
+        self._share = min(1.0, self._fade(now) + seconds / _SPEECH_MEMORY_S)
         self._at = now
 
     def share(self, now: float) -> float:
         """Return the share, from `SILENT_SHARE` to 1.0."""
-        return max(SILENT_SHARE, self._faded(now))
+        return max(SILENT_SHARE, self._fade(now))
 
-    def _faded(self, now: float) -> float:
+    def _fade(self, now: float) -> float:
         return self._share * math.exp(-max(0.0, now - self._at) / _SPEECH_MEMORY_S)
 
 

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 from whisperlive_hybrid.backends.base import Backend, Capabilities
 from whisperlive_hybrid.engine.capacity import LiveEstimate, Room
-from whisperlive_hybrid.engine.job import Job
+from whisperlive_hybrid.engine.job import EngineJob
 from whisperlive_hybrid.types import DecodeOptions, DecodeResult, Urgency, Window
 
 T = TypeVar("T")
@@ -47,7 +47,13 @@ class EngineClient(Decoder, Protocol):
     """An engine: the decoder of its own model, and a host for jobs of others."""
 
     async def run(
-        self, job: Job[T], model: str, urgency: Urgency, *, audio_s: float, continues: bool = False
+        self,
+        job: EngineJob[T],
+        model: str,
+        urgency: Urgency,
+        *,
+        audio_s: float,
+        continues: bool = False,
     ) -> T:
         """Run a job on the workers and return its answer.
 

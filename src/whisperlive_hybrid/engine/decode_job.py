@@ -1,21 +1,20 @@
-"""The way of one window through the model, as a state machine without a model.
+"""Decoding of one window, as a state machine without a model.
 
 Encode, detect the language if it is unknown, generate, judge, align if words or probabilities are
-wanted. What is not believed is first read again with the full context, if a shorter one was used,
-since a model may lose its footing in it; then hotter and hotter from the same encoder output. Each
-method takes the result of the work asked for last and answers with the next work, or with the
-reading.
+requested. A rejected hypothesis is first decoded again with the full context, if a shorter one was
+used, since a model may fail in it; then at higher and higher temperatures from the same encoder
+output. Each method takes the result of the last work and returns the next work, or the answer.
 
-A hypothesis may stop long before the speech in the window does. What it leaves is read as a window
-of its own, from its last time mark on, and so on to the end of the speech. A stretch that stays
-without text is tried hotter once, and then reported as unread.
+A hypothesis may stop long before the speech in the window does. The rest is decoded as a window of
+its own, from the last time mark on, and so on to the end of the speech. A stretch that stays
+without text is tried once at a higher temperature, and then reported as unread.
 
-A hypothesis may also pass over sentences in the middle, most often where the voice or the level
-changes. A segment that tells too little for the speech in it is read again, each stretch between
-its pauses as a window of its own, and the text that tells more is kept.
+A hypothesis may also skip sentences in the middle, most often where the voice or the level changes.
+A segment with too little text for the speech in it is decoded again, each stretch between its
+pauses as a window of its own, and the longer text is kept.
 
 Where a recording may have several languages, the language is detected in each stretch of the window
-first; then the parts that are in one language are read, each as a window of its own.
+first; then the parts in one language are decoded, each as a window of its own.
 """
 
 from collections import deque
@@ -34,7 +33,7 @@ from whisperlive_hybrid.backends.base import (
     Generate,
     Work,
 )
-from whisperlive_hybrid.engine.job import Task
+from whisperlive_hybrid.engine.job import ModelTask
 from whisperlive_hybrid.text.hypotheses import (
     Candidate,
     Verdict,
@@ -60,30 +59,30 @@ from whisperlive_hybrid.types import (
 )
 
 UNREAD_S: Final = 0.5
-"""Speech behind the last time mark that is worth reading on; marks are early by less."""
+"""Speech behind the last time mark that is worth decoding; marks are early by less."""
 
 LEAD_IN_S: Final = 0.2
-"""Silence before the next stretch of speech that reading on begins with."""
+"""Silence kept before the next stretch of speech when decoding goes on."""
 
 SHORTEST_STEP_S: Final = 0.5
-"""By so much a part must get on; else its model stands still, and reading on would never end."""
+"""A part must advance by so much; else the model makes no progress and decoding would never end."""
 
 
 AGAIN_PAUSE_S: Final = 0.5
-"""Pauses at which a segment that tells too little is taken apart."""
+"""Pauses at which a segment with too little text is divided."""
 
 
 @dataclass(slots=True)
 class _Sparse:
-    """A segment that tells too little, and what was read of its stretch in parts."""
+    """A segment with too little text, and what its stretch gave when it was decoded in parts."""
 
     segment: Segment
     parts: list[tuple[float, float]]
-    """What is still to be read, window times."""
+    """Parts that are still to be decoded, in window times."""
     found: list[Segment] = field(default_factory=list)
 
     def better(self) -> list[Segment]:
-        """The text that tells more."""
+        """Return the segments with more text."""
         n_found = sum(len(segment.tokens) for segment in self.found)
         return self.found if n_found > len(self.segment.tokens) else [self.segment]
 
@@ -124,7 +123,7 @@ class WindowDecoder:
         self._begin_part(window, 0.0)
 
     def _begin_part(self, part: Window, start: float) -> Encode:
-        """Read `part` next, which begins at a window time of `start`; return its first work."""
+        """Decode `part` next, which begins at the window time `start`; return its first work."""
         self._part = part
         self._part_start = start
         self._temperatures = iter(self._options.temperatures)
@@ -138,24 +137,26 @@ class WindowDecoder:
 
     @property
     def tries_short_context(self) -> bool:
-        """Whether it must tell something in less context than the model was trained with."""
+        """Whether it is decoded in less context than the model was trained with."""
         return self._context_s < self._capabilities.full_context_s and not self._options.is_guess
 
     def first(self) -> Work:
-        """The work to begin with."""
-        return self._surveyed(self._survey) if self._survey else Encode(self._part, self._context_s)
+        """Return the work to begin with."""
+        return (
+            self._next_survey(self._survey) if self._survey else Encode(self._part, self._context_s)
+        )
 
-    def encoded(self, _work: Encode, encoded: Encoded) -> Work | DecodeResult:
-        """The encoder output is there."""
+    def on_encoded(self, _work: Encode, encoded: Encoded) -> Work | DecodeResult:
+        """Take the encoder output."""
         if self._language is None or self._is_to_detect:
             return DetectLanguage(encoded, self._options.candidates)
         return self._generate(encoded, self._language)
 
-    def detected(self, work: DetectLanguage, language: Language) -> Work | DecodeResult:
-        """The language of a stretch, or of the whole window, is known."""
+    def on_detected(self, work: DetectLanguage, language: Language) -> Work | DecodeResult:
+        """Take the language of a stretch, or of the whole window."""
         if self._survey:
             self._survey.record(self._stretch, language)
-            return self._surveyed(self._survey)
+            return self._next_survey(self._survey)
         self._is_to_detect, self._detected = False, language
         threshold = self._options.switch_threshold
         if self._language is None or (
@@ -169,8 +170,8 @@ class WindowDecoder:
             return Encode(self._part, needed)
         return self._generate(work.encoded, self._language)
 
-    def _surveyed(self, survey: LanguageSurvey) -> Work:
-        """Ask for the language of the next stretch; when all are known, begin to read."""
+    def _next_survey(self, survey: LanguageSurvey) -> Work:
+        """Detect the language of the next stretch; when all are known, begin to decode."""
         if stretch := survey.next():
             self._stretch = stretch
             window = self._window.part(*stretch)
@@ -181,13 +182,13 @@ class WindowDecoder:
         return self._next_part()
 
     def _next_part(self) -> Work:
-        """Begin to read the next stretches that are in one language."""
+        """Begin to decode the next stretches that are in one language."""
         part = self._parts.popleft()
         self._language = part.language
         return self._begin_part(self._window.part(part.start, part.end), part.start)
 
-    def generated(self, work: Generate, hypothesis: Hypothesis) -> Work | DecodeResult:
-        """A hypothesis is there: believe it, try hotter, or leave the window silent."""
+    def on_generated(self, work: Generate, hypothesis: Hypothesis) -> Work | DecodeResult:
+        """Take a hypothesis: accept it, retry, or leave the window silent."""
         candidate = Candidate.of(hypothesis, self._vocabulary, self._part.duration)
         self._candidates.append(candidate)
         match judge(candidate, self._options.thresholds):
@@ -198,8 +199,8 @@ class WindowDecoder:
             case Verdict.RETRY:
                 return self._retry(work)
 
-    def aligned(self, work: Align, times: list[TokenTime]) -> Work | DecodeResult:
-        """The tokens have their times and probabilities."""
+    def on_aligned(self, work: Align, times: list[TokenTime]) -> Work | DecodeResult:
+        """Take the times and probabilities of the tokens."""
         found, vocabulary = self._segments, self._vocabulary
         if self._options.token_probabilities:
             found = add_probabilities(found, times, vocabulary)
@@ -245,16 +246,16 @@ class WindowDecoder:
         return Align(work.encoded, work.language, self._options.task, tokens, duration)
 
     def _is_unread(self, time: float) -> bool:
-        """Whether the detector found more speech behind a time of the part than marks may miss."""
+        """Whether there is more speech behind a time of the part than marks may miss."""
         return sum(end - start for start, end in self._part.speech_after(time)) >= UNREAD_S
 
     def _next_start(self, time: float) -> float:
-        """Where to read on behind a time of the part: a little before there is speech again."""
+        """Return where to go on behind a time of the part: a little before the next speech."""
         [(next_speech, _), *_] = self._part.speech_after(time)
         return max(time, next_speech - LEAD_IN_S)
 
     def _read_on(self, time: float) -> Encode:
-        """Read what is behind a time of the part as a window of its own."""
+        """Decode what is behind a time of the part as a window of its own."""
         begin = self._next_start(time)
         return self._begin_part(self._part.rest_from(begin), self._part_start + begin)
 
@@ -264,11 +265,11 @@ class WindowDecoder:
         self._unread += ((s + offset, e + offset) for s, e in self._part.speech_after(time))
 
     def _end_part(self, language: Language, read_to: float) -> Work | DecodeResult:
-        """Keep the segments of this part; read on behind `read_to`, a time of the part."""
+        """Keep the segments of this part; go on behind `read_to`, a time of the part."""
         self._first_language = self._first_language or language
         if self._options.switch_threshold is not None:
             self._segments = tuple(replace(each, language=language.code) for each in self._segments)
-        found = [_moved(segment, self._part_start) for segment in self._segments]
+        found = [_shift(segment, self._part_start) for segment in self._segments]
         if self._sparse_one:
             is_believed = len(self._candidates) == 1
             return self._read_again(language, found if is_believed else [])
@@ -283,11 +284,11 @@ class WindowDecoder:
         if self._parts:
             return self._next_part()
         if not self._options.is_guess:
-            self._sparse = self._told_too_little()
+            self._sparse = self._find_sparse()
         return self._read_again(language, [])
 
-    def _told_too_little(self) -> list[_Sparse]:
-        """The segments that tell too little for the speech up to the next, and have pauses."""
+    def _find_sparse(self) -> list[_Sparse]:
+        """Return the segments with too little text for the speech up to the next one."""
         sparse: list[_Sparse] = []
         behind = [segment.start for segment in self._done[1:]]
         for segment, end in zip(self._done, [*behind, self._window.duration], strict=False):
@@ -300,7 +301,7 @@ class WindowDecoder:
         return sparse
 
     def _read_again(self, language: Language, found: Sequence[Segment]) -> Work | DecodeResult:
-        """Keep what was `found` in a part of a sparse segment; read the next part, or end."""
+        """Keep what was `found` in a part of a sparse segment; decode the next part, or end."""
         if self._sparse_one:
             self._sparse_one.found += found
         for sparse in self._sparse:
@@ -311,23 +312,23 @@ class WindowDecoder:
                     self._language = Language(sparse.segment.language, 1.0)
                 return self._begin_part(self._window.part(start, end), start)
         better = {id(sparse.segment): sparse.better() for sparse in self._sparse}
-        told = [each for one in self._done for each in better.get(id(one), [one])]
+        segments = [each for one in self._done for each in better.get(id(one), [one])]
         first = self._first_language or language
         return DecodeResult(
-            tuple(told), first, self._is_doubted, tuple(self._unread), self._detected
+            tuple(segments), first, self._is_doubted, tuple(self._unread), self._detected
         )
 
 
 def _between_pauses(
     speech: Sequence[tuple[float, float]], start: float, end: float
 ) -> list[tuple[float, float]]:
-    """[start, end) taken apart in the middle of its longer pauses."""
+    """Divide [start, end) in the middle of its longer pauses."""
     cuts = [(a + b) / 2 for (_, a), (b, _) in pairwise(speech) if b - a >= AGAIN_PAUSE_S]
     return list(pairwise([start, *cuts, end]))
 
 
-def _moved(segment: Segment, offset: float) -> Segment:
-    """A segment of a part, on the clock of the window."""
+def _shift(segment: Segment, offset: float) -> Segment:
+    """Return a segment of a part on the clock of the window."""
     if not offset:
         return segment
     words = segment.words and tuple(
@@ -347,7 +348,7 @@ GATHERING_S: Final = {
 
 
 class DecodeJob:
-    """Decodes one window with the model of a backend: the `Job` of a `WindowDecoder`."""
+    """Decodes one window with the model of a backend: the `EngineJob` of a `WindowDecoder`."""
 
     def __init__(
         self, backend: Backend, window: Window, options: DecodeOptions, urgency: Urgency
@@ -364,35 +365,37 @@ class DecodeJob:
         """Whether the window is decoded in less context than the model was trained with."""
         return self._decoder.tries_short_context
 
-    def first(self) -> Task:
+    def first(self) -> ModelTask:
         """Return the first task, an encode."""
         return self._task(self._decoder.first())
 
-    def advance(self, done: Task, result: Any) -> Task | DecodeResult:  # noqa: ANN401 (see `Job`)
+    def advance(self, done: ModelTask, result: Any) -> ModelTask | DecodeResult:  # noqa: ANN401 (see `EngineJob`)
         """Give the decoder its result; return what it wants next, or its answer."""
         match done.work:
             case Encode() as work:
-                wanted = self._decoder.encoded(work, result)
+                wanted = self._decoder.on_encoded(work, result)
             case DetectLanguage() as work:
-                wanted = self._decoder.detected(work, result)
+                wanted = self._decoder.on_detected(work, result)
             case Generate() as work:
-                wanted = self._decoder.generated(work, result)
+                wanted = self._decoder.on_generated(work, result)
             case work:
-                wanted = self._decoder.aligned(work, result)
+                wanted = self._decoder.on_aligned(work, result)
         return wanted if isinstance(wanted, DecodeResult) else self._task(wanted)
 
-    def _task(self, work: Work) -> Task:
+    def _task(self, work: Work) -> ModelTask:
         backend, capabilities = self._backend, self._backend.capabilities
         model, key = capabilities.model, backend.batch_key(work)
         limit = capabilities.generate_limit(is_live=self._urgency.is_live)
         match work:
             case Encode():
                 limit = capabilities.encode_batch
-                return Task(work, model, "encode", backend.encode, key, limit)
+                return ModelTask(work, model, "encode", backend.encode, key, limit)
             case DetectLanguage():
-                return Task(work, model, "detect_language", backend.detect_language, key, limit)
+                return ModelTask(
+                    work, model, "detect_language", backend.detect_language, key, limit
+                )
             case Generate():
                 gathers_s = GATHERING_S[self._urgency]
-                return Task(work, model, "generate", backend.generate, key, limit, gathers_s)
+                return ModelTask(work, model, "generate", backend.generate, key, limit, gathers_s)
             case Align():
-                return Task(work, model, "align", backend.align, key, limit)
+                return ModelTask(work, model, "align", backend.align, key, limit)

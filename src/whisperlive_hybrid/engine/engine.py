@@ -26,45 +26,52 @@ from whisperlive_hybrid.backends.base import Backend, Capabilities
 from whisperlive_hybrid.engine.capacity import DEFAULT_LIVE_LOAD, LiveCapacity, LiveEstimate, Room
 from whisperlive_hybrid.engine.client import Decoder
 from whisperlive_hybrid.engine.decode_job import DecodeJob
-from whisperlive_hybrid.engine.job import BatchFailed, Job, Outcome, Step, run_batch
-from whisperlive_hybrid.engine.observer import NOBODY, Asked, Mark, ModelCall, Observer, Part
+from whisperlive_hybrid.engine.job import BatchFailed, EngineJob, Outcome, Step, run_batch
+from whisperlive_hybrid.engine.observer import (
+    NO_OBSERVER,
+    Mark,
+    ModelCall,
+    Observer,
+    Part,
+    WindowRequest,
+)
 from whisperlive_hybrid.engine.scheduler import Scheduler
 from whisperlive_hybrid.errors import BackendFailed, Draining, WhisperLiveError
 from whisperlive_hybrid.types import DecodeOptions, DecodeResult, Urgency, Window
 
 FEWEST_WINDOWS: Final = 100
-"""Before so many windows were read a share says little."""
+"""Windows before a share says anything."""
 
 MOST_DOUBTED: Final = 0.02
-"""Share of windows that may be read again in the full context; above it a context is too short."""
+"""Share of windows that may be decoded again; above it the context of the card is too short."""
 
 
 class ContextTally:
-    """Counts the windows that were read in less than the full context."""
+    """Counts the windows that were decoded in less than the full context."""
 
     def __init__(self) -> None:
         self._windows: Counter[str] = Counter()
         self._doubted: Counter[str] = Counter()
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
-    def windows(self, model: str) -> int:
-        """Windows that a model has read."""
+    def n_windows(self, model: str) -> int:
+        """Return how many windows a model has decoded."""
         return self._windows[model]
 
-    def doubted(self, model: str) -> int:
-        """Those of them that were read again."""
+    def n_doubted(self, model: str) -> int:
+        """Return how many of them were decoded again in the full context."""
         return self._doubted[model]
 
     def count(self, model: str, *, was_doubted: bool) -> bool:
-        """Count a window; True the first time that a model has too many read again."""
+        """Count a window; return True the first time that a model has too many doubted ones."""
         self._windows[model] += 1
         self._doubted[model] += was_doubted
         n_windows = self._windows[model]
-        if model in self._told or n_windows < FEWEST_WINDOWS:
+        if model in self._warned or n_windows < FEWEST_WINDOWS:
             return False
         if self._doubted[model] <= MOST_DOUBTED * n_windows:
             return False
-        self._told.add(model)
+        self._warned.add(model)
         return True
 
 
@@ -74,7 +81,7 @@ PATIENCE_S: Final = {
     Urgency.SHORT_FILE: 10.0,
     Urgency.BULK: 600.0,
 }
-"""How long after its submission work of each class is due, in seconds."""
+"""Deadline of each class of work after its submission, in seconds."""
 
 T = TypeVar("T")
 
@@ -123,7 +130,7 @@ class Engine:
         *,
         queue_limit: int = 256,
         live_load: float = DEFAULT_LIVE_LOAD,
-        observer: Observer = NOBODY,
+        observer: Observer = NO_OBSERVER,
     ) -> None:
         """`queue_limit` bounds the windows of files that wait or run.
 
@@ -255,19 +262,25 @@ class Engine:
                 await anyio.to_thread.run_sync(self._release, backend)
 
     async def run(
-        self, job: Job[T], model: str, urgency: Urgency, *, audio_s: float, continues: bool = False
+        self,
+        job: EngineJob[T],
+        model: str,
+        urgency: Urgency,
+        *,
+        audio_s: float,
+        continues: bool = False,
     ) -> T:
         """Run a job on the workers and return its answer; see `EngineClient`."""
-        asked = Asked(model, urgency, audio_s)
-        mark = self._observer.asked(asked)
+        request = WindowRequest(model, urgency, audio_s)
+        mark = self._observer.on_request(request)
         try:
             answer = await self._answer_of(job, urgency, mark, audio_s=audio_s, continues=continues)
         except BaseException as error:
             if isinstance(error, BackendFailed):  # here, the caller's ids are on the line
                 log.exception("the model failed on a window", model=model)
-            self._observer.answered(asked, mark, error)
+            self._observer.on_answer(request, mark, error)
             raise
-        self._observer.answered(asked, mark, answer)
+        self._observer.on_answer(request, mark, answer)
         return answer
 
     async def _decode(
@@ -288,7 +301,7 @@ class Engine:
 
     async def _answer_of(
         self,
-        job: Job[T],
+        job: EngineJob[T],
         urgency: Urgency,
         mark: Mark,
         *,
@@ -355,7 +368,7 @@ class Engine:
             results = run_batch(batch)
             ended = time.monotonic()
             if seen := [call for call in calls if not call.is_measurement]:
-                self._observer.called(_model_call(seen, started, ended))
+                self._observer.on_call(_model_call(seen, started, ended))
             with self._changed:
                 self._running[_model(calls)] -= 1
                 self._scheduler.finish([step.item for step in batch], ended - started)
@@ -393,7 +406,7 @@ class Engine:
             case BatchFailed():
                 self._resume(call, call.step.alone())
             case Exception():
-                self._answer(call, _translated(outcome))
+                self._answer(call, _translate(outcome))
             case answer:
                 self._answer(call, answer)
 
@@ -405,8 +418,8 @@ class Engine:
             log.warning(
                 "short contexts are often read again in the full one; run `whisperlive calibrate`",
                 model=model,
-                windows=self._tally.windows(model),
-                read_again=self._tally.doubted(model),
+                windows=self._tally.n_windows(model),
+                read_again=self._tally.n_doubted(model),
             )
 
     def _resume(self, call: _Call, wanted: Step[Any]) -> None:
@@ -464,7 +477,7 @@ def _model_call(calls: Sequence[_Call], began: float, ended: float) -> ModelCall
     return ModelCall(_model(calls), calls[0].step.task.kind, parts, began, ended)
 
 
-def _translated(error: Exception) -> Exception:
+def _translate(error: Exception) -> Exception:
     if isinstance(error, WhisperLiveError):
         return error
     failed = BackendFailed("The model failed on this audio.")

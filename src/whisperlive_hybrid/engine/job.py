@@ -20,7 +20,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Task:
+class ModelTask:
     """A piece of model work that is not interrupted: one item of a batch."""
 
     work: Any
@@ -39,13 +39,13 @@ class Task:
     """How long it may wait for others to share its call; None if it gains nothing from that."""
 
 
-class Job(Protocol[T_co]):
+class EngineJob(Protocol[T_co]):
     """Work that ends in an answer; used by one thread at a time."""
 
-    def first(self) -> Task:
+    def first(self) -> ModelTask:
         """Return the task to begin with."""
 
-    def advance(self, done: Task, result: Any) -> Task | T_co:  # noqa: ANN401 (of `done.run`)
+    def advance(self, done: ModelTask, result: Any) -> ModelTask | T_co:  # noqa: ANN401 (of `done.run`)
         """Take the result of a task; return the next task, or the answer."""
 
 
@@ -57,13 +57,13 @@ class BatchFailed:
 class Step(Generic[T]):
     """A job with its current task, and how that is queued."""
 
-    job: Job[T]
-    task: Task
+    job: EngineJob[T]
+    task: ModelTask
     item: Item
 
     @classmethod
     def of(
-        cls, job: Job[T], task: Task, number: int, urgency: Urgency, deadline: float
+        cls, job: EngineJob[T], task: ModelTask, number: int, urgency: Urgency, deadline: float
     ) -> "Step[T]":
         """Return `task` of job `number`, due at `deadline` on the monotonic clock."""
         gathers_until = None if task.gathers_s is None else time.monotonic() + task.gathers_s
@@ -96,7 +96,7 @@ def run_batch(batch: Sequence[Step[Any]]) -> list[Outcome]:
 
 def _advance(step: Step[Any], result: Any) -> Outcome:  # noqa: ANN401 (whatever the task returned)
     wanted = step.job.advance(step.task, result)
-    if not isinstance(wanted, Task):
+    if not isinstance(wanted, ModelTask):
         return wanted
     item = step.item
     return Step.of(step.job, wanted, item.job, item.urgency, item.deadline)

@@ -1,7 +1,7 @@
-"""What the engine tells of its work to whoever measures it: plain values, and no library.
+"""Events of the engine for metrics, traces and logs: plain values, and no library.
 
-An observer is called on the event loop and on worker threads, between calls of the model, so it
-must be quick, and raise nothing. Moments are on the monotonic clock, in seconds.
+An observer is called on the event loop and on worker threads, between calls of the model. It must
+return quickly and raise nothing. Times are on the monotonic clock, in seconds.
 """
 
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from typing import Any, Final, Protocol
 from whisperlive_hybrid.types import Urgency
 
 Mark = Any
-"""Whatever an observer wants to be given back with the news of one window."""
+"""What an observer wants to get back with later events of the same window."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A window that somebody wants to have read."""
+class WindowRequest:
+    """A window, or the audio of another model's job, that a caller submits."""
 
     model: str
     urgency: Urgency
@@ -30,7 +30,7 @@ class Part:
     mark: Mark
     urgency: Urgency
     queued_at: float
-    """Since when this piece of work has waited."""
+    """Since when this task has waited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,65 +39,64 @@ class ModelCall:
 
     model: str
     kind: str
-    """encode, detect_language, generate or align."""
+    """encode, detect_language, generate or align; another word for jobs of other models."""
     parts: tuple[Part, ...]
     began: float
     ended: float
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """Its duration."""
         return self.ended - self.began
 
 
 class Observer(Protocol):
-    """Hears of every window and of every call."""
+    """Receives every window and every call of the model."""
 
-    def asked(self, asked: Asked) -> Mark:
-        """A window is handed in; called where its caller runs, so in the caller's context."""
+    def on_request(self, request: WindowRequest) -> Mark:
+        """Receive a window; called in its caller's context, with the ids of that on the log."""
 
-    def called(self, call: ModelCall) -> None:
-        """A call of the model has come back; called on a worker thread."""
+    def on_call(self, call: ModelCall) -> None:
+        """Receive a finished call of the model; called on a worker thread."""
 
-    def answered(self, asked: Asked, mark: Mark, answer: object) -> None:
-        """A window is read, or will not be; called where its caller runs."""
+    def on_answer(self, request: WindowRequest, mark: Mark, answer: object) -> None:
+        """Receive the answer of a window, or its exception; called in its caller's context."""
 
 
-class _Nobody:
+class _NoObserver:
     """Observes nothing."""
 
-    def asked(self, asked: Asked) -> Mark:
-        """Want nothing back."""
-        del asked
+    def on_request(self, request: WindowRequest) -> Mark:
+        """Return no mark."""
+        del request
 
-    def called(self, call: ModelCall) -> None:
-        """Let it pass."""
+    def on_call(self, call: ModelCall) -> None:
+        """Ignore the call."""
 
-    def answered(self, asked: Asked, mark: Mark, answer: object) -> None:
-        """Let it pass."""
+    def on_answer(self, request: WindowRequest, mark: Mark, answer: object) -> None:
+        """Ignore the answer."""
 
 
-NOBODY: Final[Observer] = _Nobody()
-"""For an engine that nobody watches."""
+NO_OBSERVER: Final[Observer] = _NoObserver()
 
 
 class Observers:
-    """Several observers in the place of one; each is given its own marks back."""
+    """Several observers as one; each gets its own marks back."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = tuple(observers)
 
-    def asked(self, asked: Asked) -> Mark:
-        """Tell all; the mark is a tuple of theirs."""
-        return tuple(each.asked(asked) for each in self._observers)
+    def on_request(self, request: WindowRequest) -> Mark:
+        """Pass the window to all; the mark is a tuple of theirs."""
+        return tuple(observer.on_request(request) for observer in self._observers)
 
-    def called(self, call: ModelCall) -> None:
-        """Tell all."""
-        for place, each in enumerate(self._observers):
+    def on_call(self, call: ModelCall) -> None:
+        """Pass the call to all."""
+        for place, observer in enumerate(self._observers):
             parts = tuple(replace(part, mark=part.mark[place]) for part in call.parts)
-            each.called(replace(call, parts=parts))
+            observer.on_call(replace(call, parts=parts))
 
-    def answered(self, asked: Asked, mark: Mark, answer: object) -> None:
-        """Tell all."""
-        for each, own in zip(self._observers, mark, strict=True):
-            each.answered(asked, own, answer)
+    def on_answer(self, request: WindowRequest, mark: Mark, answer: object) -> None:
+        """Pass the answer to all."""
+        for observer, own in zip(self._observers, mark, strict=True):
+            observer.on_answer(request, own, answer)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from whisperlive_hybrid.language_lock import LanguageLock, Read
+from whisperlive_hybrid.language_gate import LanguageGate, Read
 from whisperlive_hybrid.protocol.live import Gap, LanguageDetected, SessionEvent, TextUpdate
 from whisperlive_hybrid.speech.windows import to_recording_clock
 from whisperlive_hybrid.text.agreement import Agreement, leading_words
@@ -23,7 +23,7 @@ class Captions:
     def __init__(
         self,
         publish: Publish,
-        lock: LanguageLock,
+        lock: LanguageGate,
         *,
         language_is_told: bool,
         with_words: bool = False,
@@ -100,15 +100,15 @@ class Captions:
         """The utterance of the last guess ends at `end`: show what was behind until the next."""
         rest = [word for word in [*self._kept, *self._words] if word.middle > end]
         if rest:
-            self._rest = self._joined(rest, _text(rest))
+            self._rest = self._join(rest, _text(rest))
 
     def _open_text(self) -> TextUpdate:
         """What is kept and guessed of the utterance that is being spoken."""
         kept, words = _text(self._kept), [*self._kept, *self._words]
-        segment = self._joined(words, kept + self._agreement.text) if words else None
+        segment = self._join(words, kept + self._agreement.text) if words else None
         return TextUpdate((), segment, kept + self._agreement.stable)
 
-    def _joined(self, words: Sequence[Word], text: str) -> Segment:
+    def _join(self, words: Sequence[Word], text: str) -> Segment:
         """One segment of `words`, which are kept or guessed, that reads as `text`."""
         return replace(
             self._guessed,

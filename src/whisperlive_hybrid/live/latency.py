@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 import anyio
 
-from whisperlive_hybrid.language_lock import Read
+from whisperlive_hybrid.language_gate import Read
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.types import SAMPLE_RATE, Urgency, Window
 
@@ -19,7 +19,7 @@ SPACING: Final = 512
 """Samples between two marks, at least."""
 
 
-class Arrivals:
+class ArrivalTimes:
     """Remembers at which moment how many samples had been heard."""
 
     def __init__(self) -> None:
@@ -66,11 +66,11 @@ NOBODY: Final[StreamObserver] = _Nobody()
 """For a stream that nobody watches."""
 
 
-class Delays:
+class LatencyTracker:
     """Measures one stream, from the arrival of audio to the sending of its text."""
 
     def __init__(self, vad: VadOptions, observer: StreamObserver) -> None:
-        self._arrivals = Arrivals()
+        self._arrivals = ArrivalTimes()
         self._observer = observer
         # A window goes on after its speech; one that was cut in mid-speech, at 20 s, does not, and
         # its delay is told too long by so much.

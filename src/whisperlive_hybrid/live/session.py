@@ -24,9 +24,9 @@ import structlog
 from whisperlive_hybrid.engine.capacity import FASTEST_UPDATES_S
 from whisperlive_hybrid.engine.client import Decoder
 from whisperlive_hybrid.errors import BackendFailed
-from whisperlive_hybrid.language_lock import SILENT_LANGUAGE, LanguageLock, Read
+from whisperlive_hybrid.language_gate import SILENT_LANGUAGE, LanguageGate, Read
 from whisperlive_hybrid.live.captions import Captions, Publish
-from whisperlive_hybrid.live.latency import NOBODY, Delays, StreamObserver
+from whisperlive_hybrid.live.latency import NOBODY, LatencyTracker, StreamObserver
 from whisperlive_hybrid.live.tracker import (
     STALL_S,
     Commands,
@@ -113,14 +113,14 @@ class LiveSession:
         self._options = live.options
         self._tasks = tasks
         self._observer = observer
-        self._delays = Delays(live.vad, observer)
+        self._latency = LatencyTracker(live.vad, observer)
         self._voice = detector.open()
         longest_s = min(capabilities.longest_window_s, LONGEST_UTTERANCE_S)
         endings = live.endings if capabilities.word_times else None
         self._tracker = UtteranceTracker(
             live.vad, longest_s, endings, update_interval, live.stall_s
         )
-        self._lock = LanguageLock.of(self._decode_again, live.options, capabilities)
+        self._lock = LanguageGate.of(self._decode_again, live.options, capabilities)
         is_told = live.options.language is not None
         self._captions = Captions(
             publish, self._lock, language_is_told=is_told, with_words=live.options.words
@@ -166,7 +166,7 @@ class LiveSession:
             block = samples[first : first + BLOCK]
             # On the event loop: a frame takes 0.4 ms, and its way through a thread as much again.
             self._execute(self._tracker.receive(block, self._voice.push(block)))
-            self._delays.heard(self._tracker.n_samples)
+            self._latency.heard(self._tracker.n_samples)
             await anyio.lowlevel.checkpoint()
             while self._tracker.n_waiting > BACKLOG:
                 await self._changed.next().wait()
@@ -191,7 +191,7 @@ class LiveSession:
 
     async def _publish(self, reads: Sequence[Read]) -> None:
         await self._captions.complete(reads)
-        self._delays.sent(reads)
+        self._latency.sent(reads)
 
     async def _show_guess(self, final: FinalDecode) -> None:
         assert final.result is not None  # noqa: S101 (else it is not offered)

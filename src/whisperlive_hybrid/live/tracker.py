@@ -149,14 +149,14 @@ class UtteranceTracker:
 
     def receive(self, samples: Samples, probabilities: Iterable[float]) -> Commands:
         """Take samples, and the probabilities of speech of the frames that they complete."""
-        return self._cut(self._cutter.push(samples, probabilities))
+        return self._apply(self._cutter.push(samples, probabilities))
 
     def finish(self, probabilities: Iterable[float]) -> Commands:
         """End the stream: what is open is an utterance."""
         nothing: Samples = np.zeros(0, np.float32)
         ended = self._cutter.push(nothing, probabilities) + self._cutter.flush()
         self._has_ended = True
-        commands = self._cut(ended)
+        commands = self._apply(ended)
         commands.is_news = True
         return commands
 
@@ -188,7 +188,7 @@ class UtteranceTracker:
         if end is None:
             return None
         ended = self._cutter.end_at(round(end * SAMPLE_RATE))
-        return (end, self._cut(ended)) if ended else None
+        return (end, self._apply(ended)) if ended else None
 
     def shorten_updates(self, update: Update, stable: Sequence[Word]) -> float | None:
         """Let the next update begin in a pause of this one, if it is long and has a good one.
@@ -203,7 +203,7 @@ class UtteranceTracker:
             self._updates_from = first_sample(update.utterance), start
         return start
 
-    def _cut(self, ended: Sequence[Window]) -> Commands:
+    def _apply(self, ended: Sequence[Window]) -> Commands:
         """Start the finals of utterances that have ended, or that seem to."""
         commands = Commands()
         for window in ended:

@@ -40,7 +40,7 @@ from whisperlive_hybrid.jobs.worker import Means
 from whisperlive_hybrid.live.probe import LiveProbe
 from whisperlive_hybrid.media.limits import MediaLimits
 from whisperlive_hybrid.media.reader import open_audio
-from whisperlive_hybrid.model_pool import ModelPool, OnDemand, Room
+from whisperlive_hybrid.model_pool import MemoryBudget, ModelPool, ModelSpec
 from whisperlive_hybrid.models.catalogue import SPELLINGS
 from whisperlive_hybrid.models.formats import format_for
 from whisperlive_hybrid.models.store import ModelStore, OnProgress, ignore_progress
@@ -126,7 +126,7 @@ async def serve(
     on_open: Callable[[OpenDoors], None],
     stop: anyio.Event | None = None,
     *,
-    others: Sequence[OnDemand] = (),
+    others: Sequence[ModelSpec] = (),
 ) -> None:
     """Serve until SIGTERM or SIGINT comes, or `stop` is set; then drain and return.
 
@@ -138,7 +138,7 @@ async def serve(
     raise_descriptor_limit()
     check_tmpdir()
     detector = SileroVad()
-    room = Room(settings.models_bytes, settings.model_idle_s)
+    room = MemoryBudget(settings.models_bytes, settings.model_idle_s)
     limits = MediaLimits(max_duration_s=settings.max_audio_hours * 3600)
     metrics = Metrics()
     media = MediaFiles(
@@ -256,7 +256,7 @@ def whisperlive_codec(settings: Settings) -> Callable[[], LiveCodec]:
     return partial(WhisperLiveCodec, live_vad(settings.live_endpoint_s), audio_format)
 
 
-def model_names(first: str, others: Sequence[OnDemand], settings: Settings) -> ModelNames:
+def model_names(first: str, others: Sequence[ModelSpec], settings: Settings) -> ModelNames:
     """Return which names requests may use, and what they mean."""
     offered = tuple(model.name for model in others)
     return ModelNames(first, offered, SPELLINGS, settings.strict_models)
@@ -264,7 +264,7 @@ def model_names(first: str, others: Sequence[OnDemand], settings: Settings) -> M
 
 def models_on_demand(
     settings: Settings, on_progress: OnProgress = ignore_progress
-) -> list[OnDemand]:
+) -> list[ModelSpec]:
     """Find the models besides the first, which are loaded when a request names them.
 
     The operator's list is found or downloaded now; without one, these are the known models on this
@@ -290,7 +290,7 @@ def models_on_demand(
         local = [store.find(name, form) for name in names]
         found = [files for files in local if files and files.size <= settings.models_bytes]
     return [
-        OnDemand(files.name, files.size, partial(load_backend, settings, files)) for files in found
+        ModelSpec(files.name, files.size, partial(load_backend, settings, files)) for files in found
     ]
 
 
@@ -339,7 +339,7 @@ class HttpDoor:
 
     def bind(self, settings: Settings, limiter: ConnectionLimiter) -> int:
         """Begin to listen; return the port. Raises `BadRequest` if it cannot be had."""
-        with _named_port("HTTP_PORT", settings.http_port, settings.host):
+        with _translate_port_errors("HTTP_PORT", settings.http_port, settings.host):
             self._socket = listen(settings.host, settings.http_port, limiter)
         port: int = self._socket.getsockname()[1]
         return port
@@ -368,7 +368,7 @@ async def _live_port(
     live: WhisperLiveServer, settings: Settings, limiter: ConnectionLimiter
 ) -> AsyncIterator[int]:
     """Listen on the live door's port while inside."""
-    with _named_port("PORT_WHISPERLIVE", settings.live_port, settings.host):
+    with _translate_port_errors("PORT_WHISPERLIVE", settings.live_port, settings.host):
         listener = listen(settings.host, settings.live_port, limiter, speaks_tls=settings.ssl)
     port: int = listener.getsockname()[1]
     with listener:
@@ -377,7 +377,7 @@ async def _live_port(
 
 
 @contextmanager
-def _named_port(setting: str, port: int, host: str) -> Iterator[None]:
+def _translate_port_errors(setting: str, port: int, host: str) -> Iterator[None]:
     """Turn a refused port, or a host that has no address, into one clear line."""
     try:
         yield

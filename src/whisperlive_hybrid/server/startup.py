@@ -15,14 +15,14 @@ import structlog
 
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.config import Settings
-from whisperlive_hybrid.model_pool import OnDemand
+from whisperlive_hybrid.model_pool import ModelSpec
 from whisperlive_hybrid.models.store import OnProgress, PullProgress
 from whisperlive_hybrid.server.app import HttpDoor, OpenDoors, serve
 from whisperlive_hybrid.server.http.starting import StartingApp
 from whisperlive_hybrid.server.net.listener import ConnectionLimiter
 from whisperlive_hybrid.system import run_in_daemon_thread
 
-Load = Callable[[OnProgress], tuple[Backend, Sequence[OnDemand]]]
+Load = Callable[[OnProgress], tuple[Backend, Sequence[ModelSpec]]]
 """Blocks, maybe for minutes; raises `ModelUnavailable`."""
 
 _MOST_CONNECTIONS: Final = 64

@@ -9,7 +9,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from whisperlive_hybrid.engine.observer import Asked, Mark, ModelCall
+from whisperlive_hybrid.engine.observer import Mark, ModelCall, WindowRequest
 from whisperlive_hybrid.errors import Overloaded
 from whisperlive_hybrid.types import DecodeResult, Urgency
 
@@ -109,11 +109,11 @@ class EngineMetrics:
         for urgency in Urgency:
             self._waits.labels(urgency_label(urgency))
 
-    def asked(self, asked: Asked) -> Mark:
+    def on_request(self, request: WindowRequest) -> Mark:
         """Do nothing: windows are counted when they are done."""
-        del asked
+        del request
 
-    def called(self, call: ModelCall) -> None:
+    def on_call(self, call: ModelCall) -> None:
         """Record a model call."""
         self._calls.labels(call.model, call.kind).observe(call.seconds)
         self._batches.labels(call.model, call.kind).observe(len(call.parts))
@@ -122,10 +122,10 @@ class EngineMetrics:
         with self._lock:
             self._last_minutes[call.model].add(self._clock(), busy_s=call.seconds)
 
-    def answered(self, asked: Asked, mark: Mark, answer: object) -> None:
+    def on_answer(self, request: WindowRequest, mark: Mark, answer: object) -> None:
         """Count a window by its outcome."""
         del mark
-        urgency = urgency_label(asked.urgency)
+        urgency = urgency_label(request.urgency)
         match answer:
             case DecodeResult():
                 outcome = "read_again" if answer.was_doubted else "read"
@@ -135,13 +135,13 @@ class EngineMetrics:
                 outcome = "failed"
             case _:
                 outcome = "withdrawn"  # the caller was cancelled
-        self._windows.labels(asked.model, urgency, outcome).inc()
+        self._windows.labels(request.model, urgency, outcome).inc()
         if isinstance(answer, DecodeResult):
-            self._audio.labels(asked.model, urgency).inc(asked.audio_s)
+            self._audio.labels(request.model, urgency).inc(request.audio_s)
             unread_s = sum(end - start for start, end in answer.unread)
-            self._unread.labels(asked.model, urgency).inc(unread_s)
+            self._unread.labels(request.model, urgency).inc(unread_s)
             with self._lock:
-                self._last_minutes[asked.model].add(self._clock(), audio_s=asked.audio_s)
+                self._last_minutes[request.model].add(self._clock(), audio_s=request.audio_s)
 
     def real_time_factors(self, models: Iterable[str]) -> dict[str, float | None]:
         """Return those of the last minute; None for a model that decoded nothing."""

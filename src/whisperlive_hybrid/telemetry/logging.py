@@ -6,7 +6,7 @@ from typing import Literal
 
 import structlog
 
-from whisperlive_hybrid.engine.observer import Asked, Mark, ModelCall
+from whisperlive_hybrid.engine.observer import Mark, ModelCall, WindowRequest
 from whisperlive_hybrid.types import DecodeResult, Urgency, join_text
 
 
@@ -57,15 +57,15 @@ class TextLog:
     No other code logs text, and this does only if WHISPERLIVE_LOG_TEXT is set.
     """
 
-    def asked(self, asked: Asked) -> Mark:
+    def on_request(self, request: WindowRequest) -> Mark:
         """Do nothing: there is no text yet."""
-        del asked
+        del request
 
-    def called(self, call: ModelCall) -> None:
+    def on_call(self, call: ModelCall) -> None:
         """Do nothing: a call has no text of its own."""
 
-    def answered(self, asked: Asked, mark: Mark, answer: object) -> None:
+    def on_answer(self, request: WindowRequest, mark: Mark, answer: object) -> None:
         """Log the text, with the ids that the caller has bound to its context."""
         del mark
-        if isinstance(answer, DecodeResult) and asked.urgency is not Urgency.UPDATE:
+        if isinstance(answer, DecodeResult) and request.urgency is not Urgency.UPDATE:
             log.info("window read", text=join_text(answer.segments), language=answer.language.code)

@@ -15,7 +15,7 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from whisperlive_hybrid import __version__
-from whisperlive_hybrid.engine.observer import Asked, Mark, ModelCall
+from whisperlive_hybrid.engine.observer import Mark, ModelCall, WindowRequest
 from whisperlive_hybrid.errors import error_kind
 from whisperlive_hybrid.telemetry.tracing import NO_ATTRIBUTES, Attributes, Tracing
 
@@ -93,18 +93,18 @@ class EngineSpans:
     def __init__(self, tracer: trace.Tracer) -> None:
         self._tracer = tracer
 
-    def asked(self, asked: Asked) -> Mark:
+    def on_request(self, request: WindowRequest) -> Mark:
         """Start the span of a window, as a child of the caller's current span."""
         return self._tracer.start_span(
             "engine window",
             attributes={
-                "whisperlive.model": asked.model,
-                "whisperlive.urgency": asked.urgency.name.lower(),
-                "whisperlive.audio.seconds": asked.audio_s,
+                "whisperlive.model": request.model,
+                "whisperlive.urgency": request.urgency.name.lower(),
+                "whisperlive.audio.seconds": request.audio_s,
             },
         )
 
-    def called(self, call: ModelCall) -> None:
+    def on_call(self, call: ModelCall) -> None:
         """Add the span of a model call, and the waits of its windows before it."""
         traced = [part for part in call.parts if part.mark.is_recording()]
         if not traced:
@@ -126,9 +126,9 @@ class EngineSpans:
                 start_time=_unix_ns(part.queued_at),
             ).end(began)
 
-    def answered(self, asked: Asked, mark: Mark, answer: object) -> None:
+    def on_answer(self, request: WindowRequest, mark: Mark, answer: object) -> None:
         """End the span of a window."""
-        del asked
+        del request
         span: Span = mark
         if isinstance(answer, Exception):
             span.set_status(Status(StatusCode.ERROR, error_kind(answer)))

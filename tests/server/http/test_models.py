@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from whisperlive_hybrid.backends.fake import FakeBackend, speak
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.model_pool import OnDemand
+from whisperlive_hybrid.model_pool import ModelSpec
 from whisperlive_hybrid.types import Samples
 
 pytestmark = pytest.mark.anyio
@@ -19,9 +19,9 @@ OpenDoor = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
 HEADER = "x-whisperlive-model"
 
 
-def small() -> OnDemand:
+def small() -> ModelSpec:
     """A second model."""
-    return OnDemand("small", 10, lambda: FakeBackend(name="small"))
+    return ModelSpec("small", 10, lambda: FakeBackend(name="small"))
 
 
 @pytest.mark.parametrize(

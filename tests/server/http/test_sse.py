@@ -18,7 +18,7 @@ from starlette.types import Message
 from whisperlive_hybrid.backends.base import Generate
 from whisperlive_hybrid.backends.fake import FakeBackend, FakeEncoded, Trouble, pause, speak
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.model_pool import OnDemand
+from whisperlive_hybrid.model_pool import ModelSpec
 from whisperlive_hybrid.server.http import sse as streaming
 from whisperlive_hybrid.types import Hypothesis, Samples
 
@@ -306,8 +306,8 @@ async def test_a_stream_holds_its_model(open_door: OpenDoor, write_wav: WriteWav
     """No other model may take its room before the last event."""
     streaming_backend = GatedWord("a")
     others = [
-        OnDemand("a", 600, lambda: streaming_backend),
-        OnDemand("b", 600, lambda: FakeBackend("b")),
+        ModelSpec("a", 600, lambda: streaming_backend),
+        ModelSpec("b", 600, lambda: FakeBackend("b")),
     ]
     async with open_door(others=others) as (app, _):
 

@@ -7,7 +7,7 @@ from whisperlive_hybrid.server.http.upload_progress import (
     SHOWN_AFTER_END_S,
     Stage,
     UploadBoard,
-    UploadNews,
+    UploadState,
     UploadWatch,
 )
 
@@ -28,7 +28,7 @@ class Clock:
         return self.now
 
 
-async def everything(watch: UploadWatch) -> list[UploadNews]:
+async def everything(watch: UploadWatch) -> list[UploadState]:
     """All that a watcher is told."""
     news = []
     while each := await watch.next():
@@ -41,20 +41,20 @@ async def test_an_upload_is_followed_to_its_end() -> None:
     board = UploadBoard()
     with board.watch(ANYBODY, ID) as watch:
         with board.upload(ANYBODY, ID) as progress:
-            assert await watch.next() == UploadNews(ID)
+            assert await watch.next() == UploadState(ID)
             progress.expect(60.0)
             progress.advance(12.0, " hello")
             progress.advance(13.0, " you")
-            assert await watch.next() == UploadNews(ID, Stage.PROGRESS, 13.0, 60.0, " hello you")
+            assert await watch.next() == UploadState(ID, Stage.PROGRESS, 13.0, 60.0, " hello you")
         assert await everything(watch) == [
-            UploadNews(ID, Stage.COMPLETED, 60.0, 60.0, " hello you")
+            UploadState(ID, Stage.COMPLETED, 60.0, 60.0, " hello you")
         ]
 
 
 async def test_a_watcher_may_come_first() -> None:
     """It waits until the upload begins."""
     board = UploadBoard()
-    told: list[UploadNews] = []
+    told: list[UploadState] = []
 
     async def look() -> None:
         with board.watch(ANYBODY, ID) as watch:
@@ -113,7 +113,7 @@ async def test_one_upload_at_a_time_has_an_id() -> None:
         pass
     with board.upload(ANYBODY, ID), board.watch(ANYBODY, ID) as watch:
         news = await watch.next()
-    assert news == UploadNews(ID)
+    assert news == UploadState(ID)
 
 
 async def test_a_slow_watcher_gets_the_newest_state() -> None:

@@ -4,7 +4,7 @@ from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.protocol.errors import ErrorInfo
 from whisperlive_hybrid.server.http.upload_progress import (
     Stage,
-    UploadNews,
+    UploadState,
     is_progress_id,
     progress_id,
     upload_event,
@@ -29,14 +29,14 @@ def test_other_ids_are_refused_with_the_rule(written: str) -> None:
 
 def test_events_tell_how_far_it_is() -> None:
     """With the keys that clients know; an error only where there is one."""
-    assert upload_event(UploadNews("my-upload", Stage.PROGRESS, 1.23456, None, " so far")) == {
+    assert upload_event(UploadState("my-upload", Stage.PROGRESS, 1.23456, None, " so far")) == {
         "type": "upload.progress",
         "id": "my-upload",
         "done": 1.235,
         "total": None,
         "text": "so far",
     }
-    failed = UploadNews("my-upload", Stage.FAILED, failure=ErrorInfo("No.", "server_error"))
+    failed = UploadState("my-upload", Stage.FAILED, failure=ErrorInfo("No.", "server_error"))
     assert upload_event(failed)["error"] == {
         "message": "No.",
         "type": "server_error",

@@ -25,7 +25,7 @@ from websockets.typing import Subprotocol
 from whisperlive_hybrid.backends.fake import FakeBackend, Trouble, pause, speak
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.live.session import BACKLOG
-from whisperlive_hybrid.model_pool import OnDemand
+from whisperlive_hybrid.model_pool import ModelSpec
 from whisperlive_hybrid.server.live.server import MAX_FRAME
 from whisperlive_hybrid.server.live.transport import TransportLimits
 from whisperlive_hybrid.types import Samples
@@ -87,7 +87,7 @@ class TestHandshake:
         """A known one that is not served means the server's own; the reply says which it is."""
         backend = FakeBackend(name="small")
         async with (
-            open_live_server(others=[OnDemand("small", 10, lambda: backend)]) as door,
+            open_live_server(others=[ModelSpec("small", 10, lambda: backend)]) as door,
             door.admitted(model=asked) as client,
         ):
             assert client.messages[0] == {**READY, "model": answers}
@@ -109,7 +109,7 @@ class TestHandshake:
 
     async def test_a_model_without_room_is_waited_for(self) -> None:
         """WAIT, as for a full server."""
-        others = [OnDemand(name, 600, partial(FakeBackend, name=name)) for name in ("a", "b")]
+        others = [ModelSpec(name, 600, partial(FakeBackend, name=name)) for name in ("a", "b")]
         async with (
             open_live_server(others=others) as door,
             door.admitted(model="a"),

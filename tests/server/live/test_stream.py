@@ -14,7 +14,7 @@ from whisperlive_hybrid.auth.quotas import Quotas
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend, pause, speak
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.model_pool import ModelPool, Room
+from whisperlive_hybrid.model_pool import MemoryBudget, ModelPool
 from whisperlive_hybrid.protocol.live import (
     Audio,
     BadHandshake,
@@ -106,7 +106,7 @@ class MemoryTransport:
         pong.set_result(0.0)
         return pong
 
-    async def cut_off(self, reason: str) -> ClientLeft:
+    async def abort(self, reason: str) -> ClientLeft:
         """Note the reason."""
         self.received.append(f"cut off: {reason}")
         return ClientLeft()
@@ -123,7 +123,7 @@ async def streams(
     """Live streams of an instant model."""
     limits = StreamLimits(max_streams, max_stream_s, idle_s=600.0, ping_s=600.0)
     async with Engine(FakeBackend()) as engine:
-        pool = ModelPool(engine, EnergyVad(), (), Room(bytes=1, idle_s=1))
+        pool = ModelPool(engine, EnergyVad(), (), MemoryBudget(bytes=1, idle_s=1))
         quotas = Quotas(Limits(), time)
         admission = Admission(engine, pool, quotas, limits)
         yield LiveStreams(admission, EnergyVad(), quotas)

@@ -25,7 +25,7 @@ from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend
 from whisperlive_hybrid.config import Settings, load_settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.model_pool import ModelPool, Room
+from whisperlive_hybrid.model_pool import MemoryBudget, ModelPool
 from whisperlive_hybrid.server.app import stream_limits, whisperlive_codec
 from whisperlive_hybrid.server.live.admission import Admission
 from whisperlive_hybrid.server.live.server import WhisperLiveServer
@@ -58,7 +58,7 @@ def server_of(
     engine: Engine, settings: Settings, limits: TransportLimits = DEFAULT_LIMITS
 ) -> WhisperLiveServer:
     """A server that admits every client."""
-    pool = ModelPool(engine, EnergyVad(), (), Room(bytes=1, idle_s=1))
+    pool = ModelPool(engine, EnergyVad(), (), MemoryBudget(bytes=1, idle_s=1))
     admission = Admission(engine, pool, no_limits(), stream_limits(settings))
     streams = LiveStreams(admission, EnergyVad(), no_limits())
     anyone = OriginPolicy(frozenset({ANY}), frozenset({ANY}))

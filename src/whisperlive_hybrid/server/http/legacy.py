@@ -26,7 +26,7 @@ from whisperlive_hybrid.system import translate_disk_full
 
 
 @asynccontextmanager
-async def downloaded(request: Request, fetcher: UrlFetcher, url: str) -> AsyncIterator[Upload]:
+async def download_upload(request: Request, fetcher: UrlFetcher, url: str) -> AsyncIterator[Upload]:
     """Download the recording as if it had been uploaded, into a file without a name.
 
     To be entered when the body has been read. Raises what `UrlFetcher.download` raises, and
@@ -64,28 +64,28 @@ class LegacyRoutes:
     async def transcribe(self, request: Request) -> Response:
         """The older request for a file."""
         async with self._uploads.received(request) as upload:
-            wish = legacy.parse_request(upload.fields, self._pool.names)
-            return await self._answer(request, upload, wish)
+            params = legacy.parse_request(upload.fields, self._pool.names)
+            return await self._answer(request, upload, params)
 
     async def transcribe_url(self, request: Request) -> Response:
         """The same for a file that lies elsewhere."""
-        with self._uploads.shown(request) as progress:
+        with self._uploads.show_progress(request) as progress:
             fields = await read_fields(request, legacy.URL_FIELDS)
-            url, wish = legacy.parse_url_request(fields, self._pool.names)
-            async with downloaded(request, self._fetcher, url) as upload:
-                return await self._answer(request, replace(upload, progress=progress), wish)
+            url, params = legacy.parse_url_request(fields, self._pool.names)
+            async with download_upload(request, self._fetcher, url) as upload:
+                return await self._answer(request, replace(upload, progress=progress), params)
 
     async def _answer(
-        self, request: Request, upload: Upload, wish: legacy.LegacyRequest
+        self, request: Request, upload: Upload, params: legacy.LegacyRequest
     ) -> Response:
-        async with self._pool.lease(wish.model, caller_of(request).account) as transcriber:
+        async with self._pool.lease(params.model, caller_of(request).account) as transcriber:
             transcript = await self._uploads.transcribe(
                 request,
                 upload,
                 transcriber,
-                wish.options,
+                params.options,
                 VadOptions(),
-                audio_track=wish.audio_track,
+                audio_track=params.audio_track,
             )
         recording = legacy.LegacyTranscript(
             transcript.segments,
@@ -94,5 +94,5 @@ class LegacyRoutes:
             transcript.speech,
             upload.filename,
         )
-        body = legacy.render_transcript(recording, wish.options, wish.model)
-        return JSONResponse(body, headers=model_headers(request, wish.model))
+        body = legacy.render_transcript(recording, params.options, params.model)
+        return JSONResponse(body, headers=model_headers(request, params.model))

@@ -99,12 +99,12 @@ class UploadTranscriber:
 
         Raise `Conflict` for an id that another upload has, and `BadRequest`.
         """
-        with self.shown(request) as progress:
+        with self.show_progress(request) as progress:
             async with received(request) as upload:
                 yield replace(upload, progress=progress)
 
     @contextmanager
-    def shown(self, request: Request) -> Iterator[UploadProgress | None]:
+    def show_progress(self, request: Request) -> Iterator[UploadProgress | None]:
         """Show the progress of a request with X-Progress-Id while the context lasts."""
         written = request.headers.get(PROGRESS_ID)
         if written is None:
@@ -194,24 +194,24 @@ class AudioRoutes:
         """What was said, in the language it was said in."""
         async with AsyncExitStack() as held:
             upload = await held.enter_async_context(self._uploads.received(request))
-            wish = parse_transcription(_fields(request, upload), self._pool.names)
-            if not wish.stream:
-                return await self._answer(request, upload, wish)
+            params = parse_transcription(_fields(request, upload), self._pool.names)
+            if not params.stream:
+                return await self._answer(request, upload, params)
             # The reply is made after this function has returned, from the file that it still holds.
-            work = partial(self._stream, request, upload, wish)
-            return EventStream(work, held.pop_all(), model_headers(request, wish.model))
+            work = partial(self._stream, request, upload, params)
+            return EventStream(work, held.pop_all(), model_headers(request, params.model))
 
     async def translations(self, request: Request) -> Response:
         """What was said, in English."""
         async with self._uploads.received(request) as upload:
-            wish = parse_translation(_fields(request, upload), self._pool.names)
-            return await self._answer(request, upload, wish)
+            params = parse_translation(_fields(request, upload), self._pool.names)
+            return await self._answer(request, upload, params)
 
     async def _stream(
-        self, request: Request, upload: Upload, wish: AudioRequest, emit: Emit
+        self, request: Request, upload: Upload, params: AudioRequest, emit: Emit
     ) -> None:
         """Emit the events of a transcription while it is made."""
-        writer = EventWriter(wish)
+        writer = EventWriter(params)
         waiting: list[Segment] = []
 
         async def work(transcriber: Transcriber) -> Transcript:
@@ -219,9 +219,9 @@ class AudioRoutes:
                 request,
                 upload,
                 transcriber,
-                wish.options,
-                wish.vad,
-                audio_track=wish.audio_track,
+                params.options,
+                params.vad,
+                audio_track=params.audio_track,
             ) as transcription:
                 async for update in transcription:
                     waiting.extend(update.segments)
@@ -230,36 +230,36 @@ class AudioRoutes:
                         waiting.clear()
             return transcription.transcript
 
-        async with self._pool.lease(wish.model, caller_of(request).account) as transcriber:
+        async with self._pool.lease(params.model, caller_of(request).account) as transcriber:
             transcript = await run_while_connected(request, partial(work, transcriber))
         await emit(writer.write_delta(waiting))
         language = transcript.language.code
         await emit(writer.write_done(transcript.segments, language, transcript.duration))
 
-    async def _answer(self, request: Request, upload: Upload, wish: AudioRequest) -> Response:
-        async with self._pool.lease(wish.model, caller_of(request).account) as transcriber:
-            options, able = wish.options, transcriber.capabilities
-            if wish.response_format in TIMED_FORMATS:
+    async def _answer(self, request: Request, upload: Upload, params: AudioRequest) -> Response:
+        async with self._pool.lease(params.model, caller_of(request).account) as transcriber:
+            options, able = params.options, transcriber.capabilities
+            if params.response_format in TIMED_FORMATS:
                 options = measure_words(options, is_able=able.word_times)
             transcript = await self._uploads.transcribe(
                 request,
                 upload,
                 transcriber,
                 options,
-                wish.vad,
-                audio_track=wish.audio_track,
+                params.vad,
+                audio_track=params.audio_track,
             )
         # In a thread: cutting the cues of a long recording takes some 100 ms an hour of speech.
         language, duration = transcript.language.code, transcript.duration
         body = await anyio.to_thread.run_sync(
             bodies.render_transcript,
-            wish,
+            params,
             transcript.segments,
             language,
             duration,
             transcript.unread,
         )
-        headers = model_headers(request, wish.model)
+        headers = model_headers(request, params.model)
         if isinstance(body, str):
             return PlainTextResponse(body, headers=headers)
         if is_groq_path(request):

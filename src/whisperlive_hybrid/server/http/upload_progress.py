@@ -39,7 +39,7 @@ class Stage(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class UploadNews:
+class UploadState:
     """Where an upload stands; seconds of audio."""
 
     id: str
@@ -69,16 +69,16 @@ def is_progress_id(written: str) -> bool:
     return _ID.fullmatch(written) is not None and not written.startswith(_OF_JOBS)
 
 
-def upload_event(news: UploadNews) -> Json:
+def upload_event(state: UploadState) -> Json:
     """One event; `error` only where there is one."""
     event: Json = {
-        "type": news.stage.value,
-        "id": news.id,
-        "done": round(news.done, 3),
-        "total": None if news.total is None else round(news.total, 3),
-        "text": news.text.strip(),
+        "type": state.stage.value,
+        "id": state.id,
+        "done": round(state.done, 3),
+        "total": None if state.total is None else round(state.total, 3),
+        "text": state.text.strip(),
     }
-    return event | ({"error": asdict(news.failure)} if news.failure else {})
+    return event | ({"error": asdict(state.failure)} if state.failure else {})
 
 
 LONGEST_BOARD: Final = 1000
@@ -98,7 +98,7 @@ class _Entry:
     """One id on the board: awaited, under way or ended."""
 
     def __init__(self) -> None:
-        self.news: UploadNews | None = None
+        self.state: UploadState | None = None
         self.notifier = Notifier()
         self.watchers = 0
         self.ended_at = math.inf
@@ -106,16 +106,16 @@ class _Entry:
     @property
     def is_idle(self) -> bool:
         """Whether it can be forgotten without anybody noticing at once."""
-        return not self.watchers and (self.news is None or self.ended_at < math.inf)
+        return not self.watchers and (self.state is None or self.ended_at < math.inf)
 
 
 class UploadProgress:
     """What the reader of one upload tells the board."""
 
-    def __init__(self, entry: _Entry, news: UploadNews) -> None:
+    def __init__(self, entry: _Entry, state: UploadState) -> None:
         self._entry = entry
-        self._news = news
-        self._put(news)
+        self._news = state
+        self._put(state)
 
     def expect(self, total: float | None) -> None:
         """Tell the length that the file claims."""
@@ -131,8 +131,8 @@ class UploadProgress:
         done = self._news.total or self._news.done if failure is None else self._news.done
         self._put(replace(self._news, stage=stage, done=done, failure=failure))
 
-    def _put(self, news: UploadNews) -> None:
-        self._news = self._entry.news = news
+    def _put(self, state: UploadState) -> None:
+        self._news = self._entry.state = state
         self._entry.notifier.notify()
 
 
@@ -141,16 +141,16 @@ class UploadWatch:
 
     def __init__(self, entry: _Entry) -> None:
         self._entry = entry
-        self._shown: UploadNews | None = None
+        self._shown: UploadState | None = None
 
-    async def next(self) -> UploadNews | None:
+    async def next(self) -> UploadState | None:
         """The newest state that was not shown yet; None after the last. Safe to cancel."""
         while self._shown is None or self._shown.stage is Stage.PROGRESS:
             changed = self._entry.notifier.next()
-            news = self._entry.news
-            if news is not None and news is not self._shown:
-                self._shown = news
-                return news
+            state = self._entry.state
+            if state is not None and state is not self._shown:
+                self._shown = state
+                return state
             await changed.wait()
         return None
 
@@ -176,15 +176,15 @@ class UploadBoard:
         """
         key = _own(caller, upload_id)
         entry = self._entry(key)
-        if entry.news is not None:
-            if entry.news.stage is Stage.PROGRESS:
+        if entry.state is not None:
+            if entry.state.stage is Stage.PROGRESS:
                 raise Conflict(
                     f"An upload with {PROGRESS_ID} {upload_id!r} is under way already.",
                     param=PROGRESS_ID,
                     code="progress_id_in_use",
                 )
             entry = self._entries[key] = _Entry()  # who watches the old one has seen its end
-        progress = UploadProgress(entry, UploadNews(upload_id))
+        progress = UploadProgress(entry, UploadState(upload_id))
         try:
             yield progress
         except Exception as error:
@@ -208,7 +208,7 @@ class UploadBoard:
             yield UploadWatch(entry)
         finally:
             entry.watchers -= 1
-            if entry.news is None and not entry.watchers:
+            if entry.state is None and not entry.watchers:
                 self._entries.pop(key, None)
 
     def _visible(self, caller: Caller, upload_id: str) -> _Key:

@@ -106,7 +106,7 @@ class Client:
                 return frame
             if self._may_send():
                 if pong is not None and not pong.done():
-                    raise await transport.cut_off("it answers no ping")
+                    raise await transport.abort("it answers no ping")
                 pong = await transport.ping()
         return None
 

@@ -42,7 +42,7 @@ class Transport(Protocol):
     async def ping(self) -> "Future[float]":
         """Ask for a sign of life; the future is done when it has come."""
 
-    async def cut_off(self, reason: str) -> ClientLeft:
+    async def abort(self, reason: str) -> ClientLeft:
         """End the connection without a message; return the exception to raise."""
 
     async def close(self, code: int) -> None:

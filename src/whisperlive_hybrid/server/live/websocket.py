@@ -117,7 +117,7 @@ class WebSocketTransport:
         pong = await self._within(self._limits.ping_s, self._socket.ping())
         return asyncio.ensure_future(pong)
 
-    async def cut_off(self, reason: str) -> ClientLeft:
+    async def abort(self, reason: str) -> ClientLeft:
         """End the connection without a message, since the client would not read it."""
         log.info("client is cut off", reason=reason)
         self._socket.transport.abort()
@@ -143,7 +143,7 @@ class WebSocketTransport:
                 return await sending
             except ConnectionClosed as error:
                 raise ClientLeft from error
-        raise await self.cut_off("it reads nothing")
+        raise await self.abort("it reads nothing")
 
     async def _discard(self) -> None:
         with suppress(ConnectionClosed):

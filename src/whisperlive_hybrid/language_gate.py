@@ -26,7 +26,7 @@ Read = tuple[Window, DecodeResult]
 log = structlog.get_logger(__name__)
 
 
-class LanguageLock:
+class LanguageGate:
     """The language of one recording: told, or decided by a vote of its first windows.
 
     Files and live streams share it, so that both decide alike. With a `switch_threshold` the
@@ -54,11 +54,11 @@ class LanguageLock:
         self._held: list[Read] = []
 
     @staticmethod
-    def of(decode: Decode, options: DecodeOptions, able: Capabilities) -> "LanguageLock":
+    def of(decode: Decode, options: DecodeOptions, able: Capabilities) -> "LanguageGate":
         """Begin a recording that is read with these options."""
         told = requested_language(options.language, able.languages)
         can_detect = len(able.languages) > 1
-        return LanguageLock(decode, told, options.switch_threshold, is_watched=can_detect)
+        return LanguageGate(decode, told, options.switch_threshold, is_watched=can_detect)
 
     async def admit(self, window: Window, reading: DecodeResult) -> list[Read]:
         """Take the next window in order; return what may be shown now, in order."""
