@@ -1,4 +1,4 @@
-"""Holds back what was read until the language of the recording is sure; loses none of it."""
+"""Holds back results until the language of the recording is certain; none is lost."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -16,10 +16,10 @@ from whisperlive_hybrid.text.language import (
 from whisperlive_hybrid.types import DecodeOptions, DecodeResult, Language, Window
 
 SILENT_LANGUAGE: Final = Language("en", 0.0)
-"""What is reported where nobody speaks."""
+"""Reported for recordings without speech."""
 
 Decode = Callable[[Window, Language | None], Awaitable[DecodeResult]]
-"""Read a window in a language, or in the one that it seems to be in."""
+"""Decode a window in a language, or in the one that is detected in it."""
 
 Read = tuple[Window, DecodeResult]
 
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 class LanguageGate:
-    """The language of one recording: told, or decided by a vote of its first windows.
+    """The language of one recording: requested, or decided by a vote of its first windows.
 
     Files and live streams share it, so that both decide alike. With a `switch_threshold` the
     recording may have several, of which this is the first; `expected` then follows the speech.
@@ -36,15 +36,15 @@ class LanguageGate:
     def __init__(
         self,
         decode: Decode,
-        told: Language | None,
+        requested: Language | None,
         switch_threshold: float | None = None,
         *,
         is_watched: bool = False,
     ) -> None:
         """`is_watched` has some windows checked for another language, to be logged."""
-        self.language = told
+        self.language = requested
         """The language of the recording, or its first one; None until it is decided."""
-        self.expected = told
+        self.expected = requested
         """The language that the next window is probably in."""
         self._decode = decode
         self._switch_threshold = switch_threshold
@@ -54,11 +54,15 @@ class LanguageGate:
         self._held: list[Read] = []
 
     @staticmethod
-    def of(decode: Decode, options: DecodeOptions, able: Capabilities) -> "LanguageGate":
-        """Begin a recording that is read with these options."""
-        told = requested_language(options.language, able.languages)
-        can_detect = len(able.languages) > 1
-        return LanguageGate(decode, told, options.switch_threshold, is_watched=can_detect)
+    def of(decode: Decode, options: DecodeOptions, capabilities: Capabilities) -> "LanguageGate":
+        """Return the gate of a recording that is decoded with these options."""
+        languages = capabilities.languages
+        return LanguageGate(
+            decode,
+            requested_language(options.language, languages),
+            options.switch_threshold,
+            is_watched=len(languages) > 1,
+        )
 
     async def admit(self, window: Window, reading: DecodeResult) -> list[Read]:
         """Take the next window in order; return what may be shown now, in order."""
@@ -66,7 +70,7 @@ class LanguageGate:
             self._held.append((window, reading))
             if self.language is None:
                 self._decide(self._vote.add(reading.language))
-        else:  # silence is in no language and never read again: its samples are not held
+        else:  # silence is in no language and never decoded again: its samples are not held
             self._held.append((replace(window, samples=window.samples[:0].copy()), reading))
         return await self._release() if self.language else []
 
@@ -76,11 +80,11 @@ class LanguageGate:
             self._decide(language)
 
     def wants_check(self, window: Window) -> bool:
-        """Return whether a window, which is read in `language`, shall be checked for it."""
+        """Return whether a window, which is decoded in `language`, is to be checked for it."""
         return self._is_watched and self.language is not None and self._watch.should_check(window)
 
     async def decide(self) -> list[Read]:
-        """End of the recording: decide with what was heard, and return all that was held."""
+        """End the recording: decide with what there is, and return all that was held."""
         if self.language is None:
             self._decide(self._vote.decide() or SILENT_LANGUAGE)
         return await self._release()
@@ -93,7 +97,7 @@ class LanguageGate:
         return [(window, await self._in_language(window, reading)) for window, reading in held]
 
     async def _in_language(self, window: Window, reading: DecodeResult) -> DecodeResult:
-        """Read a window again that was read in what proved to be the wrong language."""
+        """Decode a window again that was decoded in what proved to be the wrong language."""
         language = self.expected
         if not reading.segments or language is None:
             return reading
@@ -114,7 +118,7 @@ class LanguageGate:
         return is_switch(detected, window, threshold)
 
     def _report(self, window: Window, language: Language, detected: Language) -> None:
-        """Log the first window that is in another language than the recording is read in."""
+        """Log the first window in another language than the recording is decoded in."""
         if self._watch.detects_change(language, window, detected):
             log.warning(
                 "the language seems to change, but all is read in one unless multilingual is set",

@@ -135,7 +135,7 @@ class ModelPool:
             self._changed.notify()
 
     async def run(self) -> None:
-        """Unload what nobody has used for a while; to be run as a task, and cancelled."""
+        """Unload models that were not used for a while; runs until it is cancelled."""
         while True:
             changed = self._changed.next()
             idle = [loaded for loaded in self._loaded.values() if not loaded.leases]

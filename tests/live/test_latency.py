@@ -35,12 +35,12 @@ class Listener:
         self.latencies: list[float] = []
         self.n_readings = 0
 
-    def reading(self, urgency: Urgency) -> AbstractContextManager[object]:
+    def span(self, urgency: Urgency) -> AbstractContextManager[object]:
         """Count finals."""
         self.n_readings += urgency is Urgency.FINAL
         return nullcontext()
 
-    def finalised(self, latency_s: float) -> None:
+    def on_final(self, latency_s: float) -> None:
         """Keep it."""
         self.latencies.append(latency_s)
 
@@ -59,9 +59,9 @@ async def test_the_delay_begins_with_the_end_of_speech(monkeypatch: pytest.Monke
     measured = LatencyTracker(VadOptions(post_roll_s=0.2), listener)
     for tenth in range(1, 31):
         now = tenth / 10
-        measured.heard(round(now * SAMPLE_RATE))
+        measured.record_audio(round(now * SAMPLE_RATE))
     now = 3.4
-    measured.sent([(window(1.5), SILENT), (window(2.2), SAID)])
+    measured.record_text([(window(1.5), SILENT), (window(2.2), SAID)])
     assert listener.latencies == [pytest.approx(1.4)]  # speech ended at 2.0
 
 

@@ -5,7 +5,7 @@ and an update at least every `SLOWEST_UPDATES_S`. What the workers do is no meas
 updates come more often while there is time for them: two streams may keep two workers busy, and a
 third would still be served well. So the cost of the two kinds of work is learned apart,
 in worker seconds by the wall clock, which makes a machine that other programs load look as slow as
-it is. The demand of a stream is that cost times the share of its time in which somebody speaks.
+it is. The demand of a stream is that cost times the share of its time in which its client speaks.
 
 What counts is the cost while all workers are busy. A worker that runs alone has the caches and the
 memory for itself, and on a loaded machine the kernel favours what rarely runs: beside five busy

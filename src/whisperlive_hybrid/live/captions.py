@@ -1,4 +1,4 @@
-"""What a live client sees: the language once, completed text, tentative text, gaps."""
+"""The text of a live stream: the language once, completed text, tentative text, gaps."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ Publish = Callable[[SessionEvent], Awaitable[None]]
 
 
 class Captions:
-    """Turns the readings of one stream into news for its client."""
+    """Turns the results of one stream into events for its client."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Captions:
         self._utterance = -1
 
     async def complete(self, reads: Sequence[Read]) -> None:
-        """Show what was read finally; silence is no news."""
+        """Show what was read finally; silence changes nothing."""
         completed = [
             segment
             for window, reading in reads
@@ -119,7 +119,7 @@ class Captions:
         )
 
     async def gap(self, window: Window) -> None:
-        """Tell that a window could not be read."""
+        """Publish that a window could not be decoded."""
         await self._publish(Gap(window.start, window.end))
 
     async def show(self, text: TextUpdate) -> None:

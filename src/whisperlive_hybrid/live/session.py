@@ -26,7 +26,7 @@ from whisperlive_hybrid.engine.client import Decoder
 from whisperlive_hybrid.errors import BackendFailed
 from whisperlive_hybrid.language_gate import SILENT_LANGUAGE, LanguageGate, Read
 from whisperlive_hybrid.live.captions import Captions, Publish
-from whisperlive_hybrid.live.latency import NOBODY, LatencyTracker, StreamObserver
+from whisperlive_hybrid.live.latency import NO_STREAM_OBSERVER, LatencyTracker, StreamObserver
 from whisperlive_hybrid.live.tracker import (
     STALL_S,
     Commands,
@@ -99,7 +99,7 @@ class LiveSession:
         live: LiveOptions,
         publish: Publish,
         tasks: anyio.abc.TaskGroup,
-        observer: StreamObserver = NOBODY,
+        observer: StreamObserver = NO_STREAM_OBSERVER,
         update_interval: Callable[[], float] = lambda: FASTEST_UPDATES_S,
     ) -> None:
         """`tasks` owns the windows in the engine; what `publish` raises ends it.
@@ -166,7 +166,7 @@ class LiveSession:
             block = samples[first : first + BLOCK]
             # On the event loop: a frame takes 0.4 ms, and its way through a thread as much again.
             self._execute(self._tracker.receive(block, self._voice.push(block)))
-            self._latency.heard(self._tracker.n_samples)
+            self._latency.record_audio(self._tracker.n_samples)
             await anyio.lowlevel.checkpoint()
             while self._tracker.n_waiting > BACKLOG:
                 await self._changed.next().wait()
@@ -191,7 +191,7 @@ class LiveSession:
 
     async def _publish(self, reads: Sequence[Read]) -> None:
         await self._captions.complete(reads)
-        self._latency.sent(reads)
+        self._latency.record_text(reads)
 
     async def _show_guess(self, final: FinalDecode) -> None:
         assert final.result is not None  # noqa: S101 (else it is not offered)
@@ -203,7 +203,7 @@ class LiveSession:
     async def _decode_final(self, final: FinalDecode) -> None:
         """Fill in the result of a final; an empty one where the model fails twice."""
         window = final.window
-        with self._scopes[final], self._observer.reading(Urgency.FINAL):
+        with self._scopes[final], self._observer.span(Urgency.FINAL):
             checks_language = self._lock.wants_check(window)
             result = await self._decode(
                 window, self._lock.expected, checks_language=checks_language
@@ -252,7 +252,7 @@ class LiveSession:
         result: DecodeResult | None = None
         with (
             anyio.CancelScope() as self._update,
-            self._observer.reading(Urgency.UPDATE),
+            self._observer.span(Urgency.UPDATE),
             suppress(BackendFailed),  # the final will report it
         ):
             result = await self._decoder.decode(newest, options, Urgency.UPDATE)

@@ -1,4 +1,4 @@
-"""What one live stream came to: for its last line in the log, for the metrics, and for traces."""
+"""Counts of one live stream, for its last line in the log, the metrics and the traces."""
 
 import time
 from collections.abc import Callable
@@ -24,14 +24,14 @@ class Ending(Enum):
     END_OF_AUDIO = "end_of_audio"
     LEFT = "client_left"
     TIME_UP = "time_up"
-    """It was as long as a stream may be."""
+    """It had lasted as long as a stream may."""
     IDLE = "idle"
-    """No audio had come for too long."""
+    """No audio was received for too long."""
     DAY_USED_UP = "day_used_up"
     KEY_REVOKED = "key_revoked"
     DRAINING = "draining"
     FAILED = "failed"
-    """The client was sent an ERROR."""
+    """The client was sent an error."""
     DEFECT = "defect"
     STOPPED = "stopped"
     """The server stopped before the text was complete."""
@@ -41,7 +41,7 @@ _SPANS: Final = {Urgency.FINAL: "live utterance", Urgency.UPDATE: "live update"}
 
 
 class StreamReport:
-    """Counts while a stream lasts; entered when it is admitted, and left at its end.
+    """Counts while a stream lasts: a context from its admission to its end.
 
     It is the `StreamObserver` of its session.
     """
@@ -84,37 +84,37 @@ class StreamReport:
             gaps=self._n_gaps,
         )
 
-    def heard(self, n_samples: int) -> None:
-        """Audio has come in."""
+    def add_audio(self, n_samples: int) -> None:
+        """Count samples received."""
         self._n_samples += n_samples
         self._metrics.count_audio(Endpoint.LIVE, n_samples / SAMPLE_RATE)
 
-    def completed(self, n_segments: int) -> None:
-        """Segments are final."""
+    def add_segments(self, n_segments: int) -> None:
+        """Count final segments."""
         self._n_segments += n_segments
 
-    def gap(self, gap: Gap) -> None:
-        """The model has failed on a stretch of audio."""
+    def add_gap(self, gap: Gap) -> None:
+        """Count and log a stretch of audio on which the model failed."""
         self._n_gaps += 1
         self._metrics.live.count_gap(gap.end - gap.start)
         log.error("the model failed on audio", start=gap.start, end=gap.end)
 
-    def failed(self, error: Exception) -> None:
-        """The client is told what went wrong."""
+    def fail(self, error: Exception) -> None:
+        """Record the error that ends the stream and is sent to the client."""
         self.ending = Ending.FAILED
         self._metrics.count_failure(Endpoint.LIVE, error)
 
-    def reading(self, urgency: Urgency) -> AbstractContextManager[object]:
-        """A span around the reading of an utterance."""
+    def span(self, urgency: Urgency) -> AbstractContextManager[object]:
+        """Return a trace span for the decoding of an utterance."""
         return self._tracer.span(_SPANS[urgency], {"whisperlive.session_id": self._session_id})
 
-    def finalised(self, latency_s: float) -> None:
-        """The final text of an utterance was sent."""
+    def on_final(self, latency_s: float) -> None:
+        """Record the latency of a final text."""
         self._metrics.live.observe_latency(latency_s)
 
 
 def _ending_by(error: BaseException) -> Ending:
-    """The ending that an exception means; of a group, that of its worst."""
+    """Return the ending that an exception means; of a group, that of its worst."""
     if isinstance(error, BaseExceptionGroup):
         endings = [_ending_by(each) for each in error.exceptions]
         return Ending.DEFECT if Ending.DEFECT in endings else endings[0]

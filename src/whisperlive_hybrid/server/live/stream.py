@@ -160,7 +160,7 @@ class _Stream:
             except* WhisperLiveError as group:
                 error = group.exceptions[0]
                 log.warning("stream failed", reason=str(error))
-                report.failed(error)
+                report.fail(error)
                 await self._send(StreamFailed(str(error)))
             if self._client.ending is None:
                 return NORMAL_CLOSURE
@@ -192,9 +192,9 @@ class _Stream:
     async def _publish(self, event: SessionEvent) -> None:
         match event:
             case TextUpdate():
-                self._report.completed(len(event.completed))
+                self._report.add_segments(len(event.completed))
             case Gap():
-                self._report.gap(event)
+                self._report.add_gap(event)
         await self._send(event)
 
     async def _receive(self, session: LiveSession) -> None:
@@ -227,7 +227,7 @@ class _Stream:
 
     async def _feed(self, samples: Samples, session: LiveSession) -> None:
         """Feed the session and record usage; stop a client that has used up its day."""
-        self._report.heard(len(samples))
+        self._report.add_audio(len(samples))
         await session.receive(samples)
         if session.is_in_speech:
             self._admitted.report_speech(len(samples) / SAMPLE_RATE)
