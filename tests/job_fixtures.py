@@ -23,7 +23,7 @@ from whisperlive_hybrid.jobs.model import Job, JobRequest
 from whisperlive_hybrid.jobs.progress import RunningJobs
 from whisperlive_hybrid.jobs.service import JobService, UploadedFile
 from whisperlive_hybrid.jobs.store.store import JobStore, open_store
-from whisperlive_hybrid.jobs.worker import Means
+from whisperlive_hybrid.jobs.worker import WorkerContext
 from whisperlive_hybrid.model_pool import MemoryBudget, ModelPool
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
 from whisperlive_hybrid.speech.regions import VadOptions
@@ -126,7 +126,7 @@ async def run_job_server(
             ModelPool(engine, EnergyVad(), (), MemoryBudget(0, 60)) as pool,
         ):
             tell_time = clock or Clock()
-            means = Means(
+            context = WorkerContext(
                 store=store,
                 models=pool,
                 media=MediaFiles(media),
@@ -135,11 +135,11 @@ async def run_job_server(
                 quotas=Quotas(default_limits(wanted), tell_time),
                 clock=tell_time,
             )
-            jobs = await open_jobs(means, wanted)
+            jobs = await open_jobs(context, wanted)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(jobs.run)
                 yield JobServer(
-                    means.quotas, jobs.service_for(CALLER), jobs.close, store, directory
+                    context.quotas, jobs.service_for(CALLER), jobs.close, store, directory
                 )
                 jobs.close()
 

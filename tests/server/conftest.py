@@ -35,7 +35,7 @@ from whisperlive_hybrid.fetch.fetcher import open_fetcher
 from whisperlive_hybrid.jobs.app import open_jobs
 from whisperlive_hybrid.jobs.progress import RunningJobs
 from whisperlive_hybrid.jobs.store.store import open_store
-from whisperlive_hybrid.jobs.worker import Means
+from whisperlive_hybrid.jobs.worker import WorkerContext
 from whisperlive_hybrid.media.reader import open_audio
 from whisperlive_hybrid.model_pool import MemoryBudget, ModelPool, ModelSpec
 from whisperlive_hybrid.models.files import demo_model
@@ -95,8 +95,8 @@ async def door_around(
         accounts = await stack.enter_async_context(open_accounts(kept_there))
         no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         fetcher = await stack.enter_async_context(open_fetcher(settings, tls=no_tls))
-        means = Means(store, pool, media, Network(), RunningJobs(), accounts.quotas)
-        jobs = await open_jobs(means, settings)
+        context = WorkerContext(store, pool, media, Network(), RunningJobs(), accounts.quotas)
+        jobs = await open_jobs(context, settings)
         tasks = await stack.enter_async_context(anyio.create_task_group())
         tasks.start_soon(jobs.run)
         yield build_http_app(

@@ -24,7 +24,7 @@ from whisperlive_hybrid.jobs.model import (
 from whisperlive_hybrid.jobs.progress import JobSubscription
 from whisperlive_hybrid.jobs.store.spool import generate_name
 from whisperlive_hybrid.jobs.webhooks import create_delivery
-from whisperlive_hybrid.jobs.worker import Means
+from whisperlive_hybrid.jobs.worker import WorkerContext
 from whisperlive_hybrid.types import join_text
 
 MAX_NAME_LENGTH: Final = 200
@@ -59,11 +59,11 @@ class UploadedFile:
 class JobService:
     """The jobs that one caller may see; for it, all others do not exist."""
 
-    def __init__(self, means: Means, limits: JobLimits, caller: Caller) -> None:
+    def __init__(self, context: WorkerContext, limits: JobLimits, caller: Caller) -> None:
         self._caller = caller
-        self._means = means
-        self._store = means.store
-        self._board = means.board
+        self._context = context
+        self._store = context.store
+        self._board = context.board
         self._limits = limits
 
     async def submit(self, request: JobRequest, uploads: Sequence[UploadedFile]) -> Job:
@@ -89,7 +89,7 @@ class JobService:
             # A client that disconnects now must not separate the row from the files that it names.
             with anyio.CancelScope(shield=True):
                 new = NewJob(f"job_{uuid.uuid4().hex}", self._caller.account, request)
-                now, limit = self._means.clock(), self._limits.unfinished
+                now, limit = self._context.clock(), self._limits.unfinished
                 job = await self._store.add(new, sources, now, limit)
         except BaseException:
             self._store.spool.remove(spooled)
@@ -188,7 +188,7 @@ class JobService:
                 texts.append(join_text(result.segments))
             else:
                 texts.append(await (await self._store.load_checkpoint(source)).text())
-        now = self._means.clock()
+        now = self._context.clock()
         job = job.with_transcripts(texts, languages).as_cancelled(now, now + self._limits.kept_s)
         if await self._store.cancel(job, create_delivery(job, now) if send_webhook else None):
             self._board.ended.notify()
@@ -202,7 +202,7 @@ class JobService:
                 param="file",
             )
         for url in request.urls:
-            self._means.fetcher.check(url)
+            self._context.fetcher.check(url)
         if request.webhook_url is None:
             return
         if not self._limits.webhooks:
@@ -212,6 +212,6 @@ class JobService:
                 param="webhook_url",
             )
         try:
-            self._means.fetcher.check(request.webhook_url)
+            self._context.fetcher.check(request.webhook_url)
         except BadRequest as error:
             raise BadRequest(error.message, param="webhook_url", code=error.code) from error

@@ -1,4 +1,4 @@
-"""Runs jobs in the order of their submission, each under a lease, until it is told to stop."""
+"""Runs jobs in the order of their submission, each under a lease."""
 
 import time
 import uuid
@@ -26,7 +26,7 @@ from whisperlive_hybrid.transcribe import FileRequest, MediaFiles, Transcriber, 
 from whisperlive_hybrid.types import Urgency, join_text
 
 PROGRESS_STORED_S: Final = 1.0
-"""How often the progress of a file goes into the store: for other servers, and the next start."""
+"""Interval at which the progress of a file is stored, for other servers and the next start."""
 
 log = structlog.get_logger(__name__)
 
@@ -36,46 +36,45 @@ class Models(Protocol):
 
     @property
     def names(self) -> ModelNames:
-        """What they are called."""
+        """Their names."""
 
     def lease(self, name: str, account: str) -> AbstractAsyncContextManager[Transcriber]:
-        """A transcriber whose model stays while inside; raises `Overloaded`."""
+        """Yield a transcriber whose model stays in memory meanwhile; raise `Overloaded`."""
 
 
 def keyless(account: str) -> Caller:
-    """Whoever an account stands for, where nobody knows keys."""
+    """Return the caller of an account on a server without keys."""
     return Caller.from_account(account, None)
 
 
 class FileObserver(Protocol):
-    """Whoever measures jobs."""
+    """Receives measurements of the files of jobs."""
 
-    def reading(self, job_id: str) -> AbstractContextManager[object]:
-        """Entered around the reading of every file."""
+    def span(self, job_id: str) -> AbstractContextManager[object]:
+        """Return a context for the decoding of a file."""
 
-    def failed(self, error: Exception) -> None:
-        """A file cannot be read."""
+    def on_failure(self, error: Exception) -> None:
+        """Receive the error of a file that failed."""
 
 
-class _Nobody:
+class _NoFileObserver:
     """Measures nothing."""
 
-    def reading(self, job_id: str) -> AbstractContextManager[object]:
-        """Let it pass."""
+    def span(self, job_id: str) -> AbstractContextManager[object]:
+        """Return a context that does nothing."""
         del job_id
         return nullcontext()
 
-    def failed(self, error: Exception) -> None:
-        """Let it pass."""
+    def on_failure(self, error: Exception) -> None:
+        """Ignore it."""
 
 
-NOBODY: Final[FileObserver] = _Nobody()
-"""For jobs that nobody watches."""
+NO_FILE_OBSERVER: Final[FileObserver] = _NoFileObserver()
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """What it takes to run a job."""
+class WorkerContext:
+    """What a worker needs to run jobs."""
 
     store: JobStore
     models: Models
@@ -83,54 +82,56 @@ class Means:
     fetcher: Fetcher
     board: RunningJobs
     quotas: Quotas
-    """What is read of a job is booked here on whoever handed it in."""
+    """Where the usage of the submitting caller is recorded."""
     maker: Callable[[str], Caller] = keyless
-    """Whoever an account stands for."""
+    """Returns the caller of an account."""
     clock: Callable[[], float] = time.time
     """Unix seconds."""
-    observer: FileObserver = NOBODY
+    observer: FileObserver = NO_FILE_OBSERVER
 
 
 class JobRun:
-    """Reads the files of one job, one after another."""
+    """Decodes the files of one job, one after another."""
 
-    def __init__(self, live: RunningJob, means: Means) -> None:
+    def __init__(self, live: RunningJob, context: WorkerContext) -> None:
         self._live = live
-        self._means = means
+        self._context = context
 
     async def run(self) -> Job:
-        """Read what is left to read; return the job with all its files ended.
+        """Decode what is left; return the job with all its files ended.
 
-        Neither a file that cannot be read nor a crowded engine ends the job before its time.
+        A file that fails does not end the job, and a full engine only delays it.
         """
         languages: list[str] = []
         texts: list[str] = []
         for number in range(len(self._live.job.sources)):
             self._live.start_file()
-            if result := await self._ended(self._live.job.sources[number]):
+            if result := await self._run_source(self._live.job.sources[number]):
                 languages.append(result.language)
                 texts.append(join_text(result.segments))
         job = self._live.job
         return replace(job, status=job.outcome).with_transcripts(texts, languages)
 
-    async def _ended(self, source: JobSource) -> Result | None:
-        """See a file to its end; its result, unless it has failed, now or in an earlier run."""
+    async def _run_source(self, source: JobSource) -> Result | None:
+        """Run a file to its end; return its result, None if it failed, now or in an earlier run."""
         if source.status.is_finished:
-            result = await self._means.store.get_result(source)
+            result = await self._context.store.get_result(source)
             self._live.add_text(join_text(result.segments) if result else "")
             return result
-        has_begun = source.status is Status.RUNNING  # by an earlier process: it is read to its end
+        has_begun = (
+            source.status is Status.RUNNING
+        )  # by an earlier process, which had checked the quota
         source = replace(source, status=Status.RUNNING)
-        await self._means.store.set_source(source)
-        reading = _SourceRun(source, self._live, self._means)
+        await self._context.store.set_source(source)
+        reading = _SourceRun(source, self._live, self._context)
         reading.show(source)
         try:
             if not has_begun:
-                self._means.quotas.check_audio(self._means.maker(self._live.job.account))
-            with self._means.observer.reading(self._live.job.id):
+                self._context.quotas.check_audio(self._context.maker(self._live.job.account))
+            with self._context.observer.span(self._live.job.id):
                 result = await reading.result()
-        except Exception as error:  # fails the one file that it belongs to
-            self._means.observer.failed(error)
+        except Exception as error:  # fails only the file that it belongs to
+            self._context.observer.on_failure(error)
             if isinstance(error, WhisperLiveError):
                 log.warning("a file of a job failed", file=source.index, reason=error_kind(error))
             else:
@@ -142,33 +143,33 @@ class JobRun:
 
 
 class _SourceRun:
-    """One file of a job on its way through the model."""
+    """Decodes one file of a job."""
 
-    def __init__(self, source: JobSource, live: RunningJob, means: Means) -> None:
+    def __init__(self, source: JobSource, live: RunningJob, context: WorkerContext) -> None:
         self._source = source
         self._live = live
-        self._means = means
+        self._context = context
         self._booking: UsageMeter | None = None
         self._n_shown = 0  # windows: after a pause for a full engine, all of them come again
-        self._stored_at = means.clock()
+        self._stored_at = context.clock()
 
     def show(self, source: JobSource) -> None:
-        """Take a new state, and tell the watchers."""
+        """Set a new state, and notify the watchers."""
         self._source = source
         self._live.update_source(source)
-        self._means.board.notify(self._live.job.id)
+        self._context.board.notify(self._live.job.id)
 
     async def end(self, status: Status, result: Result | None, failure: ErrorInfo | None) -> None:
-        """Store what became of it."""
+        """Store its end."""
         length = result.duration if result else None
         source = replace(self._source, status=status, failure=failure)
         if length is not None:
             source = replace(source, done=length, total=length)
-        await self._means.store.end_source(source, result)
+        await self._context.store.end_source(source, result)
         self.show(source)
 
     async def result(self) -> Result:
-        """Read it; wait and try again while the engine has no room. Windows are read only once."""
+        """Decode it; wait and retry while the engine is full. No window is decoded twice."""
         while True:
             try:
                 return await self._read()
@@ -177,15 +178,15 @@ class _SourceRun:
 
     async def _read(self) -> Result:
         await self._fetch()
-        job, store = self._live.job, self._means.store
+        job, store = self._live.job, self._context.store
         memory = await store.load_checkpoint(self._source)
         booking = self._booking_after(memory)
         audio = job.request.audio
         try:
             with await store.open_source(self._source) as file:
                 async with (
-                    self._means.models.lease(audio.model, job.account) as transcriber,
-                    self._means.media.open(file, audio_track=audio.audio_track) as recording,
+                    self._context.models.lease(audio.model, job.account) as transcriber,
+                    self._context.media.open(file, audio_track=audio.audio_track) as recording,
                 ):
                     self.show(replace(self._source, total=recording.claimed_s))
                     # The format is chosen with the result, which may be one with times.
@@ -215,95 +216,95 @@ class _SourceRun:
         return Result(transcript.segments, language, duration, transcript.unread)
 
     def _booking_after(self, memory: SourceCheckpoint) -> UsageMeter:
-        """Of this run; what an earlier process has read, it has booked as well."""
+        """Return the usage of this run; an earlier process has recorded what it decoded."""
         if self._booking is None:
             done = max(self._source.done, memory.read_to)
-            self._booking = UsageMeter(self._means.quotas, self._live.job.account, done)
+            self._booking = UsageMeter(self._context.quotas, self._live.job.account, done)
         return self._booking
 
     async def _advance(self, update: WindowDone) -> None:
         self._live.add_text(update.text)
         self.show(replace(self._source, done=max(self._source.done, update.done)))
-        if self._means.clock() - self._stored_at >= PROGRESS_STORED_S:
-            self._stored_at = self._means.clock()
-            await self._means.store.set_source(self._source)
-            await self._means.store.set_text(self._live.job, tail(self._live.job.text))
+        if self._context.clock() - self._stored_at >= PROGRESS_STORED_S:
+            self._stored_at = self._context.clock()
+            await self._context.store.set_source(self._source)
+            await self._context.store.set_text(self._live.job, tail(self._live.job.text))
 
     async def _fetch(self) -> None:
-        """Download what is behind a URL, unless that was done before."""
-        store, source = self._means.store, self._source
+        """Download the file of a URL, unless that was done before."""
+        store, source = self._context.store, self._source
         if source.url is None or await store.has_file(source.spooled):
             return
         async with store.spool_download(source.spooled) as file:
-            found = await self._means.fetcher.download(source.url, file)
+            found = await self._context.fetcher.download(source.url, file)
         self.show(replace(source, name=found.filename or source.name))
         await store.set_source(self._source)
 
 
 LEASE_S: Final = 60.0
-"""How long a job stays ours without a sign of life."""
+"""How long a job belongs to this server after the last renewal."""
 
 RENEWED_S: Final = 20.0
-"""How often the sign is given: two may be late."""
+"""Interval of the renewals: two may be late."""
 
 
 class Runner:
-    """Takes jobs from the store and sees them to their end."""
+    """Takes jobs from the store and runs them to their end."""
 
-    def __init__(self, means: Means, kept_s: float) -> None:
-        """Jobs are kept `kept_s` after their end."""
-        self._means = means
+    def __init__(self, context: WorkerContext, kept_s: float) -> None:
+        """`kept_s` is how long jobs are kept after their end."""
+        self._context = context
         self._kept_s = kept_s
         self._owner = uuid.uuid4().hex
 
     async def run(self) -> None:
-        """Run one job after another; to be run as a task, once for each job at a time.
+        """Run one job after another until cancelled; one task for each job at a time.
 
-        When it is cancelled, the job that runs stays as it is in the store, to be gone on with. So
-        it does when this raises, for a defect or a disk that is full; its lease must run out first.
+        When this is cancelled, the current job stays in the store as it is, to be resumed. So it
+        does when this raises, for a defect or a full disk; its lease must expire first.
         """
         while True:
-            changed = self._means.board.arrived.next()
+            changed = self._context.board.arrived.next()
             job = await self._take()
             if job is not None:
                 with structlog.contextvars.bound_contextvars(job_id=job.id):
-                    await self._watched(job)
+                    await self._run_watched(job)
                 continue
-            with anyio.move_on_after(LEASE_S):  # nobody rings when a lease has run out
+            with anyio.move_on_after(LEASE_S):  # an expired lease notifies no one
                 await changed.wait()
 
     async def _take(self) -> Job | None:
-        now, names = self._means.clock(), self._means.models.names
+        now, names = self._context.clock(), self._context.models.names
         offered = (names.first, *names.others)
-        return await self._means.store.take(self._owner, offered, now, now + LEASE_S)
+        return await self._context.store.take(self._owner, offered, now, now + LEASE_S)
 
-    async def _watched(self, job: Job) -> None:
-        """Run a job where everybody can see it and whoever may can stop it."""
-        live = self._means.board.running[job.id] = RunningJob(job)
+    async def _run_watched(self, job: Job) -> None:
+        """Run a job so that its progress can be watched and it can be cancelled."""
+        live = self._context.board.running[job.id] = RunningJob(job)
         try:
             with live.scope:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self._keep, live)
-                    await self._end(live, await JobRun(live, self._means).run())
+                    await self._end(live, await JobRun(live, self._context).run())
                     tasks.cancel_scope.cancel()
         finally:
-            del self._means.board.running[job.id]
+            del self._context.board.running[job.id]
             live.stopped.set()
-            self._means.board.notify(job.id)
+            self._context.board.notify(job.id)
 
     async def _end(self, live: RunningJob, job: Job) -> None:
-        now = self._means.clock()
+        now = self._context.clock()
         ended = replace(job, finished_at=now, expires_at=now + self._kept_s)
-        if await self._means.store.end_job(ended, self._owner, create_delivery(ended, now)):
+        if await self._context.store.end_job(ended, self._owner, create_delivery(ended, now)):
             live.job = ended
             log.info("job ended", status=ended.status.value)
-            self._means.board.ended.notify()
+            self._context.board.ended.notify()
 
     async def _keep(self, live: RunningJob) -> None:
-        """Renew the lease; a job that is lost (cancelled elsewhere, or taken) is stopped."""
+        """Renew the lease; stop a job that is lost (cancelled elsewhere, or taken)."""
         while True:
             await anyio.sleep(RENEWED_S)
-            until = self._means.clock() + LEASE_S
-            if not await self._means.store.renew(live.job, self._owner, until):
+            until = self._context.clock() + LEASE_S
+            if not await self._context.store.renew(live.job, self._owner, until):
                 log.warning("job lost")
                 live.scope.cancel()

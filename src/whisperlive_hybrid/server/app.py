@@ -36,7 +36,7 @@ from whisperlive_hybrid.fetch.fetcher import open_fetcher
 from whisperlive_hybrid.jobs.app import open_jobs
 from whisperlive_hybrid.jobs.progress import RunningJobs
 from whisperlive_hybrid.jobs.store.store import open_store
-from whisperlive_hybrid.jobs.worker import Means
+from whisperlive_hybrid.jobs.worker import WorkerContext
 from whisperlive_hybrid.live.probe import LiveProbe
 from whisperlive_hybrid.media.limits import MediaLimits
 from whisperlive_hybrid.media.reader import open_audio
@@ -164,7 +164,7 @@ async def serve(
         names = model_names(engine.capabilities.model, others, settings)
         pool = await stack.enter_async_context(ModelPool(engine, detector, others, room, names))
         fetcher = await stack.enter_async_context(open_fetcher(settings))
-        means = Means(
+        context = WorkerContext(
             store,
             pool,
             media.with_callback(partial(metrics.server.count_audio, Endpoint.JOBS)),
@@ -201,7 +201,7 @@ async def serve(
             TransportLimits(ping_s=settings.ping_s),
             build_tls_context(settings),
         )
-        jobs = await open_jobs(means, settings)
+        jobs = await open_jobs(context, settings)
         app = build_http_app(
             HttpMeans(
                 engine,

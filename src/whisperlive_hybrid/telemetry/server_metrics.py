@@ -156,10 +156,10 @@ class JobFileMetrics:
         self._metrics = metrics
         self._tracer = tracer
 
-    def reading(self, job_id: str) -> AbstractContextManager[object]:
+    def span(self, job_id: str) -> AbstractContextManager[object]:
         """Open a span around a file."""
         return self._tracer.span("job file", {"whisperlive.job_id": job_id})
 
-    def failed(self, error: Exception) -> None:
+    def on_failure(self, error: Exception) -> None:
         """Count a file that failed."""
         self._metrics.count_failure(Endpoint.JOBS, error)

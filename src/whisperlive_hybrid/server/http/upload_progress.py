@@ -31,7 +31,7 @@ _OF_JOBS: Final = "job_"
 
 
 class Stage(Enum):
-    """How far an upload is; the values are the types of its events."""
+    """The stage of an upload; the values are the types of its events."""
 
     PROGRESS = "upload.progress"
     COMPLETED = "upload.completed"
@@ -40,7 +40,7 @@ class Stage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class UploadState:
-    """Where an upload stands; seconds of audio."""
+    """The state of an upload; times in seconds of audio."""
 
     id: str
     stage: Stage = Stage.PROGRESS
@@ -53,7 +53,7 @@ class UploadState:
 
 
 def progress_id(written: str) -> str:
-    """Check an id; raises `BadRequest` for one that is none."""
+    """Return an id if it is valid; raise `BadRequest` if not."""
     if not is_progress_id(written):
         raise BadRequest(
             f"Invalid {PROGRESS_ID} {written[:140]!r}: it must be 8 to 128 characters of "
@@ -65,12 +65,12 @@ def progress_id(written: str) -> str:
 
 
 def is_progress_id(written: str) -> bool:
-    """Whether a client may choose it; no job has such an id."""
+    """Return whether a client may choose an id; no job has such a one."""
     return _ID.fullmatch(written) is not None and not written.startswith(_OF_JOBS)
 
 
 def upload_event(state: UploadState) -> Json:
-    """One event; `error` only where there is one."""
+    """Return the event of a state; it has `error` only after a failure."""
     event: Json = {
         "type": state.stage.value,
         "id": state.id,
@@ -82,20 +82,20 @@ def upload_event(state: UploadState) -> Json:
 
 
 LONGEST_BOARD: Final = 1000
-"""Uploads, and waiting watchers of uploads, that are remembered at once."""
+"""Uploads, and uploads that are awaited, in memory at the same time."""
 
 SHOWN_AFTER_END_S: Final = 60.0
-"""How long the end of an upload can still be read by a watcher that comes late."""
+"""How long the end of an upload can still be read afterwards."""
 
 _RETRY_S: Final = 10.0
 
 
 _Key = tuple[str, str]
-"""The account of the key that was shown, "" where none keeps callers apart; and the id."""
+"""The account of the caller's key, "" without keys; and the id."""
 
 
 class _Entry:
-    """One id on the board: awaited, under way or ended."""
+    """One id: awaited, in progress or ended."""
 
     def __init__(self) -> None:
         self.state: UploadState | None = None
@@ -105,46 +105,46 @@ class _Entry:
 
     @property
     def is_idle(self) -> bool:
-        """Whether it can be forgotten without anybody noticing at once."""
+        """Whether it can be deleted: it has no watcher and is not in progress."""
         return not self.watchers and (self.state is None or self.ended_at < math.inf)
 
 
 class UploadProgress:
-    """What the reader of one upload tells the board."""
+    """Publishes the progress of one upload."""
 
     def __init__(self, entry: _Entry, state: UploadState) -> None:
         self._entry = entry
-        self._news = state
+        self._state = state
         self._put(state)
 
     def expect(self, total: float | None) -> None:
-        """Tell the length that the file claims."""
-        self._put(replace(self._news, total=total))
+        """Publish the length that the file claims."""
+        self._put(replace(self._state, total=total))
 
     def advance(self, done: float, text: str) -> None:
-        """Tell how far it is read, and what was said since."""
-        self._put(replace(self._news, done=done, text=tail(self._news.text + text)))
+        """Publish up to where it is decoded, and the text since the last call."""
+        self._put(replace(self._state, done=done, text=tail(self._state.text + text)))
 
     def end(self, failure: ErrorInfo | None) -> None:
-        """Tell that it is over."""
+        """Publish that it has ended."""
         stage = Stage.COMPLETED if failure is None else Stage.FAILED
-        done = self._news.total or self._news.done if failure is None else self._news.done
-        self._put(replace(self._news, stage=stage, done=done, failure=failure))
+        done = self._state.total or self._state.done if failure is None else self._state.done
+        self._put(replace(self._state, stage=stage, done=done, failure=failure))
 
     def _put(self, state: UploadState) -> None:
-        self._news = self._entry.state = state
+        self._state = self._entry.state = state
         self._entry.notifier.notify()
 
 
 class UploadWatch:
-    """One watcher of one upload."""
+    """Watches one upload."""
 
     def __init__(self, entry: _Entry) -> None:
         self._entry = entry
         self._shown: UploadState | None = None
 
     async def next(self) -> UploadState | None:
-        """The newest state that was not shown yet; None after the last. Safe to cancel."""
+        """Return the newest state not returned yet; None after the last. Safe to cancel."""
         while self._shown is None or self._shown.stage is Stage.PROGRESS:
             changed = self._entry.notifier.next()
             state = self._entry.state
@@ -156,9 +156,9 @@ class UploadWatch:
 
 
 class UploadBoard:
-    """Uploads by the id that their client chose; in memory, and only so many of them.
+    """Uploads by the id that their client chose; in memory, and bounded.
 
-    Ids of two keys never meet. Whoever may see all finds another's upload that has begun.
+    Ids of different keys are kept apart. An admin's key also finds the uploads of others.
     """
 
     def __init__(
@@ -170,9 +170,9 @@ class UploadBoard:
 
     @contextmanager
     def upload(self, caller: Caller, upload_id: str) -> Iterator[UploadProgress]:
-        """Show an upload while inside; what comes out as an exception is shown as its failure.
+        """Publish an upload while the context lasts; an exception is published as its failure.
 
-        Raises `Conflict` if an upload of that id is under way.
+        Raise `Conflict` if an upload of that id is in progress.
         """
         key = _own(caller, upload_id)
         entry = self._entry(key)
@@ -183,7 +183,7 @@ class UploadBoard:
                     param=PROGRESS_ID,
                     code="progress_id_in_use",
                 )
-            entry = self._entries[key] = _Entry()  # who watches the old one has seen its end
+            entry = self._entries[key] = _Entry()  # watchers of the old one have seen its end
         progress = UploadProgress(entry, UploadState(upload_id))
         try:
             yield progress
@@ -200,7 +200,7 @@ class UploadBoard:
 
     @contextmanager
     def watch(self, caller: Caller, upload_id: str) -> Iterator[UploadWatch]:
-        """Watch an upload, also before it begins. Raises `Overloaded` if too many are watched."""
+        """Watch an upload, also before it begins. Raise `Overloaded` if too many are watched."""
         key = self._visible(caller, upload_id)
         entry = self._entry(key)
         entry.watchers += 1
@@ -231,7 +231,7 @@ class UploadBoard:
                 del self._entries[key]
 
     def _make_room(self) -> None:
-        """Forget the upload that ended first; what is under way or watched stays."""
+        """Delete the upload that ended first; those in progress or watched stay."""
         if len(self._entries) < self._limit:
             return
         ended = {key: entry.ended_at for key, entry in self._entries.items() if entry.is_idle}
