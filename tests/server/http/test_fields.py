@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.protocol.forms import FieldNames
-from whisperlive_hybrid.server.http.forms import json_fields
+from whisperlive_hybrid.server.http.forms import read_json_fields
 
 NAMES = FieldNames(("url", "language", "task"), has_file=False)
 
@@ -14,7 +14,7 @@ NAMES = FieldNames(("url", "language", "task"), has_file=False)
 def test_an_object_becomes_fields() -> None:
     """In its order, a name given twice as twice, and null as not given."""
     body = b'{"url": "x", "task": null, "language": "", "url": "y"}'
-    assert json_fields(body, NAMES) == (("url", "x"), ("language", ""), ("url", "y"))
+    assert read_json_fields(body, NAMES) == (("url", "x"), ("language", ""), ("url", "y"))
 
 
 @pytest.mark.parametrize(
@@ -39,11 +39,11 @@ def test_an_object_becomes_fields() -> None:
 def test_what_is_no_object_of_strings_is_refused(body: bytes, told: str) -> None:
     """In plain words, however deep it is nested."""
     with pytest.raises(BadRequest, match=told):
-        json_fields(body, NAMES)
+        read_json_fields(body, NAMES)
 
 
 @given(st.dictionaries(st.text(), st.text()))
 def test_every_object_of_strings_is_read(members: dict[str, str]) -> None:
     """Whatever the characters."""
     names = FieldNames(tuple(members))
-    assert json_fields(json.dumps(members).encode(), names) == tuple(members.items())
+    assert read_json_fields(json.dumps(members).encode(), names) == tuple(members.items())

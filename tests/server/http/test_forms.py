@@ -14,7 +14,7 @@ from starlette.types import Message
 from watched_files import WatchedFile, watch_uploads
 
 from whisperlive_hybrid.errors import BadRequest, OutOfSpace
-from whisperlive_hybrid.server.http.forms import received
+from whisperlive_hybrid.server.http.forms import read_upload
 
 quick = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -58,7 +58,7 @@ def outcome(boundary: str, pieces: Sequence[bytes], *, hangs_up: bool = False) -
         content_type = f'multipart/form-data; boundary="{boundary}"'.encode()
         scope = {"type": "http", "method": "POST", "headers": [(b"content-type", content_type)]}
         try:
-            async with received(Request(scope, receive)) as upload:
+            async with read_upload(Request(scope, receive)) as upload:
                 made = upload.file.read()
                 assert upload.size == len(made)
                 return upload.fields, upload.filename, made

@@ -181,7 +181,7 @@ def build_http_app(means: HttpMeans) -> FastAPI:
         means.service_for,
         EventSources(means.service_for, uploads),
         pool.names,
-        most_files=settings.job_files,
+        max_files=settings.job_files,
     ).mount(app)
     app.router.default = NotFoundApp(app.router.default, settings.live_url, lambda: means.live.port)
     return app

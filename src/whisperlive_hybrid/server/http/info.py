@@ -1,4 +1,4 @@
-"""What the server is: the index, its health and its models."""
+"""The routes that describe the server: its index, its health and its models."""
 
 import time
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class InfoRoutes:
     def __init__(
         self, engine: EngineClient, pool: ModelPool, live_clients: Callable[[], int], page: WebPage
     ) -> None:
-        """`live_clients` counts the streams of the live door; `page` is what browsers see at /."""
+        """`live_clients` returns the number of live streams; `page` is for browsers at /."""
         self._engine = engine
         self._pool = pool
         self._live_clients = live_clients
@@ -40,13 +40,10 @@ class InfoRoutes:
         app.get("/v1/models/{model:path}", responses={200: {"model": ModelCard}})(self.model)
 
     async def index(self, request: Request) -> Response:
-        """What there is to ask for; for browsers, the page."""
+        """Return the list of endpoints; for browsers, the page."""
         if wants_page(request):
             return self._page.reply(request)
-        return JSONResponse(self._index(), headers={"vary": "accept"})
-
-    def _index(self) -> bodies.Json:
-        return {
+        body = {
             "service": SERVICE,
             "version": __version__,
             "endpoints": [
@@ -65,28 +62,29 @@ class InfoRoutes:
                 "GET /v1/usage",
             ],
         }
+        return JSONResponse(body, headers={"vary": "accept"})
 
     async def health(self) -> bodies.Json:
-        """Whether the server works, with which models, and how busy it is."""
-        able = self._engine.capabilities
+        """Return the server's version, models, backend and load."""
+        capabilities = self._engine.capabilities
         return {
             "status": "healthy",
             "service": SERVICE,
             "version": __version__,
-            "model": {"name": able.model, "note": able.note},
+            "model": {"name": capabilities.model, "note": capabilities.note},
             "models_in_memory": list(self._pool.in_memory),
-            "backend": able.backend,
-            "device": able.device,
-            "compute_type": able.compute_type,
+            "backend": capabilities.backend,
+            "device": capabilities.device,
+            "compute_type": capabilities.compute_type,
             "queue_depth": self._engine.queue_depth,
             "live_clients": self._live_clients(),
         }
 
     async def models(self) -> bodies.Json:
-        """The names that requests may use as `model`."""
+        """List the names that requests may use as `model`."""
         return bodies.model_list(self._pool.names, self._since)
 
     async def model(self, model: str) -> bodies.Json:
-        """One of those names; it may hold slashes, as on Hugging Face."""
+        """Return one of those names; it may hold slashes, as on Hugging Face."""
         self._pool.names.resolve(model)
         return bodies.model_card(model, self._since)

@@ -1,4 +1,4 @@
-"""The routes of jobs: hand in, look at, watch, cancel, throw away, and read what became of them."""
+"""The routes of jobs: submit, list, watch, cancel, delete, and read their results."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.websockets import WebSocket
 
-from whisperlive_hybrid.errors import BadRequest, TooLarge
+from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.jobs.api import (
     DEFAULT_PAGE_SIZE,
     FILE_FIELDS,
@@ -37,7 +37,14 @@ from whisperlive_hybrid.protocol.openai.cue_fields import HIGHLIGHT_FIELD, LAYOU
 from whisperlive_hybrid.protocol.openai.request import ResponseFormat
 from whisperlive_hybrid.server.http.access_log import model_headers
 from whisperlive_hybrid.server.http.auth import caller_of
-from whisperlive_hybrid.server.http.forms import FILE_FORM, open_form, read_query, wrong_field_error
+from whisperlive_hybrid.server.http.forms import (
+    FILE_FORM,
+    media_type,
+    open_form,
+    read_body,
+    read_query,
+    wrong_field_error,
+)
 from whisperlive_hybrid.server.http.openapi import (
     FORM_FIELDS,
     Schema,
@@ -82,7 +89,7 @@ class JobProgress(StrictModel):
 
 
 class JobBody(StrictModel):
-    """A job as it stands."""
+    """The current state of a job."""
 
     id: str
     object: Literal["job"]
@@ -111,7 +118,7 @@ class JobList(StrictModel):
 
 
 class JobDeleted(StrictModel):
-    """A job that is no more."""
+    """A deleted job."""
 
     id: str
     object: Literal["job"]
@@ -156,22 +163,22 @@ DELETED: Final[Responses] = {200: {"model": JobDeleted}}
 SUBMITTED: Final[Responses] = {
     202: {
         "model": JobBody,
-        "description": "The job is taken in.",
+        "description": "The job is accepted.",
         "headers": {"location": {"description": "Its path.", "schema": {"type": "string"}}},
     },
-    507: {"model": ErrorBody, "description": "The disk of this server has no room."},
+    507: {"model": ErrorBody, "description": "The disk of this server is full."},
 }
 RESULT: Final[Responses] = {
     200: {
         "model": TranscriptionBody | VerboseBody | ResultList,
         "content": {"text/plain": {"schema": {"type": "string"}}},
-        "description": "One file as its upload would have been answered, or a list of several.",
+        "description": "One file as in the response to its upload, or a list of several.",
     }
 }
 EVENTS: Final[Responses] = {
     200: {
         "content": {"text/event-stream": {"itemSchema": {"type": "object"}}},
-        "description": "job.progress or upload.progress, and last how it ended.",
+        "description": "job.progress or upload.progress; the last event is the end.",
     }
 }
 
@@ -180,7 +187,7 @@ JOBS_PATH: Final = "/v1/jobs"
 
 Fields = list[tuple[str, str]]
 
-_WANTED: Final = f"{FILE_FORM}, or application/json with 'url' or 'urls'"
+_EXPECTED: Final = f"{FILE_FORM}, or application/json with 'url' or 'urls'"
 
 _PAGE: Final[dict[str, Schema]] = {
     "limit": {
@@ -189,15 +196,18 @@ _PAGE: Final[dict[str, Schema]] = {
         "maximum": MAX_PAGE_SIZE,
         "default": DEFAULT_PAGE_SIZE,
     },
-    "after": {"type": "string", "description": "The id of the job before."},
-    "status": {"type": "string", "enum": [each.value for each in Status]},
+    "after": {"type": "string", "description": "The id of the last job of the page before."},
+    "status": {"type": "string", "enum": [status.value for status in Status]},
 }
 _RESULT: Final[dict[str, Schema]] = {
-    "format": {"type": "string", "enum": [each.value for each in ResponseFormat]},
+    "format": {
+        "type": "string",
+        "enum": [response_format.value for response_format in ResponseFormat],
+    },
     "file": {"type": "integer", "minimum": 0, "description": "Counted from 0."},
     **{name: FORM_FIELDS[name] for name in (*LAYOUT_FIELDS, HIGHLIGHT_FIELD)},
 }
-"""The parameters behind the paths."""
+"""Query parameters, by name."""
 
 
 class JobRoutes:
@@ -206,15 +216,15 @@ class JobRoutes:
     def __init__(
         self,
         service_for: ServiceFor,
-        feeds: EventSources,
+        sources: EventSources,
         models: ModelNames,
         *,
-        most_files: int,
+        max_files: int,
     ) -> None:
         self._service_for = service_for
-        self._feeds = feeds
+        self._sources = sources
         self._models = models
-        self._most_files = most_files
+        self._max_files = max_files
 
     def mount(self, app: FastAPI) -> None:
         """Add the routes."""
@@ -236,99 +246,88 @@ class JobRoutes:
         app.websocket(f"{one}/ws")(self.watch)
 
     async def submit(self, request: Request) -> Response:
-        """Take a job in; the answer comes before it is read."""
-        async with self._submission(request) as (fields, uploads):
+        """Accept a job; the response is sent before any file is decoded."""
+        async with self._read_submission(request) as (fields, uploads):
             job = await self._service(request).submit(
                 parse_job_request(fields, self._models), uploads
             )
         return JSONResponse(render_job(job), 202, {"location": f"{JOBS_PATH}/{job.id}"})
 
     async def page(self, request: Request) -> Response:
-        """The newest jobs."""
-        asked = read_query(request, tuple(_PAGE))
-        known = [each.value for each in Status]
-        status = asked.get("status")
-        if status is not None and status not in known:
-            raise invalid_choice("status", status, known)
-        found, has_more = await self._service(request).get_page(
-            parse_page_size(asked.get("limit")),
-            asked.get("after"),
+        """List the newest jobs."""
+        query = read_query(request, tuple(_PAGE))
+        statuses = [status.value for status in Status]
+        status = query.get("status")
+        if status is not None and status not in statuses:
+            raise invalid_choice("status", status, statuses)
+        jobs, has_more = await self._service(request).get_page(
+            parse_page_size(query.get("limit")),
+            query.get("after"),
             Status(status) if status else None,
         )
-        return JSONResponse(render_job_list(found, has_more=has_more))
+        return JSONResponse(render_job_list(jobs, has_more=has_more))
 
     async def job(self, request: Request, job_id: str) -> Response:
-        """One job, as it stands."""
+        """Return the current state of a job."""
         return JSONResponse(render_job(await self._service(request).get(job_id)))
 
     async def cancel(self, request: Request, job_id: str) -> Response:
-        """End a job."""
+        """Cancel a job."""
         return JSONResponse(render_job(await self._service(request).cancel(job_id)))
 
     async def delete(self, request: Request, job_id: str) -> Response:
-        """Throw a job away."""
+        """Delete a job."""
         await self._service(request).delete(job_id)
         return JSONResponse(render_deletion(job_id))
 
     async def result(self, request: Request, job_id: str) -> Response:
-        """What was said: as /v1/audio answers for one file, a list for several."""
-        asked = read_query(request, tuple(_RESULT))
-        wanted, style, index = parse_result_query(asked.items())
+        """Return the transcript: as /v1/audio does for one file, as a list for several."""
+        query = read_query(request, tuple(_RESULT))
+        answer_format, style, index = parse_result_query(query.items())
         job, results = await self._service(request).get_results(job_id, index)
         if len(results) > 1:
-            return JSONResponse(render_results(job, results, wanted))
+            return JSONResponse(render_results(job, results, answer_format))
         [(source, result)] = results
         # In a thread: cutting the cues of a long recording takes some 100 ms an hour of speech.
-        body = await anyio.to_thread.run_sync(render_result, job, source, result, wanted, style)
+        body = await anyio.to_thread.run_sync(
+            render_result, job, source, result, answer_format, style
+        )
         headers = model_headers(request, job.request.audio.model)
         if isinstance(body, str):
             return PlainTextResponse(body, headers=headers)
         return JSONResponse(body, headers=headers)
 
     async def events(self, request: Request, job_id: str) -> Response:
-        """A job, or an upload by its X-Progress-Id, as server-sent events."""
-        return EventSourceResponse(partial(self._feeds.open, caller_of(request), job_id))
+        """Send a job, or an upload by its X-Progress-Id, as server-sent events."""
+        return EventSourceResponse(partial(self._sources.open, caller_of(request), job_id))
 
     async def watch(self, socket: WebSocket, job_id: str) -> None:
-        """The same over a WebSocket."""
-        await send_events(socket, partial(self._feeds.open, caller_of(socket), job_id))
+        """Send the same events over a WebSocket."""
+        await send_events(socket, partial(self._sources.open, caller_of(socket), job_id))
 
     def _service(self, request: Request) -> JobService:
         return self._service_for(caller_of(request))
 
     @asynccontextmanager
-    async def _submission(
+    async def _read_submission(
         self, request: Request
     ) -> AsyncIterator[tuple[Fields, list[UploadedFile]]]:
-        """The fields and files of a form, or the fields of a JSON object."""
-        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if content_type == "application/json":
-            yield parse_json_fields(await _small_body(request)), []
+        """Read the fields and files of a form, or the fields of a JSON object."""
+        if media_type(request) == "application/json":
+            yield parse_json_fields(await read_body(request, MAX_JSON_BYTES)), []
             return
-        most_files = self._most_files + 1
-        async with open_form(request, max_files=most_files, wanted=_WANTED) as form:
+        # One file more than allowed, so that the job service refuses it with its own message.
+        max_files = self._max_files + 1
+        async with open_form(request, max_files=max_files, expected=_EXPECTED) as form:
             fields: Fields = []
             files: list[UploadedFile] = []
             for name, value in form.multi_items():
                 if isinstance(value, UploadFile):
-                    files.append(_uploaded(name, value))
+                    if name not in FILE_FIELDS:
+                        raise wrong_field_error(name, "send files as 'file' or 'files[]'")
+                    files.append(UploadedFile(value.filename or "", value.file, value.size or 0))
                 elif name in FILE_FIELDS:
                     raise BadRequest(f"body -> {name}: Expected UploadFile, received: str")
                 else:
                     fields.append((name, value))
             yield fields, files
-
-
-def _uploaded(name: str, file: UploadFile) -> UploadedFile:
-    if name not in FILE_FIELDS:
-        raise wrong_field_error(name, "send files as 'file' or 'files[]'")
-    return UploadedFile(file.filename or "", file.file, file.size or 0)
-
-
-async def _small_body(request: Request) -> bytes:
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_JSON_BYTES:
-            raise TooLarge(f"Maximum size of a JSON body ({MAX_JSON_BYTES}) exceeded.")
-    return bytes(body)

@@ -16,8 +16,9 @@ from whisperlive_hybrid.model_pool import ModelPool
 from whisperlive_hybrid.protocol import legacy
 from whisperlive_hybrid.server.http.access_log import model_headers
 from whisperlive_hybrid.server.http.auth import caller_of
+from whisperlive_hybrid.server.http.disconnect import run_while_connected
 from whisperlive_hybrid.server.http.error_handlers import LEGACY_PATH
-from whisperlive_hybrid.server.http.forms import Upload, read_fields, run_while_connected
+from whisperlive_hybrid.server.http.forms import Upload, read_fields
 from whisperlive_hybrid.server.http.openapi import fields_schema, form_schema
 from whisperlive_hybrid.server.http.schemas import LEGACY_ERROR_RESPONSES
 from whisperlive_hybrid.server.http.transcriptions import UploadTranscriber

@@ -1,4 +1,4 @@
-"""Forms in the OpenAPI document, described by the tables that read them."""
+"""The forms of the OpenAPI document, built from the tables of fields that parse requests."""
 
 from typing import Final
 
@@ -26,7 +26,7 @@ def _number(low: float, high: float, default: float, description: str) -> Schema
     }
 
 
-def _whole(description: str) -> Schema:
+def _integer(description: str) -> Schema:
     return {"type": "integer", "minimum": 1, "maximum": MAX_CUE_VALUE, "description": description}
 
 
@@ -43,7 +43,7 @@ def _switch(*, default: bool, description: str) -> Schema:
     return {"type": "boolean", "default": default, "description": description}
 
 
-_FILTER: Final = _switch(default=True, description="Whether silence is cut out before decoding.")
+_FILTER: Final = _switch(default=True, description="Remove silence before decoding.")
 
 FORM_FIELDS: Final[dict[str, Schema]] = {
     "model": _text("One of /v1/models; the first one if it is not given."),
@@ -51,31 +51,31 @@ FORM_FIELDS: Final[dict[str, Schema]] = {
         "type": "string",
         "enum": [AUTO, *LANGUAGES],
         "default": AUTO,
-        "description": "Of the speech; auto detects it. English names do too.",
+        "description": "Language of the speech; auto detects it. English names are accepted too.",
     },
     "multilingual": _switch(
-        default=False, description="Detect the language anew along the recording."
+        default=False, description="Detect the language again throughout the recording."
     ),
     "language_detection_threshold": _number(
-        0, 1, SWITCH_THRESHOLD, "From which probability it changes; needs multilingual."
+        0, 1, SWITCH_THRESHOLD, "Probability from which the language changes; needs multilingual."
     ),
-    "url": {"type": "string", "format": "uri", "description": "Where the recording lies."},
-    "prompt": _text("Text that the speech might continue; steers spelling and style."),
+    "url": {"type": "string", "format": "uri", "description": "URL of the recording."},
+    "prompt": _text("Text that the speech might continue; influences spelling and style."),
     "hotwords": _text("Words that are likely to occur."),
-    "temperature": _number(0, 1, 0, "Where decoding begins; what is not believed is read hotter."),
+    "temperature": _number(0, 1, 0, "First temperature; a rejected text is decoded again hotter."),
     "response_format": {
         "type": "string",
-        "enum": [each.value for each in ResponseFormat],
+        "enum": [shape.value for shape in ResponseFormat],
         "default": ResponseFormat.JSON.value,
     },
-    "stream": _switch(default=False, description="Send the text as events while it is read."),
-    "max_line_width": _whole("Characters of a line of srt and vtt; 42."),
-    "max_line_count": _whole("Lines of a cue; 2. Needs max_line_width."),
-    "max_words_per_line": _whole("Words of a cue."),
+    "stream": _switch(default=False, description="Send the text as events during decoding."),
+    "max_line_width": _integer("Characters of a line of srt and vtt; 42."),
+    "max_line_count": _integer("Lines of a cue; 2. Needs max_line_width."),
+    "max_words_per_line": _integer("Words of a cue."),
     "highlight_words": _switch(
         default=False, description="Show each cue once for each of its words, underlined."
     ),
-    "task": {"type": "string", "enum": [each.value for each in Task]},
+    "task": {"type": "string", "enum": [task.value for task in Task]},
     "audio_track": {
         "type": "integer",
         "minimum": 0,
@@ -85,17 +85,17 @@ FORM_FIELDS: Final[dict[str, Schema]] = {
     "vad_filter": _FILTER,
     "vad": _FILTER,
     "vad_parameters": _object(
-        "How silence is cut out.",
+        "Settings for the removal of silence.",
         threshold=_number(0.01, 0.99, 0.5, "Probability from which a frame is speech."),
         min_silence_duration_ms=_number(100, 5000, 400, "Silence that ends an utterance."),
         speech_pad_ms=_number(0, 2000, 1000, "Audio kept before speech."),
     ),
-    "webhook_url": _text("Is told of the end of the job."),
+    "webhook_url": _text("URL that is called at the end of the job."),
     "chunking_strategy": {
         "oneOf": [
             {"type": "string", "enum": ["auto"]},
             _object(
-                "OpenAI's way to say how silence is cut out.",
+                "OpenAI's settings for the removal of silence.",
                 type={"type": "string", "enum": ["server_vad"]},
                 threshold=_number(0, 1, 0.5, "Probability from which a frame is speech."),
                 prefix_padding_ms=_number(0, 10_000, 300, "Audio kept before speech."),
@@ -108,8 +108,8 @@ FORM_FIELDS: Final[dict[str, Schema]] = {
 _LISTS: Final[dict[str, Schema]] = {
     "timestamp_granularities": {
         "type": "string",
-        "enum": [each.value for each in Granularity],
-        "description": "What gets times in verbose_json.",
+        "enum": [granularity.value for granularity in Granularity],
+        "description": "Units that get times in verbose_json.",
     },
     "include": {
         "type": "string",
@@ -122,18 +122,17 @@ _LISTS: Final[dict[str, Schema]] = {
         "description": "Candidates among which the language is detected.",
     },
     "keywords": _text("Words that are likely to occur."),
-    "urls": _text("Where recordings lie, http or https."),
+    "urls": _text("URL of a recording, http or https."),
 }
-"""The entries of lists; `url` is another name of `urls`."""
-
+"""The entries of lists; `url` is an alias of `urls`."""
 
 _NESTED: Final = ("vad_parameters", "chunking_strategy")
 
 
 def form_schema(names: FieldNames) -> dict[str, object]:
-    """The `openapi_extra` of a route that takes a file and these fields."""
+    """Return the `openapi_extra` of a route for a file and these fields."""
     properties: Schema = {"file": {"type": "string", "format": "binary"}} | _properties(names)
-    content = _multipart(_form(properties, "file"), properties)
+    content = _multipart(_strict_object(properties, "file"), properties)
     return {"requestBody": {"required": True, "content": {"multipart/form-data": content}}}
 
 
@@ -144,20 +143,20 @@ def _multipart(schema: Schema, properties: Schema) -> Schema:
 
 
 def submission_schema(names: FieldNames) -> dict[str, object]:
-    """The `openapi_extra` of a route that takes files, or these fields alone as JSON."""
+    """Return the `openapi_extra` of a route for files, or these fields alone as JSON."""
     properties = _properties(names)
-    described = "May be sent several times, also as file[], files or files[]."
-    file: Schema = {"file": {"type": "string", "format": "binary", "description": described}}
+    description = "May be sent several times, also as file[], files or files[]."
+    file: Schema = {"file": {"type": "string", "format": "binary", "description": description}}
     content = {
-        "multipart/form-data": _multipart(_closed(file | properties), properties),
-        # A list is named without brackets there, but both ways are read.
-        "application/json": {"schema": _closed(properties)},
+        "multipart/form-data": _multipart(_strict_object(file | properties), properties),
+        # JSON usually names a list without brackets, but both spellings are accepted.
+        "application/json": {"schema": _strict_object(properties)},
     }
     return {"requestBody": {"required": True, "content": content}}
 
 
 def query_schema(**parameters: Schema) -> dict[str, object]:
-    """The `openapi_extra` of a route with these optional parameters behind its path."""
+    """Return the `openapi_extra` of a route with these optional query parameters."""
     listed = [
         {"name": name, "in": "query", "required": False, "schema": schema}
         for name, schema in parameters.items()
@@ -166,19 +165,16 @@ def query_schema(**parameters: Schema) -> dict[str, object]:
 
 
 def fields_schema(names: FieldNames, required: str) -> dict[str, object]:
-    """The `openapi_extra` of a route that takes these fields, as JSON or as a form."""
-    schema = _form(_properties(names), required)
+    """Return the `openapi_extra` of a route for these fields, as JSON or as a form."""
+    schema = _strict_object(_properties(names), required)
     types = ("application/json", "multipart/form-data", "application/x-www-form-urlencoded")
-    content = {each: {"schema": schema} for each in types}
+    content = {media_type: {"schema": schema} for media_type in types}
     return {"requestBody": {"required": True, "content": content}}
 
 
-def _form(properties: Schema, required: str) -> Schema:
-    return _closed(properties) | {"required": [required]}
-
-
-def _closed(properties: Schema) -> Schema:
-    return {"type": "object", "properties": properties, "additionalProperties": False}
+def _strict_object(properties: Schema, *required: str) -> Schema:
+    schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    return schema | ({"required": [*required]} if required else {})
 
 
 def _properties(names: FieldNames) -> Schema:

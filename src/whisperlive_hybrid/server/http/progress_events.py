@@ -1,6 +1,6 @@
-"""Streams of events: the same JSON as server-sent events and over a WebSocket.
+"""Progress of jobs and uploads: the same JSON as server-sent events and over a WebSocket.
 
-A feed always gives its newest state, so what waits for a slow reader is one event, never a queue.
+A source always returns its newest state, so a slow reader holds up one event, never a queue.
 """
 
 import json
@@ -19,6 +19,7 @@ from whisperlive_hybrid.errors import NotFound, WhisperLiveError
 from whisperlive_hybrid.jobs.api import render_end, render_progress
 from whisperlive_hybrid.jobs.progress import JobSubscription
 from whisperlive_hybrid.jobs.service import JobService
+from whisperlive_hybrid.server.http.disconnect import cancel_on_disconnect
 from whisperlive_hybrid.server.http.sse import STALLED_S
 from whisperlive_hybrid.server.http.upload_progress import (
     Stage,
@@ -30,142 +31,122 @@ from whisperlive_hybrid.server.http.upload_progress import (
 from whisperlive_hybrid.server.net.credentials import BEARER
 
 PACE_S: Final = 0.25
-"""Between two events to one reader: nobody reads faster."""
+"""Between two events to one reader: more could not be read."""
 
 PING_S: Final = 15.0
 """Silence after which a comment shows proxies that the stream is alive."""
 
+UPLOAD_START_TIMEOUT_S: Final = 30.0
+"""Time that a watcher waits for an upload that has not begun."""
+
 _PING: Final = b": ping\n\n"
 _NORMAL, _RESTARTING, _UNKNOWN, _REFUSED = 1000, 1012, 4404, 4400
-"""Close codes: two of RFC 6455's, then ours, after the statuses of HTTP."""
+"""Close codes: two of RFC 6455's, then private ones after the statuses of HTTP."""
 
 Json = dict[str, object]
 
+ServiceFor = Callable[[Caller], JobService]
+"""Returns the jobs of a caller."""
+
 
 class EventSource(Protocol):
-    """Where events come from."""
+    """The events of one job or upload."""
 
     async def next(self) -> Json | None:
-        """The newest event; None after the last. Safe to cancel."""
+        """Return the newest event, None after the last; safe to cancel."""
 
     @property
     def is_over(self) -> bool:
-        """Whether the last event was the end of what is watched, and not of the server."""
+        """True if the last event was the end of the job or upload, and not of the server."""
 
 
 OpenEventSource = Callable[[], AbstractAsyncContextManager[tuple[Json, EventSource]]]
-"""Enters a feed and waits for its first event; raises `NotFound` and the like."""
+"""Opens a source and waits for its first event; raises `NotFound` and the like."""
 
 
 class EventSourceResponse(Response):
-    """`data:` lines until the feed ends or the client has gone."""
+    """Server-sent events until the source ends or the client disconnects."""
 
-    def __init__(self, open_feed: OpenEventSource) -> None:
+    def __init__(self, open_source: OpenEventSource) -> None:
         super().__init__(
             media_type="text/event-stream",
-            # Proxies must neither keep nor gather what is meant for one reader, now.
+            # Proxies must neither store nor buffer events.
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
         del self.headers["content-length"]
-        self._open_feed = open_feed
+        self._open_source = open_source
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, after the first event: until then, an error is a plain reply."""
+        """Respond after the first event, so that an error until then is a plain response."""
         del scope
-        async with self._open_feed() as (first, feed):
+        async with self._open_source() as (first, source):
             start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
             await send(start)
             try:
                 async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(_until_gone, receive, tasks.cancel_scope)
-                    await _write(first, feed, send)
+                    tasks.start_soon(cancel_on_disconnect, receive, tasks.cancel_scope)
+                    await _write_events(first, source, send)
                     tasks.cancel_scope.cancel()
             except* ClientDisconnect:
-                pass  # the reader has stalled, and nobody else wanted to know
+                pass  # the reader has stalled, and there is no other
 
 
-async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    scope.cancel()
-
-
-async def _write(first: Json, feed: EventSource, send: Send) -> None:
+async def _write_events(first: Json, source: EventSource, send: Send) -> None:
     event: Json | None = first
     while event is not None:
-        await _send_part(send, f"data: {_dumped(event)}\n\n".encode())
-        event = await _paced(feed, send)
+        await _write_part(send, f"data: {_dump(event)}\n\n".encode())
+        if not source.is_over:
+            await anyio.sleep(PACE_S)
+        while True:
+            with anyio.move_on_after(PING_S):
+                event = await source.next()
+                break
+            await _write_part(send, _PING)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _paced(feed: EventSource, send: Send) -> Json | None:
-    """The next event, not too soon after the last one, with pings while there is none."""
-    if not feed.is_over:
-        await anyio.sleep(PACE_S)
-    while True:
-        with anyio.move_on_after(PING_S):
-            return await feed.next()
-        await _send_part(send, _PING)
-
-
-async def _send_part(send: Send, body: bytes) -> None:
-    """Wait while the reader is slow, within reason; raises `ClientDisconnect`."""
+async def _write_part(send: Send, body: bytes) -> None:
+    """Send a part of the body; raise `ClientDisconnect` if the reader stalls."""
     with anyio.move_on_after(STALLED_S):
         await send({"type": "http.response.body", "body": body, "more_body": True})
         return
     raise ClientDisconnect
 
 
-async def send_events(socket: WebSocket, open_feed: OpenEventSource) -> None:
-    """Send the events as text frames, then close; what the client sends is thrown away."""
-    # A browser that shows its key as a subprotocol wants one of those it has offered.
+async def send_events(socket: WebSocket, open_source: OpenEventSource) -> None:
+    """Send the events as text frames, then close; messages of the client are discarded."""
+    # A browser that sends its key as a subprotocol requires one of those it has offered.
     is_bearer = BEARER in socket.scope["subprotocols"]
     await socket.accept(BEARER if is_bearer else None)
     try:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_until_closed, socket, tasks.cancel_scope)
-            code, reason = await _sent(socket, open_feed)
+            tasks.start_soon(cancel_on_disconnect, socket.receive, tasks.cancel_scope)
+            code, reason = await _send_all(socket, open_source)
             await socket.close(code, reason)
             tasks.cancel_scope.cancel()
     except* WebSocketDisconnect:
-        pass  # the reader has gone, and nobody else wanted to know
+        pass  # the reader has disconnected, and there is no other
 
 
-async def _sent(socket: WebSocket, open_feed: OpenEventSource) -> tuple[int, str]:
-    """Send all events; how to close."""
+async def _send_all(socket: WebSocket, open_source: OpenEventSource) -> tuple[int, str]:
+    """Send all events; return the close code and its reason."""
     try:
-        async with open_feed() as (first, feed):
+        async with open_source() as (first, source):
             event: Json | None = first
             while event is not None:
-                await socket.send_text(_dumped(event))
-                if not feed.is_over:
+                await socket.send_text(_dump(event))
+                if not source.is_over:
                     await anyio.sleep(PACE_S)
-                event = await feed.next()
-            return (_NORMAL, "") if feed.is_over else (_RESTARTING, "The server stops.")
+                event = await source.next()
+            return (_NORMAL, "") if source.is_over else (_RESTARTING, "The server stops.")
     except WhisperLiveError as error:
+        code = _UNKNOWN if isinstance(error, NotFound) else _REFUSED
         # A reason has at most 123 bytes (RFC 6455, 5.5).
-        return _close_code(error), error.message.encode()[:120].decode(errors="ignore")
+        return code, error.message.encode()[:120].decode(errors="ignore")
 
 
-def _close_code(error: WhisperLiveError) -> int:
-    return _UNKNOWN if isinstance(error, NotFound) else _REFUSED
-
-
-async def _until_closed(socket: WebSocket, scope: anyio.CancelScope) -> None:
-    while (await socket.receive())["type"] != "websocket.disconnect":
-        pass
-    scope.cancel()
-
-
-def _dumped(event: Json) -> str:
+def _dump(event: Json) -> str:
     return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
-
-
-UPLOAD_START_TIMEOUT_S: Final = 30.0
-"""How long a watcher waits for an upload that has not begun."""
-
-ServiceFor = Callable[[Caller], JobService]
-"""The desk of jobs as a caller sees it."""
 
 
 class JobEvents:
@@ -176,12 +157,14 @@ class JobEvents:
         self.is_over = False
 
     async def next(self) -> Json | None:
-        """The newest event."""
-        news = await self._watch.next()
-        if news is None:
+        """Return the newest event, None after the last; safe to cancel."""
+        update = await self._watch.next()
+        if update is None:
             return None
-        self.is_over = news.is_last
-        return render_end(news.job) if news.is_last else render_progress(news.job, news.delta)
+        self.is_over = update.is_last
+        return (
+            render_end(update.job) if update.is_last else render_progress(update.job, update.delta)
+        )
 
 
 class UploadEvents:
@@ -192,64 +175,66 @@ class UploadEvents:
         self.is_over = False
 
     async def next(self) -> Json | None:
-        """The newest event."""
-        news = await self._watch.next()
-        if news is None:
+        """Return the newest event, None after the last; safe to cancel."""
+        update = await self._watch.next()
+        if update is None:
             return None
-        self.is_over = news.stage is not Stage.PROGRESS
-        return upload_event(news)
+        self.is_over = update.stage is not Stage.PROGRESS
+        return upload_event(update)
 
 
 class EventSources:
-    """Opens the feed that an id stands for."""
+    """Opens the source of events for an id of a job or an upload."""
 
     def __init__(
         self,
         service_for: ServiceFor,
         uploads: UploadBoard,
-        begins_within_s: float = UPLOAD_START_TIMEOUT_S,
+        upload_timeout_s: float = UPLOAD_START_TIMEOUT_S,
     ) -> None:
         self._service_for = service_for
         self._uploads = uploads
-        self._begins_within_s = begins_within_s
+        self._upload_timeout_s = upload_timeout_s
 
     def open(
         self, caller: Caller, watched_id: str
     ) -> AbstractAsyncContextManager[tuple[Json, EventSource]]:
-        """Enter the feed at its first event.
+        """Open a source and wait for its first event.
 
-        Raises `NotFound`, also for what is another's, and for what never begins.
+        Raise `NotFound` for an unknown id, one of another caller, and an upload that never begins.
         """
-        is_upload = is_progress_id(watched_id)
-        opened = self._of_upload if is_upload else self._of_job
-        return opened(caller, watched_id)
+        if is_progress_id(watched_id):
+            return self._open_upload(caller, watched_id)
+        return self._open_job(caller, watched_id)
 
     @asynccontextmanager
-    async def _of_job(self, caller: Caller, job_id: str) -> AsyncIterator[tuple[Json, EventSource]]:
+    async def _open_job(
+        self, caller: Caller, job_id: str
+    ) -> AsyncIterator[tuple[Json, EventSource]]:
         async with self._service_for(caller).watch(job_id) as watch:
-            feed = JobEvents(watch)
-            yield await _first(feed, job_id), feed
+            source = JobEvents(watch)
+            yield await _first(source, job_id), source
 
     @asynccontextmanager
-    async def _of_upload(
+    async def _open_upload(
         self, caller: Caller, upload_id: str
     ) -> AsyncIterator[tuple[Json, EventSource]]:
         with self._uploads.watch(caller, upload_id) as watch:
-            feed = UploadEvents(watch)
+            source = UploadEvents(watch)
             first = None
-            with anyio.move_on_after(self._begins_within_s):
-                first = await _first(feed, upload_id)
+            with anyio.move_on_after(self._upload_timeout_s):
+                first = await _first(source, upload_id)
             if first is None:
                 raise NotFound(
-                    f"No upload {upload_id!r} has begun within {self._begins_within_s:g} s.",
+                    f"No upload {upload_id!r} has begun within {self._upload_timeout_s:g} s.",
                     code="upload_not_found",
                 )
-            yield first, feed
+            yield first, source
 
 
-async def _first(feed: EventSource, watched_id: str) -> Json:
-    """The current state, which is there at once for what has begun."""
-    first = await feed.next()
+async def _first(source: EventSource, watched_id: str) -> Json:
+    """Return the current state; raise `NotFound` if the server stops."""
+    first = await source.next()
     if first is None:
         raise NotFound(f"The server stops; ask for {watched_id!r} again.", code="server_draining")
     return first

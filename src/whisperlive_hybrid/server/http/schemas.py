@@ -1,4 +1,4 @@
-"""What replies look like, for the OpenAPI document: the shapes that `protocol/` writes."""
+"""The responses in the OpenAPI document: the shapes that `protocol/` writes."""
 
 from typing import Any, Final, Literal
 
@@ -8,20 +8,20 @@ Responses = dict[int | str, dict[str, Any]]
 
 
 class StrictModel(BaseModel):
-    """Has these keys and no others."""
+    """A JSON object with these keys and no others."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class DurationUsage(StrictModel):
-    """Begun seconds of audio."""
+    """Seconds of audio, rounded up."""
 
     type: Literal["duration"]
     seconds: int
 
 
 class ErrorFields(StrictModel):
-    """What went wrong; all four keys are always there."""
+    """An error; all four keys are always there."""
 
     message: str
     type: str
@@ -30,21 +30,21 @@ class ErrorFields(StrictModel):
 
 
 class ErrorBody(StrictModel):
-    """Every refusal and failure; `usage` is there for an upload that is too large."""
+    """The body of every error; `usage` is there for an upload that is too large."""
 
     error: ErrorFields
     usage: DurationUsage | None = None
 
 
 class LegacyErrorBody(StrictModel):
-    """The same on the older routes."""
+    """The body of every error under /transcribe."""
 
     success: Literal[False]
     error: str
 
 
 class GroqMark(StrictModel):
-    """What Groq's API adds to its answers."""
+    """The key that Groq's API adds to its answers."""
 
     id: str
 
@@ -58,7 +58,7 @@ class TokenLogprob(StrictModel):
 
 
 class LanguageCode(StrictModel):
-    """A language that was heard."""
+    """A spoken language."""
 
     code: str
 
@@ -71,11 +71,11 @@ class TranscriptionBody(StrictModel):
     languages: list[LanguageCode] | None = None
     usage: DurationUsage
     x_groq: GroqMark | None = None
-    """Where the path begins with /openai/v1."""
+    """Only for paths that begin with /openai/v1."""
 
 
 class SegmentBody(StrictModel):
-    """A stretch of text."""
+    """A segment of text."""
 
     id: int
     seek: int
@@ -88,11 +88,11 @@ class SegmentBody(StrictModel):
     compression_ratio: float
     no_speech_prob: float
     language: str | None = None
-    """The code of what is spoken, with multilingual=true."""
+    """The code of the spoken language, with multilingual=true."""
 
 
 class WordBody(StrictModel):
-    """A word with its measured place."""
+    """A word with its measured times."""
 
     word: str
     start: float
@@ -116,10 +116,10 @@ class VerboseBody(StrictModel):
     segments: list[SegmentBody] | None = None
     words: list[WordBody] | None = None
     unread: list[UnreadBody]
-    """Where the detector found speech and the model wrote nothing."""
+    """Stretches in which the detector found speech and the model wrote no text."""
     usage: DurationUsage
     x_groq: GroqMark | None = None
-    """Where the path begins with /openai/v1."""
+    """Only for paths that begin with /openai/v1."""
 
 
 class ModelCard(StrictModel):
@@ -133,7 +133,7 @@ class ModelCard(StrictModel):
 
 
 class ModelList(StrictModel):
-    """All of them."""
+    """All models."""
 
     object: Literal["list"]
     data: list[ModelCard]
@@ -141,7 +141,7 @@ class ModelList(StrictModel):
 
 _TEXT: Final = {"schema": {"type": "string"}}
 _EVENTS: Final = {
-    "itemSchema": {  # of OpenAPI 3.2, as FastAPI writes it for streams of its own
+    "itemSchema": {  # of OpenAPI 3.2, as FastAPI writes it for its own streams
         "type": "object",
         "required": ["data"],
         "properties": {
@@ -150,7 +150,7 @@ _EVENTS: Final = {
                 "contentMediaType": "application/json",
                 "contentSchema": {
                     "type": "object",
-                    "description": "Pieces of text, then all of it; or an error, which is last.",
+                    "description": "Pieces of text, then the whole text; an error ends the stream.",
                     "properties": {
                         "type": {"enum": ["transcript.text.delta", "transcript.text.done"]},
                         "delta": {"type": "string"},
@@ -168,36 +168,43 @@ _EVENTS: Final = {
 _RETRY_AFTER: Final = {
     "headers": {
         "retry-after": {
-            "description": "Whole seconds after which to ask again.",
+            "description": "Whole seconds after which to retry.",
             "schema": {"type": "integer", "minimum": 1},
         }
     }
 }
 
 
-def _failures(body: type[BaseModel]) -> Responses:
+def _error_responses(body: type[BaseModel]) -> Responses:
     return {
-        "4XX": {"model": body, "description": "The request cannot be honoured; it says why."},
-        429: {"model": body, "description": "There is too much work already.", **_RETRY_AFTER},
+        "4XX": {"model": body, "description": "The request is refused; the message says why."},
+        429: {
+            "model": body,
+            "description": "A limit is reached, or the server is busy.",
+            **_RETRY_AFTER,
+        },
         500: {"model": body, "description": "The server failed."},
-        503: {"model": body, "description": "The server shuts down, or has no such model."},
+        503: {
+            "model": body,
+            "description": "The server shuts down, or has no such model.",
+        },
     }
 
 
-ERROR_RESPONSES: Final = _failures(ErrorBody)
-LEGACY_ERROR_RESPONSES: Final = _failures(LegacyErrorBody)
+ERROR_RESPONSES: Final = _error_responses(ErrorBody)
+LEGACY_ERROR_RESPONSES: Final = _error_responses(LegacyErrorBody)
 
 TRANSLATION_RESPONSES: Final[Responses] = {
     200: {
         "model": TranscriptionBody | VerboseBody,
         "content": {"text/plain": _TEXT},
-        "description": "The text in the format asked for.",
+        "description": "The transcript in the requested format.",
     }
 }
 TRANSCRIPTION_RESPONSES: Final[Responses] = {
     200: {
         "model": TranscriptionBody | VerboseBody,
         "content": {"text/plain": _TEXT, "text/event-stream": _EVENTS},
-        "description": "The text in the format asked for; with stream=true as events.",
+        "description": "The transcript in the requested format; with stream=true as events.",
     }
 }

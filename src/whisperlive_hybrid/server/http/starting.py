@@ -1,4 +1,4 @@
-"""What the HTTP port answers while the model is being downloaded and loaded."""
+"""The responses of the HTTP port while the model is downloaded and loaded."""
 
 import html
 from pathlib import Path
@@ -12,7 +12,7 @@ from whisperlive_hybrid.models.store import PullProgress
 from whisperlive_hybrid.server.http.web_page import wants_page
 
 RETRY_AFTER_S: Final = 2
-"""When to ask again; a model that is on the machine loads in about that time."""
+"""A model that is on the machine loads in about this time."""
 
 _HEADERS: Final = {"retry-after": str(RETRY_AFTER_S), "cache-control": "no-store"}
 
@@ -48,7 +48,7 @@ _PAGE: Final = """\
         bar.removeAttribute("value");
       }}
     }} catch {{
-      // The port changes hands between two requests; the next one finds the server.
+      // The server takes over the port between two requests; retry.
     }}
     setTimeout(look, 1000);
   }}
@@ -59,24 +59,24 @@ _PAGE: Final = """\
 
 
 class StartingApp:
-    """An ASGI application that answers everything with 503 and says how far the start is."""
+    """An ASGI application that answers every request with 503 and the progress of the start."""
 
     def __init__(self, model: str) -> None:
-        """`model` is named as the settings do; of a path no more than its end is shown."""
+        """`model` is a name or a path from the settings; only the end of a path is shown."""
         self._model = Path(model).name if Path(model).is_absolute() else model
         self._progress: PullProgress | None = None
 
     def show(self, progress: PullProgress) -> None:
-        """Take the progress of a download; may be called from any thread."""
+        """Show the progress of a download; may be called from any thread."""
         self._progress = progress
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, a WebSocket's too."""
-        reply = self._reply(HTTPConnection(scope), scope.get("method", "GET"))
-        await reply(scope, receive, send)
+        """Answer a request or the handshake of a WebSocket."""
+        response = self._respond(HTTPConnection(scope), scope.get("method", "GET"))
+        await response(scope, receive, send)
 
-    def _reply(self, request: HTTPConnection, method: str) -> Response:
-        text, done, total = self._state()
+    def _respond(self, request: HTTPConnection, method: str) -> Response:
+        text, done, total = self._describe()
         if request.url.path == "/ready":
             body = {
                 "ready": False,
@@ -94,8 +94,8 @@ class StartingApp:
         error = {"message": text, "type": "server_error", "param": None, "code": "starting"}
         return JSONResponse({"error": error}, 503, _HEADERS)
 
-    def _state(self) -> tuple[str, int, int | None]:
-        """What happens now, in words and in bytes."""
+    def _describe(self) -> tuple[str, int, int | None]:
+        """Return the current step as a text, and its bytes done and in total."""
         progress = self._progress
         if progress is None or (progress.total and progress.done >= progress.total):
             return f"Loading model {self._model}.", 0, None

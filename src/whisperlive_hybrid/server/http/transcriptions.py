@@ -27,7 +27,8 @@ from whisperlive_hybrid.protocol.openai.sse import EventWriter
 from whisperlive_hybrid.server.http.access_log import model_headers
 from whisperlive_hybrid.server.http.auth import caller_of
 from whisperlive_hybrid.server.http.body_limits import request_id_of
-from whisperlive_hybrid.server.http.forms import Upload, received, run_while_connected
+from whisperlive_hybrid.server.http.disconnect import run_while_connected
+from whisperlive_hybrid.server.http.forms import Upload, read_upload
 from whisperlive_hybrid.server.http.openapi import form_schema
 from whisperlive_hybrid.server.http.paths import deployment_of, is_groq_path
 from whisperlive_hybrid.server.http.schemas import TRANSCRIPTION_RESPONSES, TRANSLATION_RESPONSES
@@ -100,7 +101,7 @@ class UploadTranscriber:
         Raise `Conflict` for an id that another upload has, and `BadRequest`.
         """
         with self.show_progress(request) as progress:
-            async with received(request) as upload:
+            async with read_upload(request) as upload:
                 yield replace(upload, progress=progress)
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""The route of usage: what was taken on the last days, by the caller or, for an admin, by all."""
+"""The route of usage of the last days: of the caller, or for an admin of all callers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
@@ -6,7 +6,7 @@ from typing import Final, Literal
 from fastapi import FastAPI
 from starlette.requests import Request
 
-from whisperlive_hybrid.auth.caller import Caller, Limits
+from whisperlive_hybrid.auth.caller import Limits
 from whisperlive_hybrid.auth.usage import ANONYMOUS, DayUsage
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.server.http.auth import caller_of
@@ -21,10 +21,27 @@ Json = dict[str, object]
 
 
 def usage_list(rows: Sequence[DayUsage], names: Mapping[str, str], limits: Limits) -> Json:
-    """The days of one account or of all; `names` are those of the keys, `limits` the caller's."""
+    """Return the days of one account or of all.
+
+    `names` maps ids of keys to names; a deleted key has none. `limits` are the caller's.
+    """
     return {
         "object": "list",
-        "data": [_day(row, names) for row in rows],
+        "data": [
+            {
+                "object": "usage",
+                "day": row.day.isoformat(),
+                "key": row.key_id,
+                "name": names.get(row.key_id) if row.key_id else None,
+                "requests": row.usage.requests,
+                "refused": row.usage.refused,
+                "live_streams": row.usage.streams,
+                "audio_seconds": round(row.usage.audio_s, 3),
+                "file_seconds": round(row.usage.file_s, 3),
+                "live_seconds": round(row.usage.live_s, 3),
+            }
+            for row in rows
+        ],
         "limits": {
             "requests_per_minute": limits.requests_per_minute,
             "audio_seconds_per_day": limits.audio_s_per_day,
@@ -34,10 +51,10 @@ def usage_list(rows: Sequence[DayUsage], names: Mapping[str, str], limits: Limit
 
 
 def parse_days(written: str | None, most: int) -> int:
-    """How many days are wanted, today included. Raises `BadRequest`."""
+    """Parse a number of days, today included, from 1 to `most`; raise `BadRequest`."""
     if written is None:
         return min(DEFAULT_DAYS, most)
-    # No number is longer than five digits here, and int() refuses thousands of them in its own way.
+    # int() refuses thousands of digits with an error of its own; five are enough here.
     if (
         written.isascii()
         and written.isdecimal()
@@ -52,28 +69,11 @@ def parse_days(written: str | None, most: int) -> int:
     )
 
 
-def _day(row: DayUsage, names: Mapping[str, str]) -> Json:
-    """One day; a key that has been deleted has no name any more."""
-    key = row.key_id
-    return {
-        "object": "usage",
-        "day": row.day.isoformat(),
-        "key": key,
-        "name": names.get(key) if key else None,
-        "requests": row.usage.requests,
-        "refused": row.usage.refused,
-        "live_streams": row.usage.streams,
-        "audio_seconds": round(row.usage.audio_s, 3),
-        "file_seconds": round(row.usage.file_s, 3),
-        "live_seconds": round(row.usage.live_s, 3),
-    }
-
-
 USAGE_PATH: Final = "/v1/usage"
 
 
 class DayBody(StrictModel):
-    """What one key has taken on one UTC day; all who have none are one, without a key."""
+    """The usage of one key on one UTC day; anonymous callers count together, without a key."""
 
     object: Literal["usage"]
     day: str
@@ -88,7 +88,7 @@ class DayBody(StrictModel):
 
 
 class LimitsBody(StrictModel):
-    """What the caller may take; null where nothing bounds it."""
+    """The limits of the caller; null without a limit."""
 
     requests_per_minute: int | None
     audio_seconds_per_day: float | None
@@ -123,23 +123,17 @@ class UsageRoutes:
         )(self.usage)
 
     async def usage(self, request: Request) -> Json:
-        """What was taken on the last days."""
-        caller, keeper = caller_of(request), self._accounts.recorder
-        asked = read_query(request, ("days",))
-        days = parse_days(asked.get("days"), keeper.kept_days)
-        rows = await keeper.load(_account(caller), days)
-        return usage_list(rows, await self._names(caller), self._accounts.quotas.limits_of(caller))
-
-    async def _names(self, caller: Caller) -> Mapping[str, str]:
-        """The names that a caller may know."""
+        """Return the usage of the last days."""
+        caller, recorder = caller_of(request), self._accounts.recorder
+        days = parse_days(read_query(request, ("days",)).get("days"), recorder.kept_days)
+        account: str | None
+        names: Mapping[str, str]
         if caller.key is None:
-            return {}
-        others = await self._accounts.names() if caller.key.is_admin else {}
-        return {**others, caller.key.id: caller.key.name}
-
-
-def _account(caller: Caller) -> str | None:
-    """Whose usage a caller sees: its own, all (None), or what is nobody's."""
-    if caller.key is None:
-        return ANONYMOUS
-    return None if caller.key.is_admin else caller.account
+            account, names = ANONYMOUS, {}
+        elif caller.key.is_admin:  # sees all accounts
+            account = None
+            names = {**await self._accounts.names(), caller.key.id: caller.key.name}
+        else:
+            account, names = caller.account, {caller.key.id: caller.key.name}
+        rows = await recorder.load(account, days)
+        return usage_list(rows, names, self._accounts.quotas.limits_of(caller))

@@ -1,4 +1,4 @@
-"""The web page at /: its files, and what it must know of the server before it can begin."""
+"""The web page at /: its files, its security policy, and the configuration that it loads."""
 
 import hashlib
 import re
@@ -33,23 +33,23 @@ _TYPES: Final = {
     "svg": "image/svg+xml",
     "txt": "text/plain; charset=utf-8",
 }
-"""By suffix. The operating system's own table differs from machine to machine, and browsers run no
-module and no worklet of another type."""
+"""By suffix. The operating system's own table differs between machines, and browsers run no module
+and no worklet of another type."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageFile:
-    """One file as it is sent."""
+    """The content of one file, and its media type."""
 
     content: bytes
     media_type: str
 
 
 class PageFiles:
-    """Every file below `server/web/`, and a sample to try, by their paths.
+    """Every file below `server/web/`, and a sample recording, by their paths.
 
-    `build` is made of all of them and stands in their addresses, so a browser may keep each for
-    ever and never puts files of two versions together.
+    `build` is a hash of all of them and part of their URLs, so a browser may cache each for ever
+    and never mixes files of two versions.
     """
 
     def __init__(self) -> None:
@@ -63,17 +63,17 @@ class PageFiles:
         self.build = digest.hexdigest()[:16]
 
     def __iter__(self) -> Iterator[str]:
-        """The paths."""
+        """Iterate over the paths."""
         return iter(self._files)
 
     def get(self, build: str, name: str) -> PageFile:
-        """One file; raises `NotFound` for another build's and for what is none."""
+        """Return a file; raise `NotFound` for another build and for an unknown path."""
         if build != self.build or name not in self._files:
-            raise NotFound(f"The page has no file {name[:80]!r} in this version; load it anew.")
+            raise NotFound(f"The page has no file {name[:80]!r} in this version; reload the page.")
         return self._files[name]
 
     def page(self, **values: str) -> str:
-        """The page itself, with `values` put where its text says `{{name}}`."""
+        """Return the page itself, with `values` in place of its `{{name}}`."""
         text = self._files[PAGE].content.decode()
         for name, value in values.items():
             text = text.replace(f"{{{{{name}}}}}", value)
@@ -81,7 +81,7 @@ class PageFiles:
 
 
 def _read(directory: Traversable, prefix: str) -> Iterator[tuple[str, PageFile]]:
-    """The files below a directory; those whose type nobody would know are not for sending."""
+    """Yield the files below a directory, except those of an unknown type."""
     for entry in directory.iterdir():
         path = f"{prefix}{entry.name}"
         if entry.is_dir():
@@ -91,14 +91,14 @@ def _read(directory: Traversable, prefix: str) -> Iterator[tuple[str, PageFile]]
 
 
 _HOST: Final = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])", re.IGNORECASE)
-"""A name or an address as browsers send it; anything else could write into our headers."""
+"""A name or an address as browsers send it; anything else could inject headers."""
 
 
 def build_live_url(settings: Settings, port: int, host: str, *, is_secure: bool) -> str | None:
-    """Where a page that was asked for at `host` finds the live door; None if `host` is no host.
+    """Return the URL of the live server for a page requested at `host`; None for an invalid host.
 
-    `port` is the one that the live door listens on. `is_secure` says that the page came over HTTPS,
-    from which browsers open no plain WebSocket.
+    `port` is the port of the live server. `is_secure` says that the page was sent over HTTPS, from
+    which browsers open no plain WebSocket.
     """
     if settings.live_url:
         return settings.live_url
@@ -110,10 +110,25 @@ def build_live_url(settings: Settings, port: int, host: str, *, is_secure: bool)
 
 
 def build_page_headers(nonce: str, live: str | None) -> dict[str, str]:
-    """The headers of the page; `nonce` is for the style of the waveform, `live` the live door."""
+    """Return the headers of the page; `nonce` is for the style of the waveform, `live` a URL."""
+    address = urlsplit(live or "")
+    servers = f"'self' {address.scheme}://{address.netloc}" if live else "'self'"
+    # Only the page's own files, this server, and recordings that the user has picked.
+    policy = [
+        "default-src 'none'",
+        "script-src 'self'",
+        f"style-src 'self' 'nonce-{nonce}'",
+        "img-src 'self' data:",
+        "media-src blob:",
+        f"connect-src {servers}",
+        "worker-src 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
     return {
-        "content-security-policy": _policy(nonce, live),
-        # The nonce is new each time, and what a page names must be of the same version.
+        "content-security-policy": "; ".join(policy),
+        # The nonce changes, and a page must link files of its own version.
         "cache-control": "no-store",
         "vary": "accept",
         "x-content-type-options": "nosniff",
@@ -125,105 +140,81 @@ def build_page_headers(nonce: str, live: str | None) -> dict[str, str]:
     }
 
 
-def _policy(nonce: str, live: str | None) -> str:
-    """Nothing but our own files, our own doors, and recordings that the user has picked."""
-    address = urlsplit(live or "")
-    doors = f"'self' {address.scheme}://{address.netloc}" if live else "'self'"
-    return "; ".join(
-        [
-            "default-src 'none'",
-            "script-src 'self'",
-            f"style-src 'self' 'nonce-{nonce}'",
-            "img-src 'self' data:",
-            "media-src blob:",
-            f"connect-src {doors}",
-            "worker-src 'self'",
-            "frame-ancestors 'none'",
-            "base-uri 'none'",
-            "form-action 'none'",
-        ]
-    )
-
-
 TEST_FORM: Final = "/test_form.html"
-"""The page's address in the documentation of older servers."""
+"""The path of the page in the documentation of older servers."""
 
 _FILE_HEADERS: Final = {
     "cache-control": "public, max-age=31536000, immutable",
     "x-content-type-options": "nosniff",
     "cross-origin-resource-policy": "same-origin",
 }
-"""The address of a file holds the version of them all, so it never changes."""
+"""The URL of a file holds the version of all files, so its content never changes."""
 
 
 def wants_page(request: HTTPConnection) -> bool:
-    """Whether a browser asks, and no program: only they name HTML among what they accept."""
-    accepted = request.headers.get("accept", "").lower()
-    return any(each.partition(";")[0].strip() == "text/html" for each in accepted.split(","))
+    """Return whether a browser sends the request: only browsers accept HTML by name."""
+    accepted = request.headers.get("accept", "").lower().split(",")
+    return any(entry.partition(";")[0].strip() == "text/html" for entry in accepted)
 
 
 class WebPage:
-    """The page, its older address, /web/config.json and /web/{build}/."""
+    """The routes of the page: its older path, /web/config.json and /web/{build}/."""
 
     def __init__(
         self,
         settings: Settings,
-        able: Capabilities,
+        capabilities: Capabilities,
         models: ModelNames,
         live_port: Callable[[], int],
     ) -> None:
-        """`live_port` tells where the live door listens; it is asked when it does."""
+        """`live_port` returns the port of the live server, once it listens."""
         self._settings = settings
-        self._able = able
+        self._capabilities = capabilities
         self._models = models
         self._live_port = live_port
         self._files = PageFiles()
 
     def mount(self, app: FastAPI) -> None:
-        """Add the routes; they are the page's own and no part of the documented API."""
+        """Add the routes, which are no part of the documented API."""
         app.get(TEST_FORM, include_in_schema=False)(self.form)
         app.get("/web/config.json", include_in_schema=False)(self.config)
         app.get("/web/{build}/{name:path}", include_in_schema=False)(self.file)
 
     def reply(self, request: Request) -> Response:
-        """The page itself."""
+        """Return the page itself."""
         nonce = secrets.token_urlsafe(16)
         text = self._files.page(build=self._files.build, nonce=nonce)
         return HTMLResponse(text, headers=build_page_headers(nonce, self._live(request)))
 
     async def form(self, request: Request) -> Response:
-        """The page under its older address; its links are relative to the same place."""
+        """Return the page under its older path, relative to which its links are the same."""
         return self.reply(request)
 
     async def file(self, build: str, name: str) -> Response:
-        """One of its files."""
-        found = self._files.get(build, name)
-        return Response(found.content, media_type=found.media_type, headers=_FILE_HEADERS)
+        """Return one of its files."""
+        file = self._files.get(build, name)
+        return Response(file.content, media_type=file.media_type, headers=_FILE_HEADERS)
 
     async def config(self, request: Request) -> Response:
-        """What the page must know: nothing that a caller without a key may not know."""
-        return JSONResponse(self._config(request), headers={"cache-control": "no-store"})
-
-    def _config(self, request: Request) -> Json:
+        """Return the configuration of the page, which is public."""
         settings = self._settings
-        return {
+        # Other models have languages of their own, so all of Whisper's are listed beside them.
+        known = set(LANGUAGES) if self._models.others else self._capabilities.languages
+        codes = sorted(known & set(LANGUAGES), key=LANGUAGES.__getitem__)
+        body: Json = {
             "version": __version__,
             "live_url": self._live(request),
             "models": [self._models.first, *self._models.others],
-            "model_note": self._able.note,
-            "languages": {code: LANGUAGES[code] for code in self._languages()},
-            "tasks": sorted(task.value for task in self._able.tasks),
-            "word_times": self._able.word_times,
+            "model_note": self._capabilities.note,
+            "languages": {code: LANGUAGES[code] for code in codes},
+            "tasks": sorted(task.value for task in self._capabilities.tasks),
+            "word_times": self._capabilities.word_times,
             "max_upload_bytes": settings.max_upload_bytes,
             "max_files": settings.job_files,
             "max_connection_s": settings.max_connection_s,
             "fetches_urls": settings.fetch,
         }
-
-    def _languages(self) -> list[str]:
-        """Those of the one model; all of Whisper's if others are offered, which know their own."""
-        known = set(LANGUAGES) if self._models.others else self._able.languages
-        return sorted(known & set(LANGUAGES), key=LANGUAGES.__getitem__)
+        return JSONResponse(body, headers={"cache-control": "no-store"})
 
     def _live(self, request: Request) -> str | None:
         host = request.headers.get("host", "")
