@@ -117,7 +117,23 @@ def parse_handshake(frame: str | bytes, vad: VadOptions = LIVE_VAD) -> Handshake
     if isinstance(uid, str) and len(uid) > MAX_UID_CHARACTERS:
         raise BadHandshake(f"uid is longer than {MAX_UID_CHARACTERS} characters.", uid=None)
     try:
-        return _handshake(uid, message, vad)
+        return Handshake(
+            uid=uid,
+            language=_language(message),
+            switch_threshold=_switch_threshold(message),
+            task=Task(_choice(message, "task", [task.value for task in Task]) or "transcribe"),
+            model=_text(message, "model") or _text(message, "model_size"),
+            vad=_vad(message, vad),
+            audio_format=_audio_format(message),
+            window=_window(message),
+            no_speech_thresh=_number(message, "no_speech_thresh", DEFAULT_NO_SPEECH, 0, 1),
+            word_timestamps=_flag(message, "word_timestamps", default=False),
+            hotwords=_text(message, "hotwords"),
+            initial_prompt=_text(message, "initial_prompt"),
+            unsupported=tuple(key for key in _UNSUPPORTED if message.get(key)),
+            has_old_multilingual=_flag(message, MULTILINGUAL_FIELD, default=False)
+            and not _may_switch_language(message),
+        )
     except BadRequest as error:
         raise BadHandshake(error.message, uid=uid) from error
 
@@ -325,27 +341,6 @@ def _seconds(milliseconds: int) -> str:
     return f"{milliseconds / 1000:.3f}"  # R4
 
 
-def _handshake(uid: object, message: Mapping[str, Any], vad: VadOptions) -> Handshake:
-    defaults = Handshake(uid)
-    return Handshake(
-        uid=uid,
-        language=_language(message),
-        switch_threshold=_switch_threshold(message),
-        task=_task(message),
-        model=_text(message, "model") or _text(message, "model_size"),
-        vad=_vad(message, vad),
-        audio_format=_audio_format(message),
-        window=_window(message, defaults.window),
-        no_speech_thresh=_number(message, "no_speech_thresh", defaults.no_speech_thresh, 0, 1),
-        word_timestamps=_flag(message, "word_timestamps", default=False),
-        hotwords=_text(message, "hotwords"),
-        initial_prompt=_text(message, "initial_prompt"),
-        unsupported=tuple(key for key in _UNSUPPORTED if message.get(key)),
-        has_old_multilingual=_flag(message, MULTILINGUAL_FIELD, default=False)
-        and not _may_switch_language(message),
-    )
-
-
 def _may_switch_language(message: Mapping[str, Any]) -> bool:
     """Return whether `multilingual` can mean that the language may change.
 
@@ -375,28 +370,21 @@ def _language(message: Mapping[str, Any]) -> str | None:
     return code
 
 
-def _task(message: Mapping[str, Any]) -> Task:
-    written = _text(message, "task") or Task.TRANSCRIBE.value  # "" is Chrome's "Select Task"
-    allowed = [task.value for task in Task]
-    if written not in allowed:
-        raise BadRequest(f"Unknown task {short_repr(written)}; use one of: {', '.join(allowed)}.")
-    return Task(written)
+def _choice(message: Mapping[str, Any], key: str, allowed: Sequence[str]) -> str:
+    """Return an `allowed` word, or "" without one: Chrome's "Select Task" sends an empty task."""
+    word = _text(message, key)
+    if word and word not in allowed:
+        raise BadRequest(f"Unknown {key} {short_repr(word)}; use one of: {', '.join(allowed)}.")
+    return word
 
 
 def _audio_format(message: Mapping[str, Any]) -> PcmFormat | None:
-    written = _text(message, "audio_format")
-    if not written:
-        return None
-    allowed = [pcm_format.value for pcm_format in _PCM_FORMATS]
-    if written not in allowed:
-        raise BadRequest(
-            f"Unknown audio_format {short_repr(written)}; use one of: {', '.join(allowed)}."
-        )
-    return PcmFormat(written)
+    word = _choice(message, "audio_format", [pcm_format.value for pcm_format in _PCM_FORMATS])
+    return PcmFormat(word) if word else None
 
 
-def _window(message: Mapping[str, Any], default: int) -> int:
-    written = _number(message, "send_last_n_segments", default, 0, 1_000_000)
+def _window(message: Mapping[str, Any]) -> int:
+    written = _number(message, "send_last_n_segments", DEFAULT_WINDOW, 0, 1_000_000)
     if written != int(written):
         raise BadRequest(f"send_last_n_segments is {written:g}; it must be a whole number.")
     return int(written)

@@ -123,7 +123,7 @@ def parse_transcription(given: Iterable[tuple[str, str]], models: ModelNames) ->
     parsed = parse_decoding(form, models, Task.TRANSCRIBE)
     for name in TRANSCRIPTION_FIELDS.unsupported:
         if form.many(name):
-            raise Unsupported(f"{name} is not supported: speakers are not told apart.", param=name)
+            raise Unsupported(f"{name} is not supported: speakers are not separated.", param=name)
     response_format = _parse_response_format(form)
     options, granularities = parsed.options, parsed.granularities
     if response_format is not ResponseFormat.VERBOSE_JSON:

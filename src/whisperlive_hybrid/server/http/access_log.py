@@ -106,6 +106,9 @@ class AccessLogMiddleware:
                 )
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> CompletedRequest:
+        # A client chooses the method, so an unknown one is no label.
+        method = scope["method"] if scope.get("method") in _METHODS else "other"
+        method = "WEBSOCKET" if scope["type"] == "websocket" else method
         response, began = _ResponseSize(), self._clock()
 
         async def send_counted(message: Message) -> None:
@@ -116,7 +119,7 @@ class AccessLogMiddleware:
             await self._app(scope, receive, send_counted)
         finally:
             completed = CompletedRequest(
-                _method(scope), _route(scope), response.status, self._clock() - began
+                method, _route(scope), response.status, self._clock() - began
             )
             self._log(scope, completed, response.n_bytes)
         return completed
@@ -143,14 +146,6 @@ class AccessLogMiddleware:
             caller=caller.account,
             **more,
         )
-
-
-def _method(scope: Scope) -> str:
-    """Return the label of the method; "other" for one that a client has invented."""
-    if scope["type"] == "websocket":
-        return "WEBSOCKET"
-    method: str = scope["method"]
-    return method if method in _METHODS else "other"
 
 
 def _route(scope: Scope) -> str:

@@ -70,7 +70,19 @@ async def read_upload(request: Request) -> AsyncIterator[Upload]:
     Raise `BadRequest` unless there is exactly one file, named `file`.
     """
     async with open_form(request, max_files=_MAX_FILES) as form:
-        file = _find_file(form)
+        files = [(name, v) for name, v in form.multi_items() if isinstance(v, UploadFile)]
+        if "file" not in form:
+            if files:
+                raise wrong_field_error(files[0][0], "send it as 'file'")
+            raise BadRequest(_NO_FILE)
+        if any(isinstance(value, str) for value in form.getlist("file")):
+            raise BadRequest(_FILE_AS_TEXT)
+        if len(files) > 1:
+            names = ", ".join(repr(name) for name, _ in files)
+            raise BadRequest(
+                f"Send exactly one file in the field 'file', not {len(files)}: {names}."
+            )
+        file = files[0][1]
         fields = tuple((name, v) for name, v in form.multi_items() if isinstance(v, str))
         yield Upload(fields, file.file, file.filename or "", file.size or 0)
 
@@ -147,21 +159,6 @@ class _WholeForm(MultiPartParser):
                 yield chunk
         if not self._is_whole:  # raised into the parser, which deletes the files written so far
             raise MultiPartException("The upload was cut off before its closing boundary.")
-
-
-def _find_file(form: FormData) -> UploadFile:
-    """Return the one file of a form; raise `BadRequest`."""
-    files = [(name, v) for name, v in form.multi_items() if isinstance(v, UploadFile)]
-    if "file" not in form:
-        if files:
-            raise wrong_field_error(files[0][0], "send it as 'file'")
-        raise BadRequest(_NO_FILE)
-    if any(isinstance(value, str) for value in form.getlist("file")):
-        raise BadRequest(_FILE_AS_TEXT)
-    if len(files) > 1:
-        names = ", ".join(repr(name) for name, _ in files)
-        raise BadRequest(f"Send exactly one file in the field 'file', not {len(files)}: {names}.")
-    return files[0][1]
 
 
 def wrong_field_error(name: str, advice: str) -> BadRequest:

@@ -162,9 +162,9 @@ class JobEvents:
         if update is None:
             return None
         self.is_over = update.is_last
-        return (
-            render_end(update.job) if update.is_last else render_progress(update.job, update.delta)
-        )
+        if update.is_last:
+            return render_end(update.job)
+        return render_progress(update.job, update.delta)
 
 
 class UploadEvents:
@@ -196,37 +196,29 @@ class EventSources:
         self._uploads = uploads
         self._upload_timeout_s = upload_timeout_s
 
-    def open(
+    @asynccontextmanager
+    async def open(
         self, caller: Caller, watched_id: str
-    ) -> AbstractAsyncContextManager[tuple[Json, EventSource]]:
+    ) -> AsyncIterator[tuple[Json, EventSource]]:
         """Open a source and wait for its first event.
 
         Raise `NotFound` for an unknown id, one of another caller, and an upload that never begins.
         """
-        if is_progress_id(watched_id):
-            return self._open_upload(caller, watched_id)
-        return self._open_job(caller, watched_id)
-
-    @asynccontextmanager
-    async def _open_job(
-        self, caller: Caller, job_id: str
-    ) -> AsyncIterator[tuple[Json, EventSource]]:
-        async with self._service_for(caller).watch(job_id) as watch:
-            source = JobEvents(watch)
-            yield await _first(source, job_id), source
-
-    @asynccontextmanager
-    async def _open_upload(
-        self, caller: Caller, upload_id: str
-    ) -> AsyncIterator[tuple[Json, EventSource]]:
-        with self._uploads.watch(caller, upload_id) as watch:
-            source = UploadEvents(watch)
+        source: EventSource
+        if not is_progress_id(watched_id):
+            async with self._service_for(caller).watch(watched_id) as job:
+                source = JobEvents(job)
+                yield await _first(source, watched_id), source
+            return
+        with self._uploads.watch(caller, watched_id) as upload:
+            source = UploadEvents(upload)
             first = None
+            # An upload may be watched before it begins; the state of a job is there at once.
             with anyio.move_on_after(self._upload_timeout_s):
-                first = await _first(source, upload_id)
+                first = await _first(source, watched_id)
             if first is None:
                 raise NotFound(
-                    f"No upload {upload_id!r} has begun within {self._upload_timeout_s:g} s.",
+                    f"No upload {watched_id!r} has begun within {self._upload_timeout_s:g} s.",
                     code="upload_not_found",
                 )
             yield first, source

@@ -72,11 +72,9 @@ class StartingApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request or the handshake of a WebSocket."""
-        response = self._respond(HTTPConnection(scope), scope.get("method", "GET"))
-        await response(scope, receive, send)
-
-    def _respond(self, request: HTTPConnection, method: str) -> Response:
+        request, method = HTTPConnection(scope), scope.get("method", "GET")
         text, done, total = self._describe()
+        response: Response
         if request.url.path == "/ready":
             body = {
                 "ready": False,
@@ -84,15 +82,17 @@ class StartingApp:
                 "checks": {"model": False},
                 "starting": {"text": text, "done": done, "total": total},
             }
-            return JSONResponse(body, 503, _HEADERS)
-        if method in ("GET", "HEAD") and wants_page(request):
+            response = JSONResponse(body, 503, _HEADERS)
+        elif method in ("GET", "HEAD") and wants_page(request):
             bar = f'value="{done}" max="{total}"' if total else ""
             page = _PAGE.format(text=html.escape(text), bar=bar, retry=RETRY_AFTER_S)
-            return HTMLResponse(page, 503, _HEADERS)
-        if request.url.path == "/health":
-            return JSONResponse({"status": "starting", "detail": text}, 503, _HEADERS)
-        error = {"message": text, "type": "server_error", "param": None, "code": "starting"}
-        return JSONResponse({"error": error}, 503, _HEADERS)
+            response = HTMLResponse(page, 503, _HEADERS)
+        elif request.url.path == "/health":
+            response = JSONResponse({"status": "starting", "detail": text}, 503, _HEADERS)
+        else:
+            error = {"message": text, "type": "server_error", "param": None, "code": "starting"}
+            response = JSONResponse({"error": error}, 503, _HEADERS)
+        await response(scope, receive, send)
 
     def _describe(self) -> tuple[str, int, int | None]:
         """Return the current step as a text, and its bytes done and in total."""
