@@ -66,7 +66,7 @@ class SileroStream:
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session = session
         self._rest: Samples = np.zeros(0, np.float32)
-        self._n_silent = 0  # frames of silence in a row
+        self._n_silent = 0  # frames of silence in a row, which go on after a reset
         self._reset()
 
     def _reset(self) -> None:
@@ -74,7 +74,7 @@ class SileroStream:
         self._context: Samples = np.zeros(CONTEXT, np.float32)
         self._level = VoiceLevel()
         self._network = _Network(self._session)
-        self._second_look: _Network | None = None
+        self._expanded_network: _Network | None = None
 
     def push(self, samples: Samples) -> list[float]:
         """Return the probability of speech in each frame that `samples` complete."""
@@ -113,11 +113,11 @@ class SileroStream:
         for is_overdriven, run in itertools.groupby(overdriven):
             end = start + len(list(run))
             if is_overdriven:
-                self._second_look = self._second_look or _Network(self._session)
-                again = self._second_look.run(expand(network_input[start:end]))
+                self._expanded_network = self._expanded_network or _Network(self._session)
+                again = self._expanded_network.run(expand(network_input[start:end]))
                 probabilities[start:end] = map(max, probabilities[start:end], again)
             else:
-                self._second_look = None
+                self._expanded_network = None
             start = end
         return probabilities
 

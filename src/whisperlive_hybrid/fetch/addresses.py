@@ -85,11 +85,20 @@ class AllowList:
                 network = ip_network(entry)
             except ValueError:
                 network = None
-            # An address with a zone ("%") is refused as a host: zones are not for clients.
-            if network is None or "%" in entry:
-                hosts.add(_parse_host(entry))
-            else:
+            if network is not None and "%" not in entry:  # zones are not for clients
                 networks[entry] = network
+                continue
+            try:
+                name = normalise_host(httpx.URL(scheme="http", host=entry).raw_host.decode("ascii"))
+            except (httpx.InvalidURL, ValueError, BadRequest):
+                name = ""
+            # A last label that begins with a digit is rather a mistyped number.
+            if not name or ":" in name or name.rpartition(".")[2][0].isdigit():
+                raise BadRequest(
+                    f"WHISPERLIVE_FETCH_ALLOW: {entry!r} is neither a host name, nor an address, "
+                    "nor a network such as 10.1.0.0/16 (all bits after the prefix are 0)."
+                )
+            hosts.add(name)
         return cls(frozenset(hosts), tuple(networks.values()))
 
     def permits(self, host: str, addresses: Iterable[Address]) -> bool:
@@ -106,17 +115,3 @@ def parse_literal(host: str) -> Address | None:
         return ip_address(host)
     except ValueError:
         return None
-
-
-def _parse_host(entry: str) -> str:
-    """Return a host name; raises `BadRequest`, also for what is rather a mistyped number."""
-    try:
-        name = normalise_host(httpx.URL(scheme="http", host=entry).raw_host.decode("ascii"))
-    except (httpx.InvalidURL, ValueError, BadRequest):
-        name = ""
-    if not name or ":" in name or name.rpartition(".")[2][0].isdigit():
-        raise BadRequest(
-            f"WHISPERLIVE_FETCH_ALLOW: {entry!r} is neither a host name, nor an address, nor a "
-            "network such as 10.1.0.0/16 (all bits after the prefix are 0)."
-        )
-    return name

@@ -110,7 +110,15 @@ def model_in(
             f"Model {name!r} has no {missing[0]}: it is not in {form.name}'s format. {form.advice}"
         )
     file = card_file or directory / CARD_FILE
-    card = _read_card(name, file) if file.is_file() else default_card
+    card = default_card
+    if file.is_file():
+        try:
+            card = ModelCard.model_validate(json.loads(file.read_text(encoding="utf-8")))
+        except ValueError as error:
+            problem = _describe_invalid(error) if isinstance(error, ValidationError) else str(error)
+            raise ModelUnavailable(
+                f"The card {file.name} of model {name!r} is invalid: {problem}."
+            ) from error
     return ModelFiles(name, directory, card, form)
 
 
@@ -141,16 +149,6 @@ def read_settings(kind: type[M], directory: Path, name: str) -> M:
     except ValidationError as error:
         problem = _describe_invalid(error)
         raise ModelUnavailable(f"The model's {name} is invalid: {problem}.") from error
-
-
-def _read_card(name: str, file: Path) -> ModelCard:
-    try:
-        return ModelCard.model_validate(json.loads(file.read_text(encoding="utf-8")))
-    except ValueError as error:
-        problem = _describe_invalid(error) if isinstance(error, ValidationError) else str(error)
-        raise ModelUnavailable(
-            f"The card {file.name} of model {name!r} is invalid: {problem}."
-        ) from error
 
 
 def _describe_invalid(error: ValidationError) -> str:

@@ -194,6 +194,7 @@ class OpenVinoBackend:
         padded = np.array([[*row, *[end] * (longest - len(row))] for row in rows], np.int64)
         hidden = stack_outputs([work.encoded for work in batch])
         with self._aligners.borrow() as aligner:
+            # The logits that predict the text tokens.
             logits = aligner.start(hidden, padded, range(n_start, longest - 2))
             scores = np.concatenate(aligner.attention(), axis=1)
         probabilities = softmax(logits[:, :, :end])  # among text tokens

@@ -149,6 +149,7 @@ class EngineSettings:
         Whisper has half of its positions for the text of 30 s. An engine with fewer gets windows
         that are shorter in proportion, so that no text is cut off.
         """
+        # Start of transcript, and language and task if there is a choice.
         n_start = 3 if self.is_multilingual else 1
         share = (self.text_room - n_start) / (self.text_positions // 2)
         return min(CONTEXT_S, CONTEXT_S * share)

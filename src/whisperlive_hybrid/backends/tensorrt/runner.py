@@ -110,6 +110,7 @@ class TrtRunner:
             result = self._model.generate(
                 batch_input_ids=prompts,
                 encoder_input_features=features,
+                # The encoder halves the number of frames.
                 encoder_output_lengths=[len(request.features) // 2 for request in requests],
                 logits_processor_names=[_name(i) for i in range(len(requests))],
                 max_new_tokens=n_forced + longest,

@@ -26,6 +26,7 @@ def batch_key(work: Work, vocabulary: WhisperVocabulary) -> tuple[Hashable, ...]
                 Generate,
                 work.encoded.seen_s,
                 len(vocabulary.previous_text(options)),
+                # Arguments of the whole call:
                 work.temperature,
                 options.beam_size,
                 options.max_new_tokens,

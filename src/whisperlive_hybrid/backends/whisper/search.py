@@ -173,6 +173,7 @@ class Sampling:
 
     def advance(self, logprobs: Logits) -> list[int]:
         """Draw a token for each path; in the first step, one for each sample."""
+        # At first there is one row, from which all samples are drawn.
         drawn = range(len(self.paths)) if self.paths[0].tokens else [0] * N_SAMPLES
         active: list[TokenPath] = []
         parents: list[int] = []
@@ -219,7 +220,7 @@ def run_searches(
             parents += [offset + parent for parent in new]
             offset += n_rows
         active = [search for search in active if search.paths]
-        if not active or n_written == longest:
+        if not active or n_written == longest:  # logits of another step would not be used
             return
         tokens = [path.tokens[-1] for search in active for path in search.paths]
         logits = decoder.step(parents, tokens)

@@ -39,6 +39,7 @@ class WhisperVocabulary:
             raise ModelUnavailable("The model's tokenizer.json cannot be read.") from error
         self._byte_of = _unicode_to_bytes()
         self._is_multilingual = is_multilingual
+        # Half of the positions, without the mark of previous text, as in openai/whisper.
         self._longest_prompt = longest_text // 2 - 1
         whisper = self._whisper("en", Task.TRANSCRIBE)
         self.end_of_text: int = whisper.eot
@@ -114,6 +115,7 @@ class WhisperVocabulary:
 
     def rules(self) -> Rules:
         """Return Whisper's rules of decoding, for backends that search with search.py."""
+        # openai/whisper's suppress_blank: no hypothesis begins with a space or the end of text.
         blank = self._tokenizer.encode(" ", add_special_tokens=False).ids
         return Rules(
             end=self.end_of_text,
