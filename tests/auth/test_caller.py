@@ -1,12 +1,12 @@
-"""On whom work is booked."""
+"""Accounts of callers, and what they may see."""
 
 import pytest
 
 from whisperlive_hybrid.auth.caller import ApiKey, Caller, Limits
 
 
-def test_a_key_answers_for_all_the_addresses_it_is_used_from() -> None:
-    """Moving to another network gives nobody a second allowance."""
+def test_a_key_is_one_account_at_all_addresses() -> None:
+    """A key has one quota in all networks."""
     key = ApiKey("7f3a", "captions")
     assert Caller("192.0.2.1", key).account == Caller("192.0.2.2", key).account
 
@@ -30,8 +30,8 @@ def test_an_address_that_looks_like_a_key_is_none() -> None:
         Caller("192.0.2.1", ApiKey("7f3a", "captions", Limits(1, 2, 3))),
     ],
 )
-def test_an_account_leads_back_to_its_caller(caller: Caller) -> None:
-    """A job knows an account only, and is booked on whoever handed it in, with its limits."""
+def test_the_caller_of_an_account(caller: Caller) -> None:
+    """A job stores an account only; its submitter has the limits of its key."""
     found = Caller.from_account(caller.account, caller.key)
     assert (found.account, found.key) == (caller.account, caller.key)
 
@@ -42,12 +42,12 @@ def test_a_key_that_is_gone_has_no_limits_of_its_own() -> None:
 
 
 def test_a_subscriber_of_ipv6_has_one_account() -> None:
-    """Another address out of its 2**64 gives nobody a second allowance."""
+    """All 2**64 addresses of a subscriber share one quota."""
     assert Caller("2001:db8::1").account == Caller("2001:db8::ffff").account
 
 
 def test_keys_keep_callers_apart() -> None:
-    """A key sees its own work, an admin's all, and so does everybody while there are no keys."""
+    """A key sees its own jobs; an admin's key, and any caller without keys, sees all."""
     key, other = Caller("a", ApiKey("1", "one")), Caller("a", ApiKey("2", "other"))
     assert key.may_see(key.account)
     assert not key.may_see(other.account)

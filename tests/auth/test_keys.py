@@ -1,11 +1,23 @@
-"""Whose a token is."""
+"""Keys of tokens, their parsing, and the rate limit on wrong ones."""
 
+import hashlib
 import hmac
+from itertools import repeat
 
 import pytest
 from fake_keys import NO_KEYS, FakeKeys
+from hypothesis import given
+from hypothesis import strategies as st
 
-from whisperlive_hybrid.auth.keys import ENVIRONMENT, KeyStore
+from whisperlive_hybrid.auth.keys import (
+    ENVIRONMENT,
+    MAX_TOKEN_LENGTH,
+    REFUSAL_DELAY_S,
+    KeyStore,
+    WrongKeyLimiter,
+    format_token,
+    parse_token,
+)
 from whisperlive_hybrid.errors import BadRequest
 
 
@@ -71,8 +83,70 @@ def test_a_key_that_no_header_can_hold_is_refused_at_the_start(token: str) -> No
         KeyStore(NO_KEYS, token)
 
 
-def test_no_token_finds_the_key_that_nobody_has() -> None:
-    """What unknown ids are held against is no way in, nor is the id of the environment."""
+def test_no_token_finds_the_placeholder_key() -> None:
+    """Neither the placeholder for unknown ids nor the id of the environment's key is a token."""
     store = KeyStore(NO_KEYS)
     for shown in ("", "environment", "\0" * 32, "wlk__"):
         assert store.find(shown) is None
+
+
+ID, SECRET = "7f3a00000001", "ab" * 32
+TOKEN = format_token(ID, SECRET)
+
+
+def test_a_token_names_its_key_and_is_kept_as_a_digest() -> None:
+    """The id finds the key; SHA-256 of the whole text is stored."""
+    token = parse_token(TOKEN)
+    assert token.key_id == ID
+    assert token.digest == hashlib.sha256(TOKEN.encode()).digest()
+
+
+@pytest.mark.parametrize(
+    "shown",
+    ["", TOKEN.upper(), TOKEN + " ", TOKEN[:-1], TOKEN + "0", f" {TOKEN}", TOKEN.replace("_", "-")],
+)
+def test_what_has_not_our_form_names_no_key(shown: str) -> None:
+    """Not even nearly."""
+    assert parse_token(shown).key_id == ""
+
+
+@given(st.text(st.characters(), max_size=2 * MAX_TOKEN_LENGTH))
+def test_anything_can_be_read(shown: str) -> None:
+    """NUL, halves of characters, other scripts: an answer, and never that of a real key."""
+    assert parse_token(shown).digest != parse_token(TOKEN).digest
+
+
+def test_what_is_too_long_is_not_hashed() -> None:
+    """Sending megabytes does not buy computing time; the digest is that of nothing."""
+    assert parse_token("x" * (MAX_TOKEN_LENGTH + 1)) == parse_token("")
+    assert parse_token("x" * MAX_TOKEN_LENGTH) != parse_token("")
+
+
+def test_a_few_wrong_keys_are_rejected_at_once_and_others_delayed() -> None:
+    """A mistyped key is not delayed; every further wrong key is."""
+    wrong = WrongKeyLimiter(per_minute=3, clock=repeat(1000.0).__next__)
+    assert [wrong.record("192.0.2.1") for _ in range(6)] == [
+        0,
+        0,
+        0,
+        REFUSAL_DELAY_S,
+        REFUSAL_DELAY_S,
+        REFUSAL_DELAY_S,
+    ]
+
+
+def test_an_address_without_wrong_keys_for_a_minute_is_not_delayed() -> None:
+    """After a minute the limit is available again."""
+    clock = iter([1000.0, 1000.0, 1060.0])
+    wrong = WrongKeyLimiter(per_minute=1, clock=clock.__next__)
+    assert [wrong.record("192.0.2.1") for _ in range(3)] == [0, REFUSAL_DELAY_S, 0]
+
+
+def test_addresses_have_separate_limits() -> None:
+    """Of an IPv6 network all do: one customer has them all."""
+    wrong = WrongKeyLimiter(per_minute=1, clock=repeat(1000.0).__next__)
+    shown = ["192.0.2.1", "192.0.2.2", "192.0.2.1", "2001:db8::1", "2001:db8::2", "2001:db8:1::"]
+    assert [bool(wrong.record(address)) for address in shown] == [
+        *(False, False, True),
+        *(False, True, False),
+    ]

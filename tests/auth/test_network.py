@@ -1,4 +1,4 @@
-"""Where a request comes from, and what counts as one caller."""
+"""Addresses of clients behind proxies, and the networks that count as one client."""
 
 import pytest
 from hypothesis import given
@@ -10,8 +10,8 @@ from whisperlive_hybrid.errors import BadRequest
 TRUSTED = TrustedProxies.parse("10.0.0.0/8, 192.0.2.1, 2001:db8:1::/48")
 
 
-def test_without_trusted_proxies_nobody_speaks_for_others() -> None:
-    """Whoever sends the header could else be anybody, and be without limits."""
+def test_without_trusted_proxies_the_header_is_ignored() -> None:
+    """Otherwise a client could forge any address, and have no limits."""
     assert (
         TrustedProxies.parse("").client_address("198.51.100.7", ["203.0.113.9"]) == "198.51.100.7"
     )
@@ -41,7 +41,7 @@ def test_a_stranger_is_not_believed() -> None:
     ],
 )
 def test_the_chain_is_read_from_the_right(forwarded: list[str], client: str) -> None:
-    """Trusted proxies are skipped, and the first who is none is the client."""
+    """Trusted proxies are skipped; the first other address is the client."""
     assert TRUSTED.client_address("10.0.0.1", forwarded) == client
 
 
@@ -60,20 +60,20 @@ def test_a_proxy_is_known_by_its_address() -> None:
 
 
 def test_a_peer_without_an_address_stays_as_it_is() -> None:
-    """A Unix socket has none, and a socket that is gone already neither."""
+    """As for a Unix socket, or a socket that is closed already."""
     assert TRUSTED.client_address("", ["203.0.113.9"]) == ""
 
 
 @given(st.lists(st.text()))
 def test_no_header_breaks_it(forwarded: list[str]) -> None:
-    """What strangers write left of the proxy's entry never matters."""
+    """Entries left of the proxy's are ignored, whatever they contain."""
     assert TRUSTED.client_address("10.0.0.1", [*forwarded, "203.0.113.9"]) == "203.0.113.9"
     assert TRUSTED.client_address("10.0.0.1", forwarded) is not None
 
 
 @pytest.mark.parametrize("written", ["proxy.example", "10.0.0.0/33", "10.0.0.1/8", "*"])
 def test_a_list_that_makes_no_sense_ends_the_start(written: str) -> None:
-    """A misspelt network would silently trust nobody, or the wrong ones."""
+    """A misspelt network would silently trust no proxy, or the wrong ones."""
     with pytest.raises(BadRequest, match="WHISPERLIVE_TRUSTED_PROXIES"):
         TrustedProxies.parse(written)
 

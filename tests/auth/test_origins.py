@@ -1,4 +1,4 @@
-"""Which web pages may speak to which door, and under which names it answers."""
+"""The origins and host names that each server accepts."""
 
 import pytest
 from hypothesis import given
@@ -22,7 +22,7 @@ def settings(host: str = "0.0.0.0", origins: str = "", hosts: str = "") -> Setti
 
 
 def code_of(pages: OriginPolicy, origin: str | None, host: str | None) -> str | None:
-    """The kind of the refusal; None for who is let in."""
+    """Return the error code of a rejection; None if the request is accepted."""
     try:
         pages.check([] if origin is None else [origin], [] if host is None else [host])
     except Forbidden as error:
@@ -35,8 +35,8 @@ def lets_in(pages: OriginPolicy, origin: str | None, host: str | None = "server:
     return code_of(pages, origin, host) is None
 
 
-class TestTheFileDoor:
-    """Where a page could read what others have said."""
+class TestHttpPolicy:
+    """The HTTP server, where a page could read the texts of other clients."""
 
     @pytest.mark.parametrize(
         ("origin", "host", "expected"),
@@ -76,20 +76,20 @@ class TestTheFileDoor:
         assert lets_in(OriginPolicy.for_http(settings(origins=FRIEND)), origin, host) is expected
 
     def test_every_page_where_the_operator_says_so(self) -> None:
-        """A star stands for every origin, `null` for those who have none to tell."""
+        """`*` allows every origin, `null` the opaque ones."""
         assert lets_in(OriginPolicy.for_http(settings(origins="*")), "https://evil.example")
         assert lets_in(OriginPolicy.for_http(settings(origins="*")), "null")
         assert lets_in(OriginPolicy.for_http(settings(origins="null")), "null")
         assert not lets_in(OriginPolicy.for_http(settings(origins="null")), "https://evil.example")
 
 
-class TestTheLiveDoor:
-    """Where clients are pages too, and nobody sees the text of others."""
+class TestLivePolicy:
+    """The live server, whose clients are web pages too, and see their own text only."""
 
     @pytest.mark.parametrize("origin", [*EXTENSIONS, "file://", "capacitor://localhost"])
     @pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])  # noqa: S104 (the default)
     def test_what_is_installed_is_no_web_page(self, origin: str, host: str) -> None:
-        """Extensions of WhisperLive work without a setting, whatever id their browser gave them."""
+        """WhisperLive's extensions work without a setting, whatever id the browser gave them."""
         assert lets_in(OriginPolicy.for_live(settings(host)), origin, "localhost:5050")
         assert lets_in(
             OriginPolicy.for_live(settings(host, origins=FRIEND)), origin, "localhost:5050"
@@ -164,7 +164,7 @@ class TestNames:
 
     @pytest.mark.parametrize("host", ["whisper:5050", "captions.example.com", "pc.lan", "x"])
     def test_a_server_of_a_network_is_known_by_any_name(self, host: str) -> None:
-        """Proxies, compose files and name servers give it names that it does not know."""
+        """Proxies, compose files and name servers give it names that are not configured."""
         assert lets_in(OriginPolicy.for_http(settings()), None, host)
         assert lets_in(OriginPolicy.for_live(settings("192.0.2.7")), None, host)
 
@@ -203,7 +203,7 @@ class TestSettings:
 
     @pytest.mark.parametrize("written", ["a.example", "https://a.example/app", "//a.example", "**"])
     def test_what_no_browser_sends_is_refused(self, written: str) -> None:
-        """It would never match, and its operator would not know why."""
+        """It would never match any request."""
         with pytest.raises(BadRequest, match="WHISPERLIVE_ALLOWED_ORIGINS"):
             OriginPolicy.for_http(settings(origins=written))
 

@@ -1,9 +1,9 @@
-"""Who may have more work, with literal clocks."""
+"""Quotas of callers and the usage of recordings, with literal clocks."""
 
 import pytest
 
 from whisperlive_hybrid.auth.caller import ApiKey, Caller, Limits
-from whisperlive_hybrid.auth.quotas import Quotas, QuotaStatus
+from whisperlive_hybrid.auth.quotas import Quotas, QuotaStatus, UsageMeter
 from whisperlive_hybrid.auth.rate_limits import RateLimitStatus
 from whisperlive_hybrid.auth.usage import Usage
 from whisperlive_hybrid.errors import DayUsedUp, LimitReached
@@ -15,34 +15,34 @@ HERE, THERE = Caller("192.0.2.1"), Caller("192.0.2.2")
 
 
 class Clock:
-    """Unix seconds that pass when a test says so."""
+    """A clock in Unix seconds that a test sets."""
 
     now = NOON
 
     def __call__(self) -> float:
-        """Tell the time."""
+        """Return the time."""
         return self.now
 
 
 def quotas(clock: Clock | None = None, **limits: float) -> Quotas:
-    """A meter with limits for everybody."""
+    """Quotas with these default limits."""
     return Quotas(Limits(**limits), clock or Clock())  # type: ignore[arg-type]  # whole numbers
 
 
-def booked(of: Quotas) -> Usage:
-    """All that was booked since the last look."""
+def new_usage(of: Quotas) -> Usage:
+    """Return the usage since the last call."""
     return sum((row.usage for row in of.usage.take_unsaved()), Usage())
 
 
 def test_without_limits_all_is_counted_and_nothing_refused() -> None:
-    """The default server serves everybody, and knows how much."""
+    """A server without limits still counts usage."""
     here = quotas()
     for _ in range(1000):
         here.admit(HERE)
     here.add(HERE.account, Usage(file_s=1e6))
     here.check_audio(HERE)
     assert here.status(HERE) == QuotaStatus(None, None)
-    assert booked(here) == Usage(requests=1000, file_s=1e6)
+    assert new_usage(here) == Usage(requests=1000, file_s=1e6)
 
 
 def test_requests_of_an_account_are_bounded() -> None:
@@ -54,7 +54,7 @@ def test_requests_of_an_account_are_bounded() -> None:
         here.admit(HERE)
     assert refused.value.retry_after_s == 30.0
     here.admit(THERE)
-    assert booked(here) == Usage(requests=3, refused=1)
+    assert new_usage(here) == Usage(requests=3, refused=1)
 
 
 def test_a_file_that_has_begun_is_read_to_its_end() -> None:
@@ -85,7 +85,7 @@ def test_a_request_refused_for_the_day_takes_none_of_the_minute() -> None:
 
 
 def test_a_live_stream_ends_when_its_account_runs_out() -> None:
-    """Who listens asks after every frame."""
+    """A live stream checks after every frame."""
     here = quotas(audio_s_per_day=60.0)
     here.add(HERE.account, Usage(live_s=59.9))
     assert here.has_audio_left(HERE)
@@ -109,7 +109,7 @@ def test_streams_of_an_account_are_bounded() -> None:
             assert refused.value.retry_after_s == 540.0
         with here.open_stream(HERE, 600.0):
             pass
-    assert booked(here) == Usage(requests=4, refused=1, streams=4)
+    assert new_usage(here) == Usage(requests=4, refused=1, streams=4)
 
 
 def test_a_stream_is_a_request() -> None:
@@ -124,7 +124,7 @@ def test_a_stream_is_a_request() -> None:
 
 
 def test_the_limits_of_a_key_win() -> None:
-    """More, fewer, or none at all (0); what it leaves open is the server's."""
+    """Higher, lower, or none (0); where a key sets none, the server's limit applies."""
     here = quotas(requests_per_minute=10, audio_s_per_day=60.0, live_streams=1)
     own = Limits(requests_per_minute=500, audio_s_per_day=0)
     key = ApiKey("7f", "captions", own)
@@ -132,11 +132,29 @@ def test_the_limits_of_a_key_win() -> None:
     assert here.limits_of(HERE) == Limits(10, 60.0, 1)
 
 
-def test_what_is_left_is_told() -> None:
-    """For the headers: of each bounded thing its limit, what remains, and until when."""
+def test_the_status_of_a_limit() -> None:
+    """Limit, remaining amount and time to reset, for the headers."""
     here = quotas(requests_per_minute=60, audio_s_per_day=100.0)
     here.admit(HERE)
     here.add(HERE.account, Usage(file_s=130.0))
     assert here.status(HERE) == QuotaStatus(
         RateLimitStatus(60, 59, 1.0), RateLimitStatus(100.0, 0.0, HALF_A_DAY_S)
     )
+
+
+def test_every_second_is_counted_once() -> None:
+    """Windows arrive in order; one that is repeated (a resumed job) costs nothing."""
+    counted = Quotas(Limits(), lambda: NOON)
+    meter = UsageMeter(counted, HERE.account)
+    for moment in (12.0, 30.0, 12.0, 30.0, 41.5, 41.5):
+        meter.count_to(moment)
+    assert counted.usage.audio_s(HERE.account, NOON) == 41.5
+
+
+def test_usage_of_an_earlier_process_is_not_counted_again() -> None:
+    """A file that continues after a restart counts from where it stopped."""
+    counted = Quotas(Limits(), lambda: NOON)
+    meter = UsageMeter(counted, HERE.account, done=30.0)
+    meter.count_to(12.0)
+    meter.count_to(41.5)
+    assert counted.usage.audio_s(HERE.account, NOON) == 11.5

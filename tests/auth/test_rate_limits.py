@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from whisperlive_hybrid.auth.rate_limits import RateLimiter, RateLimitStatus
+from whisperlive_hybrid.auth.rate_limits import RateLimiter, RateLimitStatus, format_duration
 
 
 def taken(buckets: RateLimiter, n: int, per_minute: int, now: float) -> int:
@@ -13,7 +13,7 @@ def taken(buckets: RateLimiter, n: int, per_minute: int, now: float) -> int:
 
 
 def test_a_minute_may_be_used_at_once() -> None:
-    """Somebody who hands in ten files need not space them out."""
+    """A client may send ten files at once."""
     assert taken(RateLimiter(), 12, 10, now=1000.0) == 10
 
 
@@ -27,8 +27,8 @@ def test_it_comes_back_evenly() -> None:
     assert taken(buckets, 12, 10, now=5000.0) == 10
 
 
-def test_who_comes_when_told_to_is_served() -> None:
-    """The wait that was named is enough, whatever the numbers."""
+def test_a_request_after_the_returned_wait_is_accepted() -> None:
+    """The returned wait is sufficient, whatever the numbers."""
     source = random.Random(7)
     for _ in range(200):
         buckets, per_minute = RateLimiter(), source.randint(1, 5000)
@@ -39,14 +39,14 @@ def test_who_comes_when_told_to_is_served() -> None:
 
 
 def test_accounts_do_not_share() -> None:
-    """One greedy client leaves the others what is theirs."""
+    """One account does not use up the limit of another."""
     buckets = RateLimiter()
     taken(buckets, 10, 10, now=0.0)
     assert buckets.take("b", 10, 0.0) == 0.0
 
 
-def test_what_is_left_is_told() -> None:
-    """OpenAI's three numbers: the limit, what remains, and until it is whole again."""
+def test_the_status_of_a_limit() -> None:
+    """OpenAI's three numbers: limit, remaining, reset."""
     buckets = RateLimiter()
     assert buckets.status("a", 10, 0.0) == RateLimitStatus(10, 10, 0.0)
     taken(buckets, 3, 10, now=0.0)
@@ -55,16 +55,16 @@ def test_what_is_left_is_told() -> None:
     assert buckets.status("a", 10, 6.0) == RateLimitStatus(10, 8, 12.0)
 
 
-def test_a_clock_that_is_set_back_locks_nobody_out() -> None:
-    """It makes up for nothing, but what there was stays."""
+def test_a_clock_that_is_set_back_blocks_no_account() -> None:
+    """It refills nothing, but what was left stays."""
     buckets = RateLimiter()
     taken(buckets, 9, 10, now=10_000.0)
     assert taken(buckets, 3, 10, now=1000.0) == 1
     assert buckets.take("a", 10, 1006.0) == 0.0
 
 
-def test_whoever_is_whole_again_is_forgotten() -> None:
-    """After a minute nobody owes anything, so memory holds the callers of one minute."""
+def test_full_buckets_are_dropped() -> None:
+    """After a minute every bucket is full, so memory holds the accounts of one minute."""
     buckets = RateLimiter()
     for n in range(1000):
         buckets.take(f"address:{n}", 10, now=float(n))
@@ -79,9 +79,29 @@ def test_memory_is_bounded() -> None:
     assert len(buckets) == 100
 
 
-def test_a_refused_request_takes_no_room() -> None:
-    """Asking on and on neither makes the wait longer nor pushes anybody out."""
+def test_a_rejected_request_uses_no_memory() -> None:
+    """Repeated requests neither make the wait longer nor evict other accounts."""
     buckets = RateLimiter()
     taken(buckets, 10, 10, now=0.0)
     taken(buckets, 1000, 10, now=3.0)
     assert buckets.take("a", 10, 3.0) == 3.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [
+        (0.0, "0s"),
+        (0.024, "24ms"),
+        (0.0241, "25ms"),
+        (0.9999, "1s"),
+        (1.0, "1s"),
+        (5.2, "6s"),
+        (59.1, "1m0s"),
+        (360.0, "6m0s"),
+        (3600.0, "1h0m0s"),
+        (86_399.2, "24h0m0s"),
+    ],
+)
+def test_it_is_written_as_go_does(seconds: float, written: str) -> None:
+    """24ms and 6m0s are OpenAI's examples; rounded up, so that no client retries too early."""
+    assert format_duration(seconds) == written

@@ -123,20 +123,20 @@ def test_json_says_the_same_as_a_form() -> None:
     ],
 )
 def test_what_is_no_object_is_refused(body: bytes) -> None:
-    """Whatever it is instead."""
+    """Lists, numbers and text alike."""
     with pytest.raises(BadRequest):
         parse_json_fields(body)
 
 
 @pytest.mark.parametrize("written", ["0", "101", "-1", "x", "1.5", "", "²"])
 def test_page_sizes_have_bounds(written: str) -> None:
-    """And are told them."""
+    """The message names them."""
     with pytest.raises(BadRequest, match="1 to 100"):
         parse_page_size(written)
 
 
 def test_numbers_are_read() -> None:
-    """Twenty jobs unless the client says otherwise; files count from 0."""
+    """Twenty jobs by default; files count from 0."""
     assert (parse_page_size(None), parse_page_size("1"), parse_page_size("100")) == (20, 1, 100)
     assert (parse_file_index(None), parse_file_index("0"), parse_file_index("12")) == (None, 0, 12)
     with pytest.raises(BadRequest, match="counted from 0"):
@@ -147,7 +147,7 @@ def test_numbers_are_read() -> None:
 
 
 def test_a_job_has_all_its_keys() -> None:
-    """Also those that say nothing yet."""
+    """Also those without a value yet."""
     queued = job(
         source(status=Status.QUEUED), status=Status.QUEUED, started_at=None, finished_at=None
     )
@@ -180,7 +180,7 @@ def test_a_job_has_all_its_keys() -> None:
 
 
 def test_progress_adds_up_over_the_files() -> None:
-    """The total is unknown as long as one length is; what failed counts as far as it got."""
+    """The total is unknown as long as one length is; a failed file counts as far as it got."""
     first = source(0, done=10.0, total=10.0)
     second = source(1, Status.RUNNING, done=2.5, total=None)
     failed = source(2, Status.FAILED, done=1.0, failure=FAILURE)
@@ -192,8 +192,8 @@ def test_progress_adds_up_over_the_files() -> None:
 def test_a_failed_job_says_why() -> None:
     """With the first reason that there is."""
     failed = source(status=Status.FAILED, failure=FAILURE)
-    told = render_job(job(failed, status=Status.FAILED))
-    assert told["error"] == {
+    sent = render_job(job(failed, status=Status.FAILED))
+    assert sent["error"] == {
         "message": "Not audio.",
         "type": "invalid_request_error",
         "param": "file",
@@ -213,7 +213,7 @@ def test_the_text_is_cut_while_it_grows_and_in_lists() -> None:
 
 
 def test_lists_say_where_they_begin_and_end() -> None:
-    """So that a client knows what to ask for next."""
+    """So that a client can request the next page."""
     listed = render_job_list([job(id="job_2"), job(id="job_1")], has_more=True)
     assert (listed["first_id"], listed["last_id"], listed["has_more"]) == ("job_2", "job_1", True)
     empty = render_job_list([], has_more=False)
@@ -284,6 +284,6 @@ def test_several_results_are_a_list() -> None:
 
 @pytest.mark.parametrize("wanted", [ResponseFormat.TEXT, ResponseFormat.SRT, ResponseFormat.VTT])
 def test_text_holds_one_file(wanted: ResponseFormat) -> None:
-    """The client is told to name it."""
+    """The message asks for the parameter."""
     with pytest.raises(BadRequest, match="file=0 to file=1"):
         render_results(job(), [(source(), RESULT), (source(1), RESULT)], wanted)

@@ -1,4 +1,4 @@
-"""Jobs from submission to result: nothing lost, nothing doubled, whatever stops in between."""
+"""Jobs from submission to result: no loss and no repetition, whatever stops in between."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -49,13 +49,13 @@ def encoded(backend: FakeBackend) -> int:
 
 
 async def reached(backend: GatedBackend) -> None:
-    """Wait until a worker stands at the gate."""
+    """Wait until a worker waits at the gate."""
     assert await anyio.to_thread.run_sync(backend.reached.wait, TIMEOUT_S)
 
 
-async def text_of(shop: JobServer, job: Job, index: int = 0) -> str:
-    """What a file of a job says."""
-    _, [(_, result)] = await shop.service.get_results(job.id, index)
+async def text_of(server: JobServer, job: Job, index: int = 0) -> str:
+    """Return the text of a file of a job."""
+    _, [(_, result)] = await server.service.get_results(job.id, index)
     assert result is not None
     return join_text(result.segments)
 
@@ -65,26 +65,26 @@ async def text_of(shop: JobServer, job: Job, index: int = 0) -> str:
 
 async def test_a_job_is_read_to_its_end(tmp_path: Path) -> None:
     """Its text, its language, its length; and its audio is deleted."""
-    async with run_job_server(tmp_path) as shop:
-        job = await shop.service.submit(job_request(language=None), uploaded_files(TALK))
+    async with run_job_server(tmp_path) as server:
+        job = await server.service.submit(job_request(language=None), uploaded_files(TALK))
         assert (job.status, job.done, job.total) == (Status.QUEUED, 0.0, None)
-        ended = await shop.wait_for_end(job)
+        ended = await server.wait_for_end(job)
         assert ended.status is Status.COMPLETED
-        assert ended.text == expected_text(WORDS) == await text_of(shop, job)
+        assert ended.text == expected_text(WORDS) == await text_of(server, job)
         assert ended.language == "en"
         assert ended.done == ended.total == pytest.approx(20 * 1.36)
         assert ended.expires_at == 1_000_000 + 24 * 3600
-        assert shop.spooled == []
-        assert await shop.service.get(job.id) == ended
+        assert server.spooled == []
+        assert await server.service.get(job.id) == ended
 
 
 async def test_one_bad_file_fails_itself_alone(tmp_path: Path) -> None:
-    """The others are read, and the job has succeeded; each file says how it fared."""
-    async with run_job_server(tmp_path) as shop:
-        job = await shop.service.submit(
+    """The others are transcribed and the job is completed; each file has its own status."""
+    async with run_job_server(tmp_path) as server:
+        job = await server.service.submit(
             job_request(), uploaded_files(spoken_wav(1), b"no audio", spoken_wav(2))
         )
-        ended = await shop.wait_for_end(job)
+        ended = await server.wait_for_end(job)
         assert ended.status is Status.COMPLETED
         assert [source.status for source in ended.sources] == [
             Status.COMPLETED,
@@ -96,15 +96,15 @@ async def test_one_bad_file_fails_itself_alone(tmp_path: Path) -> None:
         assert "could not be decoded" in failure.message
         assert ended.text == "w1\nw2"
         assert ended.total == pytest.approx(2 * 1.36)
-        assert shop.spooled == []
+        assert server.spooled == []
 
 
 @pytest.mark.parametrize("bad", [b"no audio", spoken_wav(int(Trouble.ITEM_FAILS))])
 async def test_a_job_fails_if_no_file_succeeds(tmp_path: Path, bad: bytes) -> None:
     """With the reason, whether the file or the model was at fault."""
-    async with run_job_server(tmp_path) as shop:
-        job = await shop.service.submit(job_request(), uploaded_files(bad))
-        ended = await shop.wait_for_end(job)
+    async with run_job_server(tmp_path) as server:
+        job = await server.service.submit(job_request(), uploaded_files(bad))
+        ended = await server.wait_for_end(job)
         assert ended.status is Status.FAILED
         assert ended.failure == ended.sources[0].failure
         assert ended.failure is not None
@@ -112,47 +112,47 @@ async def test_a_job_fails_if_no_file_succeeds(tmp_path: Path, bad: bytes) -> No
 
 async def test_a_file_that_is_too_short_is_told_as_at_the_door(tmp_path: Path) -> None:
     """One rule for all ways in."""
-    async with run_job_server(tmp_path) as shop:
-        job = await shop.service.submit(job_request(), uploaded_files(spoken_wav(1)[:1000]))
-        ended = await shop.wait_for_end(job)
+    async with run_job_server(tmp_path) as server:
+        job = await server.service.submit(job_request(), uploaded_files(spoken_wav(1)[:1000]))
+        ended = await server.wait_for_end(job)
         assert ended.failure is not None
         assert ended.failure.code == "audio_too_short"
 
 
 async def test_jobs_run_in_the_order_of_submission(tmp_path: Path) -> None:
-    """One at a time, unless the operator says otherwise."""
+    """One at a time by default."""
     backend = GatedBackend()
-    async with run_job_server(tmp_path, backend) as shop:
+    async with run_job_server(tmp_path, backend) as server:
         jobs = [
-            await shop.service.submit(job_request(), uploaded_files(spoken_wav(n)))
+            await server.service.submit(job_request(), uploaded_files(spoken_wav(n)))
             for n in (1, 2, 3)
         ]
         await reached(backend)
-        found, has_more = await shop.service.get_page(9, None, None)
+        found, has_more = await server.service.get_page(9, None, None)
         assert not has_more
         assert [job.id for job in found] == [job.id for job in reversed(jobs)]
         assert [job.status for job in found] == [Status.QUEUED, Status.QUEUED, Status.RUNNING]
         backend.gate.set()
-        ended = [await shop.wait_for_end(job) for job in jobs]
+        ended = [await server.wait_for_end(job) for job in jobs]
     assert [job.text for job in ended] == ["w1", "w2", "w3"]
 
 
 async def test_a_list_goes_on_after_a_job(tmp_path: Path) -> None:
     """Page by page, every job is seen once."""
-    async with run_job_server(tmp_path) as shop:
+    async with run_job_server(tmp_path) as server:
         jobs = [
-            await shop.service.submit(job_request(), uploaded_files(spoken_wav(1)))
+            await server.service.submit(job_request(), uploaded_files(spoken_wav(1)))
             for _ in range(3)
         ]
         for job in jobs:
-            await shop.wait_for_end(job)
-        first, has_more = await shop.service.get_page(2, None, None)
+            await server.wait_for_end(job)
+        first, has_more = await server.service.get_page(2, None, None)
         assert has_more
-        rest, has_more = await shop.service.get_page(2, first[-1].id, None)
+        rest, has_more = await server.service.get_page(2, first[-1].id, None)
         assert not has_more
         assert [job.id for job in [*first, *rest]] == [job.id for job in reversed(jobs)]
         with pytest.raises(NotFound):
-            await shop.service.get_page(2, "job_of_another_server", None)
+            await server.service.get_page(2, "job_of_another_server", None)
 
 
 # What is refused
@@ -160,34 +160,34 @@ async def test_a_list_goes_on_after_a_job(tmp_path: Path) -> None:
 
 async def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
     """Before anything is stored."""
-    async with run_job_server(tmp_path, settings={"job_files": 2}) as shop:
+    async with run_job_server(tmp_path, settings={"job_files": 2}) as server:
         with pytest.raises(BadRequest, match="1 to 2 files and URLs together, not 0"):
-            await shop.service.submit(job_request(), [])
+            await server.service.submit(job_request(), [])
         with pytest.raises(BadRequest, match="not 3"):
-            await shop.service.submit(job_request("https://a", "https://b"), uploaded_files(TALK))
+            await server.service.submit(job_request("https://a", "https://b"), uploaded_files(TALK))
         with pytest.raises(BadRequest, match="is no URL"):
-            await shop.service.submit(job_request("file:///etc/passwd"), [])
+            await server.service.submit(job_request("file:///etc/passwd"), [])
         with pytest.raises(BadRequest, match="is no URL"):
-            await shop.service.submit(job_request(webhook="ftp://x"), uploaded_files(TALK))
-        assert await shop.service.get_page(9, None, None) == ([], False)
-        assert shop.spooled == []
+            await server.service.submit(job_request(webhook="ftp://x"), uploaded_files(TALK))
+        assert await server.service.get_page(9, None, None) == ([], False)
+        assert server.spooled == []
 
 
 async def test_a_webhook_needs_a_secret(tmp_path: Path) -> None:
-    """What nobody could verify is not sent, and that is said at once."""
-    async with run_job_server(tmp_path, settings={"webhook_secret": None}) as shop:
+    """A receiver could not verify an unsigned message, so the request is rejected at once."""
+    async with run_job_server(tmp_path, settings={"webhook_secret": None}) as server:
         with pytest.raises(Unsupported, match="WHISPERLIVE_WEBHOOK_SECRET"):
-            await shop.service.submit(job_request(webhook=HOOK), uploaded_files(TALK))
+            await server.service.submit(job_request(webhook=HOOK), uploaded_files(TALK))
 
 
 async def test_too_many_jobs_are_refused_and_leave_nothing(tmp_path: Path) -> None:
-    """The client is told when to come back; its upload is not kept."""
+    """The error names the time to retry; the upload is not kept."""
     backend = GatedBackend()
-    async with run_job_server(tmp_path, backend, settings={"max_jobs": 1}) as shop:
-        await shop.service.submit(job_request(), uploaded_files(TALK))
+    async with run_job_server(tmp_path, backend, settings={"max_jobs": 1}) as server:
+        await server.service.submit(job_request(), uploaded_files(TALK))
         with pytest.raises(Overloaded):
-            await shop.service.submit(job_request(), uploaded_files(TALK))
-        assert len(shop.spooled) == 1
+            await server.service.submit(job_request(), uploaded_files(TALK))
+        assert len(server.spooled) == 1
         backend.gate.set()
 
 
@@ -203,29 +203,31 @@ async def test_a_stopped_job_is_finished_by_the_next_start(
 
     A language that is detected is unsure, so that the first windows are put to a vote.
     """
-    async with run_job_server(tmp_path / "a", FakeBackend(language=Language("en", 0.4))) as shop:
-        job = await shop.service.submit(
+    async with run_job_server(tmp_path / "a", FakeBackend(language=Language("en", 0.4))) as server:
+        job = await server.service.submit(
             job_request(language=language, words=True), uploaded_files(TALK)
         )
-        await shop.wait_for_end(job)
-        _, [(_, undisturbed)] = await shop.service.get_results(job.id, 0)
+        await server.wait_for_end(job)
+        _, [(_, undisturbed)] = await server.service.get_results(job.id, 0)
     first = FakeBackend(language=Language("en", 0.4))
-    async with run_job_server(tmp_path / "b", first) as shop:
-        job = await shop.service.submit(
+    async with run_job_server(tmp_path / "b", first) as server:
+        job = await server.service.submit(
             job_request(language=language, words=True), uploaded_files(TALK)
         )
-        async with shop.service.watch(job.id) as watch:
-            while (news := await watch.next()) and news.job.done < stop_at and not news.is_last:
+        async with server.service.watch(job.id) as watch:
+            while (
+                (update := await watch.next()) and update.job.done < stop_at and not update.is_last
+            ):
                 pass
-        stopped = await shop.store.get(job.id)
+        stopped = await server.store.get(job.id)
         assert stopped is not None
     second = FakeBackend(language=Language("en", 0.4))
-    async with run_job_server(tmp_path / "b", second) as shop:
-        kept = len((await shop.store.load_checkpoint(stopped.sources[0])).known)
-        await shop.wait_for_end(job)
-        _, [(_, resumed)] = await shop.service.get_results(job.id, 0)
-        assert shop.spooled == []
-        assert len((await shop.service.get_page(9, None, None))[0]) == 1
+    async with run_job_server(tmp_path / "b", second) as server:
+        kept = len((await server.store.load_checkpoint(stopped.sources[0])).known)
+        await server.wait_for_end(job)
+        _, [(_, resumed)] = await server.service.get_results(job.id, 0)
+        assert server.spooled == []
+        assert len((await server.service.get_page(9, None, None))[0]) == 1
     assert resumed == undisturbed
     assert stopped.status.is_finished or encoded(second) <= len(WORDS) - kept
 
@@ -233,59 +235,60 @@ async def test_a_stopped_job_is_finished_by_the_next_start(
 async def test_a_job_that_waited_is_run_by_the_next_start(tmp_path: Path) -> None:
     """With its upload, which lay in the spool."""
     backend = GatedBackend()
-    async with run_job_server(tmp_path, backend) as shop:
+    async with run_job_server(tmp_path, backend) as server:
         jobs = [
-            await shop.service.submit(job_request(), uploaded_files(spoken_wav(n))) for n in (1, 2)
+            await server.service.submit(job_request(), uploaded_files(spoken_wav(n)))
+            for n in (1, 2)
         ]
         await reached(backend)
         backend.gate.set()
-    async with run_job_server(tmp_path) as shop:
-        assert [(await shop.wait_for_end(job)).text for job in jobs] == ["w1", "w2"]
+    async with run_job_server(tmp_path) as server:
+        assert [(await server.wait_for_end(job)).text for job in jobs] == ["w1", "w2"]
 
 
 async def test_files_that_were_done_are_not_done_again(tmp_path: Path) -> None:
     """The first of two files had ended when the server stopped; its text is not lost."""
     backend = FakeBackend()
-    async with run_job_server(tmp_path, backend) as shop:
-        job = await shop.service.submit(job_request(), uploaded_files(spoken_wav(1, 2), TALK))
-        async with shop.service.watch(job.id) as watch:
-            while (news := await watch.next()) and not news.job.sources[0].status.is_finished:
+    async with run_job_server(tmp_path, backend) as server:
+        job = await server.service.submit(job_request(), uploaded_files(spoken_wav(1, 2), TALK))
+        async with server.service.watch(job.id) as watch:
+            while (update := await watch.next()) and not update.job.sources[0].status.is_finished:
                 pass
     second = FakeBackend()
-    async with run_job_server(tmp_path, second) as shop:
-        assert (await shop.wait_for_end(job)).text == f"w1 w2\n{expected_text(WORDS)}"
+    async with run_job_server(tmp_path, second) as server:
+        assert (await server.wait_for_end(job)).text == f"w1 w2\n{expected_text(WORDS)}"
     assert encoded(second) <= len(WORDS)
 
 
-async def test_an_upload_that_has_vanished_is_told(tmp_path: Path) -> None:
-    """Somebody has emptied the directory: the file fails, with the reason."""
+async def test_a_missing_upload_fails_the_file(tmp_path: Path) -> None:
+    """If the spool was emptied, the file fails with the reason."""
     backend = GatedBackend()
-    async with run_job_server(tmp_path, backend) as shop:
-        await shop.service.submit(job_request(), uploaded_files(spoken_wav(1)))
+    async with run_job_server(tmp_path, backend) as server:
+        await server.service.submit(job_request(), uploaded_files(spoken_wav(1)))
         await reached(backend)
-        job = await shop.service.submit(job_request(), uploaded_files(TALK))
-        await shop.store.delete_files([job.sources[0].spooled])
+        job = await server.service.submit(job_request(), uploaded_files(TALK))
+        await server.store.delete_files([job.sources[0].spooled])
         backend.gate.set()
-        ended = await shop.wait_for_end(job)
+        ended = await server.wait_for_end(job)
         assert ended.failure is not None
         assert "no longer on the disk" in ended.failure.message
 
 
 async def test_a_model_that_is_not_offered_any_more_is_waited_for(tmp_path: Path) -> None:
     """Another server, or the next start, may offer it; the jobs behind are not held up."""
-    async with run_job_server(tmp_path) as shop:
+    async with run_job_server(tmp_path) as server:
         gone = JobRequest(AudioRequest(model="gone"))
-        other = await shop.service.submit(gone, uploaded_files(spoken_wav(2)))
-        job = await shop.service.submit(job_request(), uploaded_files(spoken_wav(1)))
-        await shop.wait_for_end(job)
-        assert (await shop.service.get(other.id)).status is Status.QUEUED
+        other = await server.service.submit(gone, uploaded_files(spoken_wav(2)))
+        job = await server.service.submit(job_request(), uploaded_files(spoken_wav(1)))
+        await server.wait_for_end(job)
+        assert (await server.service.get(other.id)).status is Status.QUEUED
 
 
 # A crowded engine
 
 
-async def test_a_crowded_engine_fails_no_job(tmp_path: Path) -> None:
-    """The job waits and tries again; what was read stays read, and no text is shown twice."""
+async def test_a_full_engine_fails_no_job(tmp_path: Path) -> None:
+    """The job waits and retries; decoded windows are kept, and no text is shown twice."""
     tries = [0]
     backend = FakeBackend()
 
@@ -304,18 +307,18 @@ async def test_a_crowded_engine_fails_no_job(tmp_path: Path) -> None:
         with open_wav(file) as reader:
             yield Crowded(reader.samples)
 
-    async with run_job_server(tmp_path, backend, media=media) as shop:
-        job = await shop.service.submit(job_request(), uploaded_files(TALK))
-        async with shop.service.watch(job.id) as watch:
-            deltas = [news.delta async for news in all_of(watch)]
+    async with run_job_server(tmp_path, backend, media=media) as server:
+        job = await server.service.submit(job_request(), uploaded_files(TALK))
+        async with server.service.watch(job.id) as watch:
+            deltas = [update.delta async for update in all_of(watch)]
         assert "".join(deltas) == expected_text(WORDS)
     assert tries == [3]
 
 
 async def all_of(watch: JobSubscription) -> AsyncIterator[JobUpdate]:
-    """Everything that a watcher is told."""
-    while news := await watch.next():
-        yield news
+    """All updates of a subscription."""
+    while update := await watch.next():
+        yield update
 
 
 # Cancelling and deleting
@@ -324,21 +327,21 @@ async def all_of(watch: JobSubscription) -> AsyncIterator[JobUpdate]:
 async def test_a_running_job_is_cancelled_at_once(tmp_path: Path) -> None:
     """Its windows are withdrawn, its audio deleted, and doing it again does no harm."""
     backend = GatedBackend()
-    async with run_job_server(tmp_path, backend) as shop:
-        job = await shop.service.submit(job_request(), uploaded_files(TALK))
+    async with run_job_server(tmp_path, backend) as server:
+        job = await server.service.submit(job_request(), uploaded_files(TALK))
         await reached(backend)
-        cancelled = await shop.service.cancel(job.id)
+        cancelled = await server.service.cancel(job.id)
         assert (cancelled.status, cancelled.sources[0].status) == (Status.CANCELLED,) * 2
         assert cancelled.expires_at is not None
-        assert shop.spooled == []
-        assert await shop.service.cancel(job.id) == cancelled
+        assert server.spooled == []
+        assert await server.service.cancel(job.id) == cancelled
         backend.gate.set()
         assert (
-            await shop.wait_for_end(
-                await shop.service.submit(job_request(), uploaded_files(spoken_wav(1)))
+            await server.wait_for_end(
+                await server.service.submit(job_request(), uploaded_files(spoken_wav(1)))
             )
         ).text == "w1"
-        assert await shop.service.get(job.id) == cancelled
+        assert await server.service.get(job.id) == cancelled
 
 
 async def test_a_cancelled_job_keeps_all_that_was_read(tmp_path: Path) -> None:
@@ -360,20 +363,20 @@ async def test_a_cancelled_job_keeps_all_that_was_read(tmp_path: Path) -> None:
             yield Interrupted(reader.samples)
 
     network = Network()
-    async with run_job_server(tmp_path, media=media, network=network) as shop:
-        job = await shop.service.submit(
+    async with run_job_server(tmp_path, media=media, network=network) as server:
+        job = await server.service.submit(
             job_request(webhook=HOOK, language=None),
             uploaded_files(spoken_wav(1, 2), spoken_wav(*words)),
         )
         seen = ""
-        async with shop.service.watch(job.id) as watch:
-            while len(seen) <= TAIL and (news := await watch.next()):
-                seen += news.delta
-        cancelled = await shop.service.cancel(job.id)
+        async with server.service.watch(job.id) as watch:
+            while len(seen) <= TAIL and (update := await watch.next()):
+                seen += update.delta
+        cancelled = await server.service.cancel(job.id)
         assert cancelled.text.startswith(seen)
         assert f"w1 w2\n{expected_text(words)}".startswith(cancelled.text)
         assert cancelled.language == "en"
-        assert await shop.service.get(job.id) == cancelled
+        assert await server.service.get(job.id) == cancelled
         await posted(network, 1)
     [(_, body, _)] = network.posted
     assert json.loads(body)["job"]["text"] == cancelled.text
@@ -382,140 +385,140 @@ async def test_a_cancelled_job_keeps_all_that_was_read(tmp_path: Path) -> None:
 async def test_a_waiting_job_is_cancelled(tmp_path: Path) -> None:
     """It never runs."""
     backend = GatedBackend()
-    async with run_job_server(tmp_path, backend) as shop:
-        first = await shop.service.submit(job_request(), uploaded_files(spoken_wav(1)))
-        second = await shop.service.submit(job_request(), uploaded_files(spoken_wav(2)))
-        await shop.service.cancel(second.id)
+    async with run_job_server(tmp_path, backend) as server:
+        first = await server.service.submit(job_request(), uploaded_files(spoken_wav(1)))
+        second = await server.service.submit(job_request(), uploaded_files(spoken_wav(2)))
+        await server.service.cancel(second.id)
         backend.gate.set()
-        await shop.wait_for_end(first)
-        assert (await shop.service.get(second.id)).started_at is None
+        await server.wait_for_end(first)
+        assert (await server.service.get(second.id)).started_at is None
 
 
 async def test_what_has_ended_is_not_cancelled(tmp_path: Path) -> None:
     """A result is never taken back by an accident."""
-    async with run_job_server(tmp_path) as shop:
-        job = await shop.service.submit(job_request(), uploaded_files(spoken_wav(1)))
-        await shop.wait_for_end(job)
+    async with run_job_server(tmp_path) as server:
+        job = await server.service.submit(job_request(), uploaded_files(spoken_wav(1)))
+        await server.wait_for_end(job)
         with pytest.raises(Conflict, match="completed already"):
-            await shop.service.cancel(job.id)
-        assert await text_of(shop, job) == "w1"
+            await server.service.cancel(job.id)
+        assert await text_of(server, job) == "w1"
 
 
 @pytest.mark.parametrize("is_running", [True, False])
 async def test_a_deleted_job_is_gone(tmp_path: Path, is_running: bool) -> None:
-    """With its audio and its result, whether it runs or has ended; whoever watches is told."""
+    """With its audio and its result, running or ended; subscribers get an update."""
     backend = GatedBackend()
-    async with run_job_server(tmp_path, backend) as shop:
-        job = await shop.service.submit(job_request(), uploaded_files(TALK))
+    async with run_job_server(tmp_path, backend) as server:
+        job = await server.service.submit(job_request(), uploaded_files(TALK))
         await reached(backend)
         if not is_running:
             backend.gate.set()
-            await shop.wait_for_end(job)
-        async with shop.service.watch(job.id) as watch:
+            await server.wait_for_end(job)
+        async with server.service.watch(job.id) as watch:
             first = await watch.next()
-            await shop.service.delete(job.id)
-            last = [first, *[news async for news in all_of(watch)]][-1]
+            await server.service.delete(job.id)
+            last = [first, *[update async for update in all_of(watch)]][-1]
         assert last is not None
         assert last.is_last
         assert (last.job.status is Status.CANCELLED) == is_running
         with pytest.raises(NotFound):
-            await shop.service.get(job.id)
-        assert shop.spooled == []
+            await server.service.get(job.id)
+        assert server.spooled == []
         backend.gate.set()
 
 
 async def test_results_wait_for_the_end(tmp_path: Path) -> None:
     """Half a result would be taken for a whole one; a file that is not there is named."""
     backend = GatedBackend()
-    async with run_job_server(tmp_path, backend) as shop:
-        job = await shop.service.submit(job_request(), uploaded_files(TALK))
+    async with run_job_server(tmp_path, backend) as server:
+        job = await server.service.submit(job_request(), uploaded_files(TALK))
         with pytest.raises(Conflict) as refusal:
-            await shop.service.get_results(job.id, 0)
+            await server.service.get_results(job.id, 0)
         assert refusal.value.code == "job_not_finished"
         backend.gate.set()
-        await shop.wait_for_end(job)
+        await server.wait_for_end(job)
         with pytest.raises(BadRequest, match="no file 1"):
-            await shop.service.get_results(job.id, 1)
+            await server.service.get_results(job.id, 1)
 
 
 async def test_results_expire(tmp_path: Path) -> None:
     """After the time that the operator has set, nothing of a job is left."""
     clock = Clock()
-    async with run_job_server(tmp_path, clock=clock) as shop:
-        job = await shop.service.submit(job_request(), uploaded_files(spoken_wav(1)))
-        await shop.wait_for_end(job)
+    async with run_job_server(tmp_path, clock=clock) as server:
+        job = await server.service.submit(job_request(), uploaded_files(spoken_wav(1)))
+        await server.wait_for_end(job)
     clock.now += 24 * 3600 - 1
-    async with run_job_server(tmp_path, clock=clock) as shop:
-        assert await text_of(shop, job) == "w1"
+    async with run_job_server(tmp_path, clock=clock) as server:
+        assert await text_of(server, job) == "w1"
     clock.now += 1
-    async with run_job_server(tmp_path, clock=clock) as shop:
-        await shop.store.expire(clock.now)
+    async with run_job_server(tmp_path, clock=clock) as server:
+        await server.store.expire(clock.now)
         with pytest.raises(NotFound):
-            await shop.service.get(job.id)
+            await server.service.get(job.id)
 
 
 # Watching
 
 
-async def test_a_watcher_reads_every_word_once(tmp_path: Path) -> None:
-    """Whenever it comes, it gets the current state at once and, piece by piece, the whole text."""
+async def test_a_subscriber_gets_every_word_once(tmp_path: Path) -> None:
+    """A subscriber gets the current state at once and, piece by piece, the whole text."""
     backend = GatedBackend()
-    async with run_job_server(tmp_path, backend) as shop:
+    async with run_job_server(tmp_path, backend) as server:
         files = uploaded_files(spoken_wav(1, 2), write_wav(pause(1.0)), b"no audio", TALK)
-        job = await shop.service.submit(job_request(), files)
+        job = await server.service.submit(job_request(), files)
         await reached(backend)
-        async with shop.service.watch(job.id) as watch, shop.service.watch(job.id) as late:
+        async with server.service.watch(job.id) as watch, server.service.watch(job.id) as late:
             first = await watch.next()
             assert first is not None
             assert first.job.status is Status.RUNNING
             backend.gate.set()
-            news = [each async for each in all_of(watch)]
+            updates = [each async for each in all_of(watch)]
             of_late = [each async for each in all_of(late)]
         text = f"w1 w2\n{expected_text(WORDS)}"
-        assert first.delta + "".join(each.delta for each in news) == text
+        assert first.delta + "".join(each.delta for each in updates) == text
         assert "".join(each.delta for each in of_late) == text
-        assert [each.is_last for each in news] == [False] * (len(news) - 1) + [True]
-        assert news[-1].job.text == text
-        done = [each.job.done for each in news]
+        assert [each.is_last for each in updates] == [False] * (len(updates) - 1) + [True]
+        assert updates[-1].job.text == text
+        done = [each.job.done for each in updates]
         assert done == sorted(done)
 
 
-async def test_a_slow_watcher_gets_the_newest_state(tmp_path: Path) -> None:
-    """What it missed is not kept for it; the text of all of it comes in one piece."""
-    async with run_job_server(tmp_path) as shop:
-        job = await shop.service.submit(job_request(), uploaded_files(TALK))
-        async with shop.service.watch(job.id) as slow:
+async def test_a_slow_subscriber_gets_the_newest_state(tmp_path: Path) -> None:
+    """Missed states are not queued; all their text is in one update."""
+    async with run_job_server(tmp_path) as server:
+        job = await server.service.submit(job_request(), uploaded_files(TALK))
+        async with server.service.watch(job.id) as slow:
             await slow.next()
-            await shop.wait_for_end(job)
-            rest = [news async for news in all_of(slow)]
+            await server.wait_for_end(job)
+            rest = [update async for update in all_of(slow)]
         assert len(rest) <= 2
         assert rest[-1].is_last
 
 
-async def test_a_job_that_has_ended_is_told_at_once(tmp_path: Path) -> None:
-    """Its end is all there is to say."""
-    async with run_job_server(tmp_path) as shop:
-        job = await shop.service.submit(job_request(), uploaded_files(spoken_wav(1)))
-        ended = await shop.wait_for_end(job)
-        async with shop.service.watch(job.id) as watch:
+async def test_a_subscription_to_an_ended_job_ends_at_once(tmp_path: Path) -> None:
+    """The only update is its end."""
+    async with run_job_server(tmp_path) as server:
+        job = await server.service.submit(job_request(), uploaded_files(spoken_wav(1)))
+        ended = await server.wait_for_end(job)
+        async with server.service.watch(job.id) as watch:
             assert [each async for each in all_of(watch)] == [JobUpdate(ended, is_last=True)]
 
 
-async def test_watchers_are_let_go_when_the_server_stops(tmp_path: Path) -> None:
-    """The job is not over, so none of them is told an end."""
+async def test_subscriptions_end_when_the_server_stops(tmp_path: Path) -> None:
+    """The job has not ended, so no subscriber gets an end."""
     backend = GatedBackend()
     told_last: list[bool] = []
 
     async def look_on(service: JobService, job: Job) -> None:
         async with service.watch(job.id) as watch:
-            told_last.extend([news.is_last async for news in all_of(watch)])
+            told_last.extend([update.is_last async for update in all_of(watch)])
 
-    async with anyio.create_task_group() as tasks, run_job_server(tmp_path, backend) as shop:
-        job = await shop.service.submit(job_request(), uploaded_files(TALK))
-        tasks.start_soon(look_on, shop.service, job)
+    async with anyio.create_task_group() as tasks, run_job_server(tmp_path, backend) as server:
+        job = await server.service.submit(job_request(), uploaded_files(TALK))
+        tasks.start_soon(look_on, server.service, job)
         await reached(backend)
         backend.gate.set()
-        shop.close()
+        server.close()
     assert True not in told_last
 
 
@@ -523,12 +526,12 @@ async def test_watchers_are_let_go_when_the_server_stops(tmp_path: Path) -> None
 
 
 async def test_urls_are_fetched(tmp_path: Path) -> None:
-    """As files of the job, behind its uploads, with the names that their servers tell."""
+    """As files of the job after its uploads, with the names that their servers send."""
     network = Network({"https://example/a.wav": spoken_wav(1)})
-    async with run_job_server(tmp_path, network=network) as shop:
+    async with run_job_server(tmp_path, network=network) as server:
         request = job_request("https://example/a.wav", "https://example/gone.wav?signature=hush")
-        ended = await shop.wait_for_end(
-            await shop.service.submit(request, uploaded_files(spoken_wav(2)))
+        ended = await server.wait_for_end(
+            await server.service.submit(request, uploaded_files(spoken_wav(2)))
         )
         assert ended.text == "w2\nw1"
         assert [source.name for source in ended.sources] == [
@@ -541,19 +544,19 @@ async def test_urls_are_fetched(tmp_path: Path) -> None:
             Status.COMPLETED,
             Status.FAILED,
         ]
-        assert shop.spooled == []
+        assert server.spooled == []
 
 
 async def test_what_was_fetched_is_not_fetched_again(tmp_path: Path) -> None:
     """The server stopped while it was read: the next one finds it in the spool."""
     network = Network({"https://example/a.wav": TALK})
     backend = GatedBackend()
-    async with run_job_server(tmp_path, backend, network=network) as shop:
-        job = await shop.service.submit(job_request("https://example/a.wav"), [])
+    async with run_job_server(tmp_path, backend, network=network) as server:
+        job = await server.service.submit(job_request("https://example/a.wav"), [])
         await reached(backend)
         backend.gate.set()
-    async with run_job_server(tmp_path, network=network) as shop:
-        assert (await shop.wait_for_end(job)).text == expected_text(WORDS)
+    async with run_job_server(tmp_path, network=network) as server:
+        assert (await server.wait_for_end(job)).text == expected_text(WORDS)
     assert network.asked == ["https://example/a.wav"]
 
 
@@ -570,16 +573,16 @@ async def test_a_download_that_is_stopped_leaves_nothing(tmp_path: Path) -> None
             await anyio.sleep_forever()
             raise AssertionError
 
-    async with run_job_server(tmp_path, network=Endless()) as shop:
-        job = await shop.service.submit(job_request("https://example/a.wav"), [])
+    async with run_job_server(tmp_path, network=Endless()) as server:
+        job = await server.service.submit(job_request("https://example/a.wav"), [])
         await begun.wait()
-        assert len(shop.spooled) == 1
-        await shop.service.cancel(job.id)
-        assert shop.spooled == []
+        assert len(server.spooled) == 1
+        await server.service.cancel(job.id)
+        assert server.spooled == []
         begun = anyio.Event()
-        await shop.service.submit(job_request("https://example/a.wav"), [])
+        await server.service.submit(job_request("https://example/a.wav"), [])
         await begun.wait()
-        directory = shop.directory / "spool"
+        directory = server.directory / "spool"
     assert list(directory.iterdir()) == []
 
 
@@ -589,11 +592,11 @@ async def test_a_download_that_is_stopped_leaves_nothing(tmp_path: Path) -> None
 async def test_the_end_of_a_job_is_told(tmp_path: Path) -> None:
     """As the last event of the job, signed."""
     network = Network()
-    async with run_job_server(tmp_path, network=network) as shop:
-        job = await shop.service.submit(job_request(webhook=HOOK), uploaded_files(spoken_wav(1)))
-        await shop.wait_for_end(job)
+    async with run_job_server(tmp_path, network=network) as server:
+        job = await server.service.submit(job_request(webhook=HOOK), uploaded_files(spoken_wav(1)))
+        await server.wait_for_end(job)
         await posted(network, 1)
-        await shop.service.delete(job.id)
+        await server.service.delete(job.id)
     [(url, body, headers)] = network.posted
     assert url == HOOK
     message = json.loads(body)
@@ -603,14 +606,18 @@ async def test_the_end_of_a_job_is_told(tmp_path: Path) -> None:
     assert headers == expected
 
 
-async def test_a_cancelled_job_is_told_and_a_deleted_one_is_not(tmp_path: Path) -> None:
-    """A cancelled job has ended; of a deleted one there is nothing to tell."""
+async def test_a_cancelled_job_sends_a_webhook_and_a_deleted_one_does_not(tmp_path: Path) -> None:
+    """A cancelled job has ended and has a webhook; a deleted one has none."""
     network, backend = Network(), GatedBackend()
-    async with run_job_server(tmp_path, backend, network=network) as shop:
-        first = await shop.service.submit(job_request(webhook=HOOK), uploaded_files(spoken_wav(1)))
-        second = await shop.service.submit(job_request(webhook=HOOK), uploaded_files(spoken_wav(1)))
-        await shop.service.delete(first.id)
-        await shop.service.cancel(second.id)
+    async with run_job_server(tmp_path, backend, network=network) as server:
+        first = await server.service.submit(
+            job_request(webhook=HOOK), uploaded_files(spoken_wav(1))
+        )
+        second = await server.service.submit(
+            job_request(webhook=HOOK), uploaded_files(spoken_wav(1))
+        )
+        await server.service.delete(first.id)
+        await server.service.cancel(second.id)
         await posted(network, 1)
         backend.gate.set()
     [(_, body, _)] = network.posted

@@ -1,3 +1,6 @@
+import base64
+import hashlib
+import hmac
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +17,11 @@ from whisperlive_hybrid.jobs.webhooks import (
     RETRY_AFTER_S,
     WebhookSender,
     create_delivery,
+    is_delivered,
+    is_permanent,
     parse_secret,
+    retry_delay,
+    sign_headers,
 )
 from whisperlive_hybrid.notifier import Notifier
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
@@ -74,7 +81,7 @@ async def test_it_gives_up_in_the_end(store: JobStore) -> None:
 
 @pytest.mark.parametrize(("status", "tries"), [(204, 1), (400, 1), (410, 1), (408, 2), (409, 2)])
 async def test_some_answers_are_final(store: JobStore, status: int, tries: int) -> None:
-    """What was taken is not sent again, nor what was refused for good."""
+    """Neither an accepted message nor a permanently rejected one is sent again."""
     clock, network = Clock(), Network(statuses=[status])
     webhooks = WebhookSender(store, network, parse_secret(SECRET), Notifier(), clock)
     await cancelled_job(store, clock)
@@ -84,7 +91,7 @@ async def test_some_answers_are_final(store: JobStore, status: int, tries: int) 
 
 
 async def test_a_restart_loses_none(tmp_path: Path) -> None:
-    """What failed before is tried again by the next process, when its time has come."""
+    """The next process retries a failed message when it is due."""
     clock = Clock()
     with open_store(tmp_path) as store:
         await cancelled_job(store, clock)
@@ -100,14 +107,14 @@ async def test_a_restart_loses_none(tmp_path: Path) -> None:
 
 
 async def test_it_wakes_when_a_job_ends(store: JobStore) -> None:
-    """Nobody waits for the next round: there is none."""
+    """It does not poll."""
     clock, ended = Clock(), Notifier()
-    told = anyio.Event()
+    sent = anyio.Event()
 
     class Listening(Network):
         async def post(self, *_: object) -> int:
             """Take it."""
-            told.set()
+            sent.set()
             return 200
 
     webhooks = WebhookSender(store, Listening(), parse_secret(SECRET), ended, clock)
@@ -117,14 +124,61 @@ async def test_it_wakes_when_a_job_ends(store: JobStore) -> None:
         await cancelled_job(store, clock)
         ended.notify()
         with anyio.fail_after(30):
-            await told.wait()
+            await sent.wait()
         tasks.cancel_scope.cancel()
 
 
 async def test_the_body_is_the_last_event_of_the_job(store: JobStore) -> None:
-    """Type and job, as a stream would have told it."""
+    """Type and job, as in the event stream."""
     job, delivery = await cancelled_job(store, Clock())
     message = json.loads(delivery.body)
     assert message["type"] == "job.cancelled"
     assert message["job"]["id"] == job.id
     assert message["job"]["status"] == Status.CANCELLED.value
+
+
+def test_the_example_of_the_specification() -> None:
+    """The test vector that the libraries of Standard Webhooks share."""
+    key = parse_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    headers = sign_headers(key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    assert headers == {
+        "content-type": "application/json",
+        "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        "webhook-timestamp": "1614265330",
+        "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+    }
+
+
+def test_a_plain_secret_is_its_own_key() -> None:
+    """The signature is that of the text itself."""
+    headers = sign_headers(parse_secret("plain"), "msg_1", 7, b"{}")
+    digest = hmac.digest(b"plain", b"msg_1.7.{}", hashlib.sha256)
+    assert headers["webhook-signature"] == f"v1,{base64.b64encode(digest).decode()}"
+
+
+@pytest.mark.parametrize("broken", ["*", "ü"])
+def test_a_broken_secret_is_named(broken: str) -> None:
+    """The operator reads which setting to mend, and not the secret."""
+    with pytest.raises(BadRequest, match="WHISPERLIVE_WEBHOOK_SECRET") as refusal:
+        parse_secret(f"whsec_{broken}")
+    assert broken not in refusal.value.message
+
+
+def test_a_secret_without_a_key_is_refused() -> None:
+    """Anyone could sign with an empty key."""
+    with pytest.raises(BadRequest, match="WHISPERLIVE_WEBHOOK_SECRET has no key"):
+        parse_secret("whsec_")
+
+
+def test_statuses_of_receivers() -> None:
+    """Taken, refused for good, or worth another try."""
+    assert [is_delivered(status) for status in (199, 200, 299, 302)] == [False, True, True, False]
+    hopeless = [status for status in range(200, 600) if is_permanent(status)]
+    assert {400, 401, 404, 410, 422} <= set(hopeless)
+    assert not {302, 408, 409, 425, 429, 500, 503} & set(hopeless)
+
+
+def test_waits_grow_and_end() -> None:
+    """Each failed try is followed by a longer wait, the last by none."""
+    waits = [retry_delay(failed) for failed in range(1, len(RETRY_AFTER_S) + 2)]
+    assert waits == [1, 10, 60, 300, 1800, None]

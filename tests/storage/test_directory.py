@@ -7,7 +7,7 @@ from whisperlive_hybrid.storage.directory import lock_directory
 
 
 def test_one_server_at_a_time(tmp_path: Path) -> None:
-    """A second one is told in one line; once the first has gone, the directory is free."""
+    """A second one gets an error of one line; the first one's end frees the directory."""
     with (
         lock_directory(tmp_path),
         pytest.raises(BadRequest, match="Another server uses WHISPERLIVE_DATA_DIR"),
@@ -19,7 +19,7 @@ def test_one_server_at_a_time(tmp_path: Path) -> None:
 
 
 def test_it_is_created_for_us_alone(tmp_path: Path) -> None:
-    """People's recordings are nobody else's."""
+    """Other users of the machine must not read recordings."""
     with lock_directory(tmp_path / "a" / "b") as full:
         assert full.stat().st_mode & 0o077 == 0
 
@@ -35,7 +35,7 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
 
 def test_home_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`~` in the setting means what it means in a shell."""
+    """`~` in the setting is expanded as in a shell."""
     monkeypatch.setenv("HOME", str(tmp_path))
     with lock_directory(Path("~/jobs")) as full:
         assert full == tmp_path / "jobs"

@@ -55,7 +55,7 @@ def test_the_servers_own_connections_are_seen_too(tmp_path: Path) -> None:
 
 
 def test_a_key_is_revoked_once(tmp_path: Path) -> None:
-    """Its row stays, with the moment; an unknown one is told."""
+    """Its row stays, with the time; an unknown id returns False."""
     with open_key_database(tmp_path) as store:
         run = store.database.run_blocking
         run(keys.add, key(1), 1000.0)
@@ -67,7 +67,7 @@ def test_a_key_is_revoked_once(tmp_path: Path) -> None:
 
 
 def test_the_servers_connection_cannot_write(tmp_path: Path) -> None:
-    """A defect in the doors makes no key."""
+    """A defect of the servers cannot create a key."""
     with open_key_database(tmp_path) as store, pytest.raises(sqlite3.OperationalError):
         store.keys._connection.execute("DELETE FROM keys")
 
@@ -78,8 +78,8 @@ def test_the_directory_is_its_owners(tmp_path: Path) -> None:
         assert stat.S_IMODE((tmp_path / "new" / "data").stat().st_mode) == 0o700
 
 
-def test_a_file_that_is_no_database_is_told_in_one_line(tmp_path: Path) -> None:
-    """Which file, and what is wrong."""
+def test_an_invalid_database_file_is_an_error_of_one_line(tmp_path: Path) -> None:
+    """The message names the file and the error."""
     (tmp_path / "access.db").write_bytes(b"something else" * 100)
     with (
         pytest.raises(BadRequest, match=r"access\.db in WHISPERLIVE_DATA_DIR"),

@@ -1,4 +1,4 @@
-"""Usage on a disk of its own."""
+"""Usage in a temporary database."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -23,7 +23,7 @@ def store(tmp_path: Path) -> Iterator[UsageStore]:
 
 
 async def test_what_is_added_is_a_sum(store: UsageStore) -> None:
-    """Batches of one day and account meet in one row; every number comes back as it went."""
+    """Usage of one day and account is summed in one row, exactly."""
     await store.add([DayUsage(MONDAY, "key:7f", SOME)])
     await store.add([DayUsage(MONDAY, "key:7f", SOME), DayUsage(MONDAY, "key:8a", SOME)])
     assert await store.since(MONDAY) == [
@@ -33,7 +33,7 @@ async def test_what_is_added_is_a_sum(store: UsageStore) -> None:
 
 
 async def test_the_newest_day_comes_first(store: UsageStore) -> None:
-    """Who looks wants to know of today."""
+    """Today's usage is of most interest."""
     rows = [DayUsage(day, "key:7f", SOME) for day in (MONDAY, TUESDAY)]
     await store.add(rows)
     assert await store.since(MONDAY) == [rows[1], rows[0]]
@@ -41,7 +41,7 @@ async def test_the_newest_day_comes_first(store: UsageStore) -> None:
 
 
 async def test_an_account_is_shown_its_own(store: UsageStore) -> None:
-    """And nothing of anybody else's."""
+    """And no usage of other accounts."""
     await store.add([DayUsage(MONDAY, account, SOME) for account in ("key:7f", "key:8a")])
     assert await store.since(MONDAY, "key:8a") == [DayUsage(MONDAY, "key:8a", SOME)]
     assert await store.since(MONDAY, "key:") == []

@@ -7,12 +7,14 @@ from pathlib import Path
 import anyio
 import pytest
 
+from whisperlive_hybrid.auth.caller import ApiKey, Caller
 from whisperlive_hybrid.auth.usage import DailyUsage, DayUsage, Usage
-from whisperlive_hybrid.errors import OutOfSpace
+from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.errors import DayUsedUp, OutOfSpace
 from whisperlive_hybrid.storage import usage_recorder
 from whisperlive_hybrid.storage.database import open_database
 from whisperlive_hybrid.storage.usage import SCHEMA, UsageStore
-from whisperlive_hybrid.storage.usage_recorder import UsageRecorder
+from whisperlive_hybrid.storage.usage_recorder import UsageRecorder, open_accounts
 
 pytestmark = pytest.mark.anyio
 
@@ -23,12 +25,12 @@ ONE = Usage(requests=1, file_s=10.0)
 
 
 class Clock:
-    """Unix seconds that pass when a test says so."""
+    """A clock in Unix seconds that a test sets."""
 
     now = NOON
 
     def __call__(self) -> float:
-        """Tell the time."""
+        """Return the time."""
         return self.now
 
 
@@ -55,7 +57,7 @@ def store(tmp_path: Path) -> Iterator[FullDisk]:
 
 
 async def test_the_day_goes_on_after_a_restart(store: FullDisk) -> None:
-    """What an earlier process has stored of today counts against the limit of today."""
+    """Today's usage of an earlier process counts against today's limit."""
     clock, first, second = Clock(), DailyUsage(), DailyUsage()
     first.add("key:7f", ONE, NOON)
     await UsageRecorder(first, store, clock, kept_days=400).save()
@@ -67,35 +69,35 @@ async def test_the_day_goes_on_after_a_restart(store: FullDisk) -> None:
 
 
 async def test_what_is_asked_for_is_up_to_date(store: FullDisk) -> None:
-    """Whoever has just used something sees it."""
-    book = DailyUsage()
-    keeper = UsageRecorder(book, store, Clock(), kept_days=400)
-    book.add("key:7f", ONE, NOON)
-    book.add("key:8a", ONE, NOON)
-    assert await keeper.load("key:7f", 1) == [DayUsage(TODAY, "key:7f", ONE)]
-    book.add("key:7f", ONE, NOON)
-    assert await keeper.load("key:7f", 1) == [DayUsage(TODAY, "key:7f", ONE + ONE)]
+    """Usage is saved before it is loaded."""
+    daily = DailyUsage()
+    recorder = UsageRecorder(daily, store, Clock(), kept_days=400)
+    daily.add("key:7f", ONE, NOON)
+    daily.add("key:8a", ONE, NOON)
+    assert await recorder.load("key:7f", 1) == [DayUsage(TODAY, "key:7f", ONE)]
+    daily.add("key:7f", ONE, NOON)
+    assert await recorder.load("key:7f", 1) == [DayUsage(TODAY, "key:7f", ONE + ONE)]
 
 
 async def test_days_are_counted_with_today(store: FullDisk) -> None:
     """One day is today; seven reach back six."""
-    clock, book = Clock(), DailyUsage()
-    keeper = UsageRecorder(book, store, clock, kept_days=400)
+    clock, daily = Clock(), DailyUsage()
+    recorder = UsageRecorder(daily, store, clock, kept_days=400)
     for n in range(10):
-        book.add("key:7f", ONE, NOON + n * DAY_S)
+        daily.add("key:7f", ONE, NOON + n * DAY_S)
     clock.now = NOON + 9 * DAY_S
-    found = await keeper.load(None, 7)
+    found = await recorder.load(None, 7)
     assert [row.day.day for row in found] == [4, 3, 2, 1, 30, 29, 28]
 
 
 async def test_it_is_saved_at_the_end(store: FullDisk) -> None:
-    """A server that stops in an orderly way loses nothing, even what was booked just now."""
-    book = DailyUsage()
-    keeper = UsageRecorder(book, store, Clock(), kept_days=400)
+    """An orderly stop loses no usage, not even the latest."""
+    daily = DailyUsage()
+    recorder = UsageRecorder(daily, store, Clock(), kept_days=400)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(keeper.run)
+        tasks.start_soon(recorder.run)
         await anyio.wait_all_tasks_blocked()
-        book.add("key:7f", ONE, NOON)
+        daily.add("key:7f", ONE, NOON)
         tasks.cancel_scope.cancel()
     assert await store.since(TODAY) == [DayUsage(TODAY, "key:7f", ONE)]
 
@@ -103,13 +105,13 @@ async def test_it_is_saved_at_the_end(store: FullDisk) -> None:
 async def test_it_is_saved_from_time_to_time(
     store: FullDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody has to ask."""
+    """Without a query."""
     monkeypatch.setattr(usage_recorder, "SAVE_INTERVAL_S", 0)
-    book = DailyUsage()
-    keeper = UsageRecorder(book, store, Clock(), kept_days=400)
+    daily = DailyUsage()
+    recorder = UsageRecorder(daily, store, Clock(), kept_days=400)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(keeper.run)
-        book.add("key:7f", ONE, NOON)
+        tasks.start_soon(recorder.run)
+        daily.add("key:7f", ONE, NOON)
         with anyio.fail_after(30):
             while not await store.since(TODAY):
                 pass
@@ -119,17 +121,17 @@ async def test_it_is_saved_from_time_to_time(
 async def test_a_full_disk_loses_nothing_and_ends_nothing(
     store: FullDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What could not be stored is stored once there is room, and once only."""
+    """Usage that could not be stored is stored later, exactly once."""
     monkeypatch.setattr(usage_recorder, "RETRY_S", 0)
     store.is_full = True
-    book = DailyUsage()
-    keeper = UsageRecorder(book, store, Clock(), kept_days=400)
-    book.add("key:7f", ONE, NOON)
+    daily = DailyUsage()
+    recorder = UsageRecorder(daily, store, Clock(), kept_days=400)
+    daily.add("key:7f", ONE, NOON)
     with pytest.raises(OutOfSpace):
-        await keeper.load(None, 1)
+        await recorder.load(None, 1)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(keeper.run)
-        book.add("key:7f", ONE, NOON)
+        tasks.start_soon(recorder.run)
+        daily.add("key:7f", ONE, NOON)
         store.is_full = False
         with anyio.fail_after(30):
             while not await store.since(TODAY):
@@ -139,14 +141,37 @@ async def test_a_full_disk_loses_nothing_and_ends_nothing(
 
 
 async def test_old_days_are_forgotten(store: FullDisk) -> None:
-    """As many days are kept as the operator says, today included."""
-    clock, book = Clock(), DailyUsage()
-    keeper = UsageRecorder(book, store, clock, kept_days=2)
+    """As many days as configured are kept, today included."""
+    clock, daily = Clock(), DailyUsage()
+    recorder = UsageRecorder(daily, store, clock, kept_days=2)
     for n in range(3):
-        book.add("key:7f", ONE, NOON + n * DAY_S)
+        daily.add("key:7f", ONE, NOON + n * DAY_S)
     clock.now = NOON + 2 * DAY_S
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(keeper.run)
+        tasks.start_soon(recorder.run)
         await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
     assert [row.day.day for row in await store.since(date.min)] == [27, 26]
+
+
+LAST_SECOND = 1_764_115_199.0
+"""2025-11-25 23:59:59 UTC."""
+HOLDER = Caller("192.0.2.1", ApiKey("7f", "captions"))
+
+
+async def test_a_restart_keeps_the_usage_of_the_day(tmp_path: Path) -> None:
+    """Today's usage of a key counts in the next process as well, until midnight."""
+    settings = Settings(data_dir=tmp_path, audio_s_per_day=60)
+    async with (
+        open_accounts(settings, clock=lambda: LAST_SECOND) as accounts,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(accounts.recorder.run)
+        await anyio.wait_all_tasks_blocked()
+        accounts.quotas.add(HOLDER.account, Usage(file_s=60.0))
+        tasks.cancel_scope.cancel()
+    async with open_accounts(settings, clock=lambda: LAST_SECOND) as accounts:
+        with pytest.raises(DayUsedUp):
+            accounts.quotas.admit(HOLDER)
+    async with open_accounts(settings, clock=lambda: LAST_SECOND + 1) as accounts:
+        accounts.quotas.admit(HOLDER)

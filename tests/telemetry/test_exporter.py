@@ -18,7 +18,7 @@ async def test_without_the_setting_nothing_is_traced(monkeypatch: pytest.MonkeyP
 
 
 async def test_a_missing_extra_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The start ends, and says what to install."""
+    """The server does not start; the message names the package to install."""
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with pytest.raises(BadRequest, match=r"install whisperlive-hybrid-server\[otel\]") as refusal:
         async with open_tracing(enabled=True):
@@ -37,7 +37,7 @@ async def test_a_missing_extra_is_one_line(monkeypatch: pytest.MonkeyPatch) -> N
 async def test_what_would_be_ignored_is_refused(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
-    """An operator who asks for another exporter learns that it is not there."""
+    """An unsupported exporter is an error at the start."""
     monkeypatch.setenv(variable, value)
     with pytest.raises(BadRequest, match=f"{variable}='{value}'"):
         async with open_tracing(enabled=True):

@@ -7,8 +7,12 @@ from typing import Literal
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
-from whisperlive_hybrid.telemetry.logging import configure_logging
+from whisperlive_hybrid.backends.fake import FakeBackend, speak
+from whisperlive_hybrid.engine.engine import Engine
+from whisperlive_hybrid.telemetry.logging import TextLog, configure_logging
+from whisperlive_hybrid.types import DecodeOptions, Urgency, Window, WindowSpan
 
 Configure = Callable[[Literal["console", "json"]], StringIO]
 
@@ -31,7 +35,7 @@ def configured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Configure]:
 
 
 def test_lines_of_libraries_are_json_with_stack_and_id(configured: Configure) -> None:
-    """A defect that uvicorn tells of is one object, with the id of the request."""
+    """An error logged by uvicorn is one object, with the id of the request."""
     written = configured("json")
     with structlog.contextvars.bound_contextvars(request_id="req_1"):
         try:
@@ -56,3 +60,17 @@ def test_the_console_is_for_people(configured: Configure) -> None:
     (line,) = written.getvalue().splitlines()
     assert "client admitted" in line
     assert "session_id=live_1" in line
+
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_only_what_was_read_for_good_is_logged() -> None:
+    """Guesses at open utterances would repeat it many times."""
+    samples = speak([7, 8])
+    window = Window(samples, (WindowSpan(0, 0, len(samples)),))
+    async with Engine(FakeBackend(), observer=TextLog()) as engine:
+        with capture_logs() as logs:
+            for urgency in Urgency:
+                await engine.decode(window, DecodeOptions(language="en"), urgency)
+    assert [(line["text"], line["language"]) for line in logs] == [("w7 w8", "en")] * 3

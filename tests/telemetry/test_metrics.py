@@ -47,7 +47,7 @@ def test_the_page_names_what_there_is() -> None:
     assert named == {name for name in ours if not name.endswith("_created")}
 
 
-def test_what_runs_is_told_by_labels() -> None:
+def test_build_and_model_are_labels() -> None:
     """The version, the model and its runtime; and the process itself."""
     metrics = Metrics()
     metrics.set_build_info("1.2.3", FakeBackend().capabilities)
@@ -61,7 +61,7 @@ def test_what_runs_is_told_by_labels() -> None:
 
 
 def test_the_state_is_that_of_the_scrape() -> None:
-    """A gauge is set when somebody looks; a factor that is not known is no number."""
+    """Gauges are set at a scrape; an unknown factor is NaN."""
     metrics = Metrics()
     factors = {"demo": None, "b": 0.1}
     state = MetricsSnapshot({"bulk": 7}, 0.5, 3, 32, 6, 0.25, 2, {"queued": 4}, factors)
@@ -90,7 +90,7 @@ def test_the_state_is_that_of_the_scrape() -> None:
     ],
 )
 def test_the_format_is_that_of_the_accept_header(accept: str, content_type: str) -> None:
-    """Whatever stands in it: what makes no sense gets the plain format."""
+    """An invalid header gets the plain format."""
     body, written = Metrics().render(IDLE_STATE, accept)
     assert written == content_type
     if "openmetrics" in content_type:

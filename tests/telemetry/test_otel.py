@@ -1,4 +1,4 @@
-"""Spans from the doors to the calls of the model, read from the SDK's exporter in memory."""
+"""Spans from the servers to the model calls, read from the SDK's in-memory exporter."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -157,7 +157,7 @@ async def test_of_a_failure_only_its_kind_is_told(recorded: Recorded) -> None:
 
 
 async def test_no_span_stays_open(recorded: Recorded) -> None:
-    """Also that of a window whose caller has gone."""
+    """Also that of a window whose caller was cancelled."""
     backend = GatedBackend()
     async with recorded.engine(backend) as engine:
         with anyio.move_on_after(0):

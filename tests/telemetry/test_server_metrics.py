@@ -37,7 +37,7 @@ def test_what_came_to_nothing_is_a_refusal_or_an_error(
     assert both == 1
 
 
-def test_audio_is_counted_by_door_and_every_door_is_there_from_the_start() -> None:
+def test_audio_is_counted_by_endpoint_and_all_series_exist_from_the_start() -> None:
     """A rate over a series that is not there yet is no rate."""
     metrics = Metrics()
     name = "whisperlive_audio_seconds_total"
@@ -71,8 +71,8 @@ def test_requests_and_streams_are_counted_by_how_they_ended() -> None:
     assert seen.total("whisperlive_final_latency_seconds_bucket", le="0.75") == 1
 
 
-def test_a_connection_too_many_is_a_refusal_of_no_door() -> None:
-    """It was closed before it said what it wants."""
+def test_a_connection_too_many_is_a_rejection_of_no_endpoint() -> None:
+    """It was closed before it sent a request."""
     metrics = Metrics()
     metrics.server.count_refused_connection()
     (labels,) = scrape(metrics).labels("whisperlive_refused_total")

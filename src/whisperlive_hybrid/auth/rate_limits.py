@@ -32,7 +32,7 @@ class _Bucket:
     used: float
     at: float
 
-    def used_at(self, now: float, per_minute: int) -> float:
+    def count_at(self, now: float, per_minute: int) -> float:
         """Return the requests that still count; a clock that was set back refills nothing."""
         elapsed = max(0.0, now - self.at)
         return max(0.0, self.used - elapsed * per_minute / MINUTE_S)
@@ -51,7 +51,7 @@ class RateLimiter:
 
     def take(self, account: str, per_minute: int, now: float) -> float:
         """Count a request and return 0.0, or return the seconds until one is available."""
-        used = self._used(account, per_minute, now)
+        used = self._count(account, per_minute, now)
         missing = used + 1 - per_minute
         if missing > _TOLERANCE:
             return missing * MINUTE_S / per_minute
@@ -68,13 +68,13 @@ class RateLimiter:
 
     def status(self, account: str, per_minute: int, now: float) -> RateLimitStatus:
         """Return what an account has left."""
-        used = self._used(account, per_minute, now)
+        used = self._count(account, per_minute, now)
         remaining = max(0, int(per_minute - used + _TOLERANCE))
         return RateLimitStatus(per_minute, remaining, used * MINUTE_S / per_minute)
 
-    def _used(self, account: str, per_minute: int, now: float) -> float:
+    def _count(self, account: str, per_minute: int, now: float) -> float:
         bucket = self._buckets.get(account)
-        return bucket.used_at(now, per_minute) if bucket else 0.0
+        return bucket.count_at(now, per_minute) if bucket else 0.0
 
 
 def format_duration(seconds: float) -> str:

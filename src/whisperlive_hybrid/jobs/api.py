@@ -141,7 +141,7 @@ def render_job(job: Job, *, is_listed: bool = False) -> Json:
         "model": job.request.audio.model,
         "task": job.request.audio.options.task.value,
         "language": job.language,
-        "progress": {"done": round(job.done, 3), "total": _rounded(job.total)},
+        "progress": {"done": round(job.done, 3), "total": _round_ms(job.total)},
         "text": job.text if job.status.is_finished and not is_listed else tail(job.text),
         "error": _error(job.failure),
         "files": [
@@ -151,7 +151,7 @@ def render_job(job: Job, *, is_listed: bool = False) -> Json:
                 "source": source.origin.value,
                 "status": source.status.value,
                 "done": round(source.done, 3),
-                "total": _rounded(source.total),
+                "total": _round_ms(source.total),
                 "error": _error(source.failure),
             }
             for source in job.sources
@@ -249,5 +249,5 @@ def _whole_seconds(time: float | None) -> int | None:
     return None if time is None else int(time)
 
 
-def _rounded(seconds: float | None) -> float | None:
+def _round_ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)

@@ -1,11 +1,44 @@
+import json
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 
-from whisperlive_hybrid.jobs.model import JobRequest, JobSource, NewJob, NewSource, SourceOrigin
+from whisperlive_hybrid.jobs.model import (
+    JobRequest,
+    JobSource,
+    NewJob,
+    NewSource,
+    Result,
+    SourceOrigin,
+)
+from whisperlive_hybrid.jobs.store.checkpoints import (
+    dump_audio,
+    dump_failure,
+    dump_reading,
+    dump_result,
+    load_audio,
+    load_failure,
+    load_reading,
+    load_result,
+)
 from whisperlive_hybrid.jobs.store.store import JobStore
-from whisperlive_hybrid.protocol.openai.request import AudioRequest
-from whisperlive_hybrid.types import DecodeResult, Language, Segment, Window, WindowSpan
+from whisperlive_hybrid.protocol.errors import ErrorInfo
+from whisperlive_hybrid.protocol.openai.request import AudioRequest, Granularity
+from whisperlive_hybrid.speech.regions import VadOptions
+from whisperlive_hybrid.types import (
+    DecodeOptions,
+    DecodeResult,
+    Language,
+    Segment,
+    Task,
+    Window,
+    WindowSpan,
+    Word,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -16,7 +49,7 @@ def window(start: int, end: int) -> Window:
 
 
 def reading(text: str) -> DecodeResult:
-    """What a model answers."""
+    """A result of a model."""
     segment = Segment(0, 1, text, (1, 2), 0.0, -0.1, 1.0, 0.0)
     return DecodeResult((segment,), Language("en", 0.9))
 
@@ -29,7 +62,7 @@ async def source_in(store: JobStore) -> JobSource:
 
 
 async def test_what_was_kept_is_recalled_by_the_next_process(store: JobStore) -> None:
-    """Only for the very same samples and the language that was asked for."""
+    """Only for the same samples and the same requested language."""
     source = await source_in(store)
     memory = await store.load_checkpoint(source)
     await memory.keep(window(0, 100), None, reading("detected"))
@@ -44,7 +77,7 @@ async def test_what_was_kept_is_recalled_by_the_next_process(store: JobStore) ->
 
 
 async def test_the_text_so_far_is_in_order(store: JobStore) -> None:
-    """Whatever was read first; a window that was read again is told once, as it was read last."""
+    """In any order of decoding; a window that was decoded twice counts with its last result."""
     memory = await store.load_checkpoint(await source_in(store))
     await memory.keep(window(200, 300), "de", reading(" drei"))
     await memory.keep(window(0, 100), None, reading(" one"))
@@ -68,3 +101,96 @@ async def test_readings_go_when_the_file_has_ended(store: JobStore) -> None:
     await memory.keep(window(0, 100), "en", reading("once"))
     await store.end_source(source, None)
     assert await (await store.load_checkpoint(source)).recall(window(0, 100), "en") is None
+
+
+numbers = st.floats(allow_nan=False)  # infinities too: a model may be that sure
+words = st.builds(Word, st.text(), numbers, numbers, numbers)
+segments = st.builds(
+    Segment,
+    start=numbers,
+    end=numbers,
+    text=st.text(),
+    tokens=st.lists(st.integers(0, 60_000)).map(tuple),
+    temperature=numbers,
+    avg_logprob=numbers,
+    compression_ratio=numbers,
+    no_speech_prob=numbers,
+    words=st.none() | st.lists(words).map(tuple),
+    language=st.none() | st.sampled_from(["en", "yue"]),
+)
+languages = st.builds(Language, st.text(), numbers)
+unread = st.lists(st.tuples(numbers, numbers)).map(tuple)
+readings = st.builds(
+    DecodeResult,
+    st.lists(segments).map(tuple),
+    languages,
+    st.booleans(),
+    unread,
+    detected=st.none() | languages,
+)
+results = st.builds(
+    Result, st.lists(segments).map(tuple), st.sampled_from(["en", "yue"]), numbers, unread
+)
+
+
+@given(readings)
+def test_a_reading_comes_back_exactly(reading: DecodeResult) -> None:
+    """Every digit: a resumed job must not differ from an undisturbed one."""
+    assert load_reading(dump_reading(reading)) == reading
+
+
+@given(results)
+def test_a_result_comes_back_exactly(result: Result) -> None:
+    """Any format is written from it later."""
+    assert load_result(dump_result(result)) == result
+
+
+def test_a_result_of_an_earlier_version_is_read() -> None:
+    """It has no list of speech without text."""
+    result = Result((), "en", 2.5)
+    written = json.loads(dump_result(result))
+    del written["unread"]
+    assert load_result(json.dumps(written)) == result
+
+
+def test_a_request_comes_back_with_all_its_options() -> None:
+    """The options of a request are the same after a restart."""
+    request = AudioRequest(
+        DecodeOptions(
+            "de",
+            Task.TRANSLATE,
+            "Dr. Ü",
+            "Kassel",
+            words=True,
+            temperatures=(0.4, 1.0),
+            candidates=("de",),
+            switch_threshold=0.7,
+        ),
+        VadOptions(threshold=0.7, pre_roll_s=0.1),
+        granularities=frozenset(Granularity),
+        model="small",
+        lists_languages=True,
+        audio_track=1,
+    )
+    assert load_audio(dump_audio(request), "small") == request
+
+
+def test_a_request_of_an_earlier_version_reads_the_default_track() -> None:
+    """Jobs that were handed in before there was a choice go on."""
+    written = json.loads(dump_audio(AudioRequest(model="small")))
+    del written["audio_track"]
+    assert load_audio(json.dumps(written), "small") == AudioRequest(model="small")
+
+
+def test_a_failure_comes_back() -> None:
+    """With all four keys of the error object, or not at all."""
+    failure = ErrorInfo("Bad.", "invalid_request_error", "file", "audio_too_long")
+    assert load_failure(dump_failure(failure)) == failure
+    assert load_failure(dump_failure(None)) is None
+
+
+def test_what_is_not_finite_survives() -> None:
+    """A log probability of minus infinity is one."""
+    segment = Segment(0, 1, "", (), 0.0, -math.inf, 1.0, 0.0)
+    reading = DecodeResult((segment,), Language("en", 1.0))
+    assert load_reading(dump_reading(reading)).segments[0].avg_logprob == -math.inf

@@ -70,8 +70,8 @@ def first_version(directory: Path, rows: str = "") -> Path:
     return file
 
 
-async def test_jobs_from_before_accounts_are_nobodys(tmp_path: Path) -> None:
-    """They stay, with their files, and can be run; only who may see all finds them."""
+async def test_jobs_stored_before_accounts_have_none(tmp_path: Path) -> None:
+    """They are kept with their files and can run; only callers that may see all jobs find them."""
     first_version(tmp_path, A_JOB.format(audio=dump_audio(AudioRequest(model="demo"))))
     with open_store(tmp_path) as store:
         found = await store.get("job_1")

@@ -16,7 +16,7 @@ def spool(tmp_path: Path) -> Spool:
 
 
 def files(spool: Spool) -> list[str]:
-    """What lies in it."""
+    """Return the names of its files."""
     return [file.name for file in spool.path("x").parent.iterdir()]
 
 
@@ -46,7 +46,7 @@ def test_a_full_disk_leaves_nothing_behind(spool: Spool) -> None:
 
 
 def test_room_is_asked_for_before_it_is_taken(tmp_path: Path) -> None:
-    """An upload that would fill the disk is refused with what is left of it."""
+    """An upload that would fill the disk is rejected; the message names the free space."""
     Spool(tmp_path, reserve=0).check_space(1)
     with pytest.raises(OutOfSpace, match="MiB left"):
         Spool(tmp_path, reserve=0).check_space(1 << 60)

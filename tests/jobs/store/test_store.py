@@ -1,4 +1,4 @@
-"""Jobs on disk: what is promised survives, changes hands once, and leaves nothing behind."""
+"""Jobs on disk: durability, leases, and deletion without remains."""
 
 import io
 import sqlite3
@@ -58,7 +58,7 @@ def in_spool(store: JobStore) -> int:
 
 
 def test_only_the_server_reads_what_was_said(tmp_path: Path) -> None:
-    """Also where its directory was made by somebody else, for everybody to look in."""
+    """Also in an existing directory that other users can read."""
     tmp_path.chmod(0o755)
     (tmp_path / "jobs.db").touch(0o644)
     with open_store(tmp_path):
@@ -79,7 +79,7 @@ async def test_a_job_reads_as_it_was_submitted(store: JobStore) -> None:
 
 
 async def test_jobs_outlive_the_process(tmp_path: Path) -> None:
-    """What was submitted is there after the store was closed."""
+    """Submitted jobs are there after the store was closed."""
     with open_store(tmp_path) as store:
         job = await submitted(store)
     with open_store(tmp_path) as store:
@@ -87,7 +87,7 @@ async def test_jobs_outlive_the_process(tmp_path: Path) -> None:
 
 
 async def test_jobs_are_taken_once_in_the_order_of_submission(store: JobStore) -> None:
-    """Nobody takes what another holds; what another model must read is left alone."""
+    """A leased job is not taken again, nor one of a model that is not available."""
     await submitted(store, "job_1")
     await submitted(store, "job_2")
     first, second = await taken(store), await taken(store)
@@ -101,7 +101,7 @@ async def test_jobs_are_taken_once_in_the_order_of_submission(store: JobStore) -
 
 
 async def test_a_lease_that_ran_out_is_free_again(store: JobStore) -> None:
-    """Whoever ran the job has died: another goes on, and the first may end nothing any more."""
+    """Another worker continues, and the first one can no longer end the job."""
     await submitted(store)
     held = await taken(store)
     assert held is not None
@@ -114,8 +114,8 @@ async def test_a_lease_that_ran_out_is_free_again(store: JobStore) -> None:
     assert not await store.end_job(replace(held, status=Status.COMPLETED), OWNER, None)
 
 
-async def test_tidying_gives_running_jobs_back(store: JobStore) -> None:
-    """After a start, nobody can be running a job: the directory is ours alone."""
+async def test_recovery_releases_running_jobs(store: JobStore) -> None:
+    """At the start no worker runs, since the directory is locked."""
     await submitted(store)
     await taken(store)
     assert await taken(store) is None
@@ -125,8 +125,8 @@ async def test_tidying_gives_running_jobs_back(store: JobStore) -> None:
     assert again.id == "job_1"
 
 
-async def test_tidying_deletes_files_without_a_row(store: JobStore) -> None:
-    """What a crash left between an upload and its job, and halves of files."""
+async def test_recovery_deletes_files_without_a_row(store: JobStore) -> None:
+    """Uploads without a job after a crash, and partial files."""
     job = await submitted(store)
     orphan = generate_name()
     await store.spool_upload(orphan, io.BytesIO(b"lost"))
@@ -159,7 +159,7 @@ async def test_a_refused_job_leaves_no_rows(store: JobStore) -> None:
 
 
 async def test_pages_go_back_in_time(store: JobStore) -> None:
-    """Newest first; a page goes on below the number it is given; a status filters."""
+    """Newest first; a page continues below the given number; a status filters."""
     jobs = [await submitted(store, f"job_{n}") for n in range(5)]
     await taken(store)
     assert [job.id for job in await store.get_page(2, None, None)] == ["job_4", "job_3"]
@@ -189,8 +189,8 @@ async def test_a_file_that_ended_has_a_result_and_no_audio(store: JobStore) -> N
     assert (read.sources[0].status, read.done, read.total) == (Status.COMPLETED, 2.5, 2.5)
 
 
-async def test_failures_are_told_after_a_restart(store: JobStore) -> None:
-    """With all that the error object says."""
+async def test_failures_are_stored(store: JobStore) -> None:
+    """With all fields of the error object."""
     job = await submitted(store)
     failure = ErrorInfo("No audio.", "invalid_request_error", "file", None)
     failed = replace(job.sources[0], status=Status.FAILED, failure=failure)
@@ -201,7 +201,7 @@ async def test_failures_are_told_after_a_restart(store: JobStore) -> None:
 
 
 async def test_cancelled_is_cancelled(store: JobStore) -> None:
-    """The audio goes at once, and whoever still runs the job can end neither it nor its files."""
+    """The audio is deleted at once, and a worker that still runs the job cannot end it."""
     await submitted(store)
     job = await taken(store)
     assert job is not None
@@ -234,7 +234,7 @@ async def test_expired_jobs_are_gone_with_their_files(store: JobStore, tmp_path:
 
 
 async def test_webhooks_wait_in_the_store(store: JobStore) -> None:
-    """They are stored with the end of the job, come when due, and go when delivered."""
+    """They are stored with the end of the job, returned when due, and deleted when delivered."""
     await submitted(store)
     job = await taken(store)
     assert job is not None
@@ -249,8 +249,8 @@ async def test_webhooks_wait_in_the_store(store: JobStore) -> None:
     assert await store.get_next_due() is None
 
 
-async def test_nothing_is_told_about_a_job_that_was_lost(store: JobStore) -> None:
-    """Its new owner tells it; else it would be told twice."""
+async def test_a_lost_job_sends_no_webhook(store: JobStore) -> None:
+    """Its new owner sends the webhook; otherwise it would be sent twice."""
     await submitted(store)
     job = await taken(store)
     assert job is not None
@@ -270,7 +270,7 @@ async def test_deleting_takes_all_of_a_job(store: JobStore) -> None:
 
 
 def test_a_later_version_is_not_touched(tmp_path: Path) -> None:
-    """After a downgrade the operator reads what happened; nothing is destroyed."""
+    """After a downgrade the server does not start, and changes nothing."""
     with open_store(tmp_path):
         pass
     with sqlite3.connect(tmp_path / "jobs.db") as database:
@@ -281,7 +281,7 @@ def test_a_later_version_is_not_touched(tmp_path: Path) -> None:
 
 
 async def test_a_list_can_be_that_of_one_account(store: JobStore) -> None:
-    """Filtered before it is cut into pages, so that nobody gets an empty page before the last."""
+    """Filtered before the list is cut into pages, so that only the last page can be short."""
     for n in range(6):
         await submitted(store, f"job_{n}", account=f"key:{n % 2}")
     assert [job.id for job in await store.get_page(2, None, None, "key:1")] == ["job_5", "job_3"]

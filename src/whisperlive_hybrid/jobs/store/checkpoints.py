@@ -48,7 +48,7 @@ class SourceCheckpoint:
     @staticmethod
     async def load(database: Database, source: int) -> "SourceCheckpoint":
         """Load the keys of the stored windows; their results stay on the disk."""
-        return SourceCheckpoint(database, source, await database.run(_select_keys, source))
+        return SourceCheckpoint(database, source, await database.run(select_keys, source))
 
     @property
     def read_to(self) -> float:
@@ -61,14 +61,14 @@ class SourceCheckpoint:
         if key not in self.known:
             return None
         self.recalled += 1
-        return load_reading(await self._database.run(_select_reading, self._source, key))
+        return load_reading(await self._database.run(select_reading, self._source, key))
 
     async def text(self) -> str:
         """Return the text of all stored windows, in the order of the recording.
 
         A window that was decoded again with the detected language counts with that result.
         """
-        return await self._database.run(_select_text, self._source)
+        return await self._database.run(select_text, self._source)
 
     async def keep(self, window: Window, language: str | None, reading: DecodeResult) -> None:
         """Store a result; when this returns, it survives a crash.
@@ -76,7 +76,7 @@ class SourceCheckpoint:
         A window is stored once: a second time would be a defect, and the database raises.
         """
         key, text = _key_of(window, language), dump_reading(reading)
-        await self._database.run(_insert, self._source, key, text)
+        await self._database.run(insert_reading, self._source, key, text)
         self.known.add(key)
         self.kept += 1
 
@@ -86,13 +86,15 @@ def _key_of(window: Window, language: str | None) -> Key:
     return window.spans[0].recording_sample, last.recording_sample + last.length, language or ""
 
 
-def _select_keys(connection: Connection, source: int) -> set[Key]:
+def select_keys(connection: Connection, source: int) -> set[Key]:
+    """Return the keys of all stored windows of a file."""
     columns = select(readings.c.start, readings.c.end, readings.c.language)
     rows = connection.execute(columns.where(readings.c.source == source))
     return {(row.start, row.end, row.language) for row in rows}
 
 
-def _select_reading(connection: Connection, source: int, key: Key) -> str:
+def select_reading(connection: Connection, source: int, key: Key) -> str:
+    """Return the result of a window as it is stored."""
     start, end, language = key
     query = select(readings.c.reading).where(
         readings.c.source == source,
@@ -104,7 +106,8 @@ def _select_reading(connection: Connection, source: int, key: Key) -> str:
     return text
 
 
-def _select_text(connection: Connection, source: int) -> str:
+def select_text(connection: Connection, source: int) -> str:
+    """Return the text of all stored windows of a file, in the order of the recording."""
     columns = select(readings.c.start, readings.c.end, readings.c.reading)
     in_order = columns.where(readings.c.source == source).order_by(
         readings.c.start, readings.c.end, readings.c.language
@@ -115,7 +118,8 @@ def _select_text(connection: Connection, source: int) -> str:
     return join_text([segment for result in results for segment in result.segments])
 
 
-def _insert(connection: Connection, source: int, key: Key, text: str) -> None:
+def insert_reading(connection: Connection, source: int, key: Key, text: str) -> None:
+    """Store the result of a window."""
     start, end, language = key
     row = {"source": source, "start": start, "end": end, "language": language, "reading": text}
     connection.execute(insert(readings).values(row))
