@@ -111,7 +111,7 @@ def test_silent_streams_make_room() -> None:
     assert capacity.estimate(90.0, 32).load == pytest.approx(silent)
     for stream in streams:
         for second in range(90, 150):
-            stream.hear(1.0, second)
+            stream.add(1.0, second)
     capacity.learn(Urgency.UPDATE, 1.2, 2.0, 150.0)
     capacity.learn(Urgency.FINAL, 1.52, 4.0, 150.0)
     assert capacity.room(150.0) is Room.NO
@@ -131,9 +131,9 @@ def test_speech_is_a_share_of_time() -> None:
     for frame_s in (0.1, 1.0):
         speech = Speech(0.0)
         for n in range(round(120 / frame_s)):
-            speech.hear(frame_s if n % 2 else 0.0, n * frame_s)
+            speech.add(frame_s if n % 2 else 0.0, n * frame_s)
         assert speech.share(120.0) == pytest.approx(0.5, abs=0.03)
-    speech.hear(3600.0, 120.0)
+    speech.add(3600.0, 120.0)
     assert speech.share(120.0) == 1.0
 
 

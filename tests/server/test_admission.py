@@ -7,14 +7,14 @@ from structlog.testing import capture_logs
 
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.server.app import create_authenticator, tell_risks
+from whisperlive_hybrid.server.app import create_authenticator, warn_about_exposure
 
 
 def warnings(settings: Settings, keys: FakeKeys = NO_KEYS) -> list[str]:
     """What is logged."""
     keeper = create_authenticator(settings, keys)
     with capture_logs() as lines:
-        tell_risks(settings, keeper)
+        warn_about_exposure(settings, keeper)
     assert all(line["log_level"] == "warning" for line in lines)
     return [line["event"] for line in lines]
 

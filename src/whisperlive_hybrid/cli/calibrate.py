@@ -287,13 +287,13 @@ async def calibrate(
     settings: Settings,
     files: Sequence[Path],
     options: DecodeOptions,
-    tell: Callable[[str], None],
+    note: Callable[[str], None],
     detector: VoiceDetector | None = None,
 ) -> Calibration:
     """Read `files` in the full context and in each shorter one; the backend is closed at the end.
 
-    `tell` hears what comes next. Raises `Unsupported` for a model that has no shorter context, and
-    what a file's reading raises.
+    `note` is called with what comes next. Raise `Unsupported` for a model that has no shorter
+    context, and what decoding a file raises.
     """
     able = backend.capabilities
     able.check(options)
@@ -308,7 +308,7 @@ async def calibrate(
     languages: tuple[str, ...] = ()
     async with Engine(backend) as engine:
         for shortest_s in reversed(able.contexts_s):
-            tell(f"reading in contexts of {shortest_s:g} s and more")
+            note(f"reading in contexts of {shortest_s:g} s and more")
             limited = _limited(able, shortest_s, languages)
             async with engine.attach(Recast(backend, limited)) as decoder:
                 started = _clock(able)

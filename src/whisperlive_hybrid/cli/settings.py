@@ -1,4 +1,4 @@
-"""The settings as an operator reads them: a row for each, in sections; docs/settings.md is this."""
+"""The reference of all settings: docs/settings.md, and `whisperlive settings`."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from whisperlive_hybrid.config import Settings
 
 SECTIONS: Final = {
-    "host": "Doors",
+    "host": "Servers",
     "requests_per_minute": "Limits of each caller",
     "model": "Model",
     "models": "More models",
@@ -26,10 +26,10 @@ SECTIONS: Final = {
 OPENING: Final = """\
 # Settings
 
-Read from the environment once, at the start. An option of the command line wins over the
-environment; what does not make sense ends the start in one line that names it. An empty
-value is as good as none: the default holds. Numbers are finite and at most 1,000,000,000.
-`whisperlive settings` shows which values are in force.
+The server reads its settings from the environment at the start. Options of the command line take
+precedence. An invalid value ends the start with one line that names it. An empty value is the same
+as none. Numbers are finite and at most 1,000,000,000. `whisperlive settings` shows the values in
+force.
 
 This page is written by `make docs` from `src/whisperlive_hybrid/config.py`.
 """
@@ -64,7 +64,7 @@ OTHERS: Final = (
         "",
         "TMPDIR",
         "`/tmp`",
-        "Where uploads lie while they are read; no server starts that cannot write there",
+        "Directory of uploads in progress; it must be writable",
     ),
     Setting("", "XDG_DATA_HOME", "`~/.local/share`", "See `WHISPERLIVE_DATA_DIR`"),
     Setting(
@@ -75,11 +75,11 @@ OTHERS: Final = (
         "stay trusted",
     ),
 )
-"""What matters here and is no setting of ours: read by libraries, or by other commands."""
+"""Variables that are read by libraries or by other programs."""
 
 
 def sections() -> Iterator[tuple[str, list[Setting]]]:
-    """The titles with their settings, in the order of the class."""
+    """Yield the titles with their settings, in the order of the class."""
     rows = [_setting(name, field) for name, field in Settings.model_fields.items()]
     starts = [place for place, row in enumerate(rows) if row.field in SECTIONS]
     for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
@@ -87,21 +87,21 @@ def sections() -> Iterator[tuple[str, list[Setting]]]:
 
 
 def as_markdown() -> str:
-    """All of docs/settings.md."""
+    """Return docs/settings.md."""
     tables = [_table(title, rows) for title, rows in sections()]
-    return "\n".join([OPENING, *tables, _table("Variables of others", OTHERS)])
+    return "\n".join([OPENING, *tables, _table("Variables of libraries", OTHERS)])
 
 
 def in_force(settings: Settings, setting: Setting) -> str:
-    """The value that holds, never that of a secret."""
-    return _shown(settings.model_dump()[setting.field])
+    """Return the value in force, never that of a secret."""
+    return _format(settings.model_dump()[setting.field])
 
 
 def _setting(name: str, field: FieldInfo) -> Setting:
-    """One field as a row; a default that depends on the machine is told by its meaning."""
+    """Return the row of a field; a default that depends on the machine is described by its text."""
     alias = field.validation_alias
     variable = alias if isinstance(alias, str) else f"WHISPERLIVE_{name.upper()}"
-    default = "see there" if field.default_factory else _shown(field.default)
+    default = "see there" if field.default_factory else _format(field.default)
     return Setting(name, variable, default, " ".join((field.description or "").split()))
 
 
@@ -114,8 +114,8 @@ def _table(title: str, rows: Sequence[Setting]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _shown(value: object) -> str:
-    """A value as one would write it into the environment."""
+def _format(value: object) -> str:
+    """Return a value as it is written in the environment."""
     match value:
         case None:
             return "unset"

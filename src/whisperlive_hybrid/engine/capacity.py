@@ -80,7 +80,7 @@ class Speech:
         self._share = TALKING_SHARE
         self._at = now
 
-    def hear(self, seconds: float, now: float) -> None:
+    def add(self, seconds: float, now: float) -> None:
         """Add `seconds` of speech that have come in."""
         self._share = min(1.0, self._fade(now) + seconds / _SPEECH_MEMORY_S)
         self._at = now
@@ -119,7 +119,7 @@ class LiveCapacity:
         self._measured_at = -math.inf
 
     def open(self, now: float) -> Speech:
-        """Add a stream; until it is heard it counts as one that speaks."""
+        """Add a stream; until it has sent audio it counts as one that speaks."""
         stream = Speech(now)
         self._streams.add(stream)
         return stream

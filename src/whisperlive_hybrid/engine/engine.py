@@ -226,7 +226,7 @@ class Engine:
 
         def report_speech(seconds: float) -> None:
             with self._changed:
-                speech.hear(seconds, time.monotonic())
+                speech.add(seconds, time.monotonic())
 
         try:
             yield report_speech

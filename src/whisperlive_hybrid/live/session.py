@@ -240,7 +240,7 @@ class LiveSession:
         return DecodeResult((), self._lock.language or SILENT_LANGUAGE)
 
     async def _run_update(self, update: Update) -> None:
-        """Guess at an open utterance; give up as soon as a final starts, which tells more."""
+        """Guess at an open utterance; give up as soon as a final starts, which has more text."""
         language, newest = self._lock.expected, update.newest
         code = language.code if language else None
         context_s = self._decoder.capabilities.context_for(newest.duration, code)

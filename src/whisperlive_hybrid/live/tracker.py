@@ -53,7 +53,7 @@ class Commands:
     start: list[FinalDecode] = field(default_factory=list)
     cancel: list[FinalDecode] = field(default_factory=list)
     cancels_update: bool = False
-    """The update in progress would tell less than a final that starts, and later."""
+    """The update in progress would have less text than a final that starts, and later."""
     keeps_guess: bool = False
     """The speaker went on behind a guess that is shown: its words stay, updates read on."""
     is_news: bool = False
@@ -171,7 +171,7 @@ class UtteranceTracker:
         if guess and guess.result and not guess.was_tried:
             guess.was_tried = True
             return ShowGuess(guess)
-        # While a guess at the whole utterance is decoded, an update would tell less.
+        # While a guess at the whole utterance is decoded, an update would have less text.
         if not guess and (utterance := self._due_utterance()):
             return self._update_of(utterance)
         return WaitForAudio(self._stall_s if self.is_in_speech else None)

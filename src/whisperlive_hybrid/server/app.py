@@ -95,19 +95,19 @@ def create_authenticator(settings: Settings, keys: KeySource) -> Authenticator:
     )
 
 
-def tell_risks(settings: Settings, authenticator: Authenticator) -> None:
-    """Warn where everybody comes in, or nobody."""
+def warn_about_exposure(settings: Settings, authenticator: Authenticator) -> None:
+    """Warn if every client can use the server, or none."""
     if authenticator.keys is None:
         if not is_loopback(settings.host):
             log.warning(
-                "everybody who can reach this address may use the server; "
-                "WHISPERLIVE_AUTH=true asks for keys",
+                "every client that can reach this address may use the server; "
+                "WHISPERLIVE_AUTH=true requires keys",
                 host=settings.host,
             )
     elif authenticator.keys.is_empty:
         log.warning(
-            "WHISPERLIVE_AUTH is on and there is no key yet, so nobody can use the server; "
-            "make one: whisperlive keys make NAME"
+            "WHISPERLIVE_AUTH is on and there is no key yet, so no client can use the server; "
+            "create one: whisperlive keys make NAME"
         )
 
 
@@ -151,7 +151,7 @@ async def serve(
         store = stack.enter_context(open_store(settings.data_dir))
         access = stack.enter_context(open_key_database(settings.data_dir))
         authenticator = create_authenticator(settings, access.keys)
-        tell_risks(settings, authenticator)
+        warn_about_exposure(settings, authenticator)
         accounts = await stack.enter_async_context(open_accounts(settings, access.names))
         engine = await stack.enter_async_context(
             Engine(
@@ -303,7 +303,7 @@ def _sample_speech() -> Samples:
 
 
 def _observers(metrics: Metrics, tracing: Tracing, settings: Settings) -> Observer:
-    """All who want to hear of the engine's work."""
+    """Return the receivers of the engine's events."""
     texts = [TextLog()] if settings.log_text else []
     return Observers([metrics.engine, *tracing.observers, *texts])
 

@@ -18,7 +18,7 @@ from whisperlive_hybrid.engine.client import Decoder
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.live.session import LiveOptions, LiveSession
 from whisperlive_hybrid.media.limits import MediaLimits
-from whisperlive_hybrid.protocol.live import Gap, LanguageDetected, TextUpdate
+from whisperlive_hybrid.protocol.live import SessionEvent, TextUpdate
 from whisperlive_hybrid.transcribe import FileRequest, Transcriber, VoiceDetector
 from whisperlive_hybrid.types import (
     SAMPLE_RATE,
@@ -111,9 +111,9 @@ class LiveReader:
         samples = await anyio.to_thread.run_sync(_samples, recording.file, self._limits)
         completed: list[Segment] = []
 
-        async def publish(news: LanguageDetected | TextUpdate | Gap) -> None:
-            if isinstance(news, TextUpdate):
-                completed.extend(news.completed)
+        async def publish(event: SessionEvent) -> None:
+            if isinstance(event, TextUpdate):
+                completed.extend(event.completed)
 
         began = time.process_time()
         decoder = _WatchedDecoder(self._engine)
@@ -144,7 +144,7 @@ class _WatchedDecoder:
     """A decoder of which is known whether it has something to do."""
 
     _SETTLING: Final = 20
-    """Turns of the event loop in which whoever got an answer asks for the next reading."""
+    """Turns of the event loop in which a session that got a result may request the next one."""
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
@@ -172,7 +172,7 @@ class _WatchedDecoder:
             self._has_ended = anyio.Event()
 
     async def rest(self) -> None:
-        """Wait until nothing is read any more, and nobody asks for more."""
+        """Wait until nothing is being decoded, and nothing more is requested."""
         turns = 0
         while turns < self._SETTLING:
             if self._n_running:

@@ -92,7 +92,7 @@ def _without_body(send: Send, writing: anyio.CancelScope) -> Send:
 
 
 class LiveView(Protocol):
-    """What is to be told of the live door."""
+    """The state of the live server that HTTP routes show."""
 
     @property
     def n_clients(self) -> int:
@@ -100,12 +100,12 @@ class LiveView(Protocol):
 
     @property
     def port(self) -> int:
-        """Where it listens; to be asked when it does."""
+        """The port where it listens, once it does."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpMeans:
-    """All that the door works with."""
+    """What the HTTP server works with."""
 
     engine: EngineClient
     pool: ModelPool
@@ -120,9 +120,9 @@ class HttpMeans:
 
 
 def build_http_app(means: HttpMeans) -> FastAPI:
-    """The application for an ASGI server.
+    """Return the ASGI application.
 
-    Raises `BadRequest` for lists of origins or hosts that make no sense.
+    Raise `BadRequest` for invalid lists of origins or hosts.
     """
     settings, operation = means.settings, means.operation
     engine, pool, accounts = means.engine, means.pool, means.accounts
