@@ -12,8 +12,8 @@ from whisperlive_hybrid.text.cues import (
     LINE_WIDTH,
     LONGEST_CUE_S,
     LONGEST_PAUSE_S,
-    Cue,
     CueStyle,
+    SubtitleCue,
     split_cues,
 )
 from whisperlive_hybrid.types import Segment, Word
@@ -41,7 +41,7 @@ def unmeasured(text: str, start: float, end: float) -> Segment:
     return Segment(start, end, text, (), 0.0, -0.1, 1.0, 0.0)
 
 
-def line_texts(cue: Cue) -> list[str]:
+def line_texts(cue: SubtitleCue) -> list[str]:
     """The lines of a cue as they are shown."""
     return [
         "".join(" " * (unit.is_spaced and i > 0) + unit.text for i, unit in enumerate(line))

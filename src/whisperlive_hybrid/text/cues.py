@@ -100,7 +100,7 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
-class Cue:
+class SubtitleCue:
     """Lines of text that are shown together."""
 
     lines: tuple[tuple[Unit, ...], ...]
@@ -116,11 +116,11 @@ class Cue:
         return self.lines[-1][-1].end
 
 
-def split_cues(segments: Iterable[Segment], style: CueStyle) -> Iterator[Cue]:
+def split_cues(segments: Iterable[Segment], style: CueStyle) -> Iterator[SubtitleCue]:
     """Cut the text of segments into cues; each word is in exactly one of them, in order."""
     for group in _group_units(segments, style):
         for units in _split_into_cues(group, style):
-            yield Cue(tuple(_break_lines(units, style)))
+            yield SubtitleCue(tuple(_break_lines(units, style)))
 
 
 def _group_units(segments: Iterable[Segment], style: CueStyle) -> Iterator[list[Unit]]:

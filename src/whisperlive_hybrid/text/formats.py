@@ -7,7 +7,7 @@ and no cue ends before it starts.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from whisperlive_hybrid.text.cues import Cue, CueStyle, Unit, split_cues
+from whisperlive_hybrid.text.cues import CueStyle, SubtitleCue, Unit, split_cues
 from whisperlive_hybrid.types import Segment, join_text
 
 _SHORTEST_CUE_MS: Final = 1
@@ -66,7 +66,7 @@ def _cue_texts(
 
 
 def _highlight_words(
-    cue: Cue, start: int, end: int, escape: _Escape
+    cue: SubtitleCue, start: int, end: int, escape: _Escape
 ) -> Iterator[tuple[int, int, str]]:
     """Yield a cue once for each of its words, underlined, and without that in the pauses."""
     shown_to = start
@@ -82,7 +82,7 @@ def _highlight_words(
         yield shown_to, end, _text(cue, escape)
 
 
-def _text(cue: Cue, escape: _Escape, underlined: Unit | None = None) -> str:
+def _text(cue: SubtitleCue, escape: _Escape, underlined: Unit | None = None) -> str:
     """Return the lines of a cue, with one word in tags for underlining, which both formats have."""
     lines: list[str] = []
     for units in cue.lines:
