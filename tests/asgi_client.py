@@ -1,10 +1,10 @@
-"""A client of the HTTP door inside the process, for tests of its routes."""
+"""An HTTP client for an ASGI app in the same process, for tests of routes."""
 
 import httpx
 from fastapi import FastAPI
 
 
 def client(app: FastAPI) -> httpx.AsyncClient:
-    """A client inside the process; a defect is a reply, not an exception."""
+    """Return a client of `app`; an exception in it becomes a response."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://door")

@@ -1,4 +1,4 @@
-"""`whisperlive` as a user runs it: a process of its own."""
+"""The command `whisperlive` in a separate process."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ ENGLISH = (
 
 
 KERNELS = ("CT2_", "DNNL_", "MKL_", "ONEDNN_", "OPENBLAS_")
-"""Prefixes of variables that choose the kernels of the processor: sums are rounded otherwise."""
+"""Prefixes of variables that select CPU kernels, whose sums are rounded differently."""
 
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if name.startswith(KERNELS)},
@@ -20,13 +20,13 @@ ENVIRONMENT = {
     "HOME": "/nonexistent",
     "FASTERWHISPER_MODEL": "demo",
 }
-"""Bare, without a network for models, and computing as the servers that tests start."""
+"""A minimal environment without downloads, with the kernels of the servers that tests start."""
 
 
 def whisperlive(
     *arguments: str, stdin: bytes = b"", **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
+    """Run the command and return its result."""
     done = subprocess.run(
         command(*arguments),
         capture_output=True,
@@ -40,7 +40,7 @@ def whisperlive(
 
 
 def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
-    """Start the command; its standard error can be read line by line."""
+    """Start the command with pipes for its output."""
     return subprocess.Popen(
         command(*arguments),
         stdin=subprocess.DEVNULL,
@@ -52,5 +52,5 @@ def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
 
 
 def command(*arguments: str) -> list[str]:
-    """The command line."""
+    """Return the command line."""
     return [sys.executable, "-m", "whisperlive_hybrid", *arguments]

@@ -1,4 +1,4 @@
-"""What all tests share: the event loop, the clips and the demo model."""
+"""Fixtures of all tests: the event loop, the clips and the demo model."""
 
 import os
 import warnings
@@ -9,8 +9,8 @@ from paths import CLIPS, TESTS
 
 from whisperlive_hybrid.system import tune_process
 
-# As an entry point does, before numpy, CTranslate2 and OpenVINO are loaded: so the tests run in the
-# process that users run, numpy spins on no second core, and OpenVINO reports nothing.
+# Like an entry point, before numpy, CTranslate2 and OpenVINO are loaded: tests run in a process as
+# users do, numpy uses no second core, and OpenVINO reports nothing.
 tune_process()
 
 import pytest
@@ -27,11 +27,11 @@ from whisperlive_hybrid.backends.tensorrt.backend import TensorRtBackend
 from whisperlive_hybrid.models.files import DEMO, demo_model, model_in
 from whisperlive_hybrid.models.formats import OPENVINO, TENSORRT
 
-# Tests run on the model in the package unless they name another, and never download one.
+# Tests use the model in the package unless they name another, and never download one.
 os.environ |= {"FASTERWHISPER_MODEL": "demo", "HF_HUB_OFFLINE": "1"}
 
-# A shared machine keeps no steady pace. CI judges a change, not its luck: it makes the same
-# examples in every run; everywhere else they are new ones.
+# Examples have no deadline, since a shared machine may be slow. CI uses the same examples in every
+# run, so that a failure is due to the change; elsewhere they are random.
 settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("project")
 
@@ -41,7 +41,7 @@ FIRST = ("web", "server", "cli", "docs")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the slow files, so that several processes come to their ends together."""
+    """Run the slow files first, so that several processes end at about the same time."""
     root = TESTS
 
     def order(item: pytest.Item) -> int:
@@ -65,7 +65,7 @@ def clip_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def clips() -> list[Clip]:
-    """The synthetic recordings of tests/clips, with what is said in them."""
+    """The synthetic recordings of tests/clips with their texts."""
     return read_clips(CLIPS)
 
 
@@ -83,7 +83,7 @@ def demo() -> Ct2Backend:
 
 @pytest.fixture(scope="session")
 def openvino_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo model as OpenVINO files, written anew from its numbers; not to be changed."""
+    """The demo model as OpenVINO files, converted once; tests must not change them."""
     directory = tmp_path_factory.mktemp("openvino") / DEMO
     write_demo(directory)
     return directory
@@ -97,7 +97,7 @@ def demo_openvino(openvino_directory: Path) -> OpenVinoBackend:
 
 @pytest.fixture(scope="session")
 def tensorrt_directory(openvino_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo model as an engine directory for the stand-in of TensorRT-LLM; not to be changed."""
+    """The demo model as an engine directory for the fake TensorRT-LLM; tests must not change it."""
     directory = tmp_path_factory.mktemp("tensorrt") / DEMO
     write_engines(directory, openvino_directory)
     return directory
@@ -105,7 +105,7 @@ def tensorrt_directory(openvino_directory: Path, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(scope="session")
 def demo_tensorrt(tensorrt_directory: Path) -> TensorRtBackend:
-    """The demo model on a stand-in for TensorRT-LLM, or on itself: docs/backends.md tells how."""
+    """The demo model on a fake TensorRT-LLM, or on a real one: see docs/backends.md."""
     if engine := os.environ.get("WHISPERLIVE_TEST_TRT_ENGINE"):
         with warnings.catch_warnings(action="ignore"):  # TensorRT-LLM's own, about its engines
             return TensorRtBackend(model_in(Path(engine), form=TENSORRT))
@@ -115,7 +115,7 @@ def demo_tensorrt(tensorrt_directory: Path) -> TensorRtBackend:
 
 @pytest.fixture(scope="session")
 def real_model_dir() -> Callable[[str], Path]:
-    """Give the directory of a real model by its name ("base", "tiny.en"), or skip."""
+    """A function that returns the directory of a real model ("base", "tiny.en"), or skips."""
     return real_model
 
 

@@ -1,4 +1,4 @@
-"""A server of jobs that follows a script, for tests of its clients: real sockets, no model."""
+"""A fake jobs API on real sockets and without a model, for tests of its clients."""
 
 import json
 import threading
@@ -18,7 +18,7 @@ Reply = tuple[int, dict[str, str], bytes]
 
 
 def error_reply(status: int, message: str, **headers: str) -> Reply:
-    """An error as the HTTP API writes it."""
+    """Return an error response of the HTTP API."""
     error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return status, named, json.dumps({"error": error}).encode()
@@ -26,7 +26,7 @@ def error_reply(status: int, message: str, **headers: str) -> Reply:
 
 @dataclass
 class StoredJob:
-    """One job of the stand-in."""
+    """A job of the fake server."""
 
     id: str
     name: str
@@ -35,7 +35,7 @@ class StoredJob:
     status: str = "running"
 
     def body(self) -> dict[str, Any]:
-        """As the HTTP API tells it."""
+        """Return the JSON of the HTTP API."""
         error = {"message": f"{self.name} is noise.", "type": "invalid_request_error"}
         failure = error if self.status == "failed" else None
         return {
@@ -51,35 +51,35 @@ class StoredJob:
 
 @dataclass
 class FakeJobsServer:
-    """What it was asked, what it has, and what it shall do."""
+    """State of the fake server: recorded requests, its jobs, and what it should do."""
 
     url: str = ""
     asked: list[str] = field(default_factory=list)
     """Method and path of every request."""
     keys: set[str] = field(default_factory=set)
-    """Every Authorization that was sent."""
+    """All Authorization headers."""
     jobs: dict[str, StoredJob] = field(default_factory=dict)
     refusals: list[Reply] = field(default_factory=list)
-    """Answers to the next submissions, in place of a job."""
+    """Responses to the next submissions, instead of a job."""
     fails: set[str] = field(default_factory=set)
     """Names of files whose jobs fail."""
     cut_streams: int = 0
-    """So many streams of events are cut after their first event."""
+    """Number of event streams that end after their first event."""
     has_events: bool = True
     numbers: Iterator[int] = field(default_factory=count)
     go_on: threading.Event = field(default_factory=threading.Event)
-    """Jobs end when it is set, as it is from the beginning."""
+    """Jobs end when it is set, which it is at the start."""
     watched: threading.Event = field(default_factory=threading.Event)
-    """Set when somebody has opened a stream of events."""
+    """Set when a client has opened an event stream."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def finish(self, job: StoredJob) -> None:
-        """Wait until jobs may end, then end this one."""
+        """End a job once `go_on` is set."""
         assert self.go_on.wait(TIMEOUT_S)
         job.status = "failed" if job.name in self.fails else "completed"
 
     def count(self, method: str) -> int:
-        """Requests of that method."""
+        """Return the number of requests of a method."""
         return sum(each.startswith(f"{method} ") for each in self.asked)
 
 
@@ -112,7 +112,7 @@ def _handler(state: FakeJobsServer) -> type[BaseHTTPRequestHandler]:  # noqa: C9
             """Keep quiet."""
 
         def do_POST(self) -> None:
-            """Take a job in."""
+            """Submit a job."""
             form = self._form()
             self._note()
             with state.lock:
@@ -124,7 +124,7 @@ def _handler(state: FakeJobsServer) -> type[BaseHTTPRequestHandler]:  # noqa: C9
             self._json(202, job.body())
 
         def do_GET(self) -> None:
-            """Tell of a job."""
+            """Return a job, its events or its result."""
             self._note()
             place = urlsplit(self.path)
             job_id, _, what = place.path.removeprefix("/v1/jobs/").partition("/")
@@ -132,7 +132,7 @@ def _handler(state: FakeJobsServer) -> type[BaseHTTPRequestHandler]:  # noqa: C9
             if job is None or (what == "events" and not state.has_events):
                 self._answer(error_reply(404, f"There is no {self.path}."))
             elif what == "events":
-                with suppress(ConnectionError):  # the client has seen what it wanted
+                with suppress(ConnectionError):  # the client may close the stream early
                     self._events(job)
             elif what == "result":
                 self._result(job, parse_qs(place.query)["format"][0])
@@ -142,7 +142,7 @@ def _handler(state: FakeJobsServer) -> type[BaseHTTPRequestHandler]:  # noqa: C9
                 self._json(200, job.body())
 
         def do_DELETE(self) -> None:
-            """Forget a job."""
+            """Delete a job."""
             self._note()
             state.jobs.pop(self.path.rpartition("/")[2])
             self._json(200, {"deleted": True})
@@ -173,8 +173,8 @@ def _handler(state: FakeJobsServer) -> type[BaseHTTPRequestHandler]:  # noqa: C9
             self.close_connection = True
 
         def _event(self, event: dict[str, Any]) -> None:
-            told = f"data: {json.dumps(event)}\n\n".encode()
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(told), told))
+            data = f"data: {json.dumps(event)}\n\n".encode()
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
             self.wfile.flush()
 
         def _result(self, job: StoredJob, wanted: str) -> None:

@@ -1,4 +1,4 @@
-"""Keys for tests, in memory: the same seam as the file's."""
+"""API keys in memory, with the interface of the key file."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -10,15 +10,15 @@ from whisperlive_hybrid.auth.keys import StoredKey
 
 @dataclass
 class FakeKeys:
-    """Keys by their ids; a change is seen at once."""
+    """Keys by id; changes take effect at once."""
 
     known: dict[str, StoredKey] = field(default_factory=dict)
     changes: int = 0
     looks: int = 0
-    """How often the keys themselves were read."""
+    """Number of times that the keys were read."""
 
     def made(self, number: int, *, is_admin: bool = False) -> str:
-        """Make a key; its token."""
+        """Create a key and return its token."""
         key_id = f"{number:012x}"
         token = tokens.format_token(key_id, f"{number:064x}")
         card = ApiKey(key_id, f"key {number}", is_admin=is_admin)
@@ -27,16 +27,16 @@ class FakeKeys:
         return token
 
     def revoke(self, number: int) -> None:
-        """End a key."""
+        """Revoke a key."""
         del self.known[f"{number:012x}"]
         self.changes += 1
 
     def version(self) -> int:
-        """Another number after every change."""
+        """Return a number that differs after every change."""
         return self.changes
 
     def load_valid(self) -> list[StoredKey]:
-        """The keys that open something."""
+        """Return the keys that are not revoked."""
         self.looks += 1
         return list(self.known.values())
 
@@ -45,5 +45,5 @@ NO_KEYS: Final = FakeKeys()
 
 
 def bearer(token: str) -> dict[str, str]:
-    """The header that shows a key."""
+    """Return the header with a key."""
     return {"authorization": f"Bearer {token}"}

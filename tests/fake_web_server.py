@@ -1,4 +1,4 @@
-"""A web server on this machine that answers whatever a test says."""
+"""A local web server with the responses of a test."""
 
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -12,7 +12,7 @@ from anyio.streams.tls import TLSListener
 
 @dataclass(slots=True)
 class ReceivedRequest:
-    """A request as it came over the wire."""
+    """A received request."""
 
     method: str
     target: str
@@ -22,21 +22,21 @@ class ReceivedRequest:
 
 
 Answer = bytes | Callable[[ByteStream], Awaitable[None]]
-"""What a path answers: all its bytes, or a function that writes them."""
+"""The response of a path: all its bytes, or a function that writes them."""
 
 
 @dataclass(slots=True)
 class FakeWebServer:
-    """Answers by path, once per connection, and remembers what it was asked."""
+    """A server that answers one request per connection by path, and records the requests."""
 
     answers: Mapping[str, Answer]
     port: int
     asked: list[ReceivedRequest] = field(default_factory=list)
     left: anyio.Event = field(default_factory=anyio.Event)
-    """Set when a connection has ended on the other side, before its answer was complete."""
+    """Set when a client has closed its connection before the response was complete."""
 
     async def serve(self, stream: ByteStream) -> None:
-        """One connection."""
+        """Serve one connection."""
         async with stream:
             try:
                 request = await _read_request(stream)
@@ -81,7 +81,7 @@ async def serve_answers(
 def answer(
     body: bytes = b"", status: str = "200 OK", length: int | None = None, **headers: str
 ) -> bytes:
-    """An HTTP answer; `length` lies about the body's; underscores in header names are hyphens."""
+    """Return an HTTP response; `length` is a wrong Content-Length; `_` in names becomes `-`."""
     fields = {"content-length": str(len(body) if length is None else length)}
     fields |= {name.replace("_", "-"): value for name, value in headers.items()}
     lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in fields.items())]

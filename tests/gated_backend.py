@@ -1,4 +1,4 @@
-"""The fake backend behind a gate, so that a test decides when the model answers."""
+"""Fake backends with a slow encoder, or with a gate that a test opens."""
 
 import threading
 from collections.abc import Hashable, Sequence
@@ -17,24 +17,24 @@ from whisperlive_hybrid.backends.fake import FakeBackend, FakeVocabulary
 from whisperlive_hybrid.types import Hypothesis, Language, TokenTime
 
 TIMEOUT_S = 30.0
-"""After which a test that waits for a thread has failed; no passing test waits so long."""
+"""Timeout of tests that wait for a thread; no passing test waits so long."""
 
 
 @dataclass(slots=True)
 class SlowBackend(FakeBackend):
-    """The fake backend with an encoder that takes its time, as that of a large model does."""
+    """The fake backend with an encoder as slow as that of a large model."""
 
     encode_s: float = 0.1
 
     def encode(self, batch: Sequence[Encode]) -> list[Encoded | Exception]:
-        """Take `encode_s`."""
+        """Encode after `encode_s`."""
         threading.Event().wait(self.encode_s)
         return FakeBackend.encode(self, batch)
 
 
 @dataclass(slots=True)
 class GatedBackend:
-    """Each `generate` reports that it was reached, then waits until the gate is open."""
+    """A fake backend whose `generate` sets `reached` and waits until `gate` is set."""
 
     fake: FakeBackend = field(default_factory=FakeBackend)
     gate: threading.Event = field(default_factory=threading.Event)
@@ -63,7 +63,7 @@ class GatedBackend:
         return self.fake.detect_language(batch)
 
     def generate(self, batch: Sequence[Generate]) -> list[Hypothesis | Exception]:
-        """Wait at the gate."""
+        """Wait for the gate, then generate."""
         self.reached.set()
         if not self.gate.wait(TIMEOUT_S):
             raise TimeoutError("the test never opened the gate")

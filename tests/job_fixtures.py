@@ -1,4 +1,4 @@
-"""Jobs on a disk of their own, around the fake backend and a network that is not there."""
+"""The jobs part of a server, with the fake backend and a fake network."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -44,7 +44,7 @@ class FoundFile:
 
 @dataclass
 class Network:
-    """Serves `files` by URL, and takes webhooks: each answers the next of `statuses`, then 200."""
+    """Serves `files` by URL, and answers webhooks with the next of `statuses`, then 200."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     statuses: list[int | WhisperLiveError] = field(default_factory=list)
@@ -52,12 +52,12 @@ class Network:
     posted: list[tuple[str, bytes, Mapping[str, str]]] = field(default_factory=list)
 
     def check(self, url: str) -> None:
-        """Refuse what is no URL."""
+        """Raise `BadRequest` for anything but an https URL."""
         if not url.startswith("https://"):
             raise BadRequest(f"{url!r} is no URL.", param="url")
 
     async def download(self, url: str, into: BinaryIO) -> FoundFile:
-        """Write the file."""
+        """Write the file of a URL."""
         self.asked.append(url)
         if url not in self.files:
             raise BadRequest("The server at example answered 404.", param="url")
@@ -65,7 +65,7 @@ class Network:
         return FoundFile(url.rpartition("/")[2])
 
     async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> int:
-        """Answer."""
+        """Record a webhook and return its status."""
         self.posted.append((url, content, headers))
         answer = self.statuses.pop(0) if self.statuses else 200
         if isinstance(answer, WhisperLiveError):
@@ -74,19 +74,19 @@ class Network:
 
 
 class Clock:
-    """Unix seconds that pass when a test says so."""
+    """A clock in Unix seconds that a test sets."""
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
 
     def __call__(self) -> float:
-        """Tell the time."""
+        """Return the time."""
         return self.now
 
 
 @dataclass
 class JobServer:
-    """One life of a server, as far as jobs are concerned."""
+    """The jobs of a server from its start to its end."""
 
     quotas: Quotas
     service: JobService
@@ -118,7 +118,7 @@ async def run_job_server(
     clock: Clock | None = None,
     settings: Mapping[str, object] | None = None,
 ) -> AsyncIterator[JobServer]:
-    """Open it; leaving stops whatever runs, as a server that ends in an orderly way does."""
+    """Run the jobs of a server while inside; on exit they stop as in an orderly shutdown."""
     wanted = Settings.model_validate({"webhook_secret": SECRET, **(settings or {})})
     with open_store(directory) as store:
         async with (
@@ -145,25 +145,25 @@ async def run_job_server(
 
 
 def spoken_wav(*words: int) -> bytes:
-    """A file in which each word is an utterance, hence a window, of its own."""
+    """Return a WAV file in which each word is a separate utterance, hence a window."""
     return write_wav(np.concatenate([part for n in words for part in (pause(1.0), speak([n]))]))
 
 
 def uploaded_files(*files: bytes) -> list[UploadedFile]:
-    """Files as a door hands them in."""
+    """Return files as the HTTP server submits them."""
     return [UploadedFile(f"{n}.wav", BytesIO(file), len(file)) for n, file in enumerate(files)]
 
 
 def job_request(
     *urls: str, language: str | None = "en", words: bool = False, webhook: str | None = None
 ) -> JobRequest:
-    """What is asked for."""
+    """Return a request for jobs."""
     options = DecodeOptions(language=language, words=words)
-    # Pauses of a second end a window, so that each word has one of its own.
+    # Pauses of a second end a window, so that each word has a separate one.
     vad = VadOptions(min_silence_s=0.4, post_roll_s=0.2)
     return JobRequest(AudioRequest(options, vad, model="fake"), urls, webhook)
 
 
 def expected_text(words: Sequence[int]) -> str:
-    """The text of these words."""
+    """Return the text of words of the fake backend."""
     return " ".join(f"w{n}" for n in words)

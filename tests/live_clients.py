@@ -1,4 +1,4 @@
-"""A live door on a free port, and a plain client of the WhisperLive protocol, for tests."""
+"""A live server on a free port, and a client of the WhisperLive protocol, for tests."""
 
 import asyncio
 import json
@@ -44,7 +44,7 @@ from whisperlive_hybrid.transcribe import VoiceDetector
 from whisperlive_hybrid.types import Samples
 
 TIMEOUT_S = 30.0
-"""After which a test that waits for a message has failed; no passing test waits so long."""
+"""Timeout of tests that wait for a message; no passing test waits so long."""
 
 DEFAULT_LIMITS = TransportLimits()
 
@@ -53,7 +53,7 @@ UID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 @dataclass(slots=True)
 class LiveClient:
-    """One connection and the messages that came over it."""
+    """A connection and its received messages."""
 
     socket: ClientConnection
     messages: list[dict[str, Any]] = field(default_factory=list)
@@ -68,17 +68,17 @@ class LiveClient:
             await self.socket.send(piece.astype("<f4").tobytes())
 
     async def end(self) -> None:
-        """Say that everything was said."""
+        """Send END_OF_AUDIO."""
         await self.socket.send(b"END_OF_AUDIO")
 
     async def next(self) -> dict[str, Any]:
-        """The next message."""
+        """Return the next message."""
         with anyio.fail_after(TIMEOUT_S):
             self.messages.append(json.loads(await self.socket.recv()))
         return self.messages[-1]
 
     async def rest(self) -> list[dict[str, Any]]:
-        """All messages until the server has closed the connection."""
+        """Return all messages, once the server has closed the connection."""
         try:
             while True:
                 await self.next()
@@ -86,18 +86,18 @@ class LiveClient:
             return self.messages
 
     async def wait_for_text(self) -> None:
-        """Wait for any text."""
+        """Wait for a message with text."""
         while not any("segments" in each for each in self.messages):
             await self.next()
 
     @property
     def closed_with(self) -> int | None:
-        """The code that the server closed with."""
+        """The server's close code."""
         return self.socket.close_code
 
     @property
     def completed(self) -> list[dict[str, Any]]:
-        """All completed segments, put together from the windows that were sent."""
+        """All completed segments, joined from the sliding windows of the messages."""
         return completed_segments(self.messages)
 
     @property
@@ -107,7 +107,7 @@ class LiveClient:
 
 
 def completed_segments(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """All completed segments of messages with sliding windows; one that changes appears twice."""
+    """Return all completed segments of messages; one that changes appears twice."""
     found: list[dict[str, Any]] = []
     for message in messages:
         for segment in message.get("segments", ()):
@@ -118,7 +118,7 @@ def completed_segments(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any
 
 @dataclass(slots=True)
 class OpenLiveServer:
-    """A live door that listens."""
+    """A live server that listens."""
 
     live: WhisperLiveServer
     admission: Admission
@@ -130,14 +130,14 @@ class OpenLiveServer:
 
     @asynccontextmanager
     async def client(self, path: str = "", **options: Any) -> AsyncIterator[LiveClient]:  # noqa: ANN401 (of the websockets library)
-        """Connect; nothing is sent."""
+        """Connect without sending anything."""
         url = f"ws://127.0.0.1:{self.port}{path}"
         async with connect(url, proxy=None, compression=None, **options) as socket:
             yield LiveClient(socket)
 
     @asynccontextmanager
     async def admitted(self, **keys: object) -> AsyncIterator[LiveClient]:
-        """Connect, and be told that the server is ready."""
+        """Connect, send a handshake, and wait for SERVER_READY."""
         async with self.admitted_from({}, **keys) as client:
             yield client
 
@@ -145,14 +145,14 @@ class OpenLiveServer:
     async def admitted_from(
         self, headers: Mapping[str, str], **keys: object
     ) -> AsyncIterator[LiveClient]:
-        """The same with headers of a proxy."""
+        """Connect like `admitted`, with headers of a proxy."""
         async with self.client(additional_headers=headers) as client:
             await client.greet(**keys)
             assert (await client.next()).get("message") == "SERVER_READY", client.messages
             yield client
 
     async def transcribe(self, *pieces: Samples, **keys: object) -> LiveClient:
-        """Send a whole recording as fast as the server takes it; return when it has closed."""
+        """Send a recording as fast as possible; return the client once the server has closed."""
         async with self.client() as client, anyio.create_task_group() as tasks:
             await client.greet(**keys)
             tasks.start_soon(client.rest)
@@ -161,32 +161,32 @@ class OpenLiveServer:
         return client
 
     async def wait_until_empty(self) -> None:
-        """Wait until all clients that are admitted now have gone."""
+        """Wait until all clients that are admitted now have left."""
         with anyio.fail_after(TIMEOUT_S):
             for client in list(self.admission._clients):
                 await client.gone.wait()
 
     async def wait_until_disconnected(self) -> None:
-        """Wait until all connections there are now have ended, admitted or not."""
+        """Wait until all current connections have ended, admitted or not."""
         if handlers := list(self.server.handler_tasks):
             _, staying = await asyncio.wait(handlers, timeout=TIMEOUT_S)
             assert not staying
 
     def count_endings(self) -> dict[str, float]:
-        """How many streams have ended, by why."""
+        """Return the number of ended streams by reason."""
         name = "whisperlive_live_streams_total"
         seen = scrape(self.metrics)
         whys = [each["end"] for each in seen.labels(name)]
         return {why: seen.total(name, end=why) for why in whys}
 
     def shrink_buffers(self) -> None:
-        """Make the sockets that are accepted from now on hold little: they inherit it."""
+        """Shrink the buffers of the listeners; accepted sockets inherit their size."""
         for listener in self.server.sockets:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 
     def small_socket(self) -> socket.socket:
-        """A connected socket that holds little, so that a slow reader is felt at once."""
+        """Return a connected socket with small buffers, for tests of slow readers."""
         small = socket.socket()
         small.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

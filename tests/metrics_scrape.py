@@ -1,11 +1,11 @@
-"""What a scrape of /metrics says, by name and labels."""
+"""Values of a scrape of /metrics by name and labels."""
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from whisperlive_hybrid.telemetry.metrics import Metrics, MetricsSnapshot
 
 IDLE_STATE = MetricsSnapshot({}, 0.0, 0, 1, 1, 0.0, 0, {}, {})
-"""A server in which nothing happens."""
+"""The state of an idle server."""
 
 
 class Scrape:
@@ -16,7 +16,7 @@ class Scrape:
         self._samples = [each for family in self.families for each in family.samples]
 
     def total(self, name: str, **labels: str) -> float:
-        """The sum of all samples of a name that have these labels; 0 if there are none."""
+        """Return the sum of all samples of a name with these labels; 0 if there are none."""
         return sum(
             sample.value
             for sample in self._samples
@@ -24,7 +24,7 @@ class Scrape:
         )
 
     def labels(self, name: str) -> list[dict[str, str]]:
-        """The labels of all samples of a name."""
+        """Return the labels of all samples of a name."""
         return [dict(sample.labels) for sample in self._samples if sample.name == name]
 
 

@@ -1,4 +1,4 @@
-"""What an engine tells its observer, written down."""
+"""An observer of an engine that records its calls."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from whisperlive_hybrid.engine.observer import Mark, ModelCall, WindowRequest
 
 @dataclass
 class ObserverLog:
-    """An observer that writes down what it hears; its marks are numbers."""
+    """An observer that records all calls; its marks are numbers."""
 
     first: int = 0
     asked_: list[WindowRequest] = field(default_factory=list)
@@ -15,7 +15,7 @@ class ObserverLog:
     answers: list[tuple[Mark, object]] = field(default_factory=list)
 
     def on_request(self, request: WindowRequest) -> Mark:
-        """Number it."""
+        """Record it, and return its number."""
         self.asked_.append(request)
         return self.first + len(self.asked_) - 1
 

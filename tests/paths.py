@@ -1,4 +1,4 @@
-"""Where the files lie that tests in several folders use."""
+"""Paths of files that tests in several folders use."""
 
 from pathlib import Path
 from typing import Final

@@ -1,4 +1,4 @@
-"""Recordings of people, and how far a text is from what they say."""
+"""Recordings of people, and the word error rate of texts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from whisperlive_hybrid.text.wer import edit_distance, words_in
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A recording of a person, and what is said in it."""
+    """A recording of a person and its text."""
 
     file: Path
     language: str

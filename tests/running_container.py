@@ -1,4 +1,4 @@
-"""The server in a hardened container, on free ports of this machine."""
+"""The server in a hardened container, on free local ports."""
 
 import socket
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ class Service:
     server: Server
 
     def inside(self, *command: str) -> str:
-        """Return what a command prints that is run in the container, as its user."""
+        """Run a command in the container, as its user; return its output."""
         return self.engine.podman("exec", self.name, *command).stdout
 
     def text_inside(self, file: str) -> str:
@@ -74,7 +74,7 @@ def run_container(
 
 
 def free_ports(n: int) -> list[int]:
-    """Return ports of the loopback that nothing listens on now."""
+    """Return free ports of the loopback interface."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
@@ -83,7 +83,7 @@ def free_ports(n: int) -> list[int]:
 
 
 def transcribe_file(service: Service, audio: bytes) -> str:
-    """Return what the HTTP port writes for a recording in English."""
+    """Transcribe a recording in English over the HTTP port."""
     form: dict[str, Any] = {"file": audio}
     reply = httpx.post(
         f"{service.server.http_url}/v1/audio/transcriptions",

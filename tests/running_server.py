@@ -1,4 +1,4 @@
-"""`whisperlive serve` as a process of its own, on free ports."""
+"""`whisperlive serve` in a separate process, on free ports."""
 
 import os
 import re
@@ -25,7 +25,7 @@ class Server:
 def start_server(
     data_dir: Path, log: Path | None = None, program: Sequence[str] = PROGRAM, **environment: str
 ) -> Server:
-    """Start it and read what it prints, up to the line to paste; its log is added to `log`."""
+    """Start a server and wait until it is ready; append its log to `log`."""
     with (log or Path(os.devnull)).open("a") as errors:
         process = subprocess.Popen(
             [*program, "serve"],
@@ -50,7 +50,7 @@ def start_server(
 
 
 def wait_until_ready(process: subprocess.Popen[str], data_dir: Path) -> Server:
-    """Read what a server prints that was just started, up to the line to paste."""
+    """Read the output of a new server up to its example command; return its addresses."""
     assert process.stdout is not None
     lines: list[str] = []
     for line in process.stdout:
@@ -66,7 +66,7 @@ def wait_until_ready(process: subprocess.Popen[str], data_dir: Path) -> Server:
 
 
 def wait_for_exit(server: Server, patience_s: float = 30) -> int:
-    """Wait for its end, close the pipe, and return the exit code."""
+    """Wait for the end of the process, close its pipe, and return the exit code."""
     code = server.process.wait(patience_s)
     assert server.process.stdout is not None
     server.process.stdout.close()

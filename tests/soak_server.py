@@ -1,7 +1,7 @@
-"""`whisperlive`, that also tells what cannot be seen from outside: to $SOAK_REPORT, on SIGUSR1.
+"""`whisperlive` that writes a report about its inside to $SOAK_REPORT on SIGUSR1.
 
-Those are the tasks of its loop, and the memory that is in use: the process has more, since its
-allocator keeps what was once needed.
+The report has the tasks of the event loop and the memory in use. The process has more memory than
+that, since the allocator keeps freed memory.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ FIELDS = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks",
 
 
 class MallInfo(ctypes.Structure):
-    """What malloc knows; `uordblks` are the bytes in use."""
+    """malloc's statistics; `uordblks` are the bytes in use."""
 
     _fields_ = [(name, ctypes.c_size_t) for name in (*FIELDS, "fordblks", "keepcost")]
 
 
 def _report(_signal: int, _frame: object) -> None:
-    """Signals are handled on the main thread, where the loop runs, between two instructions."""
+    """Write the report; signal handlers run on the main thread, as the event loop does."""
     gc.collect()
     mallinfo2 = ctypes.CDLL(None).mallinfo2
     mallinfo2.restype = MallInfo

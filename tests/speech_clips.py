@@ -12,9 +12,9 @@ from whisperlive_hybrid.types import Samples, Window, WindowSpan
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:
-    """One recording: what is said in it and when.
+    """A recording and its text.
 
-    `words` are (word, end in seconds); `language` is None where nobody speaks.
+    `words` are (word, end in seconds); `language` is None without speech.
     """
 
     file: str
@@ -26,7 +26,7 @@ class Clip:
 
 
 def read_clips(directory: Path) -> list[Clip]:
-    """All clips of a directory, in the order of its manifest."""
+    """Return all clips of a directory, in the order of its manifest."""
     entries = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
     return [
         Clip(
@@ -42,12 +42,12 @@ def read_clips(directory: Path) -> list[Clip]:
 
 
 def whole_window(samples: Samples) -> Window:
-    """A recording as one window."""
+    """Return a recording as one window."""
     return Window(samples, (WindowSpan(0, 0, len(samples)),))
 
 
 def _decoded(file: Path) -> Samples:
-    """The samples of a mono 16 kHz FLAC file with 16 bits."""
+    """Return the samples of a mono 16 kHz FLAC file with 16 bits."""
     with av.open(str(file)) as container:
         frames = [frame.to_ndarray() for frame in container.decode(audio=0)]
     samples: Samples = np.concatenate(frames, axis=1)[0].astype(np.float32) / np.float32(32768)

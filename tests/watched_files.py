@@ -1,4 +1,4 @@
-"""Temporary files that a test does not lose sight of."""
+"""Temporary files of uploads, recorded for tests."""
 
 from tempfile import SpooledTemporaryFile
 from typing import Any
@@ -10,7 +10,7 @@ from whisperlive_hybrid.server.http.forms import _WholeForm
 
 
 class WatchedFile(SpooledTemporaryFile[bytes]):
-    """One that is not forgotten when it is closed."""
+    """A temporary file that is recorded in `opened`."""
 
     opened: list["WatchedFile"]
 
@@ -20,7 +20,7 @@ class WatchedFile(SpooledTemporaryFile[bytes]):
 
 
 def watch_uploads(monkeypatch: pytest.MonkeyPatch) -> list[WatchedFile]:
-    """Every temporary file of an upload from now on; more than 1000 bytes lie on the disk."""
+    """Return a list of the temporary files of later uploads; 1000 bytes of each are in memory."""
     opened: list[WatchedFile] = []
     monkeypatch.setattr(WatchedFile, "opened", opened, raising=False)
     monkeypatch.setattr("starlette.formparsers.SpooledTemporaryFile", WatchedFile)

@@ -1,4 +1,4 @@
-"""WAV files of our own rate, and a reader that needs no media library."""
+"""WAV files of 16 kHz, and a reader that needs no media library."""
 
 import io
 import wave
@@ -15,17 +15,17 @@ from whisperlive_hybrid.types import SAMPLE_RATE, Samples
 
 @dataclass(frozen=True)
 class WavReader:
-    """A recording that is 16 kHz mono s16 already, so that nothing needs decoding."""
+    """A recording in 16 kHz mono s16, which needs no decoding."""
 
     samples: Samples
 
     @property
     def duration_s(self) -> float | None:
-        """What the header says."""
+        """Its duration."""
         return len(self.samples) / SAMPLE_RATE
 
     def blocks(self) -> Iterator[Samples]:
-        """Half a second at a time."""
+        """Yield half a second at a time."""
         yield from np.split(self.samples, range(8000, len(self.samples), 8000))
 
 
@@ -41,7 +41,7 @@ def open_wav(file: BinaryIO, /, **_options: object) -> Iterator[WavReader]:
 
 
 def write_wav(samples: Samples) -> bytes:
-    """Put samples into a WAV file."""
+    """Return samples as a WAV file."""
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
         writer.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
