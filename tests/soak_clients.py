@@ -1,4 +1,4 @@
-"""Clients of every kind, good and bad, each for one visit to a running server."""
+"""Well-behaved and disturbing clients of a running server, for the soak test."""
 
 import asyncio
 import json
@@ -38,92 +38,92 @@ RAW = [
 
 
 class ServerBusy(ConnectionError):
-    """The server has too much to do, as a slow machine may have."""
+    """The server is at its capacity, as a slow machine may be."""
 
 
 GONE = (OSError, ConnectionClosed, InvalidHandshake, httpx.HTTPError, anyio.BrokenResourceError)
-"""How a visit may end that the server, or we, cut short."""
+"""Errors of connections that the server or the client has closed early."""
 
 
 @dataclass
 class SoakClient:
-    """Somebody with dice, who knows the address and some recordings."""
+    """A client with random behaviour."""
 
-    dice: random.Random
+    rng: random.Random
     live_url: str
     http_url: str
     clips: list[Clip]
 
-    async def speaks(self) -> None:
-        """Speak at the pace of speech, to the end, and read what was said."""
-        clip = self.dice.choice(self.clips)
-        async with self._live() as socket, anyio.create_task_group() as tasks:
-            heard: list[str] = []
-            tasks.start_soon(_read_all, socket, heard)
-            await self._say(socket, clip, 1.0)
+    async def stream_clip(self) -> None:
+        """Stream a clip in real time, and check its text."""
+        clip = self.rng.choice(self.clips)
+        async with self._connect() as socket, anyio.create_task_group() as tasks:
+            messages: list[str] = []
+            tasks.start_soon(_read_messages, socket, messages)
+            await self._send_clip(socket, clip, 1.0)
             await socket.send(b"END_OF_AUDIO")
-        assert socket.close_code == 1000, heard
+        assert socket.close_code == 1000, messages
         text = " ".join(
             segment["text"].strip()
-            for segment in json.loads(heard[-1])["segments"]
+            for segment in json.loads(messages[-1])["segments"]
             if segment["completed"]
         )
         assert text == clip.text, (text, clip.text)
 
-    async def breaks_off(self) -> None:
-        """Leave in the middle of a sentence: politely, rudely, or by saying nonsense."""
-        async with self._live() as socket:
-            await self._say(socket, self.dice.choice(self.clips), self.dice.random())
-            match self.dice.randrange(4):
+    async def break_off(self) -> None:
+        """End in the middle of a sentence: close, abort, or send something invalid."""
+        async with self._connect() as socket:
+            await self._send_clip(socket, self.rng.choice(self.clips), self.rng.random())
+            match self.rng.randrange(4):
                 case 0:
                     socket.transport.abort()
                 case 1:
                     await socket.send("nonsense")
                 case 2:
-                    await socket.send(self.dice.randbytes(99_999))  # no samples
+                    await socket.send(self.rng.randbytes(99_999))  # no samples
                 case _:
-                    pass  # a polite close
+                    pass  # the connection is closed normally
 
-    async def greets_badly(self) -> None:
-        """Begin with something that is no handshake."""
+    async def send_bad_handshake(self) -> None:
+        """Send an invalid handshake."""
         async with connect(self.live_url, proxy=None) as socket:
-            await socket.send(self.dice.choice(BAD_GREETINGS))
-            await _read_all(socket, [])
+            await socket.send(self.rng.choice(BAD_GREETINGS))
+            await _read_messages(socket, [])
 
-    async def speaks_no_protocol(self) -> None:
-        """Send bytes to either door, and go before there is an answer, or after."""
-        parts = urlsplit(self.dice.choice([self.live_url, self.http_url]))
+    async def send_raw_bytes(self) -> None:
+        """Send raw bytes to either server, and close before or after its response."""
+        parts = urlsplit(self.rng.choice([self.live_url, self.http_url]))
         async with await anyio.connect_tcp(parts.hostname or "", parts.port or 0) as socket:
-            await socket.send(self.dice.choice(RAW) or b"\n")
-            with anyio.move_on_after(self.dice.uniform(0, 0.5)), suppress(anyio.EndOfStream):
+            await socket.send(self.rng.choice(RAW) or b"\n")
+            with anyio.move_on_after(self.rng.uniform(0, 0.5)), suppress(anyio.EndOfStream):
                 await socket.receive()
 
-    async def uploads(self) -> None:
-        """Send a recording, and get its text."""
-        clip = self.dice.choice(self.clips)
-        reply = await self._posted(write_wav(clip.samples), response_format="text")
+    async def upload(self) -> None:
+        """Upload a recording, and check its text."""
+        clip = self.rng.choice(self.clips)
+        reply = await self._post(write_wav(clip.samples), response_format="text")
         assert reply.status_code in {200, 429}, reply.text
         if reply.status_code == 200:
             assert reply.text.strip() == clip.text
 
-    async def uploads_damage(self) -> None:
-        """Send a recording with bytes overwritten, or only a part of it."""
-        media = bytearray(write_wav(self.dice.choice(self.clips).samples))
-        for _ in range(self.dice.randrange(1, 20)):
-            media[self.dice.randrange(min(len(media), 10 ** self.dice.randrange(1, 6)))] ^= 0xFF
-        reply = await self._posted(bytes(media[: self.dice.randrange(20, len(media))]))
+    async def upload_damaged_file(self) -> None:
+        """Upload a recording with overwritten bytes, or only a part of it."""
+        media = bytearray(write_wav(self.rng.choice(self.clips).samples))
+        for _ in range(self.rng.randrange(1, 20)):
+            media[self.rng.randrange(min(len(media), 10 ** self.rng.randrange(1, 6)))] ^= 0xFF
+        reply = await self._post(bytes(media[: self.rng.randrange(20, len(media))]))
         assert reply.status_code in {200, 400, 429}, reply.text
 
-    async def cancels_an_upload(self) -> None:
-        """Hang up while the file is sent, or while it is read."""
-        media = write_wav(self.dice.choice(self.clips).samples)
-        sent = self.dice.randrange(1, len(media))
+    async def cancel_upload(self) -> None:
+        """Close the connection during the upload, or during the transcription."""
+        media = write_wav(self.rng.choice(self.clips).samples)
+        sent = self.rng.randrange(1, len(media))
 
         async def some() -> object:
-            return await self._posted(media * self.dice.randrange(1, 20), stream="true")
+            return await self._post(media * self.rng.randrange(1, 20), stream="true")
 
-        if self.dice.random() < 0.5:
-            with anyio.move_on_after(self.dice.uniform(0, 0.5)):
+        if self.rng.random() < 0.5:
+            with anyio.move_on_after(self.rng.uniform(0, 0.5)):
                 await some()
             return
         parts = urlsplit(self.http_url)
@@ -136,46 +136,46 @@ class SoakClient:
             )
             await socket.send(head.encode() + media[:sent])
 
-    async def hands_in_a_job(self) -> None:
-        """Hand it in, watch it for a while, and throw it away."""
-        async with httpx.AsyncClient(base_url=self.http_url, timeout=60) as door:
-            media = write_wav(self.dice.choice(self.clips).samples)
-            reply = await door.post("/v1/jobs", files={"file": media})
+    async def submit_job(self) -> None:
+        """Submit a job, follow its events for a while, and delete it."""
+        async with httpx.AsyncClient(base_url=self.http_url, timeout=60) as client:
+            media = write_wav(self.rng.choice(self.clips).samples)
+            reply = await client.post("/v1/jobs", files={"file": media})
             assert reply.status_code in {202, 429}, reply.text
             if reply.status_code != 202:
                 return
             job = f"/v1/jobs/{reply.json()['id']}"
-            with anyio.move_on_after(self.dice.uniform(0, 1)):
-                async with door.stream("GET", f"{job}/events") as events:
+            with anyio.move_on_after(self.rng.uniform(0, 1)):
+                async with client.stream("GET", f"{job}/events") as events:
                     async for _ in events.aiter_bytes():
                         pass
-            assert (await door.delete(job)).status_code == 200
+            assert (await client.delete(job)).status_code == 200
 
     @property
-    def nuisances(self) -> list[Callable[[], Awaitable[None]]]:
-        """All kinds of visits but those of good speakers."""
+    def disturbances(self) -> list[Callable[[], Awaitable[None]]]:
+        """All methods but `stream_clip`."""
         return [
-            *(self.breaks_off, self.greets_badly, self.speaks_no_protocol, self.uploads),
-            *(self.uploads_damage, self.cancels_an_upload, self.hands_in_a_job),
+            *(self.break_off, self.send_bad_handshake, self.send_raw_bytes, self.upload),
+            *(self.upload_damaged_file, self.cancel_upload, self.submit_job),
         ]
 
-    def _live(self) -> "_Admitted":
-        return _Admitted(self.live_url)
+    def _connect(self) -> "_ReadyConnection":
+        return _ReadyConnection(self.live_url)
 
-    async def _say(self, socket: ClientConnection, clip: Clip, share: float) -> None:
-        """Say the beginning of a clip, 256 ms at a time."""
+    async def _send_clip(self, socket: ClientConnection, clip: Clip, share: float) -> None:
+        """Send the beginning of a clip in real time, 256 ms at a time."""
         for first in range(0, int(share * len(clip.samples)), FRAME):
             await socket.send(clip.samples[first : first + FRAME].astype("<f4").tobytes())
             await asyncio.sleep(FRAME / 16_000)
 
-    async def _posted(self, media: bytes, **fields: str) -> httpx.Response:
-        async with httpx.AsyncClient(base_url=self.http_url, timeout=60) as door:
+    async def _post(self, media: bytes, **fields: str) -> httpx.Response:
+        async with httpx.AsyncClient(base_url=self.http_url, timeout=60) as client:
             form = {"language": "en", **fields}
-            return await door.post(TRANSCRIPTIONS, files={"file": media}, data=form)
+            return await client.post(TRANSCRIPTIONS, files={"file": media}, data=form)
 
 
-class _Admitted:
-    """A live connection to which the server has said that it is ready."""
+class _ReadyConnection:
+    """A live connection after SERVER_READY."""
 
     def __init__(self, url: str) -> None:
         self._connecting = connect(url, compression=None, proxy=None)
@@ -194,7 +194,7 @@ class _Admitted:
         await self._connecting.__aexit__(*error)  # type: ignore[arg-type]  # as it came
 
 
-async def _read_all(socket: ClientConnection, heard: list[str]) -> None:
+async def _read_messages(socket: ClientConnection, messages: list[str]) -> None:
     with suppress(ConnectionClosed):
         while True:
-            heard.append(str(await socket.recv()))
+            messages.append(str(await socket.recv()))

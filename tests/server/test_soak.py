@@ -148,14 +148,14 @@ async def _round(server: Server, clips: list[Clip], number: int) -> None:
 
     async def keep_visiting(who: int) -> None:
         dice = random.Random(f"{SEED} {number} {who}")
-        visitor = SoakClient(dice, server.live_url, server.http_url, clips)
+        client = SoakClient(dice, server.live_url, server.http_url, clips)
         while anyio.current_time() < until:
             if who < SPEAKERS:
                 with suppress(ServerBusy):
-                    await visitor.speaks()
+                    await client.stream_clip()
             else:
                 with suppress(*GONE):
-                    await dice.choice(visitor.nuisances)()
+                    await dice.choice(client.disturbances)()
 
     async with anyio.create_task_group() as tasks:
         for who in range(SPEAKERS + NUISANCES):
