@@ -16,5 +16,5 @@ from whisperlive_hybrid.protocol.live import BadHandshake
     ],
 )
 def test_a_kind_is_a_word_of_ours(error: Exception, kind: str) -> None:
-    """Logs and metrics name errors by their class, never by what a client has sent."""
+    """Logs and metrics name errors by their class, not by data of clients."""
     assert error_kind(error) == kind

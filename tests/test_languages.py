@@ -5,7 +5,7 @@ from whisperlive_hybrid.languages import LANGUAGES, is_auto_language, language_c
 
 
 def test_knows_the_hundred_languages_of_whisper() -> None:
-    """The table is that of the models: every code, once."""
+    """The table has every code of the models, once."""
     assert len(LANGUAGES) == 100
     assert set(LANGUAGES) == set(_LANGUAGE_CODES)
     assert len(set(LANGUAGES.values())) == 100
@@ -29,13 +29,13 @@ def test_knows_the_hundred_languages_of_whisper() -> None:
     ],
 )
 def test_reads_a_language_as_people_write_it(written: str, code: str | None) -> None:
-    """Codes in any case, with a region, or English names; anything else is no language."""
+    """Codes in any case, with a region, and English names are languages; nothing else is."""
     assert language_code(written) == code
 
 
 @pytest.mark.parametrize("written", ["auto", "Auto", " AUTO ", ""])
 def test_auto_is_the_word_of_other_programs_for_detection(written: str) -> None:
-    """whisper.cpp and its front ends write it; it is no language of its own."""
+    """"auto", as in whisper.cpp and its front ends, is no language."""
     assert is_auto_language(written)
     assert language_code(written) is None
     assert not is_auto_language("en")
@@ -48,5 +48,5 @@ def test_codes_and_names_mean_each_other() -> None:
 
 
 def test_an_unknown_code_is_its_own_name() -> None:
-    """A model may know more languages than the table."""
+    """A model may have languages that are not in the table."""
     assert language_name("tlh") == "tlh"

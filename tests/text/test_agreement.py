@@ -9,7 +9,7 @@ hypotheses = st.lists(st.lists(st.sampled_from(["a", "b", "c."]), max_size=6), m
 
 
 def test_two_hypotheses_make_a_word_stable() -> None:
-    """One hypothesis proves nothing; what a second one repeats is stable."""
+    """Words of a single hypothesis are not stable; those that a second one repeats are."""
     agreement = Agreement()
     assert agreement.add(" where is the") == " where is the"
     assert agreement.stable == ""
@@ -18,7 +18,7 @@ def test_two_hypotheses_make_a_word_stable() -> None:
 
 
 def test_the_last_word_is_held_back() -> None:
-    """The audio may end inside the last word, so two equal hypotheses leave it open."""
+    """The audio may end inside the last word, so that it is not stable after two hypotheses."""
     agreement = Agreement()
     agreement.add(" please wait")
     agreement.add(" please wait")
@@ -26,7 +26,7 @@ def test_the_last_word_is_held_back() -> None:
 
 
 def test_case_and_punctuation_do_not_count() -> None:
-    """Commas and capitals flicker; the first stable spelling is kept."""
+    """Commas and capitals change; the first stable spelling is kept."""
     agreement = Agreement()
     agreement.add(" Yes, it is")
     assert agreement.add(" yes it is red") == " yes it is red"
@@ -35,7 +35,7 @@ def test_case_and_punctuation_do_not_count() -> None:
 
 
 def test_a_hypothesis_that_forgets_stable_words_does_not_take_them_back() -> None:
-    """Shown text keeps its stable beginning whatever comes later."""
+    """The text keeps its stable beginning with any later hypothesis."""
     agreement = Agreement()
     agreement.add(" the cat is black")
     agreement.add(" the cat is black and")
@@ -44,7 +44,7 @@ def test_a_hypothesis_that_forgets_stable_words_does_not_take_them_back() -> Non
 
 @given(hypotheses)
 def test_stable_text_only_grows(spoken: list[list[str]]) -> None:
-    """Every stable text is the beginning of the next one, and of what is shown."""
+    """Every stable text is the beginning of the next one and of the text."""
     agreement, before = Agreement(), ""
     for words in spoken:
         shown = agreement.add("".join(f" {word}" for word in words))

@@ -1,4 +1,4 @@
-"""Cues that can be read: limits, breaks and times, on words whose times are known."""
+"""Limits, breaks and times of cues, for words with known times."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,14 +22,14 @@ DEFAULT = CueStyle()
 
 
 def said(*words: tuple[str, float, float]) -> Segment:
-    """A segment of words with their times."""
+    """Return a segment of words with their times."""
     timed = tuple(Word(text, start, end, 1.0) for text, start, end in words)
     text = "".join(word.text for word in timed)
     return Segment(timed[0].start, timed[-1].end, text, (), 0.0, -0.1, 1.0, 0.0, timed)
 
 
 def spoken(text: str, start: float = 0.0, word_s: float = 0.3) -> Segment:
-    """A segment in which each word takes as long as the others, without pauses."""
+    """Return a segment with words of equal length without pauses."""
     texts = [f" {word}" for word in text.split()]
     return said(
         *((each, start + i * word_s, start + (i + 1) * word_s) for i, each in enumerate(texts))
@@ -37,12 +37,12 @@ def spoken(text: str, start: float = 0.0, word_s: float = 0.3) -> Segment:
 
 
 def unmeasured(text: str, start: float, end: float) -> Segment:
-    """A segment with time marks only."""
+    """Return a segment without word times."""
     return Segment(start, end, text, (), 0.0, -0.1, 1.0, 0.0)
 
 
 def line_texts(cue: SubtitleCue) -> list[str]:
-    """The lines of a cue as they are shown."""
+    """Return the lines of a cue."""
     return [
         "".join(" " * (unit.is_spaced and i > 0) + unit.text for i, unit in enumerate(line))
         for line in cue.lines
@@ -50,18 +50,18 @@ def line_texts(cue: SubtitleCue) -> list[str]:
 
 
 def shown(segments: Sequence[Segment], style: CueStyle = DEFAULT) -> list[list[str]]:
-    """The lines of each cue."""
+    """Return the lines of each cue."""
     return [line_texts(cue) for cue in split_cues(segments, style)]
 
 
 def test_a_short_segment_is_one_line() -> None:
-    """From its first word to the end of its last."""
+    """A cue lasts from its first word to the end of its last one."""
     [cue] = split_cues([said((" Hello", 1.0, 1.4), (" world.", 1.4, 2.0))], DEFAULT)
     assert (line_texts(cue), cue.start, cue.end) == (["Hello world."], 1.0, 2.0)
 
 
 def test_a_longer_one_is_two_lines() -> None:
-    """Broken behind a clause rather than in the middle of one."""
+    """A line breaks after a clause rather than within one."""
     text = "We are three days out, and the ship has not been seen by anybody."
     assert shown([spoken(text)]) == [
         ["We are three days out,", "and the ship has not been seen by anybody."]
@@ -69,20 +69,20 @@ def test_a_longer_one_is_two_lines() -> None:
 
 
 def test_a_long_segment_becomes_cues_that_end_with_sentences() -> None:
-    """Rather than full ones that break anywhere."""
+    """Cues end with sentences rather than being full."""
     first = "My fellow Americans, this day has brought terrible news."
     second = "At nine this morning, mission control lost contact with the shuttle."
     assert [" ".join(lines) for lines in shown([spoken(f"{first} {second}")])] == [first, second]
 
 
 def test_without_punctuation_cues_are_of_about_equal_length() -> None:
-    """No single word is left for the last one."""
+    """The last cue is not a single word."""
     words = " ".join(["word"] * 19)  # 94 characters
     assert [len(" ".join(lines)) for lines in shown([spoken(words)])] in ([49, 44], [44, 49])
 
 
 def test_a_cue_breaks_in_a_pause() -> None:
-    """Where there is no punctuation, as listeners do."""
+    """Without punctuation, a cue ends in a pause."""
     before = [(f" one{i}", i * 0.4, i * 0.4 + 0.4) for i in range(6)]
     behind = [(f" two{i}", 3.2 + i * 0.4, 3.6 + i * 0.4) for i in range(12)]
     first, second = split_cues([said(*before, *behind)], DEFAULT)
@@ -91,7 +91,7 @@ def test_a_cue_breaks_in_a_pause() -> None:
 
 
 def test_no_cue_lasts_through_silence() -> None:
-    """A word behind a long pause begins another cue, however short the one before it is."""
+    """A word after a long pause begins another cue, even after a short one."""
     segment = said((" Well,", 0.0, 0.4), (" yes.", 0.4 + LONGEST_PAUSE_S + 0.1, 3.0))
     first, second = split_cues([segment], DEFAULT)
     assert (first.start, first.end) == (0.0, 0.4)
@@ -100,7 +100,7 @@ def test_no_cue_lasts_through_silence() -> None:
 
 
 def test_a_word_that_is_too_long_for_a_line_has_its_own() -> None:
-    """It is not torn apart."""
+    """The word is not split."""
     address = "https://example.com/" + "x" * 80
     assert shown([spoken(f"See {address} for more")]) == [["See"], [address], ["for more"]]
 
@@ -116,7 +116,7 @@ def test_lines_of_another_width_and_number() -> None:
 
 
 def test_a_sentence_goes_on_in_the_next_segment() -> None:
-    """Where the model has cut it in the middle; another sentence begins another cue."""
+    """Segments of one sentence share a cue; another sentence begins another cue."""
     segments = [spoken("Ask what you can"), spoken("do for us. Now", 1.2), spoken("go.", 2.1)]
     assert shown(segments) == [["Ask what you can do for us. Now go."]]
     ended = [spoken("Ask what you can."), spoken("Do it.", 1.2)]
@@ -124,7 +124,7 @@ def test_a_sentence_goes_on_in_the_next_segment() -> None:
 
 
 def test_width_and_number_together_fill_lines_across_segments() -> None:
-    """Neither alone does, and no silence is bridged."""
+    """Neither option does so alone, and no cue spans a silence."""
     segments = [spoken("One two."), spoken("Three four.", 0.6), spoken("Five", 9.0)]
     both = CueStyle(max_line_width=42, max_line_count=2)
     assert shown(segments, both) == [["One two. Three four."], ["Five"]]
@@ -132,20 +132,20 @@ def test_width_and_number_together_fill_lines_across_segments() -> None:
 
 
 def test_a_number_of_words() -> None:
-    """At most so many in a cue, and about as many in each."""
+    """A cue has at most that many words, and all cues have about as many."""
     style = CueStyle(max_words_per_line=3)
     assert [len(lines[0].split()) for lines in shown([spoken("a b c d e f g")], style)] == [3, 2, 2]
 
 
 def test_a_word_with_a_hyphen_stays_whole() -> None:
-    """Tokens that no space parts are no place for a break; nor is an apostrophe."""
+    """There is no break between tokens without a space, nor at an apostrophe."""
     segment = said((" twenty", 0, 0.3), ("-five", 0.3, 0.6), (" o", 0.6, 0.7), ("'clock", 0.7, 1))
     style = CueStyle(max_words_per_line=1)
     assert shown([segment], style) == [["twenty-five"], ["o'clock"]]
 
 
 def test_a_script_without_spaces_breaks_between_its_words() -> None:
-    """But not before a mark that closes, as the rules of typesetting have it."""
+    """A line does not begin with a closing mark, by the rules of typesetting."""
     words = [
         (word, i * 0.3, i * 0.3 + 0.3)
         for i, word in enumerate(("今日", "は", "いい", "、", "天気"))
@@ -160,7 +160,7 @@ def test_a_script_without_spaces_breaks_between_its_words() -> None:
 
 
 def test_text_without_word_times_is_laid_over_its_segment() -> None:
-    """By its characters, as where a translation or a model has no word times."""
+    """It is spread by characters, as for translations and models without word times."""
     first, second = split_cues([unmeasured(" " + "abcd " * 20, 10.0, 20.0)], DEFAULT)
     assert first.start == pytest.approx(10.0, abs=0.1)
     assert second.end == pytest.approx(20.0, abs=0.1)
@@ -168,25 +168,25 @@ def test_text_without_word_times_is_laid_over_its_segment() -> None:
 
 
 def test_text_without_word_times_does_not_fill_a_silence() -> None:
-    """Time marks may span one: nobody says a word for 20 s."""
+    """Time marks may span a silence: no word lasts for 20 s."""
     [cue] = split_cues([unmeasured(" Hello world.", 0.0, 41.0)], DEFAULT)
     assert cue.end <= LONGEST_CUE_S
 
 
 def test_words_of_another_text_are_not_believed() -> None:
-    """What is shown is the text of the segment, as in every other format."""
+    """The text of cues is that of the segment, as in every other format."""
     segment = replace(said((" Hello", 0.0, 1.0)), text=" Hello again")
     assert shown([segment]) == [["Hello again"]]
 
 
 WORDS = st.text("abc.,?-", min_size=1, max_size=50)
 PIECES = st.tuples(WORDS, st.booleans(), st.floats(0, 3), st.floats(0, 3))
-"""A word, whether a space is before it, the pause before it and its length."""
+"""A word, True for a space before it, the pause before it, and its length."""
 
 
 @st.composite
 def recordings(draw: st.DrawFn) -> list[Segment]:
-    """Segments of words at any pace."""
+    """Return segments of words at any pace."""
     segments: list[Segment] = []
     now = 0.0
     for pieces in draw(st.lists(st.lists(PIECES, min_size=1, max_size=16), max_size=3)):
@@ -208,7 +208,7 @@ STYLES = st.builds(
 
 @given(recordings(), STYLES)
 def test_all_limits_hold_and_no_word_is_lost(segments: list[Segment], style: CueStyle) -> None:
-    """Every word is in exactly one cue, in order; what is over a limit is one word alone."""
+    """Every word is in exactly one cue, in order; only a single word may exceed a limit."""
     made = list(split_cues(segments, style))
     units = [unit for cue in made for line in cue.lines for unit in line]
     parts = [" " * unit.is_spaced + unit.text for unit in units]

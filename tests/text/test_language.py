@@ -8,24 +8,24 @@ EN, DE = Language("en", 1.0), Language("de", 0.9)
 
 
 def spoken(start: float, seconds: float) -> Window:
-    """A window full of speech."""
+    """Return a window of speech."""
     length = round(seconds * 16_000)
     span = WindowSpan(0, round(start * 16_000), length)
     return Window(np.zeros(length, np.float32), (span,), ((0.0, seconds),))
 
 
 def test_one_sure_window_decides() -> None:
-    """Above one half there is no need to hear more."""
+    """A probability above one half decides at once."""
     assert LanguageVote().add(Language("de", 0.51)) == Language("de", 0.51)
 
 
 def test_an_unsure_window_does_not_decide() -> None:
-    """One half is not above one half."""
+    """A probability of one half does not decide."""
     assert LanguageVote().add(Language("de", 0.5)) is None
 
 
 def test_a_sure_window_overrules_unsure_ones() -> None:
-    """The first sure window wins, whatever was guessed before."""
+    """The first certain window decides, regardless of the ones before."""
     vote = LanguageVote()
     vote.add(Language("de", 0.4))
     vote.add(Language("de", 0.4))
@@ -41,7 +41,7 @@ def test_the_fourth_unsure_window_ends_the_vote() -> None:
 
 
 def test_a_short_recording_decides_with_what_it_has() -> None:
-    """At its end the vote is taken; with nothing heard there is nothing to decide."""
+    """The end of the recording decides; without any window there is no language."""
     vote = LanguageVote()
     assert vote.decide() is None
     vote.add(Language("es", 0.3))
@@ -55,12 +55,12 @@ def test_a_short_recording_decides_with_what_it_has() -> None:
 def test_the_language_changes_where_it_is_sure(
     probability: float, seconds: float, *, switches: bool
 ) -> None:
-    """Neither for a guess nor for a single word."""
+    """Neither a low probability nor a single word is a switch."""
     assert is_switch(Language("de", probability), spoken(0, seconds), 0.7) == switches
 
 
 def test_a_recording_is_checked_at_its_begin_and_then_once_in_a_while() -> None:
-    """In windows that are long enough; so it costs next to nothing."""
+    """Only long windows are checked, so that the cost is small."""
     watch = LanguageMonitor()
     asked = [watch.should_check(spoken(start, 10.0)) for start in range(0, 300, 10)]
     assert [10 * i for i, is_asked in enumerate(asked) if is_asked] == [0, 70, 140, 210, 280]
@@ -69,7 +69,7 @@ def test_a_recording_is_checked_at_its_begin_and_then_once_in_a_while() -> None:
 
 
 def test_an_utterance_that_goes_on_is_checked_again() -> None:
-    """Its first reading was given up, and told nothing."""
+    """The decoding of the shorter one was cancelled."""
     watch = LanguageMonitor()
     assert watch.should_check(spoken(0, 4.0))
     assert watch.should_check(spoken(0, 8.0))
@@ -78,7 +78,7 @@ def test_an_utterance_that_goes_on_is_checked_again() -> None:
 
 
 def test_a_change_of_language_is_news_once() -> None:
-    """And only where it is sure; afterwards nothing is checked any more."""
+    """Only a certain change counts; after it there are no more checks."""
     watch = LanguageMonitor()
     assert not watch.detects_change(EN, spoken(0, 5.0), Language("en", 0.9))
     assert not watch.detects_change(EN, spoken(0, 5.0), Language("de", 0.5))

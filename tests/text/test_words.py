@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from whisperlive_hybrid.text.words import (
     add_probabilities,
     add_words,
+    ends_sentence,
     fit_to_pauses,
     text_tokens,
     trim_long_words,
@@ -279,3 +280,17 @@ def test_words_without_a_silence_stay_as_they_are() -> None:
     slow = replace(segment(), words=(Word(" a", 0.0, 0.2, 1.0), Word(" slow", 0.2, 1.9, 1.0)))
     assert trim_long_words([slow, segment()]) == (slow, segment())
     assert trim_long_words([]) == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["It rains.", "Does it?", '"It does!"', "(No…)", "下雨了。", "क्या।", "هل؟"]
+)
+def test_a_mark_ends_a_sentence(text: str) -> None:
+    """In several scripts, with quotes and brackets behind it."""
+    assert ends_sentence(text)
+
+
+@pytest.mark.parametrize("text", ["It rains", "rain,", "3.5", '"rain"', ""])
+def test_without_one_it_goes_on(text: str) -> None:
+    """A point inside is none."""
+    assert not ends_sentence(text)
