@@ -131,7 +131,7 @@ async def run_job_server(
                 models=pool,
                 media=MediaFiles(media),
                 fetcher=network or Network(),
-                board=RunningJobs(),
+                running=RunningJobs(),
                 quotas=Quotas(default_limits(wanted), tell_time),
                 clock=tell_time,
             )

@@ -45,6 +45,7 @@ class Authenticator:
             if key is not None:
                 return Caller(caller.address, key)
         if tokens:
+            # A request without a key is not recorded: it guesses nothing, and probes send many.
             delay_s = self.wrong_keys.record(caller.address) if self.wrong_keys else 0.0
             raise Unauthenticated(
                 "Incorrect API key provided.", code="invalid_api_key", answer_after_s=delay_s

@@ -13,6 +13,8 @@ from whisperlive_hybrid.auth.rate_limits import RateLimiter
 from whisperlive_hybrid.errors import BadRequest
 
 ID_BYTES: Final = 6
+# 256 random bits cannot be guessed, so a fast hash is enough. A slow one (scrypt) would make every
+# right key, and a flood of wrong ones, expensive for the server.
 SECRET_BYTES: Final = 32
 
 MAX_TOKEN_LENGTH: Final = 512
@@ -122,6 +124,7 @@ class KeyStore:
         return self._keys[key_id].key if key_id in self._keys else None
 
     def _refresh(self) -> None:
+        # Checked at every request, so that a revoked key is rejected at once.
         version = self._source.version()
         if version != self._version:
             self._keys = {stored.key.id: stored for stored in self._source.load_valid()}
@@ -148,5 +151,6 @@ class WrongKeyLimiter:
 
     def record(self, address: str) -> float:
         """Record a wrong key from `address`; return the delay of its rejection in seconds."""
+        # By address, not by key id: ids are public, so any client could delay the owner of one.
         wait_s = self._limiter.take(subscriber(address), self._per_minute, self._clock())
         return REFUSAL_DELAY_S if wait_s else 0.0

@@ -47,6 +47,7 @@ class TrustedProxies:
         of a trusted proxy, the next one is trusted. An invalid entry ends the chain.
         """
         address = parse_address(peer)
+        # A Unix socket has no address.
         if address is None:
             return peer
         chain = [entry for header in forwarded for entry in header.split(",")]
@@ -84,8 +85,10 @@ def parse_address(text: str) -> Address | None:
     """Parse an IP address, with or without a port, as proxies write both; None if it is invalid."""
     text = text.strip()
     if text.startswith("["):
+        # "[2001:db8::1]:443"
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
+        # "192.0.2.1:443"; an IPv6 address has more colons.
         text = text.partition(":")[0]
     try:
         return unmap(ip_address(text))
@@ -95,5 +98,6 @@ def parse_address(text: str) -> Address | None:
 
 def unmap(address: Address) -> Address:
     """Return the IPv4 address of an IPv4-mapped one (::ffff:10.0.0.1), else `address` itself."""
+    # A dual-stack socket reports its IPv4 peers in this form.
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address

@@ -66,13 +66,17 @@ class OriginPolicy:
         It is wider: its clients are foreign pages and browser extensions as well, and a live
         stream reveals no text but that of its own audio.
         """
+        # A page at another port of the same host belongs to a program on that machine.
         policy = replace(OriginPolicy.for_http(settings), ports=None, allows_extensions=True)
         if policy.origins or is_loopback(settings.host):
             return policy
+        # Firefox' extension sends `null`, and so does any sandboxed frame: the two cannot be
+        # distinguished. Accepting both puts only machine time at risk (docs/decisions/0011).
         return replace(policy, origins=frozenset({OPAQUE}))
 
     def check(self, origins: Sequence[str], hosts: Sequence[str]) -> None:
         """Check the Origin and Host headers of a request. Raises `Forbidden`."""
+        # First, since a page after DNS rebinding has an Origin equal to its Host.
         self.check_host(hosts)
         origin, host = _join(origins), _join(hosts)
         if origin is not None and not self._allows(origin.lower(), (host or "").lower()):

@@ -64,6 +64,7 @@ class Quotas:
         try:
             yield
         finally:
+            # No empty lists are left behind: memory holds only accounts with open streams.
             self._streams[caller.account].remove(until)
             if not self._streams[caller.account]:
                 del self._streams[caller.account]
@@ -138,6 +139,7 @@ class Quotas:
         limit, ends = self.limits_of(caller).live_streams, self._streams.get(caller.account, [])
         if limit is None or len(ends) < limit:
             return None
+        # Streams may end earlier; this is the latest time at which one is free.
         wait_s = max(0.0, min(ends) - self._clock())
         return LimitReached(
             f"Limit of live streams reached: {limit} at once. Try again when one has ended, in "

@@ -43,6 +43,7 @@ class RateLimiter:
 
     def __init__(self, max_accounts: int = MAX_ACCOUNTS) -> None:
         self._max_accounts = max_accounts
+        # In the order of their last request, so that the oldest are found without a search.
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def __len__(self) -> int:
@@ -69,6 +70,7 @@ class RateLimiter:
     def status(self, account: str, per_minute: int, now: float) -> RateLimitStatus:
         """Return what an account has left."""
         used = self._count(account, per_minute, now)
+        # Whole requests, as OpenAI reports them; the tolerance as in `take`.
         remaining = max(0, int(per_minute - used + _TOLERANCE))
         return RateLimitStatus(per_minute, remaining, used * MINUTE_S / per_minute)
 

@@ -95,6 +95,7 @@ def parse_page_size(text: str | None) -> int:
     """Parse the number of jobs on a page; raises `BadRequest`."""
     if text is None:
         return DEFAULT_PAGE_SIZE
+    # At most nine digits are converted: int() of a very long text is slow.
     if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MAX_PAGE_SIZE):
         raise BadRequest(
             f"Invalid limit {text[:80]!r}: it must be a whole number from 1 to {MAX_PAGE_SIZE}.",
@@ -142,6 +143,7 @@ def render_job(job: Job, *, is_listed: bool = False) -> Json:
         "task": job.request.audio.options.task.value,
         "language": job.language,
         "progress": {"done": round(job.done, 3), "total": _round_ms(job.total)},
+        # A page of 100 jobs could contain days of text.
         "text": job.text if job.status.is_finished and not is_listed else tail(job.text),
         "error": _error(job.failure),
         "files": [

@@ -40,7 +40,7 @@ class Jobs:
         async with anyio.create_task_group() as tasks:
             for work in self._works:
                 tasks.start_soon(_restart_on_failure, work)
-            await self._context.board.closed.wait()
+            await self._context.running.closed.wait()
             tasks.cancel_scope.cancel()
 
     def close(self) -> None:
@@ -48,7 +48,7 @@ class Jobs:
 
         What is taken in meanwhile waits for the next start.
         """
-        self._context.board.close()
+        self._context.running.close()
 
 
 async def open_jobs(context: WorkerContext, settings: Settings) -> Jobs:
@@ -66,7 +66,7 @@ async def open_jobs(context: WorkerContext, settings: Settings) -> Jobs:
     works: list[Work] = [Runner(context, kept_s).run] * settings.jobs_at_once
     works.append(partial(_expire, context))
     if key is not None:
-        ended = context.board.ended
+        ended = context.running.ended
         works.append(WebhookSender(context.store, context.fetcher, key, ended, context.clock).run)
     return Jobs(context, limits, works)
 
@@ -84,7 +84,7 @@ async def _restart_on_failure(work: Work) -> None:
 async def _expire(context: WorkerContext) -> None:
     """Delete jobs when they expire; runs until it is cancelled."""
     while True:
-        changed = context.board.ended.next()
+        changed = context.running.ended.next()
         next_expiry = await context.store.expire(context.clock())
         wait_s = None if next_expiry is None else max(0.0, next_expiry - context.clock())
         with anyio.move_on_after(wait_s):

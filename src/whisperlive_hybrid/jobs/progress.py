@@ -37,6 +37,7 @@ class RunningJob:
         if self._is_new_line or not self.parts:
             text = text.lstrip()
         if text:
+            # Only the end of the text: lists and events contain no more, and `parts` has all of it.
             text = f"\n{text}" if self._is_new_line else text
             self._is_new_line = False
             self.parts.append(text)
@@ -61,7 +62,7 @@ class RunningJobs:
     """The jobs that run in this process, by id, and the notifiers of their changes."""
 
     def __init__(self) -> None:
-        self.running: dict[str, RunningJob] = {}
+        self.by_id: dict[str, RunningJob] = {}
         self.arrived = Notifier()
         """Notified of every new job."""
         self.ended = Notifier()
@@ -89,6 +90,7 @@ class RunningJobs:
         try:
             yield notifier
         finally:
+            # No empty lists are left behind, or the ids of all jobs ever watched would accumulate.
             self._notifiers[job_id].remove(notifier)
             if not self._notifiers[job_id]:
                 del self._notifiers[job_id]
@@ -109,7 +111,7 @@ class JobSubscription:
         self._load_job = load_job
         self._job = job
         self._sent: Job | None = None
-        self._live = running.running.get(job.id)
+        self._live = running.by_id.get(job.id)
         self._n_parts_sent = 0
         self._is_over = False
 
@@ -121,7 +123,7 @@ class JobSubscription:
         while not (self._is_over or self._running.closed.is_set()):
             # Before the state is read, so that no change between the two is missed.
             changed = self._notifier.next()
-            if live := self._running.running.get(self._job.id):
+            if live := self._running.by_id.get(self._job.id):
                 self._live = live
                 self._job = live.job
             else:

@@ -63,7 +63,7 @@ class JobService:
         self._caller = caller
         self._context = context
         self._store = context.store
-        self._board = context.board
+        self._running = context.running
         self._limits = limits
 
     async def submit(self, request: JobRequest, uploads: Sequence[UploadedFile]) -> Job:
@@ -95,15 +95,16 @@ class JobService:
             self._store.spool.remove(spooled)
             raise
         log.info("job taken in", job_id=job.id, files=len(job.sources))
-        self._board.arrived.notify()
+        self._running.arrived.notify()
         return job
 
     async def get(self, job_id: str) -> Job:
         """Return the newest state of a job; raises `NotFound`."""
         stored = await self._store.get(job_id)
         if stored is None or not self._caller.may_see(stored.account):
+            # Not "forbidden": the response must not reveal that another caller's job exists.
             raise NotFound(f"There is no job {job_id[:80]!r}.", code="job_not_found")
-        live = self._board.running.get(job_id)
+        live = self._running.by_id.get(job_id)
         return live.job if live and not stored.status.is_finished else stored
 
     async def get_page(
@@ -111,16 +112,17 @@ class JobService:
     ) -> tuple[list[Job], bool]:
         """Return at most `limit` jobs older than `after`, newest first, and if there are more."""
         before = (await self.get(after)).number if after else None
+        # One more than requested, to see if there is another page.
         stored = await self._store.get_page(limit + 1, before, status, self._caller.sees_only)
-        running = self._board.running
+        running = self._running.by_id
         newest = [running[job.id].job if job.id in running else job for job in stored]
         return newest[:limit], len(stored) > limit
 
     @asynccontextmanager
     async def watch(self, job_id: str) -> AsyncIterator[JobSubscription]:
         """Subscribe to a job while inside; raises `NotFound`."""
-        with self._board.notifier(job_id) as notifier:
-            yield JobSubscription(self._board, notifier, self._store.get, await self.get(job_id))
+        with self._running.notifier(job_id) as notifier:
+            yield JobSubscription(self._running, notifier, self._store.get, await self.get(job_id))
 
     async def cancel(self, job_id: str) -> Job:
         """Cancel a job, idempotently. Raises `Conflict` if it has ended otherwise."""
@@ -138,7 +140,7 @@ class JobService:
         job = await self.get(job_id)
         await self._stop(job, send_webhook=False)
         await self._store.delete(job)
-        self._board.notify(job_id)
+        self._running.notify(job_id)
 
     async def get_results(
         self, job_id: str, index: int | None
@@ -164,17 +166,18 @@ class JobService:
 
     async def _stop(self, job: Job, *, send_webhook: bool) -> None:
         """Stop a job and store it as cancelled, so that no worker takes it again."""
-        while live := self._board.running.get(job.id):
+        while live := self._running.by_id.get(job.id):
             live.scope.cancel()
             await live.stopped.wait()
+            # The state in memory is newer than the stored one.
             job = live.job
             await self._cancel(job, send_webhook=send_webhook)
         await self._cancel(job, send_webhook=send_webhook)  # for one that was queued; idempotent
         # A worker that took the job just before that has lost it and only has to stop.
-        while live := self._board.running.get(job.id):
+        while live := self._running.by_id.get(job.id):
             live.scope.cancel()
             await live.stopped.wait()
-        self._board.notify(job.id)
+        self._running.notify(job.id)
 
     async def _cancel(self, job: Job, *, send_webhook: bool) -> None:
         if job.status.is_finished:
@@ -191,7 +194,7 @@ class JobService:
         now = self._context.clock()
         job = job.with_transcripts(texts, languages).as_cancelled(now, now + self._limits.kept_s)
         if await self._store.cancel(job, create_delivery(job, now) if send_webhook else None):
-            self._board.ended.notify()
+            self._running.ended.notify()
 
     def _check(self, request: JobRequest, n_uploads: int) -> None:
         n_files = n_uploads + len(request.urls)

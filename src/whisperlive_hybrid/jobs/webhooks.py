@@ -45,6 +45,7 @@ def parse_secret(secret: str) -> bytes:
 
 def sign_headers(key: bytes, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
     """Return the headers of one attempt at `timestamp`, in Unix seconds."""
+    # The timestamp is signed too, so that receivers can reject replays.
     signed = f"{message_id}.{timestamp}.".encode() + body
     signature = base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
     return {

@@ -80,7 +80,7 @@ class WorkerContext:
     models: Models
     media: MediaFiles
     fetcher: Fetcher
-    board: RunningJobs
+    running: RunningJobs
     quotas: Quotas
     """Where the usage of the submitting caller is recorded."""
     maker: Callable[[str], Caller] = keyless
@@ -157,7 +157,7 @@ class _SourceRun:
         """Set a new state, and notify the watchers."""
         self._source = source
         self._live.update_source(source)
-        self._context.board.notify(self._live.job.id)
+        self._context.running.notify(self._live.job.id)
 
     async def end(self, status: Status, result: Result | None, failure: ErrorInfo | None) -> None:
         """Store its end."""
@@ -264,7 +264,7 @@ class Runner:
         does when this raises, for a defect or a full disk; its lease must expire first.
         """
         while True:
-            changed = self._context.board.arrived.next()
+            changed = self._context.running.arrived.next()
             job = await self._take()
             if job is not None:
                 with structlog.contextvars.bound_contextvars(job_id=job.id):
@@ -280,7 +280,7 @@ class Runner:
 
     async def _run_watched(self, job: Job) -> None:
         """Run a job so that its progress can be watched and it can be cancelled."""
-        live = self._context.board.running[job.id] = RunningJob(job)
+        live = self._context.running.by_id[job.id] = RunningJob(job)
         try:
             with live.scope:
                 async with anyio.create_task_group() as tasks:
@@ -288,9 +288,9 @@ class Runner:
                     await self._end(live, await JobRun(live, self._context).run())
                     tasks.cancel_scope.cancel()
         finally:
-            del self._context.board.running[job.id]
+            del self._context.running.by_id[job.id]
             live.stopped.set()
-            self._context.board.notify(job.id)
+            self._context.running.notify(job.id)
 
     async def _end(self, live: RunningJob, job: Job) -> None:
         now = self._context.clock()
@@ -298,7 +298,7 @@ class Runner:
         if await self._context.store.end_job(ended, self._owner, create_delivery(ended, now)):
             live.job = ended
             log.info("job ended", status=ended.status.value)
-            self._context.board.ended.notify()
+            self._context.running.ended.notify()
 
     async def _keep(self, live: RunningJob) -> None:
         """Renew the lease; stop a job that is lost (cancelled elsewhere, or taken)."""

@@ -65,6 +65,7 @@ class Schema:
         for version in range(stored, self.version):
             self.migrations[version](connection)
         connection.execute(update(versions).values(version=self.version))
+        # Last, so that a migration finds the tables as its version left them.
         self.metadata.create_all(connection)
 
 

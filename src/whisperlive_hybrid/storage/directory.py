@@ -32,6 +32,7 @@ def lock_directory(directory: Path) -> Iterator[Path]:
     """
     full = make_directory(directory)
     try:
+        # The state is the lock, not the file, which is never deleted.
         descriptor = os.open(full / "lock", os.O_CREAT | os.O_RDWR, 0o600)
     except OSError as error:
         raise _unusable(directory, error) from error

@@ -109,6 +109,7 @@ class KeyReader:
     """
 
     def __init__(self, file: Path) -> None:
+        # The event loop waits at most 50 ms if the file is locked nevertheless.
         self._connection = sqlite3.connect(file, timeout=0.05, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
         # A defect in the servers must not be able to create a key.

@@ -83,6 +83,7 @@ def add(connection: Connection, rows: Sequence[DayUsage]) -> None:
     for row in rows:
         amounts = asdict(row.usage)
         sums = {name: usage.c[name] + amount for name, amount in amounts.items()}
+        # Update first: only the first batch of a day and account has to insert a row.
         stored = update(usage).where(usage.c.day == row.day, usage.c.account == row.account)
         if not connection.execute(stored.values(sums)).rowcount:
             new = {"day": row.day, "account": row.account, **amounts}

@@ -49,6 +49,7 @@ class UsageRecorder:
                 pause_s = SAVE_INTERVAL_S if await self._try_save() else RETRY_S
                 await anyio.sleep(pause_s)
         finally:
+            # The stop of the server cancels this task; the last sums are stored nevertheless.
             with anyio.CancelScope(shield=True):
                 await self._try_save()
 
@@ -59,11 +60,13 @@ class UsageRecorder:
             if rows:
                 await self._store.add(rows)
         except BaseException:
+            # Also after a cancellation, which may precede the transaction.
             self._usage.put_back(rows)
             raise
 
     async def load(self, account: str | None, days: int) -> list[DayUsage]:
         """Return the usage of the last days, today included, newest first; None: all accounts."""
+        # The store lacks the usage since the last save.
         await self.save()
         return await self._store.since(first_day(days, self._clock()), account)
 

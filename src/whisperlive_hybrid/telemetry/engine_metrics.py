@@ -30,6 +30,7 @@ class LastMinute:
     """Sums of the last minute, second by second. Not thread-safe."""
 
     def __init__(self) -> None:
+        # One entry per second bounds the memory, however many calls there are.
         self._seconds: deque[_Second] = deque()
 
     def add(self, now: float, *, busy_s: float = 0.0, audio_s: float = 0.0) -> None:

@@ -85,6 +85,7 @@ class Metrics:
     """All metrics; created once per composition root, before the engine."""
 
     def __init__(self) -> None:
+        # Not the global one: two servers in one process must not share metrics.
         self._registry = CollectorRegistry()
         self.engine = EngineMetrics(self._registry)
         self.server = ServerMetrics(self._registry)

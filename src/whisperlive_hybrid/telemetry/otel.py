@@ -25,9 +25,11 @@ _SERVICE = "whisperlive-hybrid-server"
 def create_provider() -> TracerProvider:
     """Create a provider from the OTEL_* variables, without an exporter."""
     resource = Resource.create()  # reads OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES
+    # The SDK's default, if the operator sets no name.
     if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
         resource = resource.merge(Resource({SERVICE_NAME: _SERVICE}))
     resource = resource.merge(Resource({SERVICE_VERSION: __version__}))
+    # The server shuts it down itself, with a timeout.
     return TracerProvider(resource=resource, shutdown_on_exit=False)
 
 
@@ -106,6 +108,7 @@ class EngineSpans:
 
     def on_call(self, call: ModelCall) -> None:
         """Add the span of a model call, and the waits of its windows before it."""
+        # A caller that is not sampled has no span to link to.
         traced = [part for part in call.parts if part.mark.is_recording()]
         if not traced:
             return

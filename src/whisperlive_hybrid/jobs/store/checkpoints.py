@@ -58,6 +58,7 @@ class SourceCheckpoint:
     async def recall(self, window: Window, language: str | None) -> DecodeResult | None:
         """Return the stored result of exactly this window and language, if there is one."""
         key = _key_of(window, language)
+        # In memory: most windows are new, and need no query.
         if key not in self.known:
             return None
         self.recalled += 1

@@ -74,6 +74,7 @@ def add(
     limit: int,
 ) -> Job:
     """Store a new job; raises `Overloaded` if `limit` jobs are unfinished already."""
+    # In the transaction of the insert, so that two submissions cannot both be the last.
     unfinished = select(func.count()).select_from(jobs).where(jobs.c.status.in_(_UNFINISHED))
     if (connection.scalar(unfinished) or 0) >= limit:
         raise Overloaded(
@@ -112,6 +113,7 @@ def select_jobs(connection: Connection, where: ColumnElement[bool], *, limit: in
     newest = select(jobs).where(where).order_by(jobs.c.number.desc()).limit(limit)
     job_rows = connection.execute(newest).mappings().all()
     numbers = [row["number"] for row in job_rows]
+    # A second query: a join would repeat the text of a job for each of its files.
     of_these = select(*_LISTED).where(sources.c.job.in_(numbers)).order_by(sources.c.position)
     files: dict[int, list[RowMapping]] = {number: [] for number in numbers}
     for file in connection.execute(of_these).mappings():
@@ -230,6 +232,7 @@ def cancel(connection: Connection, job: Job, webhook: WebhookDelivery | None) ->
     files = update(sources).where(sources.c.job == job.number, sources.c.status.in_(_UNFINISHED))
     connection.execute(files.values(status=Status.CANCELLED.value))
     of_job = select(sources.c.number).where(sources.c.job == job.number)
+    # The job's text contains their text now.
     connection.execute(delete(readings).where(readings.c.source.in_(of_job)))
     if webhook is not None:
         add_delivery(connection, job.number, webhook)
@@ -273,6 +276,7 @@ def delete_jobs(connection: Connection, where: ColumnElement[bool]) -> list[str]
     of_these = select(jobs.c.number).where(where)
     spooled = select(sources.c.spooled).where(sources.c.job.in_(of_these))
     names = list(connection.scalars(spooled))
+    # Rows of the other tables are deleted by ON DELETE CASCADE.
     connection.execute(delete(jobs).where(where))
     return names
 

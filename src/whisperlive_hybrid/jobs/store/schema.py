@@ -68,6 +68,8 @@ sources: Final = Table(
     sqlite_autoincrement=True,
 )
 
+# The results of windows, inserted and never replaced: decoding a stored window again is a defect,
+# and the primary key makes it fail.
 readings: Final = Table(
     "readings",
     metadata,

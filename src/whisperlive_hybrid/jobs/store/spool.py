@@ -14,6 +14,7 @@ from whisperlive_hybrid.system import translate_disk_full
 RESERVE_BYTES: Final = 64 * 1024 * 1024
 """Space that an upload must leave free on the disk, for the database."""
 
+# A partial file has a name of its own, so that a crash leaves no file that looks complete.
 _PARTIAL: Final = ".part"
 _COPY_BYTES: Final = 1024 * 1024
 

@@ -53,6 +53,7 @@ class JobStore:
 
         Returns the number of these jobs and the names of these files.
         """
+        # The directory is locked, so no worker holds a lease: jobs continue at once.
         resumed = await self._run(queries.release_all)
         needed = await self._run(queries.select_spooled)
         return resumed, await self._on_disk(self.spool.remove_all_except, needed)
