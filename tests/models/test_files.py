@@ -11,7 +11,7 @@ from whisperlive_hybrid.models.formats import (
     OPENVINO,
     TENSORRT,
     ModelFormat,
-    format_for,
+    get_format,
 )
 
 
@@ -186,7 +186,7 @@ def test_the_size_of_a_model_is_that_of_all_its_weights(openvino_directory: Path
 
 def test_each_backend_names_its_format() -> None:
     """The fake needs no files; it is given CTranslate2's, which the demo model has."""
-    assert format_for("faster_whisper") is CTRANSLATE2
-    assert format_for("openvino") is OPENVINO
-    assert format_for("tensorrt") is TENSORRT
-    assert format_for("fake") is CTRANSLATE2
+    assert get_format("faster_whisper") is CTRANSLATE2
+    assert get_format("openvino") is OPENVINO
+    assert get_format("tensorrt") is TENSORRT
+    assert get_format("fake") is CTRANSLATE2

@@ -161,7 +161,7 @@ def test_a_model_in_the_hub_cache_of_other_programs_is_used(
     snapshot = in_hub_cache(empty_hub_cache, "Systran/faster-whisper-base", demo_model().directory)
     found = store.get("base")
     assert (found.name, found.directory) == ("base", snapshot)
-    assert [(model.name, model.is_ours) for model in store.local()] == [("base", False)]
+    assert [(model.name, model.is_ours) for model in store.list_local()] == [("base", False)]
 
 
 def test_an_incomplete_model_in_the_hub_cache_is_not_used(
@@ -194,7 +194,7 @@ def test_local_models_are_listed_with_their_format(
     shutil.copytree(openvino_directory, tmp_path / "mounted" / "two")
     shutil.copytree(tensorrt_directory, tmp_path / "mounted" / "three")
     (tmp_path / "mounted" / "four").mkdir()
-    assert [(model.name, model.form, model.is_ours) for model in store.local()] == [
+    assert [(model.name, model.form, model.is_ours) for model in store.list_local()] == [
         ("one", CTRANSLATE2, True),
         ("owner/name", CTRANSLATE2, True),
         ("three", TENSORRT, False),
@@ -299,7 +299,7 @@ def test_wrong_digests_everywhere_are_one_line(
         "carrier 1.0.0 than the known one. Connect"
     )
     assert store.find("some") is None
-    assert store.local() == []
+    assert store.list_local() == []
 
 
 def test_offline_no_source_is_asked(
@@ -328,7 +328,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_model(
         "Name another directory with WHISPERLIVE_MODELS_DIR."
     )
     assert store.find(HUB_ID) is None
-    assert store.local() == []
+    assert store.list_local() == []
 
 
 def test_a_limit_to_the_size_of_files_is_one_line(hub: Hub, tmp_path: Path) -> None:
@@ -420,7 +420,7 @@ def test_a_pull_that_is_killed_leaves_no_model_and_the_next_one_goes_on(
     killed.kill()
     killed.communicate()
     assert store.find(HUB_ID) is None
-    assert store.local() == []
+    assert store.list_local() == []
     hub.go_on.set()
     hub.stops_after = None
     hub.asked.clear()
@@ -444,5 +444,5 @@ def test_a_removal_that_was_interrupted_is_finished_by_the_next(
     place(tmp_path / "models" / ".partial" / "base.removed")
     place(tmp_path / "models" / "base")
     store.remove("base")
-    assert store.local() == []
+    assert store.list_local() == []
     assert not (tmp_path / "models" / ".partial" / "base.removed").exists()

@@ -6,7 +6,7 @@ from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import ModelUnavailable
 from whisperlive_hybrid.models.files import ModelFiles
-from whisperlive_hybrid.models.formats import format_for
+from whisperlive_hybrid.models.formats import get_format
 from whisperlive_hybrid.models.store import ModelStore, OnProgress, ignore_progress
 
 
@@ -18,7 +18,7 @@ def get_first_model(settings: Settings, on_progress: OnProgress = ignore_progres
     # Before the model: nothing is downloaded for a backend that cannot run.
     check_runtime(settings)
     return ModelStore(settings.models_dir).get(
-        settings.model, format_for(settings.backend), settings.model_card, on_progress
+        settings.model, get_format(settings.backend), settings.model_card, on_progress
     )
 
 

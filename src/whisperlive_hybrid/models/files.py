@@ -99,7 +99,7 @@ def model_in(
         )
     if not directory.is_dir():
         raise ModelUnavailable(f"There is no model directory {str(directory)!r}.")
-    if missing := form.missing(directory):
+    if missing := form.list_missing(directory):
         for other in FORMATS:
             if other.fits(directory):
                 raise ModelUnavailable(

@@ -27,11 +27,11 @@ class ModelFormat:
         """Return whether a directory is of this format."""
         return all((directory / file).is_file() for file in self.weights)
 
-    def missing(self, directory: Path) -> list[str]:
+    def list_missing(self, directory: Path) -> list[str]:
         """Return the files of weights that are missing."""
         return [file for file in self.weights if not (directory / file).is_file()]
 
-    def missing_from_hub(self, directory: Path) -> list[str]:
+    def list_missing_from_hub(self, directory: Path) -> list[str]:
         """Return the patterns of `hub_files` without a file; none after a complete download."""
         return [pattern for pattern in self.hub_files if not any(directory.glob(pattern))]
 
@@ -71,6 +71,6 @@ TENSORRT: Final = ModelFormat(
 FORMATS: Final = (CTRANSLATE2, OPENVINO, TENSORRT)
 
 
-def format_for(backend: BackendName) -> ModelFormat:
+def get_format(backend: BackendName) -> ModelFormat:
     """Return the format of a backend; CTranslate2's for backends without files."""
     return next((form for form in FORMATS if form.backend == backend), CTRANSLATE2)

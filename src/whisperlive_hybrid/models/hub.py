@@ -13,7 +13,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
-from whisperlive_hybrid.models.carriers import SourceFailed, sha256_of
+from whisperlive_hybrid.models.carriers import SourceFailed, compute_sha256
 from whisperlive_hybrid.models.formats import ModelFormat
 from whisperlive_hybrid.system import run_in_daemon_thread
 
@@ -57,7 +57,7 @@ def find_cached(hub_id: str, revision: str | None, form: ModelFormat) -> Path | 
         except HFValidationError:  # not a valid name on the hub
             return None
         # The client that filled the cache may have been stopped between two files.
-        if isinstance(found, str) and not form.missing_from_hub(Path(found).parent):
+        if isinstance(found, str) and not form.list_missing_from_hub(Path(found).parent):
             return Path(found).parent
     return None
 
@@ -194,7 +194,7 @@ def _is_complete(file: _RemoteFile, local: Path) -> bool:
     if not local.is_file() or local.stat().st_size != file.size:
         return False
     if file.sha256:
-        return sha256_of(local) == file.sha256
+        return compute_sha256(local) == file.sha256
     # Small files are listed with their Git id only (gitformat-pack, "blob").
     digest = hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
     digest.update(local.read_bytes())

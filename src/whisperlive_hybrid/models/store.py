@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 
 from whisperlive_hybrid.errors import BadRequest, ModelUnavailable
 from whisperlive_hybrid.models import carriers, hub
-from whisperlive_hybrid.models.carriers import SourceFailed, sha256_of
+from whisperlive_hybrid.models.carriers import SourceFailed, compute_sha256
 from whisperlive_hybrid.models.catalogue import CATALOGUE, KnownModel, find_known_model
 from whisperlive_hybrid.models.files import DEMO, SAFE_CARD, ModelFiles, demo_model, model_in
 from whisperlive_hybrid.models.formats import CTRANSLATE2, FORMATS, ModelFormat
@@ -145,7 +145,7 @@ class ModelStore:
         """Delete a downloaded model and return its directory; raises `BadRequest` for others."""
         known = find_known_model(name)
         title = known.name if known else name
-        ours = {model.name: model.directory for model in self.local() if model.is_ours}
+        ours = {model.name: model.directory for model in self.list_local() if model.is_ours}
         title = name if name in ours else title
         if title not in ours:
             names = ", ".join(ours) or "none"
@@ -165,7 +165,7 @@ class ModelStore:
             ) from error
         return directory
 
-    def local(self) -> list[LocalModel]:
+    def list_local(self) -> list[LocalModel]:
         """Return the models on this machine by name, in the directories that `find` uses."""
         found: dict[str, LocalModel] = {}
         for parent in self._directories:
@@ -274,7 +274,7 @@ def _check_digests(known: KnownModel, directory: Path, source: str) -> None:
         file = directory / name
         if not file.is_file():
             raise SourceFailed(f"{source} has no {name} of this model")
-        if sha256_of(file) != expected:
+        if compute_sha256(file) != expected:
             file.unlink()  # or the next attempt would use it
             raise SourceFailed(f"{source} has a {name} with another digest than the known one")
 

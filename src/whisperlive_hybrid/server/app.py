@@ -42,7 +42,7 @@ from whisperlive_hybrid.media.limits import MediaLimits
 from whisperlive_hybrid.media.reader import open_audio
 from whisperlive_hybrid.model_pool import MemoryBudget, ModelPool, ModelSpec
 from whisperlive_hybrid.models.catalogue import SPELLINGS
-from whisperlive_hybrid.models.formats import format_for
+from whisperlive_hybrid.models.formats import get_format
 from whisperlive_hybrid.models.store import ModelStore, OnProgress, ignore_progress
 from whisperlive_hybrid.protocol.live import LiveCodec
 from whisperlive_hybrid.protocol.model_names import ModelNames
@@ -271,7 +271,7 @@ def models_on_demand(
     machine that fit into the budget. Raises `ModelUnavailable` for one of the list that cannot be
     had.
     """
-    form = format_for(settings.backend)
+    form = get_format(settings.backend)
     store = ModelStore(settings.models_dir)
     if settings.models:
         names = settings.models_on_demand
@@ -284,7 +284,7 @@ def models_on_demand(
         first = SPELLINGS.get(own.lower(), own)
         names = tuple(
             model.name
-            for model in store.local()
+            for model in store.list_local()
             if model.form is form and model.name in SPELLINGS and model.name != first
         )
         local = [store.find(name, form) for name in names]
