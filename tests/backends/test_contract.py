@@ -103,7 +103,7 @@ def generate(encoding: Encoded, clip: Clip, options: DecodeOptions | None = None
 
 
 def text(backend: WhisperBackend, clip: Clip, options: DecodeOptions | None = None) -> str:
-    """What the model writes for a clip."""
+    """Return the text of a clip."""
     (hypothesis,) = good(backend.generate([generate(encoded(backend, clip), clip, options)]))
     return backend.vocabulary.decode(hypothesis.tokens).strip()
 
@@ -140,12 +140,12 @@ def test_reads_the_sentences(backend: WhisperBackend, sentences: list[Clip]) -> 
 
 
 def tolerance(backend: WhisperBackend) -> float:
-    """By how much a score may depend on neighbours: int8 sums are exact, others are not."""
+    """Return the allowed difference of scores in a batch: int8 sums are exact, others are not."""
     return {"int8": 0.0, "float32": 1e-4}.get(backend.capabilities.compute_type, 0.05)
 
 
 def numbers(encoding: Encoded) -> npt.NDArray[np.float32]:
-    """What a backend keeps of a window."""
+    """Return the array that a backend keeps for a window."""
     if isinstance(encoding, TrtFeatures):
         return encoding.features
     assert isinstance(encoding, EncoderOutput)
@@ -228,7 +228,7 @@ def aligned(backend: AligningBackend, clip: Clip) -> tuple[Align, list[TokenTime
 def test_every_token_has_a_time_within_the_window(
     aligning: AligningBackend, sentences: list[Clip]
 ) -> None:
-    """As many times as tokens, in order, none behind the end of the audio."""
+    """There are as many times as tokens, in order, none after the end of the audio."""
     for clip in sentences:
         work, times = aligned(aligning, clip)
         assert len(times) == len(work.tokens)
@@ -384,7 +384,7 @@ def test_translates(backend: WhisperBackend, sentences: list[Clip]) -> None:
 
 
 def test_one_bad_item_fails_alone(backend: WhisperBackend, sentences: list[Clip]) -> None:
-    """What another backend has encoded is refused; its neighbours are read by themselves."""
+    """The output of another backend is refused; the other items are decoded one by one."""
     works = [generate(encoded(backend, clip), clip) for clip in sentences[:3]]
     works[1] = replace(works[1], encoded=FakeEncoded((), CONTEXT_S))
     jobs = [

@@ -60,7 +60,7 @@ class World:
         return f"{scheme}://{host}:{self.remote.port}{path}"
 
     async def download(self, path: str = "/", scheme: str = "http") -> tuple[DownloadedFile, bytes]:
-        """What came, and what is in the file."""
+        """Return the result, and the content of the file."""
         file = io.BytesIO()
         download = await self.fetcher.download(self.url(path, scheme), file)
         return download, file.getvalue()
@@ -93,7 +93,7 @@ def tls_contexts(authority: trustme.CA) -> tuple[ssl.SSLContext, ssl.SSLContext]
 
 
 async def refusal(answered: Answer, settings: Settings = SETTINGS) -> BadRequest:
-    """How a download ends that gets this answer."""
+    """Return the error of a download that gets this response."""
     async with world({"/": answered}, settings) as here:
         with pytest.raises(BadRequest) as refused:
             await here.download()
@@ -226,7 +226,7 @@ async def test_a_redirect_to_a_forbidden_place_is_refused(location: str, expecte
 async def test_other_statuses_are_reported(
     status: str, expected: str, may_work_later: bool
 ) -> None:
-    """With the host and the status, in words of ours; only some are worth another try."""
+    """The message has the host and the status; only some statuses may succeed later."""
     refused = await refusal(answer(b"", status))
     assert refused.message == f"The server at media.example {expected}"
     assert isinstance(refused, RemoteFailed) == may_work_later
@@ -476,7 +476,7 @@ async def test_a_redirect_from_https_to_http_is_refused() -> None:
 
 
 async def test_a_webhook_gets_its_content() -> None:
-    """With the headers given; the status comes back."""
+    """The given headers are sent, and the status is returned."""
     async with world({"/hook?id=1": answer(b"thanks", "202 Accepted")}) as here:
         headers = {"Content-Type": "application/json", "X-Signature": "abc"}
         assert await here.fetcher.post(here.url("/hook?id=1"), b'{"a": 1}', headers) == 202
@@ -488,7 +488,7 @@ async def test_a_webhook_gets_its_content() -> None:
 
 @pytest.mark.parametrize("status", ["302 Found", "404 Not Found", "500 Internal Server Error"])
 async def test_a_webhook_is_neither_followed_nor_judged(status: str) -> None:
-    """What a status means is for the one who posts."""
+    """The caller interprets the status."""
     async with world({"/hook": answer(status=status, location="/other")}) as here:
         assert await here.post("/hook") == int(status[:3])
         assert [asked.target for asked in here.remote.asked] == ["/hook"]

@@ -89,7 +89,7 @@ def test_a_recording_that_becomes_ordinary_is_mixed_again() -> None:
 
 
 def test_hum_and_offset_do_not_decide() -> None:
-    """What is inverted on a bad line lies below speech, and its mix is the better signal."""
+    """The inverted part on a bad line is below speech, and the mix is the better signal."""
     t = np.arange(TONE.size) / RATE
     hum = (0.3 * np.sin(2 * np.pi * 50 * t) + 0.1).astype(np.float32)
     voice = 0.3 * TONE

@@ -61,7 +61,7 @@ def test_a_hole_in_sound_alone(container: str, codec: str) -> None:
 
 @pytest.mark.parametrize(("container", "codec"), RECORDINGS)
 def test_a_clock_need_not_begin_at_zero(container: str, codec: str) -> None:
-    """Where nothing comes before the sound it begins at 0, as a recording of a broadcast does."""
+    """Sound that is the first stream begins at 0, as in a recording of a broadcast."""
     samples = read(encode_parts(container, codec, [(3_000.0, BEEP)]))
     assert beeps(samples) == pytest.approx([0.0], abs=0.06)
     assert samples.size / 16_000 == pytest.approx(1.0, abs=0.06)

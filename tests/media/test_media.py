@@ -164,7 +164,7 @@ IMPOSSIBLE = [np.nan, np.inf, -np.inf, 1e30, -3e38, 8.01]
 @pytest.mark.parametrize("bits", [32, 64])
 @pytest.mark.parametrize("channels", [1, 2, 6])
 def test_impossible_samples_become_silence(bits: int, channels: int) -> None:
-    """What is not a number or no loudness of any audio is 0; the rest is left alone, unclipped."""
+    """Values that are not finite or impossibly loud become 0; others are not clipped."""
     given = tone(16_000, 0.5, amplitude=3.0)
     expected = given.copy()
     for place, value in enumerate(IMPOSSIBLE, 10):
@@ -274,7 +274,7 @@ def test_a_truncated_file_gives_what_it_has(container: str, codec: str) -> None:
 
 
 def test_the_shape_may_change_on_the_way() -> None:
-    """Where rate and channels change in mid-stream, the parts are resampled separately."""
+    """If rate and channels change in mid-stream, the parts are resampled separately."""
     media = encode("adts", "aac", rate=44_100, layout="stereo")
     media += encode("adts", "aac", rate=22_050)
     samples = read(media)
@@ -365,7 +365,7 @@ def test_a_failing_file_is_not_bad_audio(reads: int, capfd: pytest.CaptureFixtur
 
 
 def test_a_failing_seek_is_not_bad_audio() -> None:
-    """What `seek` raises arrives as well."""
+    """An error of `seek` is passed on too."""
 
     class Stuck(io.BytesIO):
         def seek(self, offset: int, whence: int = 0) -> int:

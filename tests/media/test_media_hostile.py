@@ -108,7 +108,7 @@ def alias(path: Path) -> bytes:
 def test_a_list_of_files_is_not_audio(
     make: "type[bytes]", sentinel: Path, witness: Witness
 ) -> None:
-    """What names other files is refused, in words that name none."""
+    """A file that names other files is refused, with a message that names none."""
     media = make(sentinel)
     with witness, pytest.raises(BadAudio) as refusal:
         read(media)

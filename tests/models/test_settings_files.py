@@ -32,7 +32,7 @@ def test_unknown_fields_are_ignored(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_used_is_one_line(
     content: str | None, problem: str, tmp_path: Path
 ) -> None:
-    """By its name in the model directory, without the path of that."""
+    """The message has the name of the file without its path."""
     (tmp_path / "part").mkdir()
     if content is not None:
         (tmp_path / "part" / "config.json").write_text(content, encoding="latin-1")

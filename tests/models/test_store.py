@@ -39,7 +39,7 @@ def place(directory: Path) -> Path:
 
 
 def refusal(store: ModelStore, name: str, form: ModelFormat = CTRANSLATE2) -> str:
-    """Why a model cannot be had: always one line."""
+    """Return the message for a model that cannot be provided: one line."""
     with pytest.raises(ModelUnavailable) as caught:
         store.get(name, form)
     assert "\n" not in caught.value.message
@@ -249,7 +249,7 @@ def index(monkeypatch: pytest.MonkeyPatch) -> Iterator[PackageIndex]:
 
 
 def is_whole(directory: Path) -> bool:
-    """Whether a directory holds the files of the model, and no others."""
+    """Return whether a directory has the files of the model and no others."""
     return {file.name: file.read_bytes() for file in directory.iterdir()} == FILES
 
 
@@ -440,7 +440,7 @@ def test_a_directory_may_be_called_as_an_alias_is(store: ModelStore, tmp_path: P
 def test_a_removal_that_was_interrupted_is_finished_by_the_next(
     store: ModelStore, tmp_path: Path
 ) -> None:
-    """What it had moved aside is not in the way."""
+    """The directory that it has renamed does not matter."""
     place(tmp_path / "models" / ".partial" / "base.removed")
     place(tmp_path / "models" / "base")
     store.remove("base")

@@ -32,7 +32,7 @@ def loaded(directory: Path, **options: str) -> OpenVinoBackend:
 
 
 def refusal(directory: Path, **options: str) -> str:
-    """Why a model cannot be used: always one line without a path."""
+    """Return the message for an unusable model: one line without a path."""
     with pytest.raises(ModelUnavailable) as caught:
         loaded(directory, **options)
     assert "\n" not in caught.value.message
@@ -41,7 +41,7 @@ def refusal(directory: Path, **options: str) -> str:
 
 
 def read(backend: OpenVinoBackend | Ct2Backend, clip: Clip, context_s: float) -> Hypothesis:
-    """What a backend writes for a clip."""
+    """Return the hypothesis of a backend for a clip."""
     (encoded,) = backend.encode([Encode(whole_window(clip.samples), context_s)])
     assert not isinstance(encoded, Exception)
     work = Generate(encoded, Language(clip.language or "en", 1.0), DecodeOptions(), 0.0)
@@ -69,7 +69,7 @@ def test_reads_as_well_as_the_other_backend(
 def test_scores_are_those_of_the_other_backend(
     demo: Ct2Backend, demo_openvino: OpenVinoBackend, sentences: list[Clip]
 ) -> None:
-    """Where both write the same, they are as sure of it: thresholds mean the same on both."""
+    """Equal texts have equal scores, so thresholds mean the same on both."""
     pairs = [(read(demo, clip, 5.0), read(demo_openvino, clip, 5.0)) for clip in sentences[:8]]
     decode = demo.vocabulary.decode  # on some processors int8 sets a time mark one step beside
     same = [(a, b) for a, b in pairs if decode(a.tokens) == decode(b.tokens)]

@@ -49,7 +49,7 @@ def test_an_encoder_for_any_length_computes_the_same(encoder: ov.Model) -> None:
 
 
 def test_an_encoder_that_is_not_understood_stays_at_its_length() -> None:
-    """Where 30 s are fixed in another way than expected, no other length is claimed."""
+    """If 30 s are fixed in another way than expected, no other length is offered."""
     features = op.parameter([-1, 80, FRAMES], np.float32)
     odd = op.reshape(features, np.array([-1, POSITIONS, 160]), special_zero=False)
     assert allow_any_length(ov.Model([op.result(odd)], [features], "odd")) is None

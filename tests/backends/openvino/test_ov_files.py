@@ -34,7 +34,7 @@ def test_alignment_heads_are_grouped_by_layer(tmp_path: Path) -> None:
 def test_without_measured_heads_the_upper_half_is_taken(
     tmp_path: Path, generation: object | None
 ) -> None:
-    """As openai/whisper does for models of other people."""
+    """openai/whisper does the same for models without alignment heads."""
     parsed = settings(tmp_path, CONFIG, generation)
     assert parsed.alignment_heads == {2: (0, 1), 3: (0, 1)}
 

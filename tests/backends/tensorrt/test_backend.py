@@ -44,7 +44,7 @@ def copied(tensorrt_directory: Path, tmp_path: Path) -> Path:
 
 
 def refusal(directory: Path, **options: str) -> str:
-    """Why engines cannot be used: always one line without a path."""
+    """Return the message for unusable engines: one line without a path."""
     with pytest.raises(ModelUnavailable) as caught:
         loaded(directory, **options)
     assert "\n" not in caught.value.message
@@ -53,7 +53,7 @@ def refusal(directory: Path, **options: str) -> str:
 
 
 def read(backend: Backend, clip: Clip, options: DecodeOptions = GREEDY) -> Hypothesis:
-    """What a backend writes for a clip."""
+    """Return the hypothesis of a backend for a clip."""
     (encoded,) = backend.encode([Encode(whole_window(clip.samples), 5.0)])
     assert not isinstance(encoded, Exception)
     work = Generate(encoded, Language(clip.language or "en", 1.0), options, 0.0)
@@ -181,7 +181,7 @@ def test_other_devices_are_refused(device: str, tensorrt_directory: Path) -> Non
 
 
 def test_other_numbers_than_it_was_built_for_are_refused(tensorrt_directory: Path) -> None:
-    """What an engine computes in was decided when it was built."""
+    """The type of computation is fixed when an engine is built."""
     message = refusal(tensorrt_directory, compute_type="int8")
     assert "built to compute in float16, not in 'int8'" in message
     assert loaded(tensorrt_directory, compute_type="float16", device="cuda").capabilities

@@ -82,7 +82,7 @@ def test_the_smaller_engine_bounds_the_batch(tmp_path: Path) -> None:
     ],
 )
 def test_a_paged_cache_is_declared_in_several_ways(change: Change, tmp_path: Path) -> None:
-    """By the plugin, by the kind of the cache, or not at all, since it is the usual one."""
+    """In the plugin, in the kind of the cache, or not at all, since it is the default."""
     settings(tmp_path, change)
 
 

@@ -63,7 +63,7 @@ def request(directory: Path, samples: Samples) -> RowRequest:
 
 
 def test_the_likeliest_tokens_take_one_call(runner: TrtRunner, tensorrt_directory: Path) -> None:
-    """With the bound of the answer and what is forced before it, and without sampling."""
+    """The call has room for the text and the forced tokens, and does not sample."""
     silence = request(tensorrt_directory, np.zeros(16_000, np.float32))
     assert len(runner.generate_greedy([silence, silence], longest=7)) == 2
     assert calls(runner) == [{"max_new_tokens": 9, "rows": 2, "num_beams": 1}]
@@ -86,7 +86,7 @@ def test_samples_are_five_calls_with_seeds_of_their_own(
 def test_the_best_sample_is_the_likeliest_per_token(
     runner: TrtRunner, tensorrt_directory: Path
 ) -> None:
-    """As openai/whisper ranks them."""
+    """openai/whisper ranks samples in this way."""
     noise = np.random.default_rng(2).normal(0, 0.1, 32_000).astype(np.float32)
     one = request(tensorrt_directory, noise)
     sampling = {"temperature": 1.0, "top_k": 0, "top_p": 1.0}
@@ -125,7 +125,7 @@ def test_closing_frees_the_memory(tensorrt_directory: Path) -> None:
 
 
 def refusal(directory: Path) -> str:
-    """Why engines cannot be loaded: always one line without a path."""
+    """Return the message for engines that cannot be loaded: one line without a path."""
     with pytest.raises(ModelUnavailable) as caught:
         loaded(directory)
     assert "\n" not in caught.value.message
@@ -145,7 +145,7 @@ def test_an_engine_of_another_gpu_is_refused_with_the_reason(copied: Path) -> No
 def test_what_else_the_runtime_says_is_passed_on(
     tensorrt_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By its first line, which has the reason."""
+    """The first line of the message has the reason."""
 
     def fail(**_options: object) -> None:
         raise RuntimeError(f"out of memory in {tensorrt_directory}\n1 0x7f libtensorrt_llm.so")

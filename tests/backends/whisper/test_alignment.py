@@ -66,7 +66,7 @@ def test_a_token_lasts_until_the_next_is_heard() -> None:
 
 
 def test_no_token_is_before_the_window() -> None:
-    """Where there is one position only, CTranslate2 gives -1 on some processors."""
+    """CTranslate2 returns -1 for a single position on some processors."""
     times = time_tokens(np.array([-1, -1, 0]), np.array([0.5, 0.6]), work(2, duration=0.01))
     assert [(t.start, t.end) for t in times] == [(0.0, 0.0), (0.0, 0.0)]
 

@@ -37,7 +37,7 @@ def logits(*likely: tuple[int, float]) -> Logits:
 
 
 def allowed(written: tuple[int, ...], *likely: tuple[int, float]) -> set[int]:
-    """What may follow `written`."""
+    """Return the tokens that may follow `written`."""
     (row,) = RULES.apply(logits(*likely), [written])
     return set(np.flatnonzero(row > -np.inf).tolist())
 
@@ -57,7 +57,7 @@ class Script:
         self.asked: list[int] = []
 
     def first(self) -> Logits:
-        """What follows the prompts."""
+        """Return the logits after the prompts."""
         return np.concatenate([logits((TIME, 0.0)) for _ in self._rows])
 
     def step(self, parents: Sequence[int], tokens: Sequence[int]) -> Logits:

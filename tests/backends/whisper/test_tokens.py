@@ -42,7 +42,7 @@ def test_knows_its_marks() -> None:
     )
 )
 def test_text_comes_back(text: str) -> None:
-    """What was tokenised is read again, byte for byte, marks or no marks around it."""
+    """Decoding the tokens gives the text byte for byte, with or without marks around it."""
     tokens = VOCABULARY._encode(text)
     marked = [VOCABULARY.timestamp_begin, *tokens, VOCABULARY.timestamp_begin + 50]
     assert VOCABULARY.decode(marked).strip() == text.strip()
@@ -98,7 +98,7 @@ def test_hotwords_stand_before_the_prompt() -> None:
 
 
 def test_a_long_prompt_keeps_its_end_and_hotwords_their_beginning() -> None:
-    """What is nearest to the speech counts most; the model keeps room for its answer."""
+    """The text next to the speech matters most; the model keeps room for its text."""
     options = DecodeOptions(prompt="Anna " * 300 + "sings", hotwords="Oscar " + "Peter " * 300)
     previous = VOCABULARY.previous_text(options)
     assert len(previous) == 448 // 2
