@@ -9,7 +9,7 @@ from scripted_server import run_script
 from websockets.asyncio.server import ServerConnection
 
 from whisperlive_hybrid.bench.client import CHUNK, StreamEnd, handshake, run_stream, schedule
-from whisperlive_hybrid.bench.corpus import Sentence, Speech, compose
+from whisperlive_hybrid.bench.corpus import ComposedSpeech, Sentence, compose
 from whisperlive_hybrid.types import SAMPLE_RATE
 
 pytestmark = pytest.mark.anyio
@@ -18,7 +18,7 @@ SPEED = 1000.0
 """Two seconds of audio take two milliseconds."""
 
 
-def _speech(seconds: float = 2.0) -> Speech:
+def _speech(seconds: float = 2.0) -> ComposedSpeech:
     tone = Sentence(np.full(SAMPLE_RATE // 4, 0.5, np.float32), (("Hello.", 0.25),))
     return compose([tone], random.Random(0), "en", seconds)
 

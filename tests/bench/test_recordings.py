@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from whisperlive_hybrid.bench.recordings import (
-    Cue,
     LabelledRecording,
+    TimedText,
     read_labelled_recordings,
     select_recordings,
 )
@@ -66,7 +66,7 @@ def test_turns_have_known_ends(tmp_path: Path) -> None:
     turns = [{"start": 0.5, "end": 1.5, "text": "a b", "speaker": "1"}]
     (tmp_path / "turns.json").write_text(json.dumps(turns), encoding="utf-8")
     (found,) = listed(tmp_path, {"text": "a b", "turns": "turns.json"})
-    assert found.turns == (Cue(0.5, 1.5, "a b"),)
+    assert found.turns == (TimedText(0.5, 1.5, "a b"),)
 
 
 @pytest.mark.parametrize("line", ["{", '["a"]', '{"text": "a"}', '{"turns": "no.json"}'])

@@ -16,7 +16,7 @@ import anyio
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from whisperlive_hybrid.bench.corpus import Speech
+from whisperlive_hybrid.bench.corpus import ComposedSpeech
 from whisperlive_hybrid.bench.scoring import Event, SegmentHistory
 from whisperlive_hybrid.types import SAMPLE_RATE, Samples
 
@@ -47,7 +47,7 @@ class StreamEnd(Enum):
 class StreamResult:
     """The result of one stream."""
 
-    speech: Speech
+    speech: ComposedSpeech
     outcome: StreamEnd
     reason: str
     """Why it was refused or lost."""
@@ -74,7 +74,7 @@ def schedule(samples: Samples, chunk: int = CHUNK) -> Iterator[tuple[float, Samp
 
 
 async def run_stream(
-    url: str, speech: Speech, language: str | None, speed: float = 1.0
+    url: str, speech: ComposedSpeech, language: str | None, speed: float = 1.0
 ) -> StreamResult:
     """Stream speech to a server. `language` is announced; None lets the server detect it.
 
@@ -97,7 +97,7 @@ async def run_stream(
 class _LiveConnection:
     """An open connection, from its handshake to its close."""
 
-    def __init__(self, socket: ClientConnection, speech: Speech, speed: float) -> None:
+    def __init__(self, socket: ClientConnection, speech: ComposedSpeech, speed: float) -> None:
         self._socket = socket
         self._speech = speech
         self._speed = speed

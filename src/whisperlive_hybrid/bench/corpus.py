@@ -110,7 +110,7 @@ class Sentence:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Speech:
+class ComposedSpeech:
     """The audio of one stream, (n,) float32 at 16 kHz, with its reference."""
 
     samples: Samples
@@ -156,7 +156,7 @@ class Corpus:
 
     def compose_speech(
         self, stream: int, seconds: float, seed: int, shortest_pause: float = SHORTEST_PAUSE_S
-    ) -> Speech:
+    ) -> ComposedSpeech:
         """Compose the speech of stream number `stream`; equal arguments give equal audio.
 
         The streams take the languages in turn. `seconds` is the length of the audio.
@@ -177,7 +177,7 @@ def compose(
     language: str,
     seconds: float,
     shortest_pause: float = SHORTEST_PAUSE_S,
-) -> Speech:
+) -> ComposedSpeech:
     """Put sentences one after another, with pauses, as long as they fit."""
     noise = np.random.default_rng(rng.getrandbits(32)).normal(
         0, NOISE, round(seconds * SAMPLE_RATE)
@@ -195,7 +195,7 @@ def compose(
             break
         samples[start:position] += sentence.samples
         placed.append((start, sentence))
-    return Speech(samples, language, _reference(placed, len(samples)))
+    return ComposedSpeech(samples, language, _reference(placed, len(samples)))
 
 
 def _reference(placed: Sequence[tuple[int, Sentence]], length: int) -> Reference:
@@ -271,7 +271,7 @@ def compose_clip(corpus: Corpus, seed: int, file: Path) -> Recording:
     return _write_recording([clip], file, CLIP_S)
 
 
-def _write_recording(pieces: Iterable[Speech], file: Path, seconds: float) -> Recording:
+def _write_recording(pieces: Iterable[ComposedSpeech], file: Path, seconds: float) -> Recording:
     is_long = seconds > LONGEST_FLAC_S
     target = file.with_suffix(".opus" if is_long else ".flac")
     words: list[str] = []
@@ -286,7 +286,7 @@ def _write_recording(pieces: Iterable[Speech], file: Path, seconds: float) -> Re
         for piece in pieces:
             language = piece.language
             container.mux(stream.encode(_audio_frame(piece.samples)))
-            words += (word for said in piece.reference.words for word in words_in(said.text))
+            words += (text for word in piece.reference.words for text in words_in(word.text))
         container.mux(stream.encode(None))
     return Recording(target, language, tuple(words), seconds)
 

@@ -23,7 +23,7 @@ UNDETERMINED: Final = "und"
 
 
 @dataclass(frozen=True, slots=True)
-class Cue:
+class TimedText:
     """A segment of a text on the recording clock, or a reference turn (or word) with its times."""
 
     start: float
@@ -43,7 +43,7 @@ class LabelledRecording:
     """The kind of recording, such as "telephone"; without a manifest, the directory."""
     reference: str
     """The spoken text; empty for a recording without speech."""
-    turns: tuple[Cue, ...] = ()
+    turns: tuple[TimedText, ...] = ()
     """Parts of the reference with known ends; a turn may be a single word."""
 
 
@@ -144,7 +144,8 @@ def _read_manifest(manifest: Path) -> Iterator[LabelledRecording]:
                 kind=entry["kind"],
                 reference=reference,
                 turns=tuple(
-                    Cue(turn["start"], turn["end"], turn["text"]) for turn in json.loads(turn_text)
+                    TimedText(turn["start"], turn["end"], turn["text"])
+                    for turn in json.loads(turn_text)
                 ),
             )
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:

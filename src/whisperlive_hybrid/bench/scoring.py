@@ -199,23 +199,23 @@ class StreamScore:
 
 def score_stream(reference: Reference, events: Sequence[Event]) -> StreamScore:
     """Align the last completed text with the reference, and measure the delays of correct words."""
-    said = [
+    expected = [
         (SpokenWord(word, spoken.end, spoken.ends_speech))
         for spoken in reference.words
         for word in words_in(spoken.text)
     ]
     lines = events[-1].committed if events else ()
-    alignment = align([word.text for word in said], _words(lines))
-    displays = list(_displays(said, events, dict(alignment.matches)))
+    alignment = align([word.text for word in expected], _words(lines))
+    displays = list(_displays(expected, events, dict(alignment.matches)))
     promises = any(event.promised for event in events)
     delays = tuple(
         WordDelay(
-            end=said[word].end,
-            first_display=_first(d.at for d in displays if word in d.shown) - said[word].end,
-            stable_display=_stable(displays, word) - said[word].end,
-            commit=_first(d.at for d in displays if place < d.completed) - said[word].end,
-            ends_speech=said[word].ends_speech,
-            promise=_first(d.at for d in displays if word in d.promised) - said[word].end
+            end=expected[word].end,
+            first_display=_first(d.at for d in displays if word in d.shown) - expected[word].end,
+            stable_display=_stable(displays, word) - expected[word].end,
+            commit=_first(d.at for d in displays if place < d.completed) - expected[word].end,
+            ends_speech=expected[word].ends_speech,
+            promise=_first(d.at for d in displays if word in d.promised) - expected[word].end
             if promises
             else None,
         )
@@ -227,7 +227,7 @@ def score_stream(reference: Reference, events: Sequence[Event]) -> StreamScore:
         any(start <= middles[word] <= end for start, end in reference.silences)
         for word in alignment.inserted
     )
-    return StreamScore(delays, len(said), alignment.edits, invented)
+    return StreamScore(delays, len(expected), alignment.edits, invented)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +243,7 @@ class _Display:
 
 
 def _displays(
-    said: Sequence[SpokenWord], events: Sequence[Event], matches: dict[int, int]
+    expected: Sequence[SpokenWord], events: Sequence[Event], matches: dict[int, int]
 ) -> Iterator[_Display]:
     """Yield the words that each event displays.
 
@@ -251,15 +251,15 @@ def _displays(
     follow the last completed one and have begun to be spoken.
     """
     final = _words(events[-1].committed) if events else []
-    ends = [word.end for word in said]
+    ends = [word.end for word in expected]
     for event in events:
         # The words up to the first that differs from the final text.
         pairs = zip(_words(event.committed), final, strict=False)
         agreed = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         completed = {word for word, place in matches.items() if place < agreed}
         first = max(completed, default=-1) + 1
-        begun = min(len(said), bisect_right(ends, event.at) + 1)
-        open_words = [word.text for word in said[first:begun]]
+        begun = min(len(expected), bisect_right(ends, event.at) + 1)
+        open_words = [word.text for word in expected[first:begun]]
         guessed = align(open_words, event.tentative).matches
         yield _Display(
             event.at,

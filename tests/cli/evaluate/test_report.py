@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from whisperlive_hybrid.bench.recordings import Cue, LabelledRecording
+from whisperlive_hybrid.bench.recordings import LabelledRecording, TimedText
 from whisperlive_hybrid.cli.evaluate.readers import Output
 from whisperlive_hybrid.cli.evaluate.report import (
     EvaluatedRecording,
@@ -20,11 +20,11 @@ SAID = "we all went down to the old river that day"
 
 def read(language: str | None, kind: str, said: str, **texts: str) -> EvaluatedRecording:
     """A recording of 10 s that each reader of `texts` read with 2 s of CPU time."""
-    turns = (Cue(0, 9.0, said),) if said else ()
+    turns = (TimedText(0, 9.0, said),) if said else ()
     name = f"{language}-{kind}"
     recording = LabelledRecording(name, Path("x.wav"), language, kind, said, turns)
     outputs = {
-        reader: Output((Cue(0, 9.4, f" {text}"),) if text else (), 10.0, 2.0)
+        reader: Output((TimedText(0, 9.4, f" {text}"),) if text else (), 10.0, 2.0)
         for reader, text in texts.items()
     }
     return score_outputs(recording, outputs)

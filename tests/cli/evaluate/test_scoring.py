@@ -1,6 +1,6 @@
 import pytest
 
-from whisperlive_hybrid.bench.recordings import Cue
+from whisperlive_hybrid.bench.recordings import TimedText
 from whisperlive_hybrid.cli.evaluate.scoring import (
     LostRun,
     Score,
@@ -96,13 +96,17 @@ def test_a_paired_difference_may_be_negative() -> None:
 
 def test_cue_ends_are_measured_at_the_words_whose_ends_are_known() -> None:
     """A cue counts if its last word is the last of a turn; others, and misread ones, do not."""
-    turns = [Cue(0, 2.0, "Good morning, Jane."), Cue(3, 5.0, "How are you?"), Cue(6, 7, "Fine.")]
+    turns = [
+        TimedText(0, 2.0, "Good morning, Jane."),
+        TimedText(3, 5.0, "How are you?"),
+        TimedText(6, 7, "Fine."),
+    ]
     cues = [
-        Cue(0, 2.3, " Good morning Jane."),
-        Cue(3, 3.9, " How are"),
-        Cue(3.9, 4.5, " you?"),
-        Cue(6, 9, " Five."),
+        TimedText(0, 2.3, " Good morning Jane."),
+        TimedText(3, 3.9, " How are"),
+        TimedText(3.9, 4.5, " you?"),
+        TimedText(6, 9, " Five."),
     ]
     assert cue_end_errors(turns, cues) == pytest.approx([0.3, -0.5])
-    assert cue_end_errors(turns, [Cue(0, 1, " ...")]) == []
+    assert cue_end_errors(turns, [TimedText(0, 1, " ...")]) == []
     assert cue_end_errors([], cues) == []

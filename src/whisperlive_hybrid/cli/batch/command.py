@@ -12,7 +12,13 @@ import typer
 from whisperlive_hybrid.auth.keys import check_sendable
 from whisperlive_hybrid.cli.batch.formats import BatchRequest, OutputFormat, parse_formats
 from whisperlive_hybrid.cli.batch.inputs import BatchItem, StandardInput, check_outputs, plan_items
-from whisperlive_hybrid.cli.batch.run import BatchJob, LocalRunner, RemoteRunner, Runner, run_batch
+from whisperlive_hybrid.cli.batch.run import (
+    BatchJob,
+    BatchRunner,
+    LocalRunner,
+    RemoteRunner,
+    run_batch,
+)
 from whisperlive_hybrid.cli.terminal import (
     USAGE,
     BackendOption,
@@ -155,7 +161,7 @@ def transcribe(
         request = BatchRequest(options, _parse_formats(formats), audio_track, style)
         if jobs_url is None:
             _refuse("needs --jobs-url", {"--api-key": api_key, "--keep-jobs": keep_jobs})
-            runner: Runner = LocalRunner(
+            runner: BatchRunner = LocalRunner(
                 load_settings(model=model, backend=backend, threads=threads)
             )
         else:

@@ -65,7 +65,7 @@ PreparedRun = Callable[[Sequence[BatchItem], JobRegistry, OnProgress, OnOutcome]
 """Transcribes recordings with everything loaded; blocks."""
 
 
-class Runner(Protocol):
+class BatchRunner(Protocol):
     """A place where recordings are transcribed."""
 
     @property
@@ -159,7 +159,7 @@ class RemoteRunner:
         return run
 
 
-def fingerprint(runner: Runner, request: BatchRequest) -> Mapping[str, object]:
+def fingerprint(runner: BatchRunner, request: BatchRequest) -> Mapping[str, object]:
     """Return everything that a text depends on, besides the recording."""
     options = request.options
     return {
@@ -187,7 +187,7 @@ class BatchJob:
 
     items: Sequence[BatchItem]
     request: BatchRequest
-    runner: Runner
+    runner: BatchRunner
     output_dir: Path | None
     """None to print."""
     overwrites: bool

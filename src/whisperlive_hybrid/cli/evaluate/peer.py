@@ -15,7 +15,7 @@ from typing import IO, Any, Final
 
 import anyio.to_thread
 
-from whisperlive_hybrid.bench.recordings import Cue, LabelledRecording
+from whisperlive_hybrid.bench.recordings import LabelledRecording, TimedText
 from whisperlive_hybrid.cli.evaluate.readers import Output
 from whisperlive_hybrid.errors import BadRequest
 
@@ -50,7 +50,7 @@ class PeerReader:
         """Transcribe a recording in the process; raises `BadRequest` if it has ended."""
         request = {"file": str(recording.file), "language": recording.language}
         response = await anyio.to_thread.run_sync(self._exchange, {**request, **PEERS[self.name]})
-        cues = tuple(Cue(start, end, text) for start, end, text in response["segments"])
+        cues = tuple(TimedText(start, end, text) for start, end, text in response["segments"])
         return Output(cues, response["audio_s"], response["cpu_s"])
 
     def _exchange(self, request: dict[str, object]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import anyio.to_thread
 import numpy as np
 
 from whisperlive_hybrid.backends.base import Capabilities
-from whisperlive_hybrid.bench.recordings import Cue, LabelledRecording
+from whisperlive_hybrid.bench.recordings import LabelledRecording, TimedText
 from whisperlive_hybrid.cli.batch.local import read_blocks
 from whisperlive_hybrid.engine.client import Decoder
 from whisperlive_hybrid.engine.engine import Engine
@@ -38,7 +38,7 @@ FRAME: Final = 4096
 class Output:
     """What a reader made of a recording."""
 
-    cues: tuple[Cue, ...]
+    cues: tuple[TimedText, ...]
     """Its segments; their texts keep the leading space."""
     audio_s: float
     cpu_s: float
@@ -183,7 +183,7 @@ class _WatchedDecoder:
 
 
 def _output(segments: Sequence[Segment], audio_s: float, cpu_s: float) -> Output:
-    cues = tuple(Cue(segment.start, segment.end, segment.text) for segment in segments)
+    cues = tuple(TimedText(segment.start, segment.end, segment.text) for segment in segments)
     return Output(cues, audio_s, cpu_s)
 
 

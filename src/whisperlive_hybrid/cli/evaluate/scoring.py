@@ -15,7 +15,7 @@ import numpy as np
 from jiwer import process_words
 from whisper_normalizer.english import EnglishTextNormalizer
 
-from whisperlive_hybrid.bench.recordings import Cue
+from whisperlive_hybrid.bench.recordings import TimedText
 from whisperlive_hybrid.text.wer import words_in
 
 LOST_WORDS: Final = 4
@@ -126,7 +126,7 @@ def rate(errors: Sequence[int], words: Sequence[int]) -> Rate | None:
     return Rate(float(edits.sum() / counts.sum()), low, high)
 
 
-def cue_end_errors(turns: Sequence[Cue], cues: Sequence[Cue]) -> list[float]:
+def cue_end_errors(turns: Sequence[TimedText], cues: Sequence[TimedText]) -> list[float]:
     """Return by how many seconds each cue ends after its last word; negative if before.
 
     The ends of the last words of `turns` are known; a turn may be a single word. Only cues count
@@ -150,7 +150,7 @@ def cue_end_errors(turns: Sequence[Cue], cues: Sequence[Cue]) -> list[float]:
     return errors
 
 
-def _words_with_ends(cues: Iterable[Cue]) -> list[tuple[str, float | None]]:
+def _words_with_ends(cues: Iterable[TimedText]) -> list[tuple[str, float | None]]:
     """Return the words of `cues`, the last word of each with the cue's end."""
     words: list[tuple[str, float | None]] = []
     for cue in cues:
