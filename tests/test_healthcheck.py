@@ -15,29 +15,29 @@ async def checked(port: int, host: str = "127.0.0.1") -> tuple[int, str]:
     environment = {
         "HTTP_PORT": str(port),
         "WHISPERLIVE_HOST": host,
-        "http_proxy": "http://127.0.0.1:1",  # nobody is there
+        "http_proxy": "http://127.0.0.1:1",  # nothing listens there
     }
     done = await anyio.run_process(command, env=environment, check=False)
     return done.returncode, done.stdout.decode()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])  # noqa: S104 (asked, not bound)
-async def test_a_door_that_answers_is_healthy(host: str) -> None:
+async def test_a_server_that_answers_200_is_healthy(host: str) -> None:
     """200 is exit code 0, by the environment's port, past any proxy."""
     async with serve_answers({"/health": answer(b"{}")}) as remote:
         assert await checked(remote.port, host) == (0, f"127.0.0.1:{remote.port} answers 200.\n")
         assert [each.target for each in remote.asked] == ["/health"]
 
 
-async def test_a_door_that_says_it_is_ill_is_believed() -> None:
-    """Any other status is exit code 1, and is told."""
+async def test_another_status_is_unhealthy() -> None:
+    """Any other status is exit code 1, and is printed."""
     async with serve_answers({"/health": answer(status="503 Service Unavailable")}) as remote:
         code, finding = await checked(remote.port)
     assert (code, finding) == (1, f"127.0.0.1:{remote.port} answers 503.\n")
 
 
-async def test_a_closed_door_is_told_in_one_line() -> None:
-    """Where nobody listens, the exit code is 1 and no stack is printed."""
+async def test_a_closed_port_is_one_line() -> None:
+    """Without a listening server the exit code is 1 and no stack is printed."""
     async with serve_answers({}) as remote:
         port = remote.port
     code, finding = await checked(port)
@@ -46,7 +46,7 @@ async def test_a_closed_door_is_told_in_one_line() -> None:
     assert finding.count("\n") == 1
 
 
-async def test_what_speaks_no_http_is_no_door() -> None:
+async def test_another_protocol_is_unhealthy() -> None:
     """Another service on the port is not taken for ours."""
     async with serve_answers({"/health": b"SSH-2.0-OpenSSH_9.2\r\n\r\n"}) as remote:
         is_healthy, finding = await anyio.to_thread.run_sync(check, "127.0.0.1", remote.port)
@@ -64,7 +64,7 @@ async def test_what_speaks_no_http_is_no_door() -> None:
         ({"WHISPERLIVE_HOST": "10.1.2.3"}, ("10.1.2.3", 8080)),
     ],
 )
-def test_the_door_is_where_the_server_puts_it(
+def test_the_address_is_that_of_the_server(
     environment: dict[str, str], wanted: tuple[str, int]
 ) -> None:
     """The same variables and defaults as the server's; every address includes the loopback."""

@@ -63,7 +63,7 @@ def test_a_good_load_is_held() -> None:
         (replace(LOAD, quality=replace(QUALITY, commit=None)), "no words"),
     ],
 )
-def test_each_bound_is_told_when_it_is_broken(load: LoadResult, reason: str) -> None:
+def test_each_exceeded_bound_is_named(load: LoadResult, reason: str) -> None:
     """The reason names the figure that was too large."""
     assert shortfalls(load, [ALONE]) == (reason,)
 

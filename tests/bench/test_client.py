@@ -45,14 +45,14 @@ def test_chunks_are_due_at_absolute_times() -> None:
     assert [len(chunk) for _, chunk in due] == [4096, 4096, 10]
 
 
-async def test_a_stream_is_heard_to_its_end() -> None:
+async def test_a_stream_is_received_to_its_end() -> None:
     """All samples arrive as float32, then END_OF_AUDIO; what comes after it still counts."""
-    heard: list[bytes] = []
+    received: list[bytes] = []
 
     async def script(socket: ServerConnection) -> None:
         uid = await _welcome(socket)
         while (frame := await socket.recv()) != b"END_OF_AUDIO":
-            heard.append(bytes(frame) if isinstance(frame, bytes) else b"")
+            received.append(bytes(frame) if isinstance(frame, bytes) else b"")
             await socket.send(_hello(uid, completed=False))
         await socket.send(_hello(uid, completed=True))
 
@@ -60,14 +60,14 @@ async def test_a_stream_is_heard_to_its_end() -> None:
     async with run_script(script) as url:
         take = await run_stream(url, speech, "en", SPEED)
     assert (take.outcome, take.reason) == (StreamEnd.FINISHED, "")
-    assert np.array_equal(np.frombuffer(b"".join(heard), "<f4"), speech.samples)
+    assert np.array_equal(np.frombuffer(b"".join(received), "<f4"), speech.samples)
     assert take.messages == 9  # one for each of 8 chunks, and the last
     assert [event.tentative for event in take.events] == [("hello",), ()]
     assert [line.text for line in take.events[-1].committed] == ["Hello."]
 
 
 async def test_the_clock_starts_with_the_first_sample() -> None:
-    """An answer to the first chunk comes after 0.256 s of the stream's time, not before."""
+    """A response to the first chunk arrives after 0.256 s of the stream's time, not before."""
 
     async def script(socket: ServerConnection) -> None:
         uid = await _welcome(socket)
@@ -86,7 +86,7 @@ async def test_the_clock_starts_with_the_first_sample() -> None:
     ("status", "message", "reason"),
     [("WAIT", 9.5, "WAIT: 9.5"), ("ERROR", "no model", "ERROR: no model")],
 )
-async def test_a_refusal_is_told(status: str, message: object, reason: str) -> None:
+async def test_a_refusal_has_a_reason(status: str, message: object, reason: str) -> None:
     """A full server and one without a model refuse; nothing is sent to them."""
 
     async def script(socket: ServerConnection) -> None:
@@ -121,7 +121,7 @@ async def test_a_server_that_leaves_early_loses_the_stream() -> None:
 
 @pytest.mark.parametrize("frame", ["not json", '{"segments": [{"completed": true}]}', "[]"])
 async def test_nonsense_loses_the_stream_and_no_other(frame: str) -> None:
-    """A message that is invalid message ends this stream with a reason."""
+    """An invalid message ends this stream with a reason."""
 
     async def script(socket: ServerConnection) -> None:
         await _welcome(socket)
@@ -135,7 +135,7 @@ async def test_nonsense_loses_the_stream_and_no_other(frame: str) -> None:
     assert "invalid message" in take.reason
 
 
-async def test_a_disconnect_is_told() -> None:
+async def test_a_disconnect_is_the_reason() -> None:
     """A server whose connection time is up says so before it closes."""
 
     async def script(socket: ServerConnection) -> None:
@@ -148,7 +148,7 @@ async def test_a_disconnect_is_told() -> None:
 
 
 def test_the_handshake_has_the_keys_of_the_python_client() -> None:
-    """What the client 0.10.0 sends, so that every server takes us for it."""
+    """The same as those of the client 0.10.0."""
     assert handshake("U", None)["uid"] == "U"
     assert set(handshake("U", "en")) == {
         *("uid", "language", "task", "model", "use_vad", "send_last_n_segments"),

@@ -1,4 +1,4 @@
-"""What streams say, and when."""
+"""Speech of streams, with the times of its words."""
 
 import random
 from itertools import pairwise

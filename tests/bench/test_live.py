@@ -69,7 +69,7 @@ async def test_every_stream_is_counted(clip_folder: Path) -> None:
     assert load.cpu_s_per_audio_s is not None
 
 
-async def test_a_search_tells_each_load(clip_folder: Path) -> None:
+async def test_a_search_reports_each_load(clip_folder: Path) -> None:
     """A server that writes nothing right holds not even one stream."""
     async with run_script(_server()) as url:
         plan = LoadPlan(url, seconds=10, speed=1000)

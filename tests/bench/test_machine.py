@@ -1,4 +1,4 @@
-"""What /proc tells."""
+"""Usage of processes, from /proc."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from whisperlive_hybrid.errors import BadRequest
 
 
 def test_work_is_counted() -> None:
-    """CPU time grows by what this process works, as its own clock tells."""
+    """CPU time grows as the process's own clock does."""
     before, started = read_usage(os.getpid()).cpu_s, time.process_time()
     while time.process_time() < started + 0.1:
         pass

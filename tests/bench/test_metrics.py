@@ -33,7 +33,7 @@ def test_errors_are_pooled_by_words() -> None:
 
 
 def test_time_to_final_is_of_words_that_end_speech() -> None:
-    """Only the last word before a silence tells how long a speaker waits."""
+    """Only the last word before a silence counts."""
     figures = quality([_score({1.0: 9.0, 2.0: 0.5})], revisions=0)
     assert figures.commit
     assert figures.final
@@ -58,7 +58,7 @@ def test_silence_has_no_error_rate() -> None:
 
 
 def test_promises_are_pooled_over_servers_that_make_any() -> None:
-    """A stream without promises adds nothing; where nobody promises there is no figure."""
+    """A stream without promises adds nothing; without any promise there is no figure."""
     word = WordDelay(1.0, 0.5, 1.0, 2.0, ends_speech=True)
     silent = StreamScore((word,), 1, 0, 0)
     telling = StreamScore((replace(word, promise=1.5),), 1, 0, 0)

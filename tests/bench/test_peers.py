@@ -1,4 +1,4 @@
-"""faster-whisper by itself, in a process of its own."""
+"""faster-whisper in a separate process."""
 
 from pathlib import Path
 
@@ -43,8 +43,10 @@ async def test_a_peer_reads_with_the_same_weights(
     assert run.growth_mb > 0
 
 
-async def test_a_peer_that_fails_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """It says why by itself; the benchmark says who."""
+async def test_a_peer_that_fails_is_named(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The error names the peer; its own message is on standard error."""
     missing = Recording(tmp_path / "none.flac", "en", ("hello",), 1.0)
     with pytest.raises(BadRequest, match="batched, 10 s ended with exit code 1"):
         await measure_peer(PEERS["batched-10"], DEMO, missing)

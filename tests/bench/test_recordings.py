@@ -48,7 +48,7 @@ def test_texts_beside_recordings_are_references(tmp_path: Path) -> None:
 
 
 def test_a_manifest_says_what_can_be_trusted(tmp_path: Path) -> None:
-    """Texts that nobody checked are not scored, and where nobody speaks nothing is said."""
+    """Unreliable texts are not scored, and the reference of non-speech is empty."""
     found = listed(
         tmp_path,
         {"text": "a", "ref": "repo"},

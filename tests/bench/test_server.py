@@ -10,7 +10,7 @@ from whisperlive_hybrid.errors import ModelUnavailable
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_child_says_where_its_doors_are(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_child_announces_its_urls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Addresses come from what the server announces; it is stopped at the end."""
     program = (
         "import sys; print('Live server  ws://localhost:5\\nHTTP server  http://localhost:80 (x)', "
@@ -22,8 +22,8 @@ async def test_the_child_says_where_its_doors_are(monkeypatch: pytest.MonkeyPatc
         assert server.pid > 0
 
 
-async def test_a_server_that_ends_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No doors, no benchmark."""
+async def test_a_server_that_ends_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ended before it was ready."""
     monkeypatch.setattr(serving, "_PROGRAM", (sys.executable, "-c", "pass"))
     with pytest.raises(ModelUnavailable, match="ended before it was ready"):
         async with serving.start_server("demo"):

@@ -65,7 +65,7 @@ def test_a_message_without_completed_segments_takes_nothing_back() -> None:
 
 
 def test_repetitions_are_counted_and_make_no_event() -> None:
-    """The same message again is a message, and no news."""
+    """A repeated message counts as a message and adds no event."""
     transcript = SegmentHistory()
     for at in (1.0, 2.0, 3.0):
         transcript.receive(at, [_segment(0, "One.")])
@@ -93,7 +93,7 @@ def test_without_the_key_every_segment_but_the_last_is_completed() -> None:
 
 
 def test_a_server_may_say_what_is_stable() -> None:
-    """`stable` is the beginning of the open text; it may grow while the text stays, as news."""
+    """`stable` is the beginning of the open text; growth alone is an event, too."""
     transcript = SegmentHistory()
     for stable in ({}, {"stable": " The"}, {"stable": " The door,"}, {"stable": " The door,"}):
         transcript.receive(1.0, [_segment(0, "The door, is", completed=False) | stable])

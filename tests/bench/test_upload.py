@@ -1,4 +1,4 @@
-"""One upload against a scripted door."""
+"""One upload to a scripted server."""
 
 import threading
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ from whisperlive_hybrid.errors import BadRequest
 
 
 @contextmanager
-def _door(status: int, answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
-    """A door that gives the same answer to everybody; its address, and the bodies that came."""
+def _server(status: int, answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
+    """Run a server with one response for all; yields its URL and the received bodies."""
     bodies: list[bytes] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -27,7 +27,7 @@ def _door(status: int, answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
             self.wfile.write(answer)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name there)
-            """Say nothing."""
+            """Log nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -47,7 +47,7 @@ def recording(tmp_path: Path) -> Recording:
 
 def test_the_whole_file_arrives_with_its_language(recording: Recording) -> None:
     """The form is complete to its last boundary, and the text comes back."""
-    with _door(200, b'{"text": "Hello."}') as (url, bodies):
+    with _server(200, b'{"text": "Hello."}') as (url, bodies):
         answer = upload_recording(url, recording)
     assert answer.text == "Hello."
     assert answer.seconds > 0
@@ -56,13 +56,13 @@ def test_the_whole_file_arrives_with_its_language(recording: Recording) -> None:
     assert bodies[0].endswith(b"--\r\n")
 
 
-def test_a_refusal_is_told(recording: Recording) -> None:
+def test_a_refusal_is_an_error(recording: Recording) -> None:
     """A busy server gives no figure."""
-    with _door(429, b"later") as (url, _), pytest.raises(BadRequest, match="answered 429: later"):
+    with _server(429, b"later") as (url, _), pytest.raises(BadRequest, match="answered 429: later"):
         upload_recording(url, recording)
 
 
-def test_a_server_that_is_not_there_is_told(recording: Recording) -> None:
-    """Nobody listens: one line, no stack."""
+def test_a_server_that_is_not_there_is_an_error(recording: Recording) -> None:
+    """Without a listening server: one line, no stack."""
     with pytest.raises(BadRequest, match="did not respond"):
         upload_recording("http://127.0.0.1:1", recording)

@@ -20,12 +20,12 @@ def keys(directory: Path, *arguments: str) -> tuple[int, str, str]:
 
 def test_a_key_is_made_listed_and_revoked(tmp_path: Path) -> None:
     """Only its text is on standard output, so it can be piped; nothing shows it again."""
-    code, token, told = keys(tmp_path, "make", "cap[tions]", "--admin", "--live-streams", "2")
+    code, token, notes = keys(tmp_path, "make", "cap[tions]", "--admin", "--live-streams", "2")
     found = TOKEN.fullmatch(token)
     assert code == 0
     assert found, token
-    assert token.strip() not in told
-    assert "WHISPERLIVE_AUTH" in told
+    assert token.strip() not in notes
+    assert "WHISPERLIVE_AUTH" in notes
 
     _, listed, _ = keys(tmp_path, "list")
     assert found[1] in listed

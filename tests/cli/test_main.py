@@ -58,7 +58,7 @@ def test_output_that_cannot_be_written_is_one_line(arguments: list[str], unbuffe
     assert done.stderr == "Error: Standard output cannot be written: No space left on device.\n"
 
 
-def test_a_reader_that_has_left_is_told_nothing() -> None:
+def test_a_closed_pipe_is_no_error() -> None:
     """As of every command in a pipe."""
     process = start("settings", "--markdown")
     assert process.stdout is not None
@@ -121,8 +121,8 @@ def test_a_calibration_can_be_looked_at_only(sentences: Path, tmp_path: Path) ->
     assert not card.exists()
 
 
-def test_a_card_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
-    """Nobody computes for an hour to read in the end that the directory is read-only."""
+def test_a_card_that_cannot_be_written_is_an_error_before_the_work(tmp_path: Path) -> None:
+    """A read-only directory is an error at once, not after an hour of computing."""
     card = tmp_path / "nowhere" / "card.json"
     done = whisperlive("calibrate", str(sample_clip()), "--force", "--card", str(card))
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""What the demo model learns when."""
+"""The curriculum of the demo model."""
 
 import pytest
 from demo_model import curriculum

@@ -1,4 +1,4 @@
-"""From a pool of sentences to what a decoder should say about a recording."""
+"""From a pool of sentences to the tokens that a decoder should give."""
 
 import random
 from pathlib import Path
@@ -71,7 +71,7 @@ def test_flite_voices_are_drawn_half_as_often(pool: Pool) -> None:
     assert sorted(pool.voices("en")) == [0, 0, 10]
 
 
-def test_sentences_stand_where_they_are_heard(pool: Pool) -> None:
+def test_sentences_sound_where_they_are_placed(pool: Pool) -> None:
     """Between its start and end a placed sentence sounds; before it and after it nothing does."""
     maker = TrackMaker(pool, random.Random(2))
     for _ in SEEDS:
@@ -91,7 +91,7 @@ def test_a_sentence_cut_by_the_border_is_not_written(pool: Pool) -> None:
     assert all(placed.end <= 5.95 for track in tracks for placed in track.placed)
 
 
-def test_a_cut_sentence_tells_only_what_is_heard(pool: Pool) -> None:
+def test_a_cut_sentence_has_its_audible_words_only(pool: Pool) -> None:
     """A part of a sentence is a run of its words, with a time for each of them."""
     maker = TrackMaker(pool, random.Random(4), head_cut=0.5, tail_cut=0.5)
     placed = [placed for _ in SEEDS for placed in maker.make(_layout(1, 9.0)).placed]

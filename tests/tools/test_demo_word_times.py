@@ -1,4 +1,4 @@
-"""Word times from what flite tells."""
+"""Word times from the phones of flite."""
 
 from demo_model.flite import Phone
 from demo_model.word_times import guess_spans, spans_from_phones
@@ -15,7 +15,7 @@ def test_phones_are_dealt_out_to_words() -> None:
     assert spans_from_phones([2, 1], sounds) == [Span(0.1, 0.3), Span(0.35, 0.5)]
 
 
-def test_phones_that_do_not_add_up_tell_nothing() -> None:
+def test_phones_that_do_not_add_up_give_no_spans() -> None:
     """A sentence with another number of phones than its words gives no spans, not wrong ones."""
     assert spans_from_phones([2, 2], [Phone(0.0, 0.1, "s")] * 3) is None
 

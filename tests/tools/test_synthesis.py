@@ -88,9 +88,9 @@ def test_without_espeak_one_line_says_what_to_do(
 
 def test_a_tone_keeps_its_pitch_and_loudness() -> None:
     """440 Hz at 22,050 Hz is 440 Hz at 16,000 Hz."""
-    heard = to_16_khz(np.sin(2 * np.pi * 440 * np.arange(22_050) / 22_050).astype(np.float32))
+    resampled = to_16_khz(np.sin(2 * np.pi * 440 * np.arange(22_050) / 22_050).astype(np.float32))
     expected = np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)
-    assert np.abs(heard - expected).max() < 1e-4
+    assert np.abs(resampled - expected).max() < 1e-4
 
 
 def test_flac_keeps_samples_to_16_bits(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def talks(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server() -> Iterator[FakeJobsServer]:
-    """A server that does as it is told."""
+    """A fake server of jobs."""
     with run_fake_jobs_server() as served:
         yield served
 
@@ -128,8 +128,8 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_directory_that_cannot_be_written_is_told_before_the_work() -> None:
-    """Nobody waits for texts that have no place: exit code 1, and not even a model is loaded."""
+def test_a_directory_that_cannot_be_written_is_an_error_before_the_work() -> None:
+    """Exit code 1, before the model is loaded."""
     clip = str(sample_clip())
     done = whisperlive(
         "transcribe", clip, "--model", "nosuchmodel", "--output-dir", "/proc/nowhere"
@@ -298,7 +298,7 @@ def test_a_server_does_the_work(talks: Path, server: FakeJobsServer, tmp_path: P
     server.fails = {"es.flac"}
     target = tmp_path / "out"
     for clip in talks.rglob("*.flac"):
-        clip.write_text(clip.name)  # the stand-in tells what it was sent
+        clip.write_text(clip.name)  # the fake server's text has what it received
     arguments = ["transcribe", str(talks), "--jobs-url", f"{server.url}/", "--output-dir"]
     done = whisperlive(*arguments, str(target), WHISPERLIVE_API_KEY="secret")
     assert done.returncode == 1

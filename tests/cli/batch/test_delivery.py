@@ -27,7 +27,7 @@ def good(item: BatchItem) -> Outcome:
 def test_texts_are_printed_in_the_order_of_the_recordings(
     items: list[BatchItem], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whichever is ready first; one that failed keeps nobody waiting."""
+    """In the order of the items; one that failed does not delay the others."""
     tally, failed = Tally(), list[BatchItem]()
     writer = OutcomeWriter(
         Printer(has_headers=True), tally, lambda _: None, lambda item, _: failed.append(item)
@@ -52,7 +52,7 @@ def test_one_recording_is_printed_bare(
 
 
 def test_a_text_that_finds_no_place_is_a_failure(items: list[BatchItem]) -> None:
-    """It is told and counted, and the caller knows that it is not safe."""
+    """It is reported and counted, and the result is False."""
 
     class Full:
         def put(self, *_: object) -> None:

@@ -20,7 +20,7 @@ QUICK = RetryPolicy(busy_s=2, attempts=3, pause_s=0.001, silence_s=30)
 
 @pytest.fixture
 def server() -> Iterator[FakeJobsServer]:
-    """A server that does as it is told."""
+    """A fake server of jobs."""
     with run_fake_jobs_server() as served:
         yield served
 
@@ -119,7 +119,7 @@ async def test_a_model_that_the_server_has_not_is_told_in_its_words(server: Fake
 
 
 async def test_a_gateway_that_lost_its_server_is_asked_again(server: FakeJobsServer) -> None:
-    """While the server restarts, its proxy answers 502: as if nobody had answered."""
+    """While the server restarts, its proxy answers 502, which is retried as well."""
     gateway = (502, {"content-type": "text/html"}, b"<h1>Bad Gateway</h1>")
     server.refusals = [gateway, gateway]
     async with connected(server) as client:
@@ -129,7 +129,7 @@ async def test_a_gateway_that_lost_its_server_is_asked_again(server: FakeJobsSer
             await client.submit_file(io.BytesIO(b"sound"), "a.mp3", [])
 
 
-async def test_answers_of_something_else_are_told_as_such(server: FakeJobsServer) -> None:
+async def test_responses_of_another_server_are_errors(server: FakeJobsServer) -> None:
     """Another web server at that port; no stack, and no guess."""
     html = (200, {"content-type": "text/html"}, b"<h1>Welcome</h1>")
     server.refusals = [html, (200, {}, b'{"id": 7}')]
@@ -143,7 +143,7 @@ async def test_answers_of_something_else_are_told_as_such(server: FakeJobsServer
 
 
 async def test_a_server_that_never_answered_is_not_waited_for() -> None:
-    """A wrong port is told at once, by its address."""
+    """A wrong port is an error at once, with its URL."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     retry_policy = RetryPolicy(attempts=100, pause_s=100)

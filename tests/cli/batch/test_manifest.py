@@ -57,7 +57,7 @@ def test_names_that_are_no_text_survive() -> None:
 )
 def test_anything_else_is_refused(text: str) -> None:
     """A file that was cut, or that a later version wrote, is never half believed."""
-    with pytest.raises(ValueError):  # noqa: PT011 (its words are nobody's)
+    with pytest.raises(ValueError):  # noqa: PT011 (any message will do)
         load_manifest(text)
 
 

@@ -30,7 +30,7 @@ WISH = BatchRequest(DecodeOptions(language="en"), (OutputFormat.TXT,))
 
 @pytest.fixture
 def server() -> Iterator[FakeJobsServer]:
-    """A server that does as it is told."""
+    """A fake server of jobs."""
     with run_fake_jobs_server() as served:
         yield served
 
@@ -48,8 +48,8 @@ def write(tmp_path: Path) -> Callable[..., list[BatchItem]]:
 
 
 @dataclass
-class Heard:
-    """What a batch told."""
+class Collector:
+    """Collects progress and outcomes of a batch."""
 
     progress: list[Progress] = field(default_factory=list)
     outcomes: dict[str, Texts | WhisperLiveError] = field(default_factory=dict)
@@ -72,18 +72,18 @@ async def run(
     items: list[BatchItem],
     registry: JobRegistry | None = None,
     *,
-    heard: Heard | None = None,
+    collector: Collector | None = None,
     keeps_jobs: bool = False,
-) -> Heard:
+) -> Collector:
     """Have a batch read."""
-    heard = heard or Heard()
+    collector = collector or Collector()
     retry_policy = RetryPolicy(busy_s=5, attempts=3, pause_s=0.001)
     async with open_client(server.url, None, retry_policy) as client:
         batch = RemoteBatch(
             client, job_fields(WISH, None), WISH, registry or NoJobRegistry(), keeps_jobs=keeps_jobs
         )
-        await batch.run(items, heard.progress.append, heard.take)
-    return heard
+        await batch.run(items, collector.progress.append, collector.take)
+    return collector
 
 
 async def test_each_recording_is_a_job_and_is_taken_off_the_server(
@@ -91,13 +91,15 @@ async def test_each_recording_is_a_job_and_is_taken_off_the_server(
 ) -> None:
     """More of them than may be unfinished at once; the server keeps nothing."""
     items = write(*(f"{n}.mp3" for n in range(2 * JOBS_AT_ONCE)))
-    heard = await run(server, items)
-    assert {name: heard.text(name) for name in heard.outcomes} == {
+    collector = await run(server, items)
+    assert {name: collector.text(name) for name in collector.outcomes} == {
         item.name: f"text of {item.name}.mp3\n" for item in items
     }
     assert server.count("POST") == server.count("DELETE") == len(items)
     assert server.jobs == {}
-    assert (items[0], 1.0, 2.0) in [(each.item, each.done, each.total) for each in heard.progress]
+    assert (items[0], 1.0, 2.0) in [
+        (each.item, each.done, each.total) for each in collector.progress
+    ]
 
 
 async def test_one_that_fails_is_told_and_the_others_go_on(
@@ -106,13 +108,13 @@ async def test_one_that_fails_is_told_and_the_others_go_on(
     """In the server's words: refused at once, failed later, or gone from this disk."""
     server.refusals = [error_reply(413, "Too large.")]
     server.fails = {"b.mp3"}
-    heard = await run(server, write("large.mp3"))
+    collector = await run(server, write("large.mp3"))
     items = write("b.mp3", "gone.mp3", "c.mp3")
     (tmp_path / "gone.mp3").unlink()
-    await run(server, items, heard=heard)
+    await run(server, items, collector=collector)
     failures = {
         name: result.message
-        for name, result in heard.outcomes.items()
+        for name, result in collector.outcomes.items()
         if isinstance(result, WhisperLiveError)
     }
     assert failures == {
@@ -120,7 +122,7 @@ async def test_one_that_fails_is_told_and_the_others_go_on(
         "b": "b.mp3 is noise.",
         "gone": "Cannot be read: No such file or directory.",
     }
-    assert heard.text("c") == "text of c.mp3\n"
+    assert collector.text("c") == "text of c.mp3\n"
     assert server.jobs == {}
 
 
@@ -133,8 +135,8 @@ async def test_a_job_is_followed_without_its_stream_of_events(
 ) -> None:
     """Cut in the middle it is opened again; where a server has none, the job is asked for."""
     server.cut_streams, server.has_events = cut_streams, has_events
-    heard = await run(server, write("a.mp3"))
-    assert heard.text("a") == "text of a.mp3\n"
+    collector = await run(server, write("a.mp3"))
+    assert collector.text("a") == "text of a.mp3\n"
     assert server.count("POST") == 1
 
 
@@ -153,21 +155,21 @@ async def interrupted(
     server.go_on.clear()
     is_watched = anyio.Event()
 
-    def watch(news: Progress) -> None:
-        if news.total is not None:  # only the server can have told it
+    def watch(progress: Progress) -> None:
+        if progress.total is not None:  # it is the server's
             is_watched.set()
 
-    heard = Heard()
+    collector = Collector()
     async with (
         open_client(server.url, None, RetryPolicy()) as c,
         anyio.create_task_group() as tasks,
     ):
         batch = RemoteBatch(c, job_fields(WISH, None), WISH, registry, keeps_jobs=False)
-        tasks.start_soon(batch.run, items, watch, heard.take)
+        tasks.start_soon(batch.run, items, watch, collector.take)
         with anyio.fail_after(TIMEOUT_S):
             await is_watched.wait()
         tasks.cancel_scope.cancel()
-    assert heard.outcomes == {}
+    assert collector.outcomes == {}
     server.go_on.set()
 
 
@@ -177,8 +179,8 @@ async def test_a_job_goes_on_when_its_command_is_stopped(
     """The next command collects its text, and uploads nothing again."""
     items = write("a.mp3")
     await interrupted(server, items, out)
-    heard = await run(server, items, out)
-    assert heard.text("a") == "text of a.mp3\n"
+    collector = await run(server, items, out)
+    assert collector.text("a") == "text of a.mp3\n"
     assert server.count("POST") == 1
     assert server.jobs == {}
     assert out.find_job(items[0], items[0].source.read_state()) is None
@@ -187,7 +189,7 @@ async def test_a_job_goes_on_when_its_command_is_stopped(
 async def test_a_job_that_the_server_has_lost_is_submitted_again(
     server: FakeJobsServer, write: Callable[..., list[BatchItem]], out: OutputDirectory
 ) -> None:
-    """Its time had run out, or somebody deleted it."""
+    """It expired, or was deleted."""
     items = write("a.mp3")
     await interrupted(server, items, out)
     server.jobs.clear()
@@ -221,7 +223,7 @@ async def test_a_job_whose_text_found_no_place_is_kept(
 ) -> None:
     """The disk was full: the next command has only to collect it."""
     items = write("a.mp3")
-    await run(server, items, out, heard=Heard(is_safe=False))
+    await run(server, items, out, collector=Collector(is_safe=False))
     assert len(server.jobs) == 1
     await run(server, items, out)
     assert server.count("POST") == 1
@@ -243,10 +245,10 @@ async def test_a_server_that_refuses_everything_ends_the_batch(
 ) -> None:
     """One error for all, not one for each."""
     server.refusals = [error_reply(401, "No key.")] * 20
-    heard = Heard()
+    collector = Collector()
     with pytest.raises(ServerUnusable, match="No key"):
-        await run(server, write(*(f"{n}.mp3" for n in range(20))), heard=heard)
-    assert heard.outcomes == {}
+        await run(server, write(*(f"{n}.mp3" for n in range(20))), collector=collector)
+    assert collector.outcomes == {}
     assert server.count("POST") < 20
 
 

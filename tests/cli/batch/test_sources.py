@@ -41,7 +41,7 @@ def test_a_file_that_cannot_be_read_is_bad_audio(tmp_path: Path) -> None:
 
 
 def test_a_pipe_with_a_name_is_read_once_and_kept(tmp_path: Path) -> None:
-    """What a shell makes of <(…): it can be jumped in, and nobody takes it for done later."""
+    """The file of <(…) in a shell: it is copied to be seekable, and has no state."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_bytes, args=[b"sound"])
@@ -73,7 +73,7 @@ def test_the_state_of_a_url_is_the_url() -> None:
 
 @pytest.mark.parametrize("part", ["..", ".hidden", "%2e%2e", "a%00b", "%E2%80%AEgpj.mp3", "\\x"])
 def test_no_url_names_a_file_elsewhere(part: str) -> None:
-    """Nor a hidden one, nor one with letters that nobody sees."""
+    """Nor a hidden one, nor one with invisible characters."""
     for name in UrlSource(f"https://x.example/{part}").names:
         last = name.rpartition("/")[2]
         assert last

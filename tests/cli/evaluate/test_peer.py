@@ -38,7 +38,7 @@ async def test_every_way_of_faster_whisper_reads() -> None:
 async def test_a_process_that_ended_is_an_error(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """It says why by itself; we say which it was."""
+    """The error names the peer; its own message is on standard error."""
     with peer_readers(["faster-whisper"], tmp_path / "no-model", "cpu", "int8", 1) as (reader,):
         for _ in range(2):  # waiting for an answer, and writing to a process that has ended
             with pytest.raises(BadRequest, match="faster-whisper has ended"):

@@ -77,7 +77,7 @@ def test_a_rate_is_pooled_over_words_with_its_interval() -> None:
 
 
 def test_the_interval_narrows_with_recordings_and_vanishes_without_spread() -> None:
-    """A hundred recordings tell more than ten; equal ones leave no doubt."""
+    """A hundred recordings have a narrower interval than ten, equal ones an empty one."""
     few, many = rate([1, 0] * 5, [10] * 10), rate([1, 0] * 50, [10] * 100)
     assert few is not None
     assert many is not None
