@@ -9,6 +9,7 @@ import anyio
 import typer
 from rich.console import Console
 
+from whisperlive_hybrid.bench.command import split_names
 from whisperlive_hybrid.errors import BadRequest
 
 out = Console()
@@ -47,8 +48,9 @@ def measure_idle_load(
     if serve == bool(url):
         raise BadRequest("Name a server with --url, --http-url, --server-pid, or use --serve.")
     plan = LoadPlan(url, seconds, http_url=http_url, server_pid=server_pid, seed=seed)
-    wanted = [language.strip() for language in languages.split(",") if language.strip()]
-    test = IdleLoadTest(plan, clips, wanted, IdleClients(idle, uploads), model if serve else None)
+    test = IdleLoadTest(
+        plan, clips, split_names(languages), IdleClients(idle, uploads), model if serve else None
+    )
     report = anyio.run(test.run, _print_line)
     out.print(as_table(report))
     _print_line(verdict(report))

@@ -151,6 +151,7 @@ class _LiveConnection:
         """Send each chunk at its time and END_OF_AUDIO; cancel `scope` if no close follows."""
         try:
             for spoken_at, chunk in schedule(self._speech.samples):
+                # An absolute time: a chunk that is late does not delay the next one.
                 due = self._started + spoken_at / self._speed
                 await anyio.sleep_until(due)
                 self._lateness = max(self._lateness, anyio.current_time() - due)

@@ -122,7 +122,7 @@ async def watch_memory(pid: int | None) -> AsyncIterator[MemoryPeak]:
 async def measure_idle(url: str, clip: Recording) -> list[float]:
     """Return the seconds that each of `CLIPS_IDLE` clips took on an otherwise idle server."""
     results = [await _upload(url, clip) for _ in range(CLIPS_IDLE + 1)]
-    return [result.seconds for result in results[1:]]
+    return [result.seconds for result in results[1:]]  # the first one warms the server up
 
 
 @asynccontextmanager

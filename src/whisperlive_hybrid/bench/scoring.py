@@ -50,6 +50,7 @@ def align(reference: Sequence[str], hypothesis: Sequence[str]) -> Alignment:
     row = column = 0
     while row < len(reference) or column < len(hypothesis):
         cost = costs[row][column]
+        # A pair comes before a deletion and an insertion: that pairs words earliest.
         if row < len(reference) and column < len(hypothesis):
             is_match = reference[row] == hypothesis[column]
             if cost == costs[row + 1][column + 1] + (not is_match):
@@ -125,6 +126,7 @@ class SegmentHistory:
         """Add the segments of a message; an event is added only if the text has changed."""
         self.messages += 1
         last = len(segments) - 1
+        # Servers before 0.6 do not send `completed`; all their segments but the last are.
         is_completed = [
             bool(segment.get("completed", place < last)) for place, segment in enumerate(segments)
         ]
@@ -208,26 +210,25 @@ def score_stream(reference: Reference, events: Sequence[Event]) -> StreamScore:
     alignment = align([word.text for word in expected], _words(lines))
     displays = list(_displays(expected, events, dict(alignment.matches)))
     promises = any(event.promised for event in events)
-    delays = tuple(
-        WordDelay(
-            end=expected[word].end,
-            first_display=_first(d.at for d in displays if word in d.shown) - expected[word].end,
-            stable_display=_stable(displays, word) - expected[word].end,
-            commit=_first(d.at for d in displays if place < d.completed) - expected[word].end,
+    delays = []
+    for word, place in alignment.matches:
+        end = expected[word].end
+        delay = WordDelay(
+            end=end,
+            first_display=next(d.at for d in displays if word in d.shown) - end,
+            stable_display=_stable(displays, word) - end,
+            commit=next(d.at for d in displays if place < d.completed) - end,
             ends_speech=expected[word].ends_speech,
-            promise=_first(d.at for d in displays if word in d.promised) - expected[word].end
-            if promises
-            else None,
+            promise=next(d.at for d in displays if word in d.promised) - end if promises else None,
         )
-        for word, place in alignment.matches
-    )
+        delays.append(delay)
     # An inserted word is invented if the middle of its segment is in a silence.
     middles = [(line.start_ms + line.end_ms) / 2000 for line in lines for _ in line.words]
     invented = sum(
         any(start <= middles[word] <= end for start, end in reference.silences)
         for word in alignment.inserted
     )
-    return StreamScore(delays, len(expected), alignment.edits, invented)
+    return StreamScore(tuple(delays), len(expected), alignment.edits, invented)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +254,8 @@ def _displays(
     final = _words(events[-1].committed) if events else []
     ends = [word.end for word in expected]
     for event in events:
-        # The words up to the first that differs from the final text.
+        # A word that a later event revises is not completed yet: only the words count that agree
+        # with the final text from its beginning on.
         pairs = zip(_words(event.committed), final, strict=False)
         agreed = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         completed = {word for word, place in matches.items() if place < agreed}
@@ -269,10 +271,6 @@ def _displays(
             ),
             completed=agreed,
         )
-
-
-def _first(times: Iterator[float]) -> float:
-    return next(times)
 
 
 def _stable(displays: Sequence[_Display], word: int) -> float:

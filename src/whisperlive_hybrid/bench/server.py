@@ -49,6 +49,7 @@ async def start_server(
     }
     # Its own data directory: a running server of the user has jobs in the default one.
     with TemporaryDirectory(ignore_cleanup_errors=True) as data:
+        # Wide columns, so that no announced URL is wrapped.
         environment |= {"WHISPERLIVE_DATA_DIR": data, "COLUMNS": "200", **(settings or {})}
         async with await anyio.open_process(
             command + ports, stderr=None, env={**os.environ, **environment}
@@ -99,7 +100,7 @@ def read_usage(pid: int) -> ProcessUsage:
     if not stats.get(pid):
         raise BadRequest(f"--server-pid {pid}: there is no such process.")
     family = [pid]
-    for member in family:  # it grows while it is read
+    for member in family:  # the list grows during the loop, by all descendants
         family += children.get(member, [])
     ticks = sum(sum(map(int, stats[member][11:15])) for member in family)
     pages = sum(int(stats[member][21]) for member in family)

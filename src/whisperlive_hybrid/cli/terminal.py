@@ -93,7 +93,7 @@ def show_downloads() -> Iterator[OnProgress]:
     quarters: dict[str, int] = {}
 
     def show_bar(progress: PullProgress) -> None:
-        if not tasks:
+        if not tasks:  # started with the first download: without one, nothing is drawn
             bars.start()
         if progress.model not in tasks:
             tasks[progress.model] = bars.add_task(escape(progress.model), total=progress.total)

@@ -145,7 +145,7 @@ def transcribe(
     ] = False,
 ) -> None:
     """Transcribe many files, on this machine or through a running server."""
-    try:
+    try:  # everything is checked before a model is loaded or a file is uploaded
         options = DecodeOptions(
             language=parse_language(language),
             switch_threshold=_parse_threshold(

@@ -55,7 +55,7 @@ class OutputDirectory:
         """
         with _translate_write_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-        self._change(lambda manifest: manifest)
+        self._change(lambda manifest: manifest)  # fails in a directory that cannot be written
 
     def find_pending(self, items: Sequence[BatchItem]) -> list[BatchItem]:
         """Return those of `items` with an output that is missing or was made with other options."""
@@ -160,7 +160,7 @@ def _write(file: Path, text: str) -> None:
         with part.open("w", encoding="utf-8", newline="") as opened:
             opened.write(text)
             opened.flush()
-            os.fsync(opened.fileno())
+            os.fsync(opened.fileno())  # before the rename: a crash must not leave an empty file
         part.replace(file)
 
 
@@ -255,7 +255,7 @@ class OutcomeWriter:
         if not isinstance(result, WhisperLiveError):
             try:
                 self._target.put(outcome.item, outcome.state, result.by_format)
-            except BadRequest as error:
+            except BadRequest as error:  # of these outputs alone; a full disk ends the batch
                 result = error
         if isinstance(result, WhisperLiveError):
             self._tally.failed += 1
