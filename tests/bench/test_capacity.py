@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperlive_hybrid.bench.load import LoadResult, capacity, next_load, shortfalls, wer_loss
+from whisperlive_hybrid.bench.load import (
+    LoadResult,
+    choose_next_load,
+    find_capacity,
+    find_shortfalls,
+    measure_wer_loss,
+)
 from whisperlive_hybrid.bench.scoring import Quality, Spread
 
 GOOD = Spread(100, 1.0, 1.0, 1.2, 1.4, 1.5)
@@ -19,9 +25,9 @@ LOAD = LoadResult(2, QUALITY, (2, 2), (100, 100), 0, 0, (), 10, 0.0, None, None,
 def _tried(true_capacity: int, limit: int) -> tuple[list[int], int]:
     """The loads tried against a server of that capacity, and what was found."""
     held: dict[int, bool] = {}
-    while (streams := next_load(held, limit)) is not None:
+    while (streams := choose_next_load(held, limit)) is not None:
         held[streams] = streams <= true_capacity
-    return list(held), capacity(held)
+    return list(held), find_capacity(held)
 
 
 @pytest.mark.parametrize(
@@ -43,12 +49,12 @@ def test_the_search_finds_every_capacity(true_capacity: int, limit: int) -> None
 
 def test_luck_above_a_failure_does_not_count() -> None:
     """A load that was held by chance above one that was not is no capacity."""
-    assert capacity({1: True, 2: False, 4: True}) == 1
+    assert find_capacity({1: True, 2: False, 4: True}) == 1
 
 
 def test_a_good_load_is_held() -> None:
     """Nothing is missing where every bound is kept."""
-    assert shortfalls(LOAD, [ALONE]) == ()
+    assert find_shortfalls(LOAD, [ALONE]) == ()
 
 
 @pytest.mark.parametrize(
@@ -65,21 +71,21 @@ def test_a_good_load_is_held() -> None:
 )
 def test_each_exceeded_bound_is_named(load: LoadResult, reason: str) -> None:
     """The reason names the figure that was too large."""
-    assert shortfalls(load, [ALONE]) == (reason,)
+    assert find_shortfalls(load, [ALONE]) == (reason,)
 
 
 def test_a_stream_is_compared_with_itself() -> None:
     """Errors of a stream that ran in no smaller load are those of its sentences."""
-    assert wer_loss(replace(LOAD, stream_edits=(2, 50)), [ALONE]) == 0.0
+    assert measure_wer_loss(replace(LOAD, stream_edits=(2, 50)), [ALONE]) == 0.0
 
 
 def test_the_smallest_load_is_the_measure() -> None:
     """Errors that a middle load has cost already are still the cost of load."""
     large = replace(LOAD, streams=3, stream_edits=(5, 4, 0), stream_words=(100, 100, 100))
     middle = replace(LOAD, stream_edits=(4, 4))
-    assert wer_loss(large, [middle, ALONE]) == pytest.approx(3 / 200)
+    assert measure_wer_loss(large, [middle, ALONE]) == pytest.approx(3 / 200)
 
 
 def test_without_a_smaller_load_nothing_is_lost() -> None:
     """One load alone is judged by its delays."""
-    assert wer_loss(LOAD, []) == 0.0
+    assert measure_wer_loss(LOAD, []) == 0.0

@@ -25,7 +25,7 @@ from whisperlive_hybrid.errors import BadRequest
 pytestmark = pytest.mark.anyio
 
 
-def _server(places: int = 100) -> Script:
+def _open_server(places: int = 100) -> Script:
     """A server with so many places that writes "Hello." for everything, at the end."""
     taken = 0
 
@@ -57,7 +57,7 @@ async def _run(benchmark: Benchmark) -> tuple[Report, list[str]]:
 
 async def test_every_stream_is_counted(clip_folder: Path) -> None:
     """Of three streams two find a place; the third is refused, and its words are missing."""
-    async with run_script(_server(places=2)) as url:
+    async with run_script(_open_server(places=2)) as url:
         plan = LoadPlan(url, seconds=10, speed=1000, server_pid=os.getpid())
         report, _ = await _run(_benchmark(clip_folder, plan, 3))
     (load,) = report.loads
@@ -71,7 +71,7 @@ async def test_every_stream_is_counted(clip_folder: Path) -> None:
 
 async def test_a_search_reports_each_load(clip_folder: Path) -> None:
     """A server that writes nothing right holds not even one stream."""
-    async with run_script(_server()) as url:
+    async with run_script(_open_server()) as url:
         plan = LoadPlan(url, seconds=10, speed=1000)
         report, said = await _run(_benchmark(clip_folder, plan, 8, is_search=True))
     assert report.capacity == 0
@@ -81,7 +81,7 @@ async def test_a_search_reports_each_load(clip_folder: Path) -> None:
 
 async def test_json_has_every_figure(clip_folder: Path) -> None:
     """The document names machine, command and date, and each load with all its fields."""
-    async with run_script(_server()) as url:
+    async with run_script(_open_server()) as url:
         report, _ = await _run(_benchmark(clip_folder, LoadPlan(url, seconds=10, speed=1000), 1))
     document = json.loads(as_json(report))
     assert list(document) == [
@@ -95,7 +95,7 @@ async def test_json_has_every_figure(clip_folder: Path) -> None:
 
 async def test_the_table_has_a_column_for_each_load(clip_folder: Path) -> None:
     """What has no figure is a dash, and never a number."""
-    async with run_script(_server()) as url:
+    async with run_script(_open_server()) as url:
         report, _ = await _run(_benchmark(clip_folder, LoadPlan(url, seconds=10, speed=1000), 1))
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(as_table(report))

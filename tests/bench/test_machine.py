@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from whisperlive_hybrid.bench.server import cores, cpu_model, read_usage
+from whisperlive_hybrid.bench.server import count_cores, read_cpu_model, read_usage
 from whisperlive_hybrid.errors import BadRequest
 
 
@@ -41,5 +41,5 @@ def test_a_process_that_does_not_exist_is_refused() -> None:
 
 def test_the_machine_has_a_name_and_cores() -> None:
     """Both stand in every report."""
-    assert cpu_model()
-    assert cores() >= 1
+    assert read_cpu_model()
+    assert count_cores() >= 1

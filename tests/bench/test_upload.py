@@ -14,7 +14,7 @@ from whisperlive_hybrid.errors import BadRequest
 
 
 @contextmanager
-def _server(status: int, answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
+def _open_server(status: int, answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
     """Run a server with one response for all; yields its URL and the received bodies."""
     bodies: list[bytes] = []
 
@@ -47,7 +47,7 @@ def recording(tmp_path: Path) -> Recording:
 
 def test_the_whole_file_arrives_with_its_language(recording: Recording) -> None:
     """The form is complete to its last boundary, and the text comes back."""
-    with _server(200, b'{"text": "Hello."}') as (url, bodies):
+    with _open_server(200, b'{"text": "Hello."}') as (url, bodies):
         answer = upload_recording(url, recording)
     assert answer.text == "Hello."
     assert answer.seconds > 0
@@ -58,7 +58,10 @@ def test_the_whole_file_arrives_with_its_language(recording: Recording) -> None:
 
 def test_a_refusal_is_an_error(recording: Recording) -> None:
     """A busy server gives no figure."""
-    with _server(429, b"later") as (url, _), pytest.raises(BadRequest, match="answered 429: later"):
+    with (
+        _open_server(429, b"later") as (url, _),
+        pytest.raises(BadRequest, match="answered 429: later"),
+    ):
         upload_recording(url, recording)
 
 

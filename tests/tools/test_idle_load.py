@@ -13,7 +13,7 @@ import pytest
 from load_tests import idle_load
 from load_tests.__main__ import app
 from load_tests.idle_clients import IdleClients
-from load_tests.idle_load import IdleLoadReport, as_json, as_table, run_idle_load, verdict
+from load_tests.idle_load import IdleLoadReport, as_json, as_table, format_verdict, run_idle_load
 from scripted_server import run_script
 from typer.testing import CliRunner
 from websockets.asyncio.server import ServerConnection
@@ -124,7 +124,7 @@ async def test_the_verdict_names_every_shortfall(clip_folder: Path) -> None:
     )
     assert "memory 2.000 times that before" in worse.shortfalls
     assert "files are left open" in worse.shortfalls
-    assert verdict(worse).startswith("Not passed: ")
+    assert format_verdict(worse).startswith("Not passed: ")
     document = json.loads(as_json(worse, "python -m load_tests idle-load"))
     assert document["growth"] == 2
     assert document["phases"][2]["open_files"] == 10**6

@@ -2,7 +2,7 @@
 
 import pytest
 from load_tests.key_target import UNPAUSED, run_target
-from load_tests.key_timing import costs, headers
+from load_tests.key_timing import build_headers, measure_costs
 from load_tests.wrong_keys import run_wrong_keys
 
 pytestmark = pytest.mark.anyio
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.anyio
 def test_each_kind_of_wrong_key_is_what_it_says() -> None:
     """All have the length of a valid one, so that only the kind differs."""
     token = f"wlk_{'7f3a' * 3}_{'ab' * 32}"
-    shown = headers(token)
+    shown = build_headers(token)
     assert shown["none"] is None
     assert shown["right key"] == f"Bearer {token}"
     wrong = {kind: text for kind, text in shown.items() if text and kind != "right key"}
@@ -23,7 +23,7 @@ def test_each_kind_of_wrong_key_is_what_it_says() -> None:
 async def test_a_server_is_measured() -> None:
     """Valid keys are accepted and wrong ones rejected, by both servers."""
     async with run_target(UNPAUSED) as target:
-        statuses = {cost.kind: cost.status for cost in costs(target, rounds=3)}
+        statuses = {cost.kind: cost.status for cost in measure_costs(target, rounds=3)}
         assert statuses.pop("right key") == 200
         assert set(statuses.values()) == {401}
         result = await run_wrong_keys(target, tries=20, connections=4, settle_s=0)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from load_tests.profile import RUNTIME, Profile, profile_file, profile_lines
+from load_tests.profile import RUNTIME, Profile, format_profile, profile_file
 
 from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.types import DecodeOptions
@@ -22,6 +22,6 @@ async def test_every_second_has_a_kind(clip_folder: Path) -> None:
 
 def test_the_largest_share_is_first() -> None:
     """Shares are of the CPU time of the process; cores are counted as workers."""
-    lines = profile_lines(Profile(60.0, 10.0, 16.0, 2, {"text": 4.0, RUNTIME: 12.0}))
+    lines = format_profile(Profile(60.0, 10.0, 16.0, 2, {"text": 4.0, RUNTIME: 12.0}))
     assert lines[0] == "60 s of audio in 10.0 s; 16.0 s of CPU, 80% of 2 cores"
     assert lines[1].split() == ["12.00", "s", "75.0%", "CTranslate2"]

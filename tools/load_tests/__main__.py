@@ -7,7 +7,7 @@ import anyio
 import typer
 from load_tests.command import measure_idle_load
 from load_tests.keys_command import measure_wrong_keys
-from load_tests.profile import profile_file, profile_lines
+from load_tests.profile import format_profile, profile_file
 
 from whisperlive_hybrid.cli.terminal import out
 from whisperlive_hybrid.config import load_settings
@@ -35,7 +35,7 @@ def profile(
     settings = load_settings(model=model)
     options = DecodeOptions(temperatures=(0.0,)) if no_retry else DecodeOptions()
     result = anyio.run(profile_file, settings, clips, options, language, minutes * 60, seed)
-    for line in profile_lines(result):
+    for line in format_profile(result):
         out.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

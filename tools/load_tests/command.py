@@ -40,7 +40,7 @@ def measure_idle_load(
         IdleLoadTest,
         as_json,
         as_table,
-        verdict,
+        format_verdict,
     )
 
     from whisperlive_hybrid.bench.load import LoadPlan  # noqa: PLC0415
@@ -53,7 +53,7 @@ def measure_idle_load(
     )
     report = anyio.run(test.run, _print_line)
     out.print(as_table(report))
-    _print_line(verdict(report))
+    _print_line(format_verdict(report))
     if json_file is not None:
         command = shlex.join(["whisperlive", *sys.argv[1:]])
         json_file.write_text(as_json(report, command), encoding="utf-8")

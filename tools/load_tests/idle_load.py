@@ -1,7 +1,6 @@
 """The idle-load test: one stream before, during and after a load of clients that do nothing."""
 
 import json
-import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,7 +14,14 @@ from rich.table import Table
 from whisperlive_hybrid.bench.corpus import Corpus
 from whisperlive_hybrid.bench.load import LoadPlan, LoadResult, run_load
 from whisperlive_hybrid.bench.scoring import Spread
-from whisperlive_hybrid.bench.server import cores, cpu_model, open_files, read_usage, start_server
+from whisperlive_hybrid.bench.server import (
+    count_cores,
+    count_open_files,
+    describe_machine,
+    read_cpu_model,
+    read_usage,
+    start_server,
+)
 from whisperlive_hybrid.errors import BadRequest
 
 MOST_SLOWER: Final = 1.25
@@ -60,9 +66,9 @@ class IdleLoadReport:
 
     def ratios(self, phase: int) -> dict[str, float | None]:
         """Return the delays of a phase over those before; None where one is missing."""
-        before = dict(_delays(self.phases[0].load))
+        before = dict(_compared_delays(self.phases[0].load))
         ratios: dict[str, float | None] = {}
-        for name, delay in _delays(self.phases[phase].load):
+        for name, delay in _compared_delays(self.phases[phase].load):
             base = before[name]
             ratios[name] = delay / base if delay is not None and base else None
         return ratios
@@ -138,10 +144,10 @@ async def run_idle_load(
 async def _phase(name: str, plan: LoadPlan, corpus: Corpus) -> Phase:
     load = await run_load(plan, corpus, 1)
     pid = plan.server_pid or 0
-    return Phase(name, load, read_usage(pid).rss_mb, open_files(pid))
+    return Phase(name, load, read_usage(pid).rss_mb, count_open_files(pid))
 
 
-def _delays(load: LoadResult) -> Iterator[tuple[str, float | None]]:
+def _compared_delays(load: LoadResult) -> Iterator[tuple[str, float | None]]:
     """Yield the compared delays: median and 95th percentile of display, commit and final."""
     spreads: dict[str, Spread | None] = {
         "first display": load.quality.first_display,
@@ -159,15 +165,17 @@ def as_table(report: IdleLoadReport) -> Table:
     table = Table(title, *(phase.name for phase in report.phases), "during / before")
     ratios = report.ratios(1)
     for name in ratios:
-        cells = (dict(_delays(phase.load))[name] for phase in report.phases)
-        table.add_row(f"{name}, s", *map(_number, cells), _number(ratios[name]))
+        cells = (dict(_compared_delays(phase.load))[name] for phase in report.phases)
+        table.add_row(f"{name}, s", *map(_format_number, cells), _format_number(ratios[name]))
     table.add_row("memory, MB", *(f"{phase.rss_mb:.0f}" for phase in report.phases))
     table.add_row("open files", *(str(phase.open_files) for phase in report.phases))
-    table.caption = f"{cpu_model()}, {cores()} cores; {report.sent_away} connections lost"
+    table.caption = (
+        f"{read_cpu_model()}, {count_cores()} cores; {report.sent_away} connections lost"
+    )
     return table
 
 
-def verdict(report: IdleLoadReport) -> str:
+def format_verdict(report: IdleLoadReport) -> str:
     """Return a line: passed, or the criteria that were missed."""
     if not report.shortfalls:
         return "Passed."
@@ -179,7 +187,7 @@ def as_json(report: IdleLoadReport, command: str) -> str:
     document = {
         "format": 1,
         "command": command,
-        "machine": {"cpu": cpu_model(), "cores": cores(), "python": platform.python_version()},
+        "machine": describe_machine(),
         **asdict(report),
         "ratios": {phase.name: report.ratios(n) for n, phase in enumerate(report.phases)},
         "growth": report.growth,
@@ -188,5 +196,5 @@ def as_json(report: IdleLoadReport, command: str) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
-def _number(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"

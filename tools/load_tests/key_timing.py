@@ -21,7 +21,7 @@ class Cost:
     status: int
 
 
-def headers(token: str) -> dict[str, str | None]:
+def build_headers(token: str) -> dict[str, str | None]:
     """Return Authorization headers by kind. Two kinds are equal: their difference is the noise."""
     key_id, secret = token.split("_")[1:]
     wrong = secret[:-1] + ("0" if secret[-1] != "0" else "1")
@@ -36,9 +36,9 @@ def headers(token: str) -> dict[str, str | None]:
     }
 
 
-def costs(target: Target, rounds: int, seed: int = 0) -> list[Cost]:
+def measure_costs(target: Target, rounds: int, seed: int = 0) -> list[Cost]:
     """Send each kind in turn, shuffled in each round, over one connection; blocks."""
-    by_kind, rng = headers(target.token), random.Random(seed)
+    by_kind, rng = build_headers(target.token), random.Random(seed)
     times: dict[str, list[float]] = {kind: [] for kind in by_kind}
     statuses: dict[str, int] = {}
     connection = open_connection(target.http_url)

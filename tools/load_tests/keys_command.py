@@ -43,11 +43,11 @@ async def _measure(
     connections: int,
 ) -> None:
     # Not above: `--help` must load no client.
-    from load_tests.key_timing import costs  # noqa: PLC0415
+    from load_tests.key_timing import measure_costs  # noqa: PLC0415
     from load_tests.wrong_keys import run_wrong_keys  # noqa: PLC0415 (as above)
 
     async with open_target(UNPAUSED) as target:
-        by_kind = await anyio.to_thread.run_sync(costs, target, rounds)
+        by_kind = await anyio.to_thread.run_sync(measure_costs, target, rounds)
     async with open_target(AS_INSTALLED) as target:
         result = await run_wrong_keys(target, tries, connections)
     table = Table("sent", "status", "median, µs", "p95, µs")
@@ -59,11 +59,12 @@ async def _measure(
         f"{result.tries} wrong keys in {result.seconds:.1f} s. A clip of a client with a valid "
         f"key (median): {result.before * 1000:.0f} ms before, {result.during * 1000:.0f} ms "
         f"meanwhile, {result.after * 1000:.0f} ms after. "
-        f"Memory: {_mb(result.rss_before_mb)} before, {_mb(result.rss_after_mb)} after.",
+        f"Memory: {_format_mb(result.rss_before_mb)} before, "
+        f"{_format_mb(result.rss_after_mb)} after.",
         soft_wrap=True,
         highlight=False,
     )
 
 
-def _mb(memory: float | None) -> str:
+def _format_mb(memory: float | None) -> str:
     return "not read" if memory is None else f"{memory:.1f} MB"

@@ -87,10 +87,10 @@ async def profile_file(
         async with Engine(_MeasuredBackend(load_backend(settings), ledger)) as engine:
             transcriber = Transcriber(engine, _MeasuredDetector(ledger))
             request = FileRequest(replace(options, language=language), urgency=Urgency.BULK)
-            began, cpu_began, foreign_began = _clocks()
+            began, cpu_began, foreign_began = _read_clocks()
             with recording.file.open("rb") as file, open_audio(file) as audio:
                 await transcriber.transcribe(_measure_blocks(audio.blocks(), ledger), request)
-            ended, cpu_ended, foreign_ended = _clocks()
+            ended, cpu_ended, foreign_ended = _read_clocks()
             workers = engine.capabilities.workers
     cpu_s = cpu_ended - cpu_began
     known = {RUNTIME: foreign_ended - foreign_began, **ledger.seconds}
@@ -103,7 +103,7 @@ async def profile_file(
     )
 
 
-def profile_lines(profile: Profile) -> list[str]:
+def format_profile(profile: Profile) -> list[str]:
     """Return the profile as lines, the largest share first."""
     head = (
         f"{profile.audio_s:.0f} s of audio in {profile.seconds:.1f} s; {profile.cpu_s:.1f} s of "
@@ -114,7 +114,7 @@ def profile_lines(profile: Profile) -> list[str]:
     return [head, *kinds]
 
 
-def _clocks() -> tuple[float, float, float]:
+def _read_clocks() -> tuple[float, float, float]:
     """Read the wall clock and the CPU time of the process and of the runtime's threads, in s."""
     return time.monotonic(), time.process_time(), foreign_cpu_s()
 

@@ -61,7 +61,7 @@ async def run_wrong_keys(
     request = partial(_transcribe, target, clip)
     await _time_requests(request, 3)  # warm up
     before = await _time_requests(request, REQUESTS)
-    rss_before = _rss(target)
+    rss_before = _read_rss(target)
     during: list[float] = []
     is_over, began = anyio.Event(), time.perf_counter()
 
@@ -87,7 +87,7 @@ async def run_wrong_keys(
         during=statistics.median(during),
         after=statistics.median(after),
         rss_before_mb=rss_before,
-        rss_after_mb=_rss(target),
+        rss_after_mb=_read_rss(target),
     )
 
 
@@ -146,5 +146,5 @@ def _upgrade(url: str, authorization: str) -> int:
     return int(response.split(b" ", 2)[1])
 
 
-def _rss(target: Target) -> float | None:
+def _read_rss(target: Target) -> float | None:
     return None if target.pid is None else read_usage(target.pid).rss_mb

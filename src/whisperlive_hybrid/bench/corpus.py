@@ -195,10 +195,10 @@ def compose(
             break
         samples[start:position] += sentence.samples
         placed.append((start, sentence))
-    return ComposedSpeech(samples, language, _reference(placed, len(samples)))
+    return ComposedSpeech(samples, language, _build_reference(placed, len(samples)))
 
 
-def _reference(placed: Sequence[tuple[int, Sentence]], length: int) -> Reference:
+def _build_reference(placed: Sequence[tuple[int, Sentence]], length: int) -> Reference:
     """Return words and silences on the stream's clock; starts and `length` in samples."""
     words: list[SpokenWord] = []
     silences: list[tuple[float, float]] = []

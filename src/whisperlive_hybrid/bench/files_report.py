@@ -1,7 +1,6 @@
 """The figures of the HTTP server and of its peers, as a table with ratios and as JSON."""
 
 import json
-import platform
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +9,7 @@ from rich.table import Table
 
 from whisperlive_hybrid import __version__
 from whisperlive_hybrid.bench.file_run import ClipWait, FileRun
-from whisperlive_hybrid.bench.server import cores, cpu_model
+from whisperlive_hybrid.bench.server import count_cores, describe_machine, read_cpu_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ def as_json(report: FilesReport) -> str:
         "version": __version__,
         "date": report.date,
         "command": report.command,
-        "machine": {"cpu": cpu_model(), "cores": cores(), "python": platform.python_version()},
+        "machine": describe_machine(),
         "runs": [asdict(run) for run in report.runs],
         "summary": [asdict(summary) for summary in summaries(report.runs)],
         "clip": {**asdict(report.clip), "ratio": report.clip.ratio} if report.clip else None,
@@ -101,18 +100,18 @@ def as_table(report: FilesReport) -> Table:
         "+ MB",
         "times ours",
     )
-    table = Table(*heads, caption=f"{cpu_model()}, {cores()} cores; medians")
+    table = Table(*heads, caption=f"{read_cpu_model()}, {count_cores()} cores; medians")
     for summary in summaries(report.runs):
         table.add_row(
             summary.reader,
             str(summary.runs),
-            _number(summary.seconds, 1),
-            _number(summary.speed, 1),
+            _format_number(summary.seconds, 1),
+            _format_number(summary.speed, 1),
             f"{summary.wer:.1%}",
-            _number(summary.cpu_s, 1),
-            _number(summary.idle_rss_mb),
-            _number(summary.growth_mb),
-            _number(summary.times_ours, 2),
+            _format_number(summary.cpu_s, 1),
+            _format_number(summary.idle_rss_mb),
+            _format_number(summary.growth_mb),
+            _format_number(summary.times_ours, 2),
         )
     return table
 
@@ -121,7 +120,7 @@ def run_line(run: FileRun) -> str:
     """Return a line about a finished run."""
     return (
         f"{run.reader}: {run.seconds:.1f} s, {run.speed:.1f} audio s per s, WER {run.wer:.1%}, "
-        f"CPU {_number(run.cpu_s, 1)} s, memory + {_number(run.growth_mb)} MB"
+        f"CPU {_format_number(run.cpu_s, 1)} s, memory + {_format_number(run.growth_mb)} MB"
     )
 
 
@@ -131,10 +130,10 @@ def clip_line(report: FilesReport) -> str:
         return ""
     clip = report.clip
     return (
-        f"3 s clip: {clip.idle_s:.2f} s idle, {_number(clip.busy_s, 2)} s while the recording is "
-        f"transcribed ({clip.n_busy} clips, {_number(clip.ratio, 2)} times)"
+        f"3 s clip: {clip.idle_s:.2f} s idle, {_format_number(clip.busy_s, 2)} s while the "
+        f"recording is transcribed ({clip.n_busy} clips, {_format_number(clip.ratio, 2)} times)"
     )
 
 
-def _number(value: float | None, digits: int = 0) -> str:
+def _format_number(value: float | None, digits: int = 0) -> str:
     return "-" if value is None else f"{value:.{digits}f}"

@@ -10,7 +10,7 @@ import anyio.to_thread
 from whisperlive_hybrid.bench.client import StreamEnd, StreamResult, run_stream
 from whisperlive_hybrid.bench.corpus import SHORTEST_PAUSE_S, Corpus
 from whisperlive_hybrid.bench.http_client import FileTally, keep_in_flight
-from whisperlive_hybrid.bench.scoring import Quality, quality, score_stream
+from whisperlive_hybrid.bench.scoring import Quality, pool_quality, score_stream
 from whisperlive_hybrid.bench.server import read_usage
 
 SPREAD_S: Final = 8.0
@@ -81,7 +81,7 @@ async def run_load(plan: LoadPlan, corpus: Corpus, streams: int) -> LoadResult:
     per_upload = tally.audio_s_per_s
     return LoadResult(
         streams=streams,
-        quality=quality(scores, sum(result.revisions for result in results)),
+        quality=pool_quality(scores, sum(result.revisions for result in results)),
         stream_edits=tuple(score.edits for score in scores),
         stream_words=tuple(score.reference_words for score in scores),
         refused=sum(result.outcome is StreamEnd.REFUSED for result in results),
@@ -130,7 +130,7 @@ MAX_WER_LOSS: Final = 0.005
 """Largest increase of the word error rate by load, as a share: half a point."""
 
 
-def shortfalls(load: LoadResult, smaller: Sequence[LoadResult]) -> tuple[str, ...]:
+def find_shortfalls(load: LoadResult, smaller: Sequence[LoadResult]) -> tuple[str, ...]:
     """Return the criteria that a load missed; empty if the server held it.
 
     `smaller` are loads of fewer streams on the same server. Missing words have no delay: they
@@ -140,7 +140,7 @@ def shortfalls(load: LoadResult, smaller: Sequence[LoadResult]) -> tuple[str, ..
     if not (figures.commit and figures.final) or figures.slope is None:
         return load.reasons or ("no words",)
     missing = load.refused + load.lost
-    loss = wer_loss(load, smaller)
+    loss = measure_wer_loss(load, smaller)
     checks = (
         (missing > 0, f"{missing} refused or lost"),
         (figures.commit.p95 > MAX_COMMIT_P95_S, f"p95 commit {figures.commit.p95:.2f} s"),
@@ -152,7 +152,7 @@ def shortfalls(load: LoadResult, smaller: Sequence[LoadResult]) -> tuple[str, ..
     return tuple(reason for failed, reason in checks if failed)
 
 
-def wer_loss(load: LoadResult, smaller: Sequence[LoadResult]) -> float:
+def measure_wer_loss(load: LoadResult, smaller: Sequence[LoadResult]) -> float:
     """Return the word error rate that a load costs, as a share; 0 without a smaller load.
 
     Only streams that took part in a smaller load too are compared, each with its errors in the
@@ -168,13 +168,13 @@ def wer_loss(load: LoadResult, smaller: Sequence[LoadResult]) -> float:
     return lost / words if words else 0.0
 
 
-def next_load(held: Mapping[int, bool], limit: int) -> int | None:
+def choose_next_load(held: Mapping[int, bool], limit: int) -> int | None:
     """Return the next number of streams to try, or None when the capacity is known.
 
     `held` has True for the numbers that were held. The search doubles from 1 to `limit` until a
     number is not held, then bisects; it tries at most 2·log2(limit) + 1 numbers.
     """
-    best = capacity(held)
+    best = find_capacity(held)
     failed = min((streams for streams, was_held in held.items() if not was_held), default=None)
     if failed is None:
         following = min(limit, max(1, 2 * best))
@@ -182,7 +182,7 @@ def next_load(held: Mapping[int, bool], limit: int) -> int | None:
     return (best + failed) // 2 if failed - best > 1 else None
 
 
-def capacity(held: Mapping[int, bool]) -> int:
+def find_capacity(held: Mapping[int, bool]) -> int:
     """Return the largest number of streams held below the first that was not; 0 for none."""
     failed = min((streams for streams, was_held in held.items() if not was_held), default=None)
     good = (

@@ -207,8 +207,8 @@ def score_stream(reference: Reference, events: Sequence[Event]) -> StreamScore:
         for word in words_in(spoken.text)
     ]
     lines = events[-1].committed if events else ()
-    alignment = align([word.text for word in expected], _words(lines))
-    displays = list(_displays(expected, events, dict(alignment.matches)))
+    alignment = align([word.text for word in expected], _all_words(lines))
+    displays = list(_find_displays(expected, events, dict(alignment.matches)))
     promises = any(event.promised for event in events)
     delays = []
     for word, place in alignment.matches:
@@ -216,7 +216,7 @@ def score_stream(reference: Reference, events: Sequence[Event]) -> StreamScore:
         delay = WordDelay(
             end=end,
             first_display=next(d.at for d in displays if word in d.shown) - end,
-            stable_display=_stable(displays, word) - end,
+            stable_display=_find_stable(displays, word) - end,
             commit=next(d.at for d in displays if place < d.completed) - end,
             ends_speech=expected[word].ends_speech,
             promise=next(d.at for d in displays if word in d.promised) - end if promises else None,
@@ -243,7 +243,7 @@ class _Display:
     """Number of words of the final text that are completed."""
 
 
-def _displays(
+def _find_displays(
     expected: Sequence[SpokenWord], events: Sequence[Event], matches: dict[int, int]
 ) -> Iterator[_Display]:
     """Yield the words that each event displays.
@@ -251,12 +251,12 @@ def _displays(
     Completed words are those of the final text. Tentative words are aligned with the words that
     follow the last completed one and have begun to be spoken.
     """
-    final = _words(events[-1].committed) if events else []
+    final = _all_words(events[-1].committed) if events else []
     ends = [word.end for word in expected]
     for event in events:
         # A word that a later event revises is not completed yet: only the words count that agree
         # with the final text from its beginning on.
-        pairs = zip(_words(event.committed), final, strict=False)
+        pairs = zip(_all_words(event.committed), final, strict=False)
         agreed = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         completed = {word for word, place in matches.items() if place < agreed}
         first = max(completed, default=-1) + 1
@@ -273,13 +273,13 @@ def _displays(
         )
 
 
-def _stable(displays: Sequence[_Display], word: int) -> float:
+def _find_stable(displays: Sequence[_Display], word: int) -> float:
     """Return the start of the last uninterrupted run of events that display the word."""
     run = list(takewhile(lambda display: word in display.shown, reversed(displays)))
     return run[-1].at
 
 
-def _words(lines: Sequence[Line]) -> list[str]:
+def _all_words(lines: Sequence[Line]) -> list[str]:
     return [word for line in lines for word in line.words]
 
 
@@ -295,7 +295,7 @@ class Spread:
     p99: float
 
 
-def spread(values: Sequence[float]) -> Spread | None:
+def summarise_delays(values: Sequence[float]) -> Spread | None:
     """Summarise a distribution, with interpolated percentiles; None without values."""
     if not values:
         return None
@@ -326,25 +326,25 @@ class Quality:
     """Words completed in silences of at least 2 s."""
 
 
-def quality(scores: Sequence[StreamScore], revisions: int) -> Quality:
+def pool_quality(scores: Sequence[StreamScore], revisions: int) -> Quality:
     """Pool the words of all streams."""
     delays = [delay for score in scores for delay in score.delays]
     words = sum(score.reference_words for score in scores)
     return Quality(
         wer=sum(score.edits for score in scores) / words if words else None,
         match_rate=len(delays) / words if words else None,
-        first_display=spread([delay.first_display for delay in delays]),
-        stable_display=spread([delay.stable_display for delay in delays]),
-        promise=spread([delay.promise for delay in delays if delay.promise is not None]),
-        commit=spread([delay.commit for delay in delays]),
-        final=spread([delay.commit for delay in delays if delay.ends_speech]),
-        slope=_slope(delays),
+        first_display=summarise_delays([delay.first_display for delay in delays]),
+        stable_display=summarise_delays([delay.stable_display for delay in delays]),
+        promise=summarise_delays([delay.promise for delay in delays if delay.promise is not None]),
+        commit=summarise_delays([delay.commit for delay in delays]),
+        final=summarise_delays([delay.commit for delay in delays if delay.ends_speech]),
+        slope=_fit_slope(delays),
         revisions=revisions,
         invented_words=sum(score.invented_words for score in scores),
     )
 
 
-def _slope(delays: Iterable[WordDelay]) -> float | None:
+def _fit_slope(delays: Iterable[WordDelay]) -> float | None:
     """Fit commit delay over the time of the word; None for fewer than two times."""
     points = [(delay.end, delay.commit) for delay in delays]
     if len({end for end, _ in points}) < 2:

@@ -1,6 +1,7 @@
 """Start this server as a child process, and measure processes and the machine."""
 
 import os
+import platform
 import re
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -107,7 +108,7 @@ def read_usage(pid: int) -> ProcessUsage:
     return ProcessUsage(ticks / _TICKS_PER_S, pages * _PAGE / 1e6)
 
 
-def open_files(pid: int) -> int:
+def count_open_files(pid: int) -> int:
     """Count the open descriptors of a process. Raises `BadRequest` if they cannot be read."""
     try:
         return len(list((_PROC / str(pid) / "fd").iterdir()))
@@ -124,7 +125,7 @@ def _read_stat(process: Path) -> list[str]:
         return []
 
 
-def cpu_model() -> str:
+def read_cpu_model() -> str:
     """Return the processor's name, or "unknown"."""
     try:
         lines = (_PROC / "cpuinfo").read_text().splitlines()
@@ -134,6 +135,11 @@ def cpu_model() -> str:
     return next(names, "unknown")
 
 
-def cores() -> int:
+def count_cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def describe_machine() -> dict[str, object]:
+    """Return the processor, its cores and the version of Python, for reports."""
+    return {"cpu": read_cpu_model(), "cores": count_cores(), "python": platform.python_version()}

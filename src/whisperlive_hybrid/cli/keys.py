@@ -75,9 +75,9 @@ def list_keys(
     for entry in known:
         if entry.revoked_at is None or show_revoked:
             key = entry.stored.key
-            dates = _day(entry.created_at)
+            dates = _format_day(entry.created_at)
             if entry.revoked_at is not None:
-                dates += f"\nrevoked {_day(entry.revoked_at)}"
+                dates += f"\nrevoked {_format_day(entry.revoked_at)}"
             kind = " (admin)" if key.is_admin else ""
             table.add_row(key.id, escape(key.name) + kind, _format_limits(key.limits), dates)
     out.print(table)
@@ -140,5 +140,5 @@ def _format_limits(limits: Limits) -> str:
     )
 
 
-def _day(moment: float) -> str:
+def _format_day(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d")

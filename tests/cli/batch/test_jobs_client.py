@@ -38,9 +38,9 @@ async def test_a_recording_goes_there_and_its_texts_come_back(server: FakeJobsSe
     fields.append(("timestamp_granularities[]", "word"))
     async with connected(server, "secret") as client:
         job = await client.submit_file(io.BytesIO(b"sound"), 'a "b"\u2028.mp3', fields)
-        states = [state async for state in client.events(job.id)]
-        json_text = await client.result(job.id, OutputFormat.JSON)
-        srt = await client.result(job.id, OutputFormat.SRT)
+        states = [state async for state in client.stream_events(job.id)]
+        json_text = await client.download_result(job.id, OutputFormat.JSON)
+        srt = await client.download_result(job.id, OutputFormat.SRT)
         stored = server.jobs[job.id]
         await client.delete(job.id)
     assert [(state.is_over, state.done, state.total) for state in states] == [
@@ -139,7 +139,7 @@ async def test_responses_of_another_server_are_errors(server: FakeJobsServer) ->
         with pytest.raises(RemoteFailed, match="not a job object"):
             await client.submit_file(io.BytesIO(b"sound"), "a.mp3", [])
         with pytest.raises(NotFound):
-            await client.job("job_none")
+            await client.get_job("job_none")
 
 
 async def test_a_server_that_never_answered_is_not_waited_for() -> None:
@@ -149,7 +149,7 @@ async def test_a_server_that_never_answered_is_not_waited_for() -> None:
     retry_policy = RetryPolicy(attempts=100, pause_s=100)
     async with open_client(f"http://127.0.0.1:{port}", None, retry_policy) as client:
         with pytest.raises(ServerUnusable, match=rf"No response from http://127\.0\.0\.1:{port}"):
-            await client.job("job_0")
+            await client.get_job("job_0")
 
 
 async def test_a_server_that_went_away_is_waited_for() -> None:
@@ -160,7 +160,7 @@ async def test_a_server_that_went_away_is_waited_for() -> None:
             job = await client.submit_file(io.BytesIO(b"sound"), "a.mp3", [])
             stack.close()
             with pytest.raises(ServerUnusable, match="No response from"):
-                await client.job(job.id)
+                await client.get_job(job.id)
 
 
 def test_pauses_grow_and_stay_bounded() -> None:

@@ -9,10 +9,10 @@ from whisperlive_hybrid.cli.evaluate.report import (
     EvaluatedRecording,
     Figures,
     as_json,
-    figures,
+    compute_figures,
     format_lost_runs,
+    format_table,
     score_outputs,
-    table_lines,
 )
 
 SAID = "we all went down to the old river that day"
@@ -45,7 +45,7 @@ def line(done: list[EvaluatedRecording], language: str, kind: str, reader: str) 
     """The figures of one group and reader."""
     (found,) = (
         row
-        for row in figures(done, "peer")
+        for row in compute_figures(done, "peer")
         if (row.language, row.kind, row.reader) == (language, kind, reader)
     )
     return found
@@ -53,7 +53,7 @@ def line(done: list[EvaluatedRecording], language: str, kind: str, reader: str) 
 
 def test_figures_are_by_kind_by_language_and_of_all(done: list[EvaluatedRecording]) -> None:
     """A language of one kind needs no line of its own kind."""
-    rows = figures(done, "peer")
+    rows = compute_figures(done, "peer")
     assert [(row.language, row.kind) for row in rows if row.reader == "ours"] == [
         ("de", "all"),
         ("en", "read"),
@@ -106,13 +106,13 @@ def test_cue_ends_and_cpu_time(done: list[EvaluatedRecording]) -> None:
 
 def test_the_table_shows_what_there_is(done: list[EvaluatedRecording]) -> None:
     """Columns stand under their heads; those that are empty in every line are left out."""
-    head, *lines = table_lines(figures(done, "peer"))
+    head, *lines = format_table(compute_figures(done, "peer"))
     assert len(lines) == 12
     assert head.split("  ")[0] == "speech"
     total = next(each for each in lines if each.startswith("all") and "ours" in each)
     assert total[head.index("WER %") :].startswith("53.33")
     assert "2 (16 words)" in total
-    plain, *_ = table_lines(figures(done[:1], None))
+    plain, *_ = format_table(compute_figures(done[:1], None))
     for column in ("difference", "only here", "invented", "lost"):
         assert column in head
         assert column not in plain
@@ -120,7 +120,7 @@ def test_the_table_shows_what_there_is(done: list[EvaluatedRecording]) -> None:
 
 def test_the_json_holds_every_text(done: list[EvaluatedRecording]) -> None:
     """Together with scores, times and how the run was made."""
-    made = json.loads(as_json({"model": "m"}, done, figures(done, "peer")))
+    made = json.loads(as_json({"model": "m"}, done, compute_figures(done, "peer")))
     assert made["model"] == "m"
     assert len(made["figures"]) == 12
     telephone = made["recordings"][1]

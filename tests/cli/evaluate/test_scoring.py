@@ -4,10 +4,10 @@ from whisperlive_hybrid.bench.recordings import TimedText
 from whisperlive_hybrid.cli.evaluate.scoring import (
     LostRun,
     Score,
-    cue_end_errors,
     find_unshared_losses,
+    measure_cue_ends,
     normalise_words,
-    rate,
+    pool_rate,
     score,
 )
 
@@ -67,29 +67,29 @@ def test_a_run_is_lost_by_one_alone_if_the_other_lost_none_of_it() -> None:
 
 def test_a_rate_is_pooled_over_words_with_its_interval() -> None:
     """Long recordings count for more; the interval holds the rate and is the same every time."""
-    pooled = rate([10, 0, 5], [100, 10, 90])
+    pooled = pool_rate([10, 0, 5], [100, 10, 90])
     assert pooled is not None
     assert pooled.value == 0.075
     assert 0 <= pooled.low < pooled.value < pooled.high <= 0.1
-    assert rate([10, 0, 5], [100, 10, 90]) == pooled
-    assert rate([], []) is None
-    assert rate([3], [0]) is None
+    assert pool_rate([10, 0, 5], [100, 10, 90]) == pooled
+    assert pool_rate([], []) is None
+    assert pool_rate([3], [0]) is None
 
 
 def test_the_interval_narrows_with_recordings_and_vanishes_without_spread() -> None:
     """A hundred recordings have a narrower interval than ten, equal ones an empty one."""
-    few, many = rate([1, 0] * 5, [10] * 10), rate([1, 0] * 50, [10] * 100)
+    few, many = pool_rate([1, 0] * 5, [10] * 10), pool_rate([1, 0] * 50, [10] * 100)
     assert few is not None
     assert many is not None
     assert many.high - many.low < (few.high - few.low) / 2
-    equal = rate([1] * 10, [10] * 10)
+    equal = pool_rate([1] * 10, [10] * 10)
     assert equal is not None
     assert (equal.low, equal.high) == (0.1, 0.1)
 
 
 def test_a_paired_difference_may_be_negative() -> None:
     """A reader that is better everywhere by the same has no doubt about it."""
-    better = rate([-1] * 8, [20] * 8)
+    better = pool_rate([-1] * 8, [20] * 8)
     assert better is not None
     assert (better.low, better.value, better.high) == (-0.05, -0.05, -0.05)
 
@@ -107,6 +107,6 @@ def test_cue_ends_are_measured_at_the_words_whose_ends_are_known() -> None:
         TimedText(3.9, 4.5, " you?"),
         TimedText(6, 9, " Five."),
     ]
-    assert cue_end_errors(turns, cues) == pytest.approx([0.3, -0.5])
-    assert cue_end_errors(turns, [TimedText(0, 1, " ...")]) == []
-    assert cue_end_errors([], cues) == []
+    assert measure_cue_ends(turns, cues) == pytest.approx([0.3, -0.5])
+    assert measure_cue_ends(turns, [TimedText(0, 1, " ...")]) == []
+    assert measure_cue_ends([], cues) == []

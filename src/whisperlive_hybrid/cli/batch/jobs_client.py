@@ -102,7 +102,7 @@ class JobsClient:
         """Upload a recording in chunks, from its beginning at each attempt."""
 
         async def send() -> httpx.Response:
-            form = _form(fields)
+            form = _group_fields(fields)
             return await self._http.post(JOBS, data=form, files={"file": (filename, file)})
 
         return await self._submit(send)
@@ -111,15 +111,17 @@ class JobsClient:
         """Submit a recording that the server downloads."""
 
         async def send() -> httpx.Response:
-            return await self._http.post(JOBS, data=_form([*fields, ("url", url)]))
+            return await self._http.post(JOBS, data=_group_fields([*fields, ("url", url)]))
 
         return await self._submit(send)
 
-    async def job(self, job_id: str) -> RemoteJob:
+    async def get_job(self, job_id: str) -> RemoteJob:
         """Request the state of a job."""
-        return _parse_job(_json(await self._request(lambda: self._http.get(f"{JOBS}/{job_id}"))))
+        return _parse_job(
+            _parse_json(await self._request(lambda: self._http.get(f"{JOBS}/{job_id}")))
+        )
 
-    async def events(self, job_id: str) -> AsyncGenerator[RemoteJob]:
+    async def stream_events(self, job_id: str) -> AsyncGenerator[RemoteJob]:
         """Yield the states of a job until the server or the network ends the stream of events."""
         timeout = httpx.Timeout(_RESPONSE_S, connect=_CONNECT_S, read=self.retry_policy.silence_s)
         parser = EventParser()
@@ -135,7 +137,7 @@ class JobsClient:
         except httpx.RequestError:
             return
 
-    async def result(
+    async def download_result(
         self, job_id: str, output_format: OutputFormat, style: CueStyle | None = None
     ) -> str:
         """Download a result as the content of a file, the same that a local run writes."""
@@ -146,7 +148,7 @@ class JobsClient:
             lambda: self._http.get(f"{JOBS}/{job_id}/result", params=params)
         )
         if output_format is OutputFormat.JSON:
-            return to_pretty_json(_json(response))
+            return to_pretty_json(_parse_json(response))
         return response.content.decode("utf-8")
 
     async def delete(self, job_id: str) -> None:
@@ -155,7 +157,7 @@ class JobsClient:
 
     async def _submit(self, send: Send) -> RemoteJob:
         try:
-            return _parse_job(_json(await self._request(send)))
+            return _parse_job(_parse_json(await self._request(send)))
         except NotFound as error:  # the model or the route is missing, for every recording
             no_route = f"{self._http.base_url} offers no jobs (/v1/jobs)."
             raise ServerUnusable(error.message if error.code else no_route) from error
@@ -275,7 +277,7 @@ def _to_remote_job(job: _Job) -> RemoteJob:
     )
 
 
-def _form(fields: Fields) -> dict[str, list[str]]:
+def _group_fields(fields: Fields) -> dict[str, list[str]]:
     """Group fields by name, as httpx takes them; a name may occur several times."""
     form: dict[str, list[str]] = {}
     for name, value in fields:
@@ -298,7 +300,7 @@ def _raise_for_status(response: httpx.Response) -> None:
     raise RemoteFailed(failure.message)
 
 
-def _json(response: httpx.Response) -> object:
+def _parse_json(response: httpx.Response) -> object:
     try:
         body: object = json.loads(response.content)
     except ValueError as error:

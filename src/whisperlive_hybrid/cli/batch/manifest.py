@@ -83,16 +83,18 @@ def dump_manifest(manifest: Manifest) -> str:
 def load_manifest(text: str) -> Manifest:
     """Parse what `dump_manifest` wrote; raises `ValueError` for anything else."""
     try:
-        body = _object(json.loads(text))
+        body = _require_object(json.loads(text))
     except RecursionError as error:
         raise ValueError("brackets are nested too deeply") from error
     if body.get("version") != VERSION:
         raise ValueError(f"version {body.get('version')!r} is not {VERSION}")
-    outputs, jobs = _object(body.get("outputs")), _object(body.get("jobs"))
+    outputs, jobs = _require_object(body.get("outputs")), _require_object(body.get("jobs"))
     return Manifest(
-        {name: _provenance(_object(entry)) for name, entry in outputs.items()},
+        {name: _provenance(_require_object(entry)) for name, entry in outputs.items()},
         {
-            name: PendingJob(_text(_object(entry), "job"), _provenance(_object(entry)))
+            name: PendingJob(
+                _require_text(_require_object(entry), "job"), _provenance(_require_object(entry))
+            )
             for name, entry in jobs.items()
         },
     )
@@ -109,24 +111,28 @@ def _provenance_body(provenance: Provenance) -> dict[str, object]:
 
 
 def _provenance(entry: dict[str, object]) -> Provenance:
-    state = SourceState(_text(entry, "source"), _number(entry, "size"), _number(entry, "mtime_ns"))
-    return Provenance(state, _text(entry, "options"))
+    state = SourceState(
+        _require_text(entry, "source"),
+        _require_number(entry, "size"),
+        _require_number(entry, "mtime_ns"),
+    )
+    return Provenance(state, _require_text(entry, "options"))
 
 
-def _object(value: object) -> dict[str, object]:
+def _require_object(value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         raise ValueError(f"{value!r} is not an object")  # noqa: TRY004 (the JSON is invalid)
     return value
 
 
-def _text(entry: dict[str, object], key: str) -> str:
+def _require_text(entry: dict[str, object], key: str) -> str:
     value = entry.get(key)
     if not isinstance(value, str):
         raise ValueError(f"{key}={value!r} is not a string")  # noqa: TRY004 (as above)
     return value
 
 
-def _number(entry: dict[str, object], key: str) -> int | None:
+def _require_number(entry: dict[str, object], key: str) -> int | None:
     value = entry.get(key)
     if value is not None and not isinstance(value, int):
         raise ValueError(f"{key}={value!r} is not an integer")

@@ -120,7 +120,7 @@ class RemoteBatch:
         """Return the job that an earlier command submitted, if the server still has it."""
         job_id = self._registry.find_job(item, state)
         try:
-            return await self._client.job(job_id) if job_id else None
+            return await self._client.get_job(job_id) if job_id else None
         except NotFound:
             return None
 
@@ -156,7 +156,7 @@ class RemoteBatch:
         """Follow the events of a job to its end; between connections, request its state."""
         silent = 0  # connections in a row without an event
         while True:
-            async with aclosing(self._client.events(job.id)) as events:
+            async with aclosing(self._client.stream_events(job.id)) as events:
                 async for update in events:
                     silent = 0
                     on_progress(Progress(item, update.done, update.total))
@@ -164,7 +164,7 @@ class RemoteBatch:
                         return update
             silent += 1
             await anyio.sleep(self._client.retry_policy.pause(silent))
-            update = await self._client.job(job.id)
+            update = await self._client.get_job(job.id)
             if update.is_over:
                 return update
             on_progress(Progress(item, update.done, update.total))
@@ -174,7 +174,7 @@ class RemoteBatch:
             raise RemoteFailed(job.failure)
         style = self._request.cue_style
         texts = {
-            output_format: await self._client.result(job.id, output_format, style)
+            output_format: await self._client.download_result(job.id, output_format, style)
             for output_format in self._request.formats
         }
         return Texts(texts, job.total or job.done)

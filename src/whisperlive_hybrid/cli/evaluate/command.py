@@ -83,8 +83,8 @@ def evaluate(
     with show_downloads() as on_progress:
         done, about = anyio.run(run.evaluate_all, settings, selected, plan, on_progress, note)
     peer = plan.peers[0] if plan.peers else None
-    rows = report.figures(done, peer)
-    for line in report.table_lines(rows):
+    rows = report.compute_figures(done, peer)
+    for line in report.format_table(rows):
         typer.echo(line)
     for line in report.format_lost_runs(done, peer) if peer else ():
         note(line)

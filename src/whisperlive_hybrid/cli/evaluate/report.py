@@ -12,9 +12,9 @@ from whisperlive_hybrid.cli.evaluate.readers import Output
 from whisperlive_hybrid.cli.evaluate.scoring import (
     Rate,
     Score,
-    cue_end_errors,
     find_unshared_losses,
-    rate,
+    measure_cue_ends,
+    pool_rate,
     score,
 )
 
@@ -85,7 +85,7 @@ class Figures:
     cpu_per_audio_s: float
 
 
-def figures(done: Sequence[EvaluatedRecording], peer: str | None) -> list[Figures]:
+def compute_figures(done: Sequence[EvaluatedRecording], peer: str | None) -> list[Figures]:
     """Return the figures by language and kind, by language, and of all, for every reader.
 
     `peer` names the reader that the others are compared with. A language of one kind has one line.
@@ -101,14 +101,14 @@ def figures(done: Sequence[EvaluatedRecording], peer: str | None) -> list[Figure
         return language == ALL, language, kind == ALL, kind
 
     return [
-        _figures(language, kind, reader, groups[language, kind], peer)
+        _compute_group(language, kind, reader, groups[language, kind], peer)
         for language, kind in sorted(groups, key=totals_last)
         if kind == ALL or len(groups[language, kind]) < len(groups[language, ALL])
         for reader in done[0].outputs
     ]
 
 
-def _figures(
+def _compute_group(
     language: str, kind: str, reader: str, members: Sequence[EvaluatedRecording], peer: str | None
 ) -> Figures:
     outputs = [member.outputs[reader] for member in members]
@@ -125,25 +125,25 @@ def _figures(
         reader=reader,
         recordings=len(members),
         words=sum(words),
-        wer=rate([score.errors for score in scores], words),
-        difference=rate([a.errors - b.errors for a, b in pairs], words) if compared else None,
+        wer=pool_rate([score.errors for score in scores], words),
+        difference=pool_rate([a.errors - b.errors for a, b in pairs], words) if compared else None,
         lost_runs=len(runs),
         lost_words=sum(run.stop - run.start for run in runs),
         lost_only_here=sum(len(find_unshared_losses(a, b)) for a, b in pairs) if compared else None,
         invented_words=sum(invented),
         invented_in=sum(1 for count in invented if count),
         silent=len(invented),
-        cue_ends=_cue_ends(reader, members),
+        cue_ends=_measure_cue_ends(reader, members),
         cpu_per_audio_s=sum(output.cpu_s for output in outputs)
         / max(1e-9, sum(output.audio_s for output in outputs)),
     )
 
 
-def _cue_ends(reader: str, members: Sequence[EvaluatedRecording]) -> CueEnds | None:
+def _measure_cue_ends(reader: str, members: Sequence[EvaluatedRecording]) -> CueEnds | None:
     errors = [
         abs(error)
         for member in members
-        for error in cue_end_errors(member.recording.turns, member.outputs[reader].cues)
+        for error in measure_cue_ends(member.recording.turns, member.outputs[reader].cues)
     ]
     if not errors:
         return None
@@ -151,10 +151,10 @@ def _cue_ends(reader: str, members: Sequence[EvaluatedRecording]) -> CueEnds | N
     return CueEnds(len(errors), median, p90, sum(e <= CLOSE_S for e in errors) / len(errors))
 
 
-def table_lines(rows: Sequence[Figures]) -> list[str]:
+def format_table(rows: Sequence[Figures]) -> list[str]:
     """Return a head and a line per group and reader, without columns that are always empty."""
     # Plain text and not a table of rich, which truncates figures in a pipe or a small terminal.
-    cells = [_cells(row) for row in rows]
+    cells = [_format_cells(row) for row in rows]
     names = [name for name in cells[0] if any(line[name] for line in cells)]
     table = [names, *([line[name] for name in names] for line in cells)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -167,7 +167,7 @@ def table_lines(rows: Sequence[Figures]) -> list[str]:
     ]
 
 
-def _cells(row: Figures) -> dict[str, str]:
+def _format_cells(row: Figures) -> dict[str, str]:
     wer, more, ends = row.wer, row.difference, row.cue_ends
     return {
         "speech": row.language if row.kind == ALL else f"{row.language} {row.kind}",

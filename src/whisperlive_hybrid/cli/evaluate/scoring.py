@@ -108,7 +108,7 @@ class Rate:
     high: float
 
 
-def rate(errors: Sequence[int], words: Sequence[int]) -> Rate | None:
+def pool_rate(errors: Sequence[int], words: Sequence[int]) -> Rate | None:
     """Pool errors over recordings; None where there are no words.
 
     The interval is a percentile bootstrap over recordings (Bisani and Ney, 2004), since errors
@@ -126,7 +126,7 @@ def rate(errors: Sequence[int], words: Sequence[int]) -> Rate | None:
     return Rate(float(edits.sum() / counts.sum()), low, high)
 
 
-def cue_end_errors(turns: Sequence[TimedText], cues: Sequence[TimedText]) -> list[float]:
+def measure_cue_ends(turns: Sequence[TimedText], cues: Sequence[TimedText]) -> list[float]:
     """Return by how many seconds each cue ends after its last word; negative if before.
 
     The ends of the last words of `turns` are known; a turn may be a single word. Only cues count
