@@ -30,7 +30,7 @@ def test_no_key_and_a_wrong_one_are_different_errors() -> None:
 
 
 def test_tokens_per_request_are_bounded() -> None:
-    """One request is no cheap way to try many keys, nor to keep the server busy."""
+    """One request must not be a cheap way to try many keys, or to keep the server busy."""
     keys = FakeKeys()
     with pytest.raises(Unauthenticated):
         Authenticator(KeyStore(keys)).authenticate("a", [], ["wrong"] * MAX_TOKENS + [keys.made(1)])
@@ -70,7 +70,7 @@ def test_a_key_counts_and_not_the_address_it_came_from() -> None:
 
 
 def test_the_owner_of_a_job_has_the_limits_that_its_key_has_now() -> None:
-    """Also long after it was handed in; a revoked key's work is still its own."""
+    """Also long after the submission; jobs of a revoked key still belong to its account."""
     keys = FakeKeys()
     authenticator = Authenticator(KeyStore(keys, "given"))
     keys.made(1)

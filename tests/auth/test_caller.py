@@ -11,13 +11,13 @@ def test_a_key_is_one_account_at_all_addresses() -> None:
     assert Caller("192.0.2.1", key).account == Caller("192.0.2.2", key).account
 
 
-def test_without_a_key_the_address_answers() -> None:
-    """Two strangers do not share an allowance."""
+def test_without_a_key_the_address_is_the_account() -> None:
+    """Two callers without keys have separate quotas."""
     assert Caller("192.0.2.1").account != Caller("192.0.2.2").account
 
 
 def test_an_address_that_looks_like_a_key_is_none() -> None:
-    """Accounts of addresses and of keys never meet."""
+    """Accounts of addresses and of keys never coincide."""
     assert Caller("7f3a").account != Caller("192.0.2.1", ApiKey("7f3a", "captions")).account
 
 
@@ -37,7 +37,7 @@ def test_the_caller_of_an_account(caller: Caller) -> None:
 
 
 def test_a_key_that_is_gone_has_no_limits_of_its_own() -> None:
-    """Its jobs still run, and are still its own."""
+    """Its jobs still run, and still belong to its account."""
     assert Caller.from_account("key:7f3a", None) == Caller("", ApiKey("7f3a", ""))
 
 

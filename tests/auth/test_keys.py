@@ -21,7 +21,7 @@ from whisperlive_hybrid.auth.keys import (
 from whisperlive_hybrid.errors import BadRequest
 
 
-def test_a_key_opens_and_nothing_else_does() -> None:
+def test_only_the_whole_token_of_a_key_is_valid() -> None:
     """Neither the secret of one under the id of another, nor an unknown id, nor a bare secret."""
     keys = FakeKeys()
     first, second = keys.made(1), keys.made(2)
@@ -78,7 +78,7 @@ def test_the_key_of_the_environment_is_an_admins() -> None:
 
 @pytest.mark.parametrize("token", ["two words", "schlüssel", "tab\t", "\n", "x" * 600])
 def test_a_key_that_no_header_can_hold_is_refused_at_the_start(token: str) -> None:
-    """It could never be shown as it was meant."""
+    """No client could send it."""
     with pytest.raises(BadRequest, match="WHISPERLIVE_API_KEY"):
         KeyStore(NO_KEYS, token)
 
@@ -106,18 +106,18 @@ def test_a_token_names_its_key_and_is_kept_as_a_digest() -> None:
     ["", TOKEN.upper(), TOKEN + " ", TOKEN[:-1], TOKEN + "0", f" {TOKEN}", TOKEN.replace("_", "-")],
 )
 def test_what_has_not_our_form_names_no_key(shown: str) -> None:
-    """Not even nearly."""
+    """Not even if it differs in one character."""
     assert parse_token(shown).key_id == ""
 
 
 @given(st.text(st.characters(), max_size=2 * MAX_TOKEN_LENGTH))
 def test_anything_can_be_read(shown: str) -> None:
-    """NUL, halves of characters, other scripts: an answer, and never that of a real key."""
+    """NUL, surrogates, other scripts: a digest, and never that of a real key."""
     assert parse_token(shown).digest != parse_token(TOKEN).digest
 
 
 def test_what_is_too_long_is_not_hashed() -> None:
-    """Sending megabytes does not buy computing time; the digest is that of nothing."""
+    """Megabytes cost no CPU time; the digest is that of the empty text."""
     assert parse_token("x" * (MAX_TOKEN_LENGTH + 1)) == parse_token("")
     assert parse_token("x" * MAX_TOKEN_LENGTH) != parse_token("")
 
@@ -143,7 +143,7 @@ def test_an_address_without_wrong_keys_for_a_minute_is_not_delayed() -> None:
 
 
 def test_addresses_have_separate_limits() -> None:
-    """Of an IPv6 network all do: one customer has them all."""
+    """All addresses of an IPv6 /64 share one: they belong to one customer."""
     wrong = WrongKeyLimiter(per_minute=1, clock=repeat(1000.0).__next__)
     shown = ["192.0.2.1", "192.0.2.2", "192.0.2.1", "2001:db8::1", "2001:db8::2", "2001:db8:1::"]
     assert [bool(wrong.record(address)) for address in shown] == [

@@ -18,8 +18,8 @@ def test_without_trusted_proxies_the_header_is_ignored() -> None:
     assert TrustedProxies.parse(" , ").client_address("127.0.0.1", ["203.0.113.9"]) == "127.0.0.1"
 
 
-def test_a_stranger_is_not_believed() -> None:
-    """Only the header of a listed proxy counts."""
+def test_the_header_of_another_peer_is_ignored() -> None:
+    """Only the header of a trusted proxy is read."""
     assert TRUSTED.client_address("198.51.100.7", ["203.0.113.9"]) == "198.51.100.7"
 
 
@@ -45,14 +45,14 @@ def test_the_chain_is_read_from_the_right(forwarded: list[str], client: str) -> 
     assert TRUSTED.client_address("10.0.0.1", forwarded) == client
 
 
-def test_a_peer_in_disguise_is_known() -> None:
-    """A socket for both families shows IPv4 peers as IPv6."""
+def test_an_ipv4_mapped_peer_is_recognised() -> None:
+    """A dual-stack socket reports IPv4 peers as IPv6."""
     assert TRUSTED.client_address("::ffff:10.0.0.1", ["203.0.113.9"]) == "203.0.113.9"
     assert TrustedProxies().client_address("::ffff:203.0.113.9", []) == "203.0.113.9"
 
 
 def test_a_proxy_is_known_by_its_address() -> None:
-    """Connections are bounded by address, but not those of a proxy, behind which there are many."""
+    """Connections are limited by address, except those of a proxy, which serves many clients."""
     assert TRUSTED.trusts("10.0.0.1")
     assert TRUSTED.trusts("::ffff:10.0.0.1")
     assert not TRUSTED.trusts("198.51.100.7")
@@ -79,14 +79,14 @@ def test_a_list_that_makes_no_sense_ends_the_start(written: str) -> None:
 
 
 def test_a_subscriber_of_ipv6_is_its_network() -> None:
-    """One customer has 2**64 addresses, and could use each of them once."""
+    """One customer has 2**64 addresses."""
     assert subscriber("2001:db8:2:3:4:5:6:7") == subscriber("2001:db8:2:3::1")
     assert subscriber("2001:db8:2:3::1") != subscriber("2001:db8:2:4::1")
     assert subscriber("fe80::1%eth0") == "fe80::/64"
 
 
 def test_a_subscriber_of_ipv4_is_its_address() -> None:
-    """Neighbours there are other people."""
+    """Neighbouring IPv4 addresses belong to other customers."""
     assert subscriber("192.0.2.1") == "192.0.2.1"
     assert subscriber("::ffff:192.0.2.1") == "192.0.2.1"
     assert subscriber("") == ""

@@ -17,7 +17,7 @@ EXTENSIONS = [
 
 
 def settings(host: str = "0.0.0.0", origins: str = "", hosts: str = "") -> Settings:  # noqa: S104 (the default)
-    """Those of a server with the usual ports."""
+    """Settings of a server with the usual ports."""
     return Settings(host=host, allowed_origins=origins, allowed_hosts=hosts)
 
 
@@ -31,7 +31,7 @@ def code_of(pages: OriginPolicy, origin: str | None, host: str | None) -> str | 
 
 
 def lets_in(pages: OriginPolicy, origin: str | None, host: str | None = "server:8080") -> bool:
-    """Whether nothing is refused."""
+    """Return True if the request is accepted."""
     return code_of(pages, origin, host) is None
 
 
@@ -69,10 +69,10 @@ class TestHttpPolicy:
             ("http://server:8080", None, False),
         ],
     )
-    def test_pages_of_others_are_told_by_their_origin(
+    def test_foreign_pages_are_recognised_by_their_origin(
         self, origin: str | None, host: str | None, *, expected: bool
     ) -> None:
-        """Our own pages and those on the list; programs send no origin."""
+        """Our own pages and listed ones are accepted; programs send no origin."""
         assert lets_in(OriginPolicy.for_http(settings(origins=FRIEND)), origin, host) is expected
 
     def test_every_page_where_the_operator_says_so(self) -> None:
@@ -100,8 +100,8 @@ class TestLivePolicy:
         """A page beside the server, or behind the same proxy, is not foreign."""
         assert lets_in(OriginPolicy.for_live(settings()), page, "server:9090")
 
-    def test_the_origin_of_nobody_works_until_something_is_narrowed(self) -> None:
-        """Files in a browser and Firefox' content scripts have it, and so has a foreign frame."""
+    def test_the_opaque_origin_is_allowed_without_a_list_or_loopback(self) -> None:
+        """Files in a browser and Firefox' content scripts send it, and so do sandboxed frames."""
         assert lets_in(OriginPolicy.for_live(settings()), "null")
         assert not lets_in(OriginPolicy.for_live(settings("127.0.0.1")), "null", "localhost:5050")
         assert not lets_in(OriginPolicy.for_live(settings(origins=FRIEND)), "null")
@@ -113,20 +113,20 @@ class TestLivePolicy:
         "origin", ["https://evil.example", "http://localhost.evil.example:5050", "evil", ""]
     )
     def test_foreign_pages_are_refused(self, origin: str, host: str) -> None:
-        """They would use a server that only their visitor reaches."""
+        """They would use a server that only their visitor can reach."""
         assert code_of(OriginPolicy.for_live(settings(host)), origin, "localhost:5050") == (
             "origin_not_allowed"
         )
 
     def test_the_python_client_sends_an_origin_of_its_own(self) -> None:
-        """The websocket-client package makes it of the address it was given."""
+        """The websocket-client package derives it from the address of the server."""
         pages = OriginPolicy.for_live(settings("127.0.0.1"))
         assert lets_in(pages, "http://127.0.0.1:5050", "127.0.0.1:5050")
         assert lets_in(pages, "http://localhost:5050", "localhost:5050")
 
 
 class TestNames:
-    """A page can have its own name point at our address, and is then of the same origin."""
+    """Host names, against DNS rebinding: a page's own name may resolve to our address."""
 
     @pytest.mark.parametrize(
         ("host", "expected"),
@@ -157,7 +157,7 @@ class TestNames:
         assert found == (None if expected else "host_not_allowed")
 
     def test_a_name_of_our_own_does_not_help_a_page(self) -> None:
-        """Its origin is that of the request, as ours would be; the name is not."""
+        """Its origin equals the host of the request, as for our own page; its name is unknown."""
         pages = OriginPolicy.for_live(settings("127.0.0.1"))
         origin, host = "http://evil.example:5050", "evil.example:5050"
         assert code_of(pages, origin, host) == "host_not_allowed"
@@ -216,7 +216,7 @@ class TestSettings:
 
 @given(st.text(), st.text())
 def test_whatever_the_headers_hold_there_is_an_answer(origin: str, host: str) -> None:
-    """Strangers write them."""
+    """Clients may send any headers."""
     assert code_of(OriginPolicy.for_live(settings("127.0.0.1")), origin, host) in {
         None,
         "origin_not_allowed",

@@ -46,7 +46,7 @@ def test_without_limits_all_is_counted_and_nothing_refused() -> None:
 
 
 def test_requests_of_an_account_are_bounded() -> None:
-    """The refusal names the limit, its value and when; others are not touched by it."""
+    """The message names the limit, its value and the wait; other accounts are not affected."""
     here = quotas(requests_per_minute=2)
     here.admit(HERE)
     here.admit(HERE)
@@ -58,7 +58,7 @@ def test_requests_of_an_account_are_bounded() -> None:
 
 
 def test_a_file_that_has_begun_is_read_to_its_end() -> None:
-    """The limit is looked at before a file; the one after it is refused until midnight."""
+    """The limit is checked before a file; the next file is rejected until midnight."""
     clock = Clock()
     here = quotas(clock, audio_s_per_day=60.0)
     here.add(HERE.account, Usage(file_s=59.0))
@@ -75,7 +75,7 @@ def test_a_file_that_has_begun_is_read_to_its_end() -> None:
 
 
 def test_a_request_refused_for_the_day_takes_none_of_the_minute() -> None:
-    """At midnight the minute is whole."""
+    """The rate limit is not used up by it."""
     here = quotas(requests_per_minute=2, audio_s_per_day=60.0)
     here.add(HERE.account, Usage(live_s=60.0))
     for _ in range(5):
@@ -95,7 +95,7 @@ def test_a_live_stream_ends_when_its_account_runs_out() -> None:
 
 
 def test_streams_of_an_account_are_bounded() -> None:
-    """The wait is that for the first of its own to be over; a place that is left is free again."""
+    """The wait is until the first of its streams must end; a closed stream makes room."""
     clock = Clock()
     here = quotas(clock, live_streams=2)
     with here.open_stream(HERE, 600.0):
@@ -113,7 +113,7 @@ def test_streams_of_an_account_are_bounded() -> None:
 
 
 def test_a_stream_is_a_request() -> None:
-    """Connecting again and again is bounded like asking again and again."""
+    """Repeated connections are limited like repeated requests."""
     here = quotas(requests_per_minute=1)
     with here.open_stream(HERE, 600.0):
         pass

@@ -7,24 +7,24 @@ import pytest
 from whisperlive_hybrid.auth.rate_limits import RateLimiter, RateLimitStatus, format_duration
 
 
-def taken(buckets: RateLimiter, n: int, per_minute: int, now: float) -> int:
-    """How many of n requests at one moment were taken."""
+def count_accepted(buckets: RateLimiter, n: int, per_minute: int, now: float) -> int:
+    """Return how many of n requests at one time are accepted."""
     return [buckets.take("a", per_minute, now) for _ in range(n)].count(0.0)
 
 
 def test_a_minute_may_be_used_at_once() -> None:
     """A client may send ten files at once."""
-    assert taken(RateLimiter(), 12, 10, now=1000.0) == 10
+    assert count_accepted(RateLimiter(), 12, 10, now=1000.0) == 10
 
 
 def test_it_comes_back_evenly() -> None:
-    """Ten a minute is one every six seconds, and waiting longer than a minute saves up nothing."""
+    """Ten a minute is one every six seconds; more than a minute of waiting adds nothing."""
     buckets = RateLimiter()
-    taken(buckets, 10, 10, now=1000.0)
+    count_accepted(buckets, 10, 10, now=1000.0)
     assert buckets.take("a", 10, 1000.0) == 6.0
     assert buckets.take("a", 10, 1004.0) == pytest.approx(2.0)
-    assert taken(buckets, 3, 10, now=1006.0) == 1
-    assert taken(buckets, 12, 10, now=5000.0) == 10
+    assert count_accepted(buckets, 3, 10, now=1006.0) == 1
+    assert count_accepted(buckets, 12, 10, now=5000.0) == 10
 
 
 def test_a_request_after_the_returned_wait_is_accepted() -> None:
@@ -41,7 +41,7 @@ def test_a_request_after_the_returned_wait_is_accepted() -> None:
 def test_accounts_do_not_share() -> None:
     """One account does not use up the limit of another."""
     buckets = RateLimiter()
-    taken(buckets, 10, 10, now=0.0)
+    count_accepted(buckets, 10, 10, now=0.0)
     assert buckets.take("b", 10, 0.0) == 0.0
 
 
@@ -49,7 +49,7 @@ def test_the_status_of_a_limit() -> None:
     """OpenAI's three numbers: limit, remaining, reset."""
     buckets = RateLimiter()
     assert buckets.status("a", 10, 0.0) == RateLimitStatus(10, 10, 0.0)
-    taken(buckets, 3, 10, now=0.0)
+    count_accepted(buckets, 3, 10, now=0.0)
     assert buckets.status("a", 10, 0.0) == RateLimitStatus(10, 7, 18.0)
     assert buckets.status("a", 10, 5.0) == RateLimitStatus(10, 7, 13.0)
     assert buckets.status("a", 10, 6.0) == RateLimitStatus(10, 8, 12.0)
@@ -58,8 +58,8 @@ def test_the_status_of_a_limit() -> None:
 def test_a_clock_that_is_set_back_blocks_no_account() -> None:
     """It refills nothing, but what was left stays."""
     buckets = RateLimiter()
-    taken(buckets, 9, 10, now=10_000.0)
-    assert taken(buckets, 3, 10, now=1000.0) == 1
+    count_accepted(buckets, 9, 10, now=10_000.0)
+    assert count_accepted(buckets, 3, 10, now=1000.0) == 1
     assert buckets.take("a", 10, 1006.0) == 0.0
 
 
@@ -72,7 +72,7 @@ def test_full_buckets_are_dropped() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """A flood of addresses within a minute pushes out the oldest, and nothing grows."""
+    """A flood of addresses within a minute drops the oldest."""
     buckets = RateLimiter(max_accounts=100)
     for n in range(1000):
         buckets.take(f"address:{n}", 10, now=0.0)
@@ -82,8 +82,8 @@ def test_memory_is_bounded() -> None:
 def test_a_rejected_request_uses_no_memory() -> None:
     """Repeated requests neither make the wait longer nor evict other accounts."""
     buckets = RateLimiter()
-    taken(buckets, 10, 10, now=0.0)
-    taken(buckets, 1000, 10, now=3.0)
+    count_accepted(buckets, 10, 10, now=0.0)
+    count_accepted(buckets, 1000, 10, now=3.0)
     assert buckets.take("a", 10, 3.0) == 3.0
 
 

@@ -1,4 +1,4 @@
-"""Days and sums."""
+"""UTC days, and sums of usage."""
 
 from datetime import date
 
@@ -32,7 +32,7 @@ def test_a_day_is_utcs() -> None:
     [(1, date(2025, 11, 25)), (30, date(2025, 10, 27)), (10**9, date.min)],
 )
 def test_days_reach_back_with_today(days: int, first: date) -> None:
-    """One is today; more than there are is all there are."""
+    """One day is today; the range ends at year 1."""
     assert first_day(days, LAST_SECOND) == first
 
 
@@ -89,8 +89,8 @@ def test_addresses_are_counted_and_not_kept() -> None:
     assert daily.take_unsaved() == [DayUsage(TOMORROW, "anonymous", Usage(file_s=3.0))]
 
 
-def test_the_sum_of_all_without_a_key_is_nobodys_after_a_restart() -> None:
-    """A caller that happened to be called so would else begin with the usage of all."""
+def test_the_anonymous_sum_counts_for_no_account_after_a_restart() -> None:
+    """Otherwise a caller of that name would start with the usage of all."""
     daily = DailyUsage()
     daily.restore([DayUsage(TOMORROW, "anonymous", Usage(file_s=99.0))], MIDNIGHT)
     assert daily.audio_s("anonymous", MIDNIGHT) == 0.0
@@ -117,7 +117,7 @@ def test_memory_is_bounded() -> None:
 
 
 def test_refusals_take_no_memory_of_their_own() -> None:
-    """A flood from many addresses is one number."""
+    """Rejections of many addresses are one number."""
     daily = DailyUsage()
     for n in range(100):
         daily.add(f"address:{n}", Usage(refused=1), MIDNIGHT)

@@ -44,7 +44,7 @@ def job(*sources: JobSource, **changes: object) -> Job:
 
 
 def test_all_that_a_transcription_can_be_asked_for() -> None:
-    """And the URLs in all their spellings."""
+    """With URLs under all names of their fields."""
     request = parse_job_request(
         [
             ("model", "small"),
@@ -72,7 +72,7 @@ def test_all_that_a_transcription_can_be_asked_for() -> None:
     assert request.webhook_url == "https://hook"
 
 
-def test_nothing_need_be_said() -> None:
+def test_all_fields_but_the_file_are_optional() -> None:
     """A file alone is enough."""
     assert parse_job_request([], MODELS) == JobRequest(AudioRequest(model="demo"))
 
@@ -91,7 +91,7 @@ def test_nothing_need_be_said() -> None:
 def test_what_makes_no_sense_is_named(
     fields: list[tuple[str, str]], error: type[Exception], message: str
 ) -> None:
-    """The format is chosen with the result; the rest is as for a transcription."""
+    """The format belongs to the result; all else is as for a transcription."""
     with pytest.raises(error, match=message):
         parse_job_request(fields, MODELS)
 
@@ -190,7 +190,7 @@ def test_progress_adds_up_over_the_files() -> None:
 
 
 def test_a_failed_job_says_why() -> None:
-    """With the first reason that there is."""
+    """With the error of the first failed file."""
     failed = source(status=Status.FAILED, failure=FAILURE)
     sent = render_job(job(failed, status=Status.FAILED))
     assert sent["error"] == {
@@ -232,8 +232,8 @@ def test_events_carry_the_job() -> None:
 RESULT = Result((Segment(0.0, 1.0, " Hello.", (1,), 0.0, -0.1, 1.0, 0.0),), "en", 1.5)
 
 
-def test_one_result_is_what_the_door_would_have_answered() -> None:
-    """In every format."""
+def test_a_result_equals_the_response_to_an_upload() -> None:
+    """In all formats."""
     assert render_result(job(), source(), RESULT, ResponseFormat.TEXT) == "Hello.\n"
     body = render_result(job(), source(), RESULT, ResponseFormat.VERBOSE_JSON)
     assert isinstance(body, dict)

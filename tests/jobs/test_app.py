@@ -43,12 +43,12 @@ TALK = spoken_wav(*WORDS)
 HOOK = "https://example/hook"
 
 
-def encoded(backend: FakeBackend) -> int:
-    """Windows that the model has read."""
+def count_encoded(backend: FakeBackend) -> int:
+    """Return the number of windows that the model has encoded."""
     return sum(size for kind, size in backend.calls if kind is Encode)
 
 
-async def reached(backend: GatedBackend) -> None:
+async def wait_for_worker(backend: GatedBackend) -> None:
     """Wait until a worker waits at the gate."""
     assert await anyio.to_thread.run_sync(backend.reached.wait, TIMEOUT_S)
 
@@ -101,7 +101,7 @@ async def test_one_bad_file_fails_itself_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bad", [b"no audio", spoken_wav(int(Trouble.ITEM_FAILS))])
 async def test_a_job_fails_if_no_file_succeeds(tmp_path: Path, bad: bytes) -> None:
-    """With the reason, whether the file or the model was at fault."""
+    """With the reason, be it the file or the model."""
     async with run_job_server(tmp_path) as server:
         job = await server.service.submit(job_request(), uploaded_files(bad))
         ended = await server.wait_for_end(job)
@@ -110,8 +110,8 @@ async def test_a_job_fails_if_no_file_succeeds(tmp_path: Path, bad: bytes) -> No
         assert ended.failure is not None
 
 
-async def test_a_file_that_is_too_short_is_told_as_at_the_door(tmp_path: Path) -> None:
-    """One rule for all ways in."""
+async def test_a_file_that_is_too_short_fails_as_an_upload_does(tmp_path: Path) -> None:
+    """The same rule as for a direct upload."""
     async with run_job_server(tmp_path) as server:
         job = await server.service.submit(job_request(), uploaded_files(spoken_wav(1)[:1000]))
         ended = await server.wait_for_end(job)
@@ -127,7 +127,7 @@ async def test_jobs_run_in_the_order_of_submission(tmp_path: Path) -> None:
             await server.service.submit(job_request(), uploaded_files(spoken_wav(n)))
             for n in (1, 2, 3)
         ]
-        await reached(backend)
+        await wait_for_worker(backend)
         found, has_more = await server.service.get_page(9, None, None)
         assert not has_more
         assert [job.id for job in found] == [job.id for job in reversed(jobs)]
@@ -138,7 +138,7 @@ async def test_jobs_run_in_the_order_of_submission(tmp_path: Path) -> None:
 
 
 async def test_a_list_goes_on_after_a_job(tmp_path: Path) -> None:
-    """Page by page, every job is seen once."""
+    """Page by page, every job is listed once."""
     async with run_job_server(tmp_path) as server:
         jobs = [
             await server.service.submit(job_request(), uploaded_files(spoken_wav(1)))
@@ -229,25 +229,25 @@ async def test_a_stopped_job_is_finished_by_the_next_start(
         assert server.spooled == []
         assert len((await server.service.get_page(9, None, None))[0]) == 1
     assert resumed == undisturbed
-    assert stopped.status.is_finished or encoded(second) <= len(WORDS) - kept
+    assert stopped.status.is_finished or count_encoded(second) <= len(WORDS) - kept
 
 
 async def test_a_job_that_waited_is_run_by_the_next_start(tmp_path: Path) -> None:
-    """With its upload, which lay in the spool."""
+    """With its upload from the spool."""
     backend = GatedBackend()
     async with run_job_server(tmp_path, backend) as server:
         jobs = [
             await server.service.submit(job_request(), uploaded_files(spoken_wav(n)))
             for n in (1, 2)
         ]
-        await reached(backend)
+        await wait_for_worker(backend)
         backend.gate.set()
     async with run_job_server(tmp_path) as server:
         assert [(await server.wait_for_end(job)).text for job in jobs] == ["w1", "w2"]
 
 
 async def test_files_that_were_done_are_not_done_again(tmp_path: Path) -> None:
-    """The first of two files had ended when the server stopped; its text is not lost."""
+    """The first of two files had ended when the server stopped; its text is kept."""
     backend = FakeBackend()
     async with run_job_server(tmp_path, backend) as server:
         job = await server.service.submit(job_request(), uploaded_files(spoken_wav(1, 2), TALK))
@@ -257,7 +257,7 @@ async def test_files_that_were_done_are_not_done_again(tmp_path: Path) -> None:
     second = FakeBackend()
     async with run_job_server(tmp_path, second) as server:
         assert (await server.wait_for_end(job)).text == f"w1 w2\n{expected_text(WORDS)}"
-    assert encoded(second) <= len(WORDS)
+    assert count_encoded(second) <= len(WORDS)
 
 
 async def test_a_missing_upload_fails_the_file(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ async def test_a_missing_upload_fails_the_file(tmp_path: Path) -> None:
     backend = GatedBackend()
     async with run_job_server(tmp_path, backend) as server:
         await server.service.submit(job_request(), uploaded_files(spoken_wav(1)))
-        await reached(backend)
+        await wait_for_worker(backend)
         job = await server.service.submit(job_request(), uploaded_files(TALK))
         await server.store.delete_files([job.sources[0].spooled])
         backend.gate.set()
@@ -275,7 +275,7 @@ async def test_a_missing_upload_fails_the_file(tmp_path: Path) -> None:
 
 
 async def test_a_model_that_is_not_offered_any_more_is_waited_for(tmp_path: Path) -> None:
-    """Another server, or the next start, may offer it; the jobs behind are not held up."""
+    """Another server, or the next start, may have it; the jobs behind it are not delayed."""
     async with run_job_server(tmp_path) as server:
         gone = JobRequest(AudioRequest(model="gone"))
         other = await server.service.submit(gone, uploaded_files(spoken_wav(2)))
@@ -295,7 +295,7 @@ async def test_a_full_engine_fails_no_job(tmp_path: Path) -> None:
     @dataclass(frozen=True)
     class Crowded(WavReader):
         def blocks(self) -> Iterator[Samples]:
-            """Break off twice, in the middle."""
+            """Fail twice, in the middle."""
             tries[0] += 1
             for number, block in enumerate(super().blocks()):
                 if number == 20 and tries[0] <= 2:
@@ -325,11 +325,11 @@ async def all_of(watch: JobSubscription) -> AsyncIterator[JobUpdate]:
 
 
 async def test_a_running_job_is_cancelled_at_once(tmp_path: Path) -> None:
-    """Its windows are withdrawn, its audio deleted, and doing it again does no harm."""
+    """Its windows are cancelled and its audio is deleted; a second time has no effect."""
     backend = GatedBackend()
     async with run_job_server(tmp_path, backend) as server:
         job = await server.service.submit(job_request(), uploaded_files(TALK))
-        await reached(backend)
+        await wait_for_worker(backend)
         cancelled = await server.service.cancel(job.id)
         assert (cancelled.status, cancelled.sources[0].status) == (Status.CANCELLED,) * 2
         assert cancelled.expires_at is not None
@@ -345,13 +345,13 @@ async def test_a_running_job_is_cancelled_at_once(tmp_path: Path) -> None:
 
 
 async def test_a_cancelled_job_keeps_all_that_was_read(tmp_path: Path) -> None:
-    """The files that were read before, and of the one that ran all that a watcher has seen."""
+    """The completed files, and of the running one all text that subscribers got."""
     words = range(1, 101)
 
     @dataclass(frozen=True)
     class Interrupted(WavReader):
         def blocks(self) -> Iterator[Samples]:
-            """Break off near the end of a long file, for longer than the test lasts."""
+            """Fail near the end of a long file, for longer than the test lasts."""
             for number, block in enumerate(super().blocks()):
                 if number == 260:
                     raise Overloaded("full", retry_after_s=3600.0)
@@ -377,13 +377,13 @@ async def test_a_cancelled_job_keeps_all_that_was_read(tmp_path: Path) -> None:
         assert f"w1 w2\n{expected_text(words)}".startswith(cancelled.text)
         assert cancelled.language == "en"
         assert await server.service.get(job.id) == cancelled
-        await posted(network, 1)
+        await wait_for_posts(network, 1)
     [(_, body, _)] = network.posted
     assert json.loads(body)["job"]["text"] == cancelled.text
 
 
 async def test_a_waiting_job_is_cancelled(tmp_path: Path) -> None:
-    """It never runs."""
+    """It never starts."""
     backend = GatedBackend()
     async with run_job_server(tmp_path, backend) as server:
         first = await server.service.submit(job_request(), uploaded_files(spoken_wav(1)))
@@ -395,7 +395,7 @@ async def test_a_waiting_job_is_cancelled(tmp_path: Path) -> None:
 
 
 async def test_what_has_ended_is_not_cancelled(tmp_path: Path) -> None:
-    """A result is never taken back by an accident."""
+    """A result is never removed by a late cancellation."""
     async with run_job_server(tmp_path) as server:
         job = await server.service.submit(job_request(), uploaded_files(spoken_wav(1)))
         await server.wait_for_end(job)
@@ -410,7 +410,7 @@ async def test_a_deleted_job_is_gone(tmp_path: Path, is_running: bool) -> None:
     backend = GatedBackend()
     async with run_job_server(tmp_path, backend) as server:
         job = await server.service.submit(job_request(), uploaded_files(TALK))
-        await reached(backend)
+        await wait_for_worker(backend)
         if not is_running:
             backend.gate.set()
             await server.wait_for_end(job)
@@ -428,7 +428,7 @@ async def test_a_deleted_job_is_gone(tmp_path: Path, is_running: bool) -> None:
 
 
 async def test_results_wait_for_the_end(tmp_path: Path) -> None:
-    """Half a result would be taken for a whole one; a file that is not there is named."""
+    """A partial result could be mistaken for a complete one; an invalid index is named."""
     backend = GatedBackend()
     async with run_job_server(tmp_path, backend) as server:
         job = await server.service.submit(job_request(), uploaded_files(TALK))
@@ -442,7 +442,7 @@ async def test_results_wait_for_the_end(tmp_path: Path) -> None:
 
 
 async def test_results_expire(tmp_path: Path) -> None:
-    """After the time that the operator has set, nothing of a job is left."""
+    """After the configured time nothing of a job is left."""
     clock = Clock()
     async with run_job_server(tmp_path, clock=clock) as server:
         job = await server.service.submit(job_request(), uploaded_files(spoken_wav(1)))
@@ -466,7 +466,7 @@ async def test_a_subscriber_gets_every_word_once(tmp_path: Path) -> None:
     async with run_job_server(tmp_path, backend) as server:
         files = uploaded_files(spoken_wav(1, 2), write_wav(pause(1.0)), b"no audio", TALK)
         job = await server.service.submit(job_request(), files)
-        await reached(backend)
+        await wait_for_worker(backend)
         async with server.service.watch(job.id) as watch, server.service.watch(job.id) as late:
             first = await watch.next()
             assert first is not None
@@ -507,19 +507,19 @@ async def test_a_subscription_to_an_ended_job_ends_at_once(tmp_path: Path) -> No
 async def test_subscriptions_end_when_the_server_stops(tmp_path: Path) -> None:
     """The job has not ended, so no subscriber gets an end."""
     backend = GatedBackend()
-    told_last: list[bool] = []
+    last_flags: list[bool] = []
 
     async def look_on(service: JobService, job: Job) -> None:
         async with service.watch(job.id) as watch:
-            told_last.extend([update.is_last async for update in all_of(watch)])
+            last_flags.extend([update.is_last async for update in all_of(watch)])
 
     async with anyio.create_task_group() as tasks, run_job_server(tmp_path, backend) as server:
         job = await server.service.submit(job_request(), uploaded_files(TALK))
         tasks.start_soon(look_on, server.service, job)
-        await reached(backend)
+        await wait_for_worker(backend)
         backend.gate.set()
         server.close()
-    assert True not in told_last
+    assert True not in last_flags
 
 
 # URLs
@@ -548,12 +548,12 @@ async def test_urls_are_fetched(tmp_path: Path) -> None:
 
 
 async def test_what_was_fetched_is_not_fetched_again(tmp_path: Path) -> None:
-    """The server stopped while it was read: the next one finds it in the spool."""
+    """The server stopped during the transcription: the next one finds the file in the spool."""
     network = Network({"https://example/a.wav": TALK})
     backend = GatedBackend()
     async with run_job_server(tmp_path, backend, network=network) as server:
         job = await server.service.submit(job_request("https://example/a.wav"), [])
-        await reached(backend)
+        await wait_for_worker(backend)
         backend.gate.set()
     async with run_job_server(tmp_path, network=network) as server:
         assert (await server.wait_for_end(job)).text == expected_text(WORDS)
@@ -561,7 +561,7 @@ async def test_what_was_fetched_is_not_fetched_again(tmp_path: Path) -> None:
 
 
 async def test_a_download_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
-    """Neither when its job is cancelled nor when the server stops."""
+    """Neither if its job is cancelled nor if the server stops."""
     begun = anyio.Event()
 
     class Endless(Network):
@@ -589,13 +589,13 @@ async def test_a_download_that_is_stopped_leaves_nothing(tmp_path: Path) -> None
 # Webhooks
 
 
-async def test_the_end_of_a_job_is_told(tmp_path: Path) -> None:
+async def test_the_end_of_a_job_sends_a_webhook(tmp_path: Path) -> None:
     """As the last event of the job, signed."""
     network = Network()
     async with run_job_server(tmp_path, network=network) as server:
         job = await server.service.submit(job_request(webhook=HOOK), uploaded_files(spoken_wav(1)))
         await server.wait_for_end(job)
-        await posted(network, 1)
+        await wait_for_posts(network, 1)
         await server.service.delete(job.id)
     [(url, body, headers)] = network.posted
     assert url == HOOK
@@ -618,15 +618,15 @@ async def test_a_cancelled_job_sends_a_webhook_and_a_deleted_one_does_not(tmp_pa
         )
         await server.service.delete(first.id)
         await server.service.cancel(second.id)
-        await posted(network, 1)
+        await wait_for_posts(network, 1)
         backend.gate.set()
     [(_, body, _)] = network.posted
     message = json.loads(body)
     assert (message["type"], message["job"]["id"]) == ("job.cancelled", second.id)
 
 
-async def posted(network: Network, times: int) -> None:
-    """Wait until so many webhooks were sent."""
+async def wait_for_posts(network: Network, times: int) -> None:
+    """Wait until this many webhooks are sent."""
     with anyio.fail_after(TIMEOUT_S):
         while len(network.posted) < times:
             await anyio.lowlevel.checkpoint()

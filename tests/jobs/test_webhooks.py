@@ -51,7 +51,7 @@ async def cancelled_job(store: JobStore, clock: Clock) -> tuple[Job, WebhookDeli
 
 
 async def test_a_receiver_that_fails_is_tried_again(store: JobStore) -> None:
-    """After growing waits, with the same id and body, and a signature of the hour."""
+    """After growing waits, with the same id and body, and a signature of the current time."""
     clock = Clock()
     network = Network(statuses=[500, BadRequest("silent"), 429, 302])
     webhooks = WebhookSender(store, network, parse_secret(SECRET), Notifier(), clock)
@@ -70,7 +70,7 @@ async def test_a_receiver_that_fails_is_tried_again(store: JobStore) -> None:
 
 
 async def test_it_gives_up_in_the_end(store: JobStore) -> None:
-    """After the last of its tries, nothing of it is kept."""
+    """After the last attempt the message is deleted."""
     clock, network = Clock(), Network(statuses=[503] * 9)
     webhooks = WebhookSender(store, network, parse_secret(SECRET), Notifier(), clock)
     await cancelled_job(store, clock)
@@ -113,7 +113,7 @@ async def test_it_wakes_when_a_job_ends(store: JobStore) -> None:
 
     class Listening(Network):
         async def post(self, *_: object) -> int:
-            """Take it."""
+            """Accept the message."""
             sent.set()
             return 200
 
@@ -158,7 +158,7 @@ def test_a_plain_secret_is_its_own_key() -> None:
 
 @pytest.mark.parametrize("broken", ["*", "ü"])
 def test_a_broken_secret_is_named(broken: str) -> None:
-    """The operator reads which setting to mend, and not the secret."""
+    """The message names the setting, and not the secret."""
     with pytest.raises(BadRequest, match="WHISPERLIVE_WEBHOOK_SECRET") as refusal:
         parse_secret(f"whsec_{broken}")
     assert broken not in refusal.value.message
@@ -171,7 +171,7 @@ def test_a_secret_without_a_key_is_refused() -> None:
 
 
 def test_statuses_of_receivers() -> None:
-    """Taken, refused for good, or worth another try."""
+    """Delivered, rejected permanently, or to be retried."""
     assert [is_delivered(status) for status in (199, 200, 299, 302)] == [False, True, True, False]
     hopeless = [status for status in range(200, 600) if is_permanent(status)]
     assert {400, 401, 404, 410, 422} <= set(hopeless)
@@ -179,6 +179,6 @@ def test_statuses_of_receivers() -> None:
 
 
 def test_waits_grow_and_end() -> None:
-    """Each failed try is followed by a longer wait, the last by none."""
+    """Each failed attempt is followed by a longer wait, the last by none."""
     waits = [retry_delay(failed) for failed in range(1, len(RETRY_AFTER_S) + 2)]
     assert waits == [1, 10, 60, 300, 1800, None]

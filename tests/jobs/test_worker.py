@@ -23,7 +23,7 @@ NOW = Clock().now
 
 
 async def test_a_job_counts_for_its_submitter(tmp_path: Path) -> None:
-    """All its files, as far as they could be read."""
+    """All its files, as far as they could be decoded."""
     async with run_job_server(tmp_path) as server:
         job = await server.service.submit(
             job_request(), uploaded_files(TALK, b"no audio", spoken_wav(1))
@@ -72,7 +72,7 @@ async def test_files_after_the_daily_limit_are_not_started(tmp_path: Path) -> No
 
 
 async def test_a_file_that_had_begun_is_read_to_its_end(tmp_path: Path) -> None:
-    """Also where its maker's day was used up between two starts of the server."""
+    """Also if its submitter's quota was used up between two starts of the server."""
     backend = GatedBackend()
     async with run_job_server(tmp_path, backend) as server:
         job = await server.service.submit(job_request(), uploaded_files(TALK, spoken_wav(1)))

@@ -24,7 +24,7 @@ def test_it_is_created_for_us_alone(tmp_path: Path) -> None:
         assert full.stat().st_mode & 0o077 == 0
 
 
-def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written_is_an_error_of_one_line(tmp_path: Path) -> None:
     """The operator reads which setting to change."""
     (tmp_path / "file").touch()
     with (
@@ -34,7 +34,7 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         pass
 
 
-def test_home_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`~` in the setting is expanded as in a shell."""
     monkeypatch.setenv("HOME", str(tmp_path))
     with lock_directory(Path("~/jobs")) as full:

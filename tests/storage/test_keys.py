@@ -47,7 +47,7 @@ def test_another_process_sees_a_change(tmp_path: Path) -> None:
 
 
 def test_the_servers_own_connections_are_seen_too(tmp_path: Path) -> None:
-    """It may change keys itself one day."""
+    """So that the server itself may change keys."""
     with open_key_database(tmp_path) as store:
         before = store.keys.version()
         store.database.run_blocking(keys.add, key(1), 1000.0)
@@ -73,7 +73,7 @@ def test_the_servers_connection_cannot_write(tmp_path: Path) -> None:
 
 
 def test_the_directory_is_its_owners(tmp_path: Path) -> None:
-    """Made on the way, so that keys can be made before a server has ever run."""
+    """It is created on demand, so that keys can be created before the first start."""
     with open_key_database(tmp_path / "new" / "data"):
         assert stat.S_IMODE((tmp_path / "new" / "data").stat().st_mode) == 0o700
 

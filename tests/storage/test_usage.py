@@ -48,7 +48,7 @@ async def test_an_account_is_shown_its_own(store: UsageStore) -> None:
 
 
 async def test_old_days_are_forgotten(store: UsageStore) -> None:
-    """All before a day, and nothing of it."""
+    """All before a day, and not the day itself."""
     await store.add([DayUsage(day, "key:7f", SOME) for day in (MONDAY, TUESDAY)])
     assert await store.delete_before(TUESDAY) == 1
     assert await store.since(date.min) == [DayUsage(TUESDAY, "key:7f", SOME)]

@@ -35,12 +35,12 @@ class Clock:
 
 
 class FullDisk(UsageStore):
-    """Takes nothing until there is room."""
+    """A store that fails until there is space."""
 
     is_full = True
 
     async def add(self, rows: Sequence[DayUsage]) -> None:
-        """Refuse."""
+        """Raise `OutOfSpace` while the disk is full."""
         if self.is_full:
             raise OutOfSpace("The disk of this server is full.")
         await super().add(rows)
@@ -48,7 +48,7 @@ class FullDisk(UsageStore):
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[FullDisk]:
-    """A store with room."""
+    """A store with space."""
     database = open_database(tmp_path / "usage.db", SCHEMA)
     opened = FullDisk(database)
     opened.is_full = False

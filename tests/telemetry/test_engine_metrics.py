@@ -14,13 +14,13 @@ FINAL = WindowRequest("demo", Urgency.FINAL, 4.0)
 
 
 def call_of(*urgencies: Urgency, kind: str = "generate") -> ModelCall:
-    """A call of half a second for windows that had waited a quarter of one."""
+    """A call of 0.5 s for windows that had waited 0.25 s."""
     parts = tuple(Part(None, urgency, queued_at=9.75) for urgency in urgencies)
     return ModelCall("demo", kind, parts, began=10.0, ended=10.5)
 
 
 def test_a_call_is_counted_once_and_each_wait_in_its_class() -> None:
-    """Batches by kind of call, seconds by model, waits by class."""
+    """Batches by kind of call, duration by model, waits by urgency."""
     metrics = Metrics()
     metrics.engine.on_call(call_of(Urgency.FINAL, Urgency.FINAL, Urgency.BULK))
     metrics.engine.on_call(call_of(Urgency.FINAL, kind="encode"))
@@ -46,7 +46,7 @@ def test_a_call_is_counted_once_and_each_wait_in_its_class() -> None:
     ],
 )
 def test_every_window_has_one_outcome(answer: object, outcome: str) -> None:
-    """Audio counts as read only where it was read."""
+    """Audio counts only if it was decoded."""
     metrics = Metrics()
     metrics.engine.on_answer(FINAL, None, answer)
     seen = scrape(metrics)
@@ -56,8 +56,8 @@ def test_every_window_has_one_outcome(answer: object, outcome: str) -> None:
     assert seen.total("whisperlive_window_audio_seconds_total", model="demo") == read
 
 
-def test_the_real_time_factor_is_told_by_model() -> None:
-    """Half a second for four; nothing for a model that has read nothing."""
+def test_the_real_time_factor_is_by_model() -> None:
+    """0.5 s for 4 s of audio; None for a model that decoded nothing."""
     metrics = Metrics()
     engine: EngineMetrics = metrics.engine
     engine.on_call(call_of(Urgency.FINAL))
@@ -69,7 +69,7 @@ def test_the_real_time_factor_is_told_by_model() -> None:
 
 
 def test_the_factor_is_model_time_per_second_of_audio() -> None:
-    """Below 1 a model is faster than speech."""
+    """A model below 1 is faster than real time."""
     minute = LastMinute()
     minute.add(1.0, busy_s=0.5)
     minute.add(1.2, busy_s=0.5, audio_s=4.0)
@@ -77,7 +77,7 @@ def test_the_factor_is_model_time_per_second_of_audio() -> None:
 
 
 def test_what_is_older_than_a_minute_is_forgotten() -> None:
-    """Without audio there is no factor, and none is made up."""
+    """Without audio there is no factor."""
     minute = LastMinute()
     assert minute.factor(0.0) is None
     minute.add(0.0, busy_s=9.0, audio_s=1.0)

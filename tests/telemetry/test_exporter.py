@@ -10,7 +10,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_without_the_setting_nothing_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And nothing of OpenTelemetry's SDK is needed."""
+    """And OpenTelemetry's SDK is not needed."""
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk", None)
     async with open_tracing(enabled=False) as tracing:
         assert tracing.tracer is NO_TRACER

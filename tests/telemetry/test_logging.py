@@ -19,7 +19,7 @@ Configure = Callable[[Literal["console", "json"]], StringIO]
 
 @pytest.fixture
 def configured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Configure]:
-    """Log as a server does; gives where it is written."""
+    """Log as a server does, to the stream that is returned."""
     root, stream = logging.getLogger(), StringIO()
     before, level = root.handlers, root.level
 
@@ -52,7 +52,7 @@ def test_lines_of_libraries_are_json_with_stack_and_id(configured: Configure) ->
 
 
 def test_the_console_is_for_people(configured: Configure) -> None:
-    """One line an event, with its ids."""
+    """One line per event, with its ids."""
     written = configured("console")
     with structlog.contextvars.bound_contextvars(session_id="live_1"):
         structlog.get_logger("ours").info("client admitted", language="en")
@@ -66,7 +66,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_only_what_was_read_for_good_is_logged() -> None:
-    """Guesses at open utterances would repeat it many times."""
+    """Updates of open utterances would repeat the text many times."""
     samples = speak([7, 8])
     window = Window(samples, (WindowSpan(0, 0, len(samples)),))
     async with Engine(FakeBackend(), observer=TextLog()) as engine:

@@ -40,15 +40,15 @@ class Recorded:
 
     @property
     def spans(self) -> Sequence[ReadableSpan]:
-        """All of them, in the order of their ends."""
+        """All spans, in the order of their ends."""
         return self._exporter.get_finished_spans()
 
     def named(self, name: str) -> list[ReadableSpan]:
-        """Those of a name."""
+        """Return the spans of a name."""
         return [span for span in self.spans if span.name == name]
 
     def engine(self, backend: FakeBackend | GatedBackend | None = None) -> Engine:
-        """An engine that is traced."""
+        """Return an engine that is traced."""
         return Engine(backend or FakeBackend(), observer=Observers(self.tracing.observers))
 
 
@@ -128,10 +128,10 @@ async def test_a_shared_call_has_links_to_all_its_windows(recorded: Recorded) ->
     ("traceparent", "is_joined"),
     [(TRACEPARENT, True), ("00-nonsense", False), ("", False), (f"00-{'0' * 32}-1-01", False)],
 )
-def test_a_trace_of_the_caller_goes_on(
+def test_a_trace_of_the_caller_is_continued(
     recorded: Recorded, traceparent: str, *, is_joined: bool
 ) -> None:
-    """W3C's traceparent; one that is malformed begins a trace of our own."""
+    """W3C's traceparent; a malformed one starts a new trace."""
     tracer = recorded.tracing.tracer
     with tracer.join({"traceparent": traceparent}), tracer.span("request") as span:
         span.rename("GET /x")
@@ -143,8 +143,8 @@ def test_a_trace_of_the_caller_goes_on(
     assert request.attributes == {"http.route": "/x"}
 
 
-async def test_of_a_failure_only_its_kind_is_told(recorded: Recorded) -> None:
-    """Messages may quote a client; stacks are in the log."""
+async def test_of_a_failure_only_the_kind_is_recorded(recorded: Recorded) -> None:
+    """Messages may quote a client, and stack traces are in the log."""
     async with recorded.engine() as engine:
         with pytest.raises(BackendFailed), recorded.tracing.tracer.span("request"):
             await engine.decode(window(Trouble.ITEM_FAILS), ENGLISH)

@@ -28,7 +28,7 @@ from whisperlive_hybrid.telemetry.server_metrics import CompletedRequest, Endpoi
 def test_what_came_to_nothing_is_a_refusal_or_an_error(
     error: Exception, name: str, labels: dict[str, str]
 ) -> None:
-    """Never both, and by kinds that no client can make up."""
+    """Never both, and by kinds that no client can invent."""
     metrics = Metrics()
     metrics.server.count_failure(Endpoint.HTTP, error)
     seen = scrape(metrics)
@@ -38,7 +38,7 @@ def test_what_came_to_nothing_is_a_refusal_or_an_error(
 
 
 def test_audio_is_counted_by_endpoint_and_all_series_exist_from_the_start() -> None:
-    """A rate over a series that is not there yet is no rate."""
+    """A rate over a series that appears later is wrong."""
     metrics = Metrics()
     name = "whisperlive_audio_seconds_total"
     assert {each["door"] for each in scrape(metrics).labels(name)} == {"live", "http", "jobs"}
@@ -48,7 +48,7 @@ def test_audio_is_counted_by_endpoint_and_all_series_exist_from_the_start() -> N
 
 
 def test_what_is_dropped_can_be_counted() -> None:
-    """The count that should stay 0 is a count all the same."""
+    """The series exists from the start."""
     metrics = Metrics()
     assert scrape(metrics).labels("whisperlive_dropped_audio_gaps_total") == [{}]
     metrics.server.live.count_gap(2.5)

@@ -1,4 +1,4 @@
-"""A store on a disk of its own."""
+"""A store in a temporary directory."""
 
 from collections.abc import Iterator
 from pathlib import Path

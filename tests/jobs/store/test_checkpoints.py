@@ -87,15 +87,15 @@ async def test_the_text_so_far_is_in_order(store: JobStore) -> None:
 
 
 async def test_a_window_is_kept_once(store: JobStore) -> None:
-    """To read a stored window again would be a defect, and it is found."""
+    """Decoding a stored window again is a defect, and raises."""
     memory = await store.load_checkpoint(await source_in(store))
     await memory.keep(window(0, 100), "en", reading("once"))
     with pytest.raises(IntegrityError):
         await memory.keep(window(0, 100), "en", reading("twice"))
 
 
-async def test_readings_go_when_the_file_has_ended(store: JobStore) -> None:
-    """They have served."""
+async def test_checkpoints_are_deleted_when_the_file_has_ended(store: JobStore) -> None:
+    """They are no longer needed."""
     source = await source_in(store)
     memory = await store.load_checkpoint(source)
     await memory.keep(window(0, 100), "en", reading("once"))
@@ -135,13 +135,13 @@ results = st.builds(
 
 @given(readings)
 def test_a_reading_comes_back_exactly(reading: DecodeResult) -> None:
-    """Every digit: a resumed job must not differ from an undisturbed one."""
+    """Every digit: a resumed job must equal an uninterrupted one."""
     assert load_reading(dump_reading(reading)) == reading
 
 
 @given(results)
 def test_a_result_comes_back_exactly(result: Result) -> None:
-    """Any format is written from it later."""
+    """All formats are rendered from it later."""
     assert load_result(dump_result(result)) == result
 
 
@@ -176,21 +176,21 @@ def test_a_request_comes_back_with_all_its_options() -> None:
 
 
 def test_a_request_of_an_earlier_version_reads_the_default_track() -> None:
-    """Jobs that were handed in before there was a choice go on."""
+    """Jobs stored before there was a choice continue."""
     written = json.loads(dump_audio(AudioRequest(model="small")))
     del written["audio_track"]
     assert load_audio(json.dumps(written), "small") == AudioRequest(model="small")
 
 
 def test_a_failure_comes_back() -> None:
-    """With all four keys of the error object, or not at all."""
+    """With all four fields of the error object, or None."""
     failure = ErrorInfo("Bad.", "invalid_request_error", "file", "audio_too_long")
     assert load_failure(dump_failure(failure)) == failure
     assert load_failure(dump_failure(None)) is None
 
 
 def test_what_is_not_finite_survives() -> None:
-    """A log probability of minus infinity is one."""
+    """A log probability may be minus infinity."""
     segment = Segment(0, 1, "", (), 0.0, -math.inf, 1.0, 0.0)
     reading = DecodeResult((segment,), Language("en", 1.0))
     assert load_reading(dump_reading(reading)).segments[0].avg_logprob == -math.inf

@@ -84,7 +84,7 @@ async def test_jobs_stored_before_accounts_have_none(tmp_path: Path) -> None:
 
 
 def test_a_migrated_database_is_like_a_new_one(tmp_path: Path) -> None:
-    """Column by column, so that nothing works for some and not for others; and once is enough."""
+    """Column by column; and a second start changes nothing."""
     with open_store(tmp_path / "new"):
         pass
     old = first_version(tmp_path)
@@ -95,7 +95,7 @@ def test_a_migrated_database_is_like_a_new_one(tmp_path: Path) -> None:
 
 
 def test_a_migration_that_fails_leaves_the_database_as_it_was(tmp_path: Path) -> None:
-    """All of it or nothing: the next start begins anew."""
+    """It is rolled back, and the next start tries again."""
     old = first_version(tmp_path, "CREATE INDEX jobs_by_account ON jobs (id);")
     before = tables(old)
     with pytest.raises(BadRequest, match="jobs_by_account"), open_store(tmp_path):

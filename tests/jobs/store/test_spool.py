@@ -11,7 +11,7 @@ from whisperlive_hybrid.jobs.store.spool import Spool, generate_name
 
 @pytest.fixture
 def spool(tmp_path: Path) -> Spool:
-    """An empty one."""
+    """An empty spool."""
     return Spool(tmp_path / "spool", reserve=0)
 
 
@@ -39,7 +39,7 @@ class FullDisk(io.BytesIO):
 
 
 def test_a_full_disk_leaves_nothing_behind(spool: Spool) -> None:
-    """The half of a file would make it worse."""
+    """No partial file takes up space."""
     with pytest.raises(OutOfSpace):
         spool.add(generate_name(), FullDisk())
     assert files(spool) == []
@@ -55,7 +55,7 @@ def test_room_is_asked_for_before_it_is_taken(tmp_path: Path) -> None:
 
 
 def test_interrupted_work_leaves_nothing_behind(spool: Spool) -> None:
-    """A download that is cancelled is no file."""
+    """A cancelled download leaves no file."""
 
     def interrupted() -> None:
         with spool.discard_unfinished("a.media"), spool.begin("a.media") as file:

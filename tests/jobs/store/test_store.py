@@ -31,29 +31,29 @@ OWNER = "this server"
 REQUEST = JobRequest(AudioRequest(model="demo"))
 
 
-async def submitted(
+async def submit(
     store: JobStore, name: str = "job_1", files: int = 1, limit: int = 9, account: str = OWNER
 ) -> Job:
-    """A job with uploads."""
+    """Submit a job with uploads."""
     sources = [NewSource(f"{n}.wav", SourceOrigin.UPLOAD, generate_name()) for n in range(files)]
     for source in sources:
         await store.spool_upload(source.spooled, io.BytesIO(b"audio"))
     return await store.add(NewJob(name, account, REQUEST), sources, NOW, limit)
 
 
-async def taken(store: JobStore, now: float = NOW) -> Job | None:
-    """The next job, leased for a minute."""
+async def take_next(store: JobStore, now: float = NOW) -> Job | None:
+    """Take the next job, leased for a minute."""
     return await store.take(OWNER, ["demo"], now, now + 60)
 
 
-async def ended(store: JobStore, job: Job, expires_at: float = NOW + 100) -> None:
-    """The job, completed."""
+async def complete(store: JobStore, job: Job, expires_at: float = NOW + 100) -> None:
+    """End the job as completed."""
     over = replace(job, status=Status.COMPLETED, finished_at=NOW, expires_at=expires_at)
     assert await store.end_job(over, OWNER, None)
 
 
 def in_spool(store: JobStore) -> int:
-    """How many files lie in the spool."""
+    """Return the number of files in the spool."""
     return len(list(store.spool.path("x").parent.iterdir()))
 
 
@@ -69,7 +69,7 @@ def test_only_the_server_reads_what_was_said(tmp_path: Path) -> None:
 
 async def test_a_job_reads_as_it_was_submitted(store: JobStore) -> None:
     """With its files in order, queued, and the audio on disk."""
-    job = await submitted(store, files=3)
+    job = await submit(store, files=3)
     assert await store.get("job_1") == job
     assert job.request == REQUEST
     assert [source.name for source in job.sources] == ["0.wav", "1.wav", "2.wav"]
@@ -81,32 +81,32 @@ async def test_a_job_reads_as_it_was_submitted(store: JobStore) -> None:
 async def test_jobs_outlive_the_process(tmp_path: Path) -> None:
     """Submitted jobs are there after the store was closed."""
     with open_store(tmp_path) as store:
-        job = await submitted(store)
+        job = await submit(store)
     with open_store(tmp_path) as store:
         assert await store.get("job_1") == job
 
 
 async def test_jobs_are_taken_once_in_the_order_of_submission(store: JobStore) -> None:
     """A leased job is not taken again, nor one of a model that is not available."""
-    await submitted(store, "job_1")
-    await submitted(store, "job_2")
-    first, second = await taken(store), await taken(store)
+    await submit(store, "job_1")
+    await submit(store, "job_2")
+    first, second = await take_next(store), await take_next(store)
     assert first is not None
     assert second is not None
     assert [first.id, second.id] == ["job_1", "job_2"]
     assert (first.status, first.started_at) == (Status.RUNNING, NOW)
-    assert await taken(store) is None
-    await submitted(store, "job_3")
+    assert await take_next(store) is None
+    await submit(store, "job_3")
     assert await store.take(OWNER, ["small"], NOW, NOW + 60) is None
 
 
 async def test_a_lease_that_ran_out_is_free_again(store: JobStore) -> None:
     """Another worker continues, and the first one can no longer end the job."""
-    await submitted(store)
-    held = await taken(store)
+    await submit(store)
+    held = await take_next(store)
     assert held is not None
     assert await store.renew(held, OWNER, NOW + 120)
-    assert await taken(store, NOW + 90) is None
+    assert await take_next(store, NOW + 90) is None
     other = await store.take("another", ["demo"], NOW + 121, NOW + 200)
     assert other is not None
     assert other.started_at == NOW
@@ -116,18 +116,18 @@ async def test_a_lease_that_ran_out_is_free_again(store: JobStore) -> None:
 
 async def test_recovery_releases_running_jobs(store: JobStore) -> None:
     """At the start no worker runs, since the directory is locked."""
-    await submitted(store)
-    await taken(store)
-    assert await taken(store) is None
+    await submit(store)
+    await take_next(store)
+    assert await take_next(store) is None
     assert await store.recover() == (1, [])
-    again = await taken(store)
+    again = await take_next(store)
     assert again is not None
     assert again.id == "job_1"
 
 
 async def test_recovery_deletes_files_without_a_row(store: JobStore) -> None:
     """Uploads without a job after a crash, and partial files."""
-    job = await submitted(store)
+    job = await submit(store)
     orphan = generate_name()
     await store.spool_upload(orphan, io.BytesIO(b"lost"))
     half = store.spool.path("half.part")
@@ -138,30 +138,30 @@ async def test_recovery_deletes_files_without_a_row(store: JobStore) -> None:
 
 
 async def test_too_many_unfinished_jobs_are_refused(store: JobStore) -> None:
-    """The bound counts queued and running jobs; those that ended make room."""
-    await submitted(store, "job_1", limit=2)
-    job = await taken(store)
+    """The limit counts queued and running jobs, not those that have ended."""
+    await submit(store, "job_1", limit=2)
+    job = await take_next(store)
     assert job is not None
-    await submitted(store, "job_2", limit=2)
+    await submit(store, "job_2", limit=2)
     with pytest.raises(Overloaded, match="2 jobs are unfinished") as refusal:
-        await submitted(store, "job_3", limit=2)
+        await submit(store, "job_3", limit=2)
     assert refusal.value.retry_after_s <= 10  # a short file is read sooner
-    await ended(store, job)
-    await submitted(store, "job_4", limit=2)
+    await complete(store, job)
+    await submit(store, "job_4", limit=2)
 
 
 async def test_a_refused_job_leaves_no_rows(store: JobStore) -> None:
     """A job is stored with all its files or not at all."""
-    await submitted(store, "job_1")
+    await submit(store, "job_1")
     with pytest.raises(Exception, match="UNIQUE"):
-        await submitted(store, "job_1")
+        await submit(store, "job_1")
     assert len(await store.get_page(9, None, None)) == 1
 
 
 async def test_pages_go_back_in_time(store: JobStore) -> None:
     """Newest first; a page continues below the given number; a status filters."""
-    jobs = [await submitted(store, f"job_{n}") for n in range(5)]
-    await taken(store)
+    jobs = [await submit(store, f"job_{n}") for n in range(5)]
+    await take_next(store)
     assert [job.id for job in await store.get_page(2, None, None)] == ["job_4", "job_3"]
     below = await store.get_page(9, jobs[3].number, None)
     assert [job.id for job in below] == ["job_2", "job_1", "job_0"]
@@ -169,14 +169,14 @@ async def test_pages_go_back_in_time(store: JobStore) -> None:
 
 
 def done(source: JobSource, result: Result) -> JobSource:
-    """The file, read."""
+    """Return the file as completed."""
     return replace(source, status=Status.COMPLETED, done=result.duration, total=result.duration)
 
 
 async def test_a_file_that_ended_has_a_result_and_no_audio(store: JobStore) -> None:
     """Uploads are kept no longer than they are needed."""
-    await submitted(store)
-    job = await taken(store)
+    await submit(store)
+    job = await take_next(store)
     assert job is not None
     source = job.sources[0]
     assert await store.get_result(source) is None
@@ -191,7 +191,7 @@ async def test_a_file_that_ended_has_a_result_and_no_audio(store: JobStore) -> N
 
 async def test_failures_are_stored(store: JobStore) -> None:
     """With all fields of the error object."""
-    job = await submitted(store)
+    job = await submit(store)
     failure = ErrorInfo("No audio.", "invalid_request_error", "file", None)
     failed = replace(job.sources[0], status=Status.FAILED, failure=failure)
     await store.end_source(failed, None)
@@ -202,8 +202,8 @@ async def test_failures_are_stored(store: JobStore) -> None:
 
 async def test_cancelled_is_cancelled(store: JobStore) -> None:
     """The audio is deleted at once, and a worker that still runs the job cannot end it."""
-    await submitted(store)
-    job = await taken(store)
+    await submit(store)
+    job = await take_next(store)
     assert job is not None
     assert await store.cancel(job.as_cancelled(NOW, NOW + 100), None)
     assert not await store.cancel(job.as_cancelled(NOW, NOW + 100), None)
@@ -216,13 +216,13 @@ async def test_cancelled_is_cancelled(store: JobStore) -> None:
 
 
 async def test_expired_jobs_are_gone_with_their_files(store: JobStore, tmp_path: Path) -> None:
-    """Not a row is left of them in any table, nor a file; the others stay."""
-    await submitted(store, files=2)
-    job = await taken(store)
+    """No row of them is left in any table, and no file; other jobs stay."""
+    await submit(store, files=2)
+    job = await take_next(store)
     assert job is not None
     await store.end_source(job.sources[0], Result((), "en", 1.0))
-    await ended(store, job, expires_at=NOW + 10)
-    await submitted(store, "job_2")
+    await complete(store, job, expires_at=NOW + 10)
+    await submit(store, "job_2")
     assert await store.expire(NOW + 9) == NOW + 10
     assert await store.get("job_1") is not None
     assert await store.expire(NOW + 10) is None
@@ -235,8 +235,8 @@ async def test_expired_jobs_are_gone_with_their_files(store: JobStore, tmp_path:
 
 async def test_webhooks_wait_in_the_store(store: JobStore) -> None:
     """They are stored with the end of the job, returned when due, and deleted when delivered."""
-    await submitted(store)
-    job = await taken(store)
+    await submit(store)
+    job = await take_next(store)
     assert job is not None
     delivery = WebhookDelivery("msg_1", "https://x.example", "{}", NOW + 5)
     assert await store.end_job(replace(job, status=Status.COMPLETED), OWNER, delivery)
@@ -251,8 +251,8 @@ async def test_webhooks_wait_in_the_store(store: JobStore) -> None:
 
 async def test_a_lost_job_sends_no_webhook(store: JobStore) -> None:
     """Its new owner sends the webhook; otherwise it would be sent twice."""
-    await submitted(store)
-    job = await taken(store)
+    await submit(store)
+    job = await take_next(store)
     assert job is not None
     await store.cancel(job.as_cancelled(NOW, NOW + 10), None)
     delivery = WebhookDelivery("msg_1", "https://x.example", "{}", NOW)
@@ -261,12 +261,12 @@ async def test_a_lost_job_sends_no_webhook(store: JobStore) -> None:
 
 
 async def test_deleting_takes_all_of_a_job(store: JobStore) -> None:
-    """Its number is never given again, so nothing can be mistaken for a part of it."""
-    job = await submitted(store, files=2)
+    """Its number is never used again, so no row can be mistaken for a part of it."""
+    job = await submit(store, files=2)
     await store.delete(job)
     assert await store.get("job_1") is None
     assert in_spool(store) == 0
-    assert (await submitted(store)).number > job.number
+    assert (await submit(store)).number > job.number
 
 
 def test_a_later_version_is_not_touched(tmp_path: Path) -> None:
@@ -283,6 +283,6 @@ def test_a_later_version_is_not_touched(tmp_path: Path) -> None:
 async def test_a_list_can_be_that_of_one_account(store: JobStore) -> None:
     """Filtered before the list is cut into pages, so that only the last page can be short."""
     for n in range(6):
-        await submitted(store, f"job_{n}", account=f"key:{n % 2}")
+        await submit(store, f"job_{n}", account=f"key:{n % 2}")
     assert [job.id for job in await store.get_page(2, None, None, "key:1")] == ["job_5", "job_3"]
     assert len(await store.get_page(9, None, None)) == 6
