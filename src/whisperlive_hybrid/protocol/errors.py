@@ -41,13 +41,16 @@ ERROR_MAPPINGS: Final[dict[type[Exception], ErrorMapping]] = {
     Unauthenticated: ErrorMapping(401),
     Forbidden: ErrorMapping(403),
     NotFound: ErrorMapping(404),
-    Conflict: ErrorMapping(409, may_retry=False),
+    Conflict: ErrorMapping(409, may_retry=False),  # the same request conflicts again
     Stalled: ErrorMapping(408),
     TooLarge: ErrorMapping(413, "server_error"),  # OpenAI's own type for it
     Overloaded: ErrorMapping(429, "requests", "rate_limit_exceeded"),
+    # The day ends at 00:00 UTC, far beyond the retries of any SDK.
     DayUsedUp: ErrorMapping(429, "requests", "rate_limit_exceeded", may_retry=False),
+    # May be retried: the restarted server, or another one, will answer.
     Draining: ErrorMapping(503, "server_error", "server_draining"),
     BackendFailed: ErrorMapping(500, "server_error"),
+    # A retry would upload the file again, to the same full disk.
     OutOfSpace: ErrorMapping(507, "server_error", "insufficient_storage", may_retry=False),
     ModelUnavailable: ErrorMapping(503, "server_error", may_retry=False),
     Exception: ErrorMapping(500, "server_error", may_retry=False),  # a bug in this server
@@ -65,6 +68,7 @@ def message_of(error: Exception) -> str:
     """Return the message for the client; it shows nothing of an unexpected exception."""
     if isinstance(error, WhisperLiveError):
         return error.message
+    # The text of any other exception may hold paths or data of other clients.
     return "The server failed to handle this request."
 
 

@@ -34,6 +34,7 @@ class FieldNames:
         lists = (*self.lists, *self.unsupported)
         name = base if base in lists else written
         if name not in (*self.single, *lists, *self.harmless):
+            # Quotes are cut to 80 characters, so that no message grows with its request.
             raise BadRequest(
                 f"Unknown field {written[:80]!r}; the fields are: {self}.",
                 param=written[:80],
@@ -60,6 +61,7 @@ class Form:
         form = Form(names)
         for written, value in fields:
             name = names.resolve(written)
+            # HTML forms and many programs send a field that was left empty.
             if value.strip():
                 form._values[name].append(value)
         return form
@@ -133,7 +135,7 @@ def parse_number(name: str, value: object, low: float, high: float) -> float:
         parsed = float(str(value))
     except ValueError:
         parsed = float("nan")
-    if not low <= parsed <= high:
+    if not low <= parsed <= high:  # also true of nan
         raise BadRequest(
             f"Invalid {name} {str(value)[:80]!r}: it must be a number from {low:g} to {high:g}.",
             param=name,

@@ -64,6 +64,7 @@ def parse_url_request(
             param="url",
             code="missing_required_parameter",
         )
+    # A pasted URL may have blanks around it.
     return url.strip(), _parse_options(form, models)
 
 

@@ -50,6 +50,7 @@ class ModelNames:
             return self.first
         if requested in self:
             return requested
+        # Sizes such as `small` mean "transcribe this", in any spelling.
         name = self.known.get(requested.strip().lower())
         if name is not None and name in self:
             return name

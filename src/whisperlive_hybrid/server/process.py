@@ -44,6 +44,7 @@ def max_connections(settings: Settings, limit: int | None = None) -> int:
         limit = 2**31 - 1 if soft == resource.RLIM_INFINITY else soft
     kept_free = _OWN_DESCRIPTORS + _DESCRIPTORS_PER_UPLOAD * settings.max_uploads
     promised = settings.max_clients + settings.max_uploads
+    # A small limit is halved between connections and files, whatever the uploads need.
     connections = min(max(_MAX_CONNECTIONS, promised), max(limit - kept_free, limit // 2))
     if connections < promised or limit < kept_free:
         log.warning(

@@ -81,6 +81,7 @@ def _parse_strategy(form: Form) -> VadOptions | None:
                 code="invalid_value",
             )
         return None
+    # OpenAI's defaults, because `server_vad` is OpenAI's name; `auto` means this server's.
     number = partial(_number, _STRATEGY, parts)
     return VadOptions(
         threshold=number("threshold", 0.5, 0, 1),

@@ -117,7 +117,7 @@ class AccessLogMiddleware:
 
         try:
             await self._app(scope, receive, send_counted)
-        finally:
+        finally:  # also of a request that fails or is cancelled
             completed = CompletedRequest(
                 method, _route(scope), response.status, self._clock() - began
             )

@@ -86,6 +86,7 @@ class AuthMiddleware:
                 caller = self._authenticator.authenticate(*peer, tokens)
         except Unauthenticated as error:
             record_failure(scope, error)  # before the pause, in which the client may disconnect
+            # Slows down guesses of keys; requests with valid keys are never delayed.
             await anyio.sleep(error.answer_after_s)
             await error_response(path, error)(scope, receive, send)
             return
@@ -165,7 +166,7 @@ def cors_middleware(policy: OriginPolicy) -> Sequence[Middleware]:
         allow_origins=policy.origins,
         allow_methods=METHODS,
         allow_headers=("*",),  # keys, progress ids, and the headers that SDKs add
-        allow_private_network=True,
+        allow_private_network=True,  # for servers in the network of a page's visitor
         expose_headers=_EXPOSED,
     )
     return (cors,)
@@ -188,11 +189,14 @@ class OriginMiddleware:
             if scope["type"] in {"http", "websocket"}:
                 headers = Headers(scope=scope)
                 hosts = headers.getlist("host")
+                # A GET of a foreign page is answered: it changes nothing, the page cannot read the
+                # response, and links and images work.
                 if scope["type"] == "http" and scope["method"] in _READ_METHODS:
                     self._policy.check_host(hosts)
                 else:
                     self._policy.check(headers.getlist("origin"), hosts)
         except Forbidden as error:
+            # 403, not 421: 421 lets a client retry on another connection, which does not help.
             log.info("page refused", path=scope["path"], reason=error.message)
             await refuse(error, scope, receive, send)
         else:

@@ -35,6 +35,7 @@ _BEGINNINGS: Final = ("http.response.start", "websocket.accept", "websocket.http
 
 _METHODS_WITH_BODY: Final = ("POST", "PUT", "PATCH")
 _SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
+"""Methods that a draining server still answers, such as for the state of a job."""
 _RETRY_AFTER_S: Final = 2.0
 """Short, because the uploads of a busy server are short."""
 
@@ -109,6 +110,7 @@ class BodySizeMiddleware:
 
         async def receive_limited() -> Message:
             nonlocal n_bytes
+            # Only when a route reads the body: uvicorn sends 100 Continue no earlier.
             if declared > self._limit:
                 raise self._too_large(f"{declared} bytes announced")
             message = await receive()

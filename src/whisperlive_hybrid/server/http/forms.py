@@ -114,7 +114,7 @@ async def open_form(
     try:
         yield form
     finally:
-        await form.close()
+        await form.close()  # deletes the temporary files
 
 
 async def _is_stringified_form(request: Request) -> bool:

@@ -62,6 +62,7 @@ class InfoRoutes:
                 "GET /v1/usage",
             ],
         }
+        # Caches must not send the page to programs, nor this to browsers.
         return JSONResponse(body, headers={"vary": "accept"})
 
     async def health(self) -> bodies.Json:

@@ -83,6 +83,7 @@ class StartingApp:
                 "starting": {"text": text, "done": done, "total": total},
             }
             response = JSONResponse(body, 503, _HEADERS)
+        # Programs that accept anything get JSON.
         elif method in ("GET", "HEAD") and wants_page(request):
             bar = f'value="{done}" max="{total}"' if total else ""
             page = _PAGE.format(text=html.escape(text), bar=bar, retry=RETRY_AFTER_S)

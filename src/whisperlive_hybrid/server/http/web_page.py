@@ -130,7 +130,7 @@ def build_page_headers(nonce: str, live: str | None) -> dict[str, str]:
         "content-security-policy": "; ".join(policy),
         # The nonce changes, and a page must link files of its own version.
         "cache-control": "no-store",
-        "vary": "accept",
+        "vary": "accept",  # programs get JSON at the same path
         "x-content-type-options": "nosniff",
         "referrer-policy": "no-referrer",
         "cross-origin-opener-policy": "same-origin",

@@ -123,8 +123,9 @@ class LimitedListener(socket.socket):
         if response := self._limiter.refusal(address):
             self._limiter.record_refusal(address)
             with accepted, suppress(OSError):
+                # This runs on the event loop, which must not wait for a slow client.
                 accepted.setblocking(False)
-                if not self._speaks_tls:
+                if not self._speaks_tls:  # an HTTP response is no TLS record
                     accepted.send(response)
             raise ConnectionAbortedError
         return CountedSocket(accepted, self._limiter, address), peer

@@ -104,13 +104,14 @@ class HttpConfig(uvicorn.Config):
             app,
             http=TimeoutH11Protocol,
             ws=TimeoutWebSocketProtocol,
-            log_config=None,
-            access_log=False,
+            log_config=None,  # logs are configured in `telemetry.logging`
+            access_log=False,  # see `AccessLogMiddleware`
             proxy_headers=False,  # uvicorn would trust any local process; see `Proxies`
-            lifespan="off",
+            lifespan="off",  # `server.app` opens and closes all resources
             ws_max_size=MAX_WEBSOCKET_MESSAGE_BYTES,
             ws_per_message_deflate=False,
             timeout_keep_alive=KEEP_ALIVE_S,
+            # uvicorn takes whole seconds.
             timeout_graceful_shutdown=max(1, round(drain_s)),
             h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         )
@@ -201,7 +202,7 @@ class TimeoutH11Protocol(_WatchedProtocol, H11Protocol):
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Stop this protocol's watchdog and hand the connection over."""
-        if self._watchdog is not None:
+        if self._watchdog is not None:  # the WebSocket's protocol starts its own
             self._watchdog.resume()
         super().handle_websocket_upgrade(event)
 
