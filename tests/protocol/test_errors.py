@@ -44,13 +44,13 @@ def test_every_error_has_a_status(error: Exception, status: int) -> None:
 
 @pytest.mark.parametrize(("seconds", "header"), [(0.0, "1"), (1.2, "2"), (30.0, "30")])
 def test_overload_says_when_to_come_back(seconds: float, header: str) -> None:
-    """Retry-After is a whole number of seconds, at least 1, never earlier than told."""
+    """Retry-After is a whole number of seconds, at least 1, and never rounded down."""
     for error in (Overloaded("busy", retry_after_s=seconds), Draining("x", retry_after_s=seconds)):
         assert headers_of(error) == {"retry-after": header}
 
 
 def test_only_permanent_failures_forbid_a_retry() -> None:
-    """SDKs repeat every 5xx with the whole file unless they are told not to."""
+    """SDKs repeat every 5xx with the whole file unless a header prevents it."""
     assert headers_of(BackendFailed("oops")) == {}
     assert headers_of(ModelUnavailable("gone")) == {"x-should-retry": "false"}
     assert headers_of(KeyError("defect")) == {"x-should-retry": "false"}

@@ -30,7 +30,7 @@ def test_harmless_and_empty_fields_ask_for_nothing() -> None:
 
 
 def test_a_list_that_is_always_refused_can_be_read() -> None:
-    """So that the refusal has a reason; the names that are told leave it out."""
+    """It is refused with a reason, and the list of names in messages leaves it out."""
     assert form(("speakers[]", "Ann"), ("speakers", "Bo")).many("speakers") == ("Ann", "Bo")
 
 

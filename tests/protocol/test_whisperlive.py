@@ -94,7 +94,7 @@ def parsed(**keys: object) -> Handshake:
 
 
 def answer(frame: str | bytes) -> str:
-    """Answer a handshake as the door does."""
+    """Answer a handshake as the server does."""
     try:
         return wire.ready_message(parse_handshake(frame).uid, "base")
     except BadHandshake as refusal:
@@ -188,10 +188,10 @@ class TestHandshake:
         assert vad.min_silence_s == 0.3
         assert live_vad(1.0) == LIVE_VAD
         assert parse_handshake("{}", vad).vad == vad
-        wish = json.dumps({"vad_parameters": {"threshold": 0.3}})
-        assert parse_handshake(wish, vad).vad == replace(vad, threshold=0.3)
-        wish = json.dumps({"vad_parameters": {"min_silence_duration_ms": 700}})
-        assert parse_handshake(wish, vad).vad.min_silence_s == 0.7
+        handshake = json.dumps({"vad_parameters": {"threshold": 0.3}})
+        assert parse_handshake(handshake, vad).vad == replace(vad, threshold=0.3)
+        handshake = json.dumps({"vad_parameters": {"min_silence_duration_ms": 700}})
+        assert parse_handshake(handshake, vad).vad.min_silence_s == 0.7
 
     @pytest.mark.parametrize(
         ("keys", "attribute", "value"),
@@ -460,7 +460,7 @@ class TestMessages:
         }
 
     def test_disconnect(self) -> None:
-        """The connection time is told to be over in the words of the reference."""
+        """The message of a used-up connection time is the reference's."""
         assert json.loads(wire.disconnect_message(UID)) == {"uid": UID, "message": "DISCONNECT"}
 
 

@@ -1,4 +1,4 @@
-"""The HTTP door around the fake backend, in-process and on a real port."""
+"""The HTTP server with the fake backend, in-process and on a real port."""
 
 import socket
 import ssl
@@ -51,13 +51,13 @@ from whisperlive_hybrid.types import Samples
 
 @dataclass(frozen=True)
 class LiveDoorOf:
-    """A live door with so many clients, for a server that has none."""
+    """A live server with so many clients, for a server that has none."""
 
     n_clients: int
     port: int = 5050
 
 
-class OpenDoor(Protocol):
+class OpenApp(Protocol):
     """Runs an engine and the application around it."""
 
     def __call__(
@@ -75,7 +75,7 @@ class OpenDoor(Protocol):
 
 
 @asynccontextmanager
-async def door_around(
+async def run_app(
     engine: Engine,
     pool: ModelPool,
     media: MediaFiles,
@@ -117,7 +117,7 @@ async def door_around(
 
 
 @asynccontextmanager
-async def open_door(
+async def open_app(
     backend: Backend | None = None,
     *,
     media: OpenMedia = open_wav,
@@ -139,7 +139,7 @@ async def open_door(
     async with (
         Engine(backend, queue_limit=queue_limit, observer=metrics.engine) as engine,
         ModelPool(engine, EnergyVad(), others, MemoryBudget(bytes=1000, idle_s=60), names) as pool,
-        door_around(engine, pool, MediaFiles(media), wanted, keys, metrics) as app,
+        run_app(engine, pool, MediaFiles(media), wanted, keys, metrics) as app,
     ):
         yield app, engine
 
@@ -150,9 +150,9 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(name="open_door")
-def _open_door() -> OpenDoor:
-    return open_door
+@pytest.fixture(name="open_app")
+def _open_app() -> OpenApp:
+    return open_app
 
 
 @pytest.fixture(name="write_wav", scope="session")
@@ -176,13 +176,13 @@ class Serve(Protocol):
 
 
 @contextmanager
-def on_port(door: AbstractAsyncContextManager[tuple[FastAPI, Engine]]) -> Iterator[str]:
-    """Run uvicorn around a door in a thread of its own; the address that it serves."""
+def on_port(http: AbstractAsyncContextManager[tuple[FastAPI, Engine]]) -> Iterator[str]:
+    """Serve an application with uvicorn in a thread; yield its address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         servers: list[uvicorn.Server] = []
 
         async def run() -> None:
-            async with door as (app, _):
+            async with http as (app, _):
                 config = HttpConfig(
                     app, ConnectionTimeouts(head_s=10, min_bytes_per_s=1024), drain_s=30
                 )
@@ -201,19 +201,19 @@ def on_port(door: AbstractAsyncContextManager[tuple[FastAPI, Engine]]) -> Iterat
             thread.join()
 
 
-def serve(backend: FakeBackend | None = None, **options: Any) -> AbstractContextManager[str]:  # noqa: ANN401 (those of `open_door`)
+def serve(backend: FakeBackend | None = None, **options: Any) -> AbstractContextManager[str]:  # noqa: ANN401 (those of `open_app`)
     """Serve the fake backend."""
-    return on_port(open_door(backend, **options))
+    return on_port(open_app(backend, **options))
 
 
 @asynccontextmanager
-async def open_speech_door() -> AsyncIterator[tuple[FastAPI, Engine]]:
-    """Open the door of a server as it is started, with the demo model."""
+async def open_speech_app() -> AsyncIterator[tuple[FastAPI, Engine]]:
+    """Open the application of a server with the demo model."""
     settings = Settings(max_upload_mb=8, fetch=False)
     async with (
         Engine(Ct2Backend(demo_model(), device="cpu", workers=2)) as engine,
         ModelPool(engine, SileroVad(), (), MemoryBudget(bytes=1000, idle_s=60)) as pool,
-        door_around(engine, pool, MediaFiles(open_audio), settings) as app,
+        run_app(engine, pool, MediaFiles(open_audio), settings) as app,
     ):
         yield app, engine
 
@@ -221,7 +221,7 @@ async def open_speech_door() -> AsyncIterator[tuple[FastAPI, Engine]]:
 @pytest.fixture(scope="package")
 def speech_server() -> Iterator[str]:
     """The address of a real server with the demo model; uploads of at most 8 MiB."""
-    with on_port(open_speech_door()) as address:
+    with on_port(open_speech_app()) as address:
         yield address
 
 

@@ -57,7 +57,7 @@ def test_the_process_takes_what_it_may() -> None:
 
 
 def test_a_server_never_runs_out(tmp_path: Path) -> None:
-    """Whoever comes when it is full is told so, and when they have gone it serves as before."""
+    """A full server refuses connections with a response, and later serves as before."""
     server = start_server(
         tmp_path,
         tmp_path / "log",

@@ -119,7 +119,7 @@ def test_words_are_measured_only_when_asked_for() -> None:
     ],
 )
 def test_what_is_not_there_yet_is_refused(field: str, value: str) -> None:
-    """A valid wish that cannot be honoured is refused under its own name."""
+    """A valid value that cannot be honoured is refused under the name of its field."""
     with pytest.raises(Unsupported, match="not supported") as e:
         ask((field, value))
     assert e.value.param == field.removesuffix("[]")
@@ -203,7 +203,7 @@ def test_words_of_a_translation_have_no_times() -> None:
 
 
 def test_logprobs_need_json() -> None:
-    """No other format has a place for them, so the wish would be ignored."""
+    """No other format has a place for them, so the field would be ignored."""
     assert not ask().options.token_probabilities
     assert ask(("include[]", "logprobs")).options.token_probabilities
     assert ask(("include", "logprobs"), ("stream", "true")).options.token_probabilities
@@ -218,8 +218,8 @@ def test_granularities_are_without_effect_where_there_is_no_place_for_them(
     response_format: str,
 ) -> None:
     """No words are measured either, which would take time and move the cues."""
-    wish = ("response_format", response_format)
-    assert ask(wish, ("timestamp_granularities[]", "word")) == ask(wish)
+    field = ("response_format", response_format)
+    assert ask(field, ("timestamp_granularities[]", "word")) == ask(field)
 
 
 @pytest.mark.parametrize("name", ["timestamp_granularities", "timestamp_granularities[]"])
@@ -274,12 +274,12 @@ def test_several_candidate_languages_are_detected_among() -> None:
     assert (asked.options.language, asked.options.candidates) == (None, ("de", "en"))
     assert asked.lists_languages
     assert not ask(("language", "en")).lists_languages
-    told = ask(("language", "en"), ("languages[]", "de"), ("languages[]", "en"))
-    assert told.options.language == "en"
+    parsed = ask(("language", "en"), ("languages[]", "de"), ("languages[]", "en"))
+    assert parsed.options.language == "en"
 
 
 def test_a_language_outside_the_candidates_is_refused() -> None:
-    """The two wishes contradict each other."""
+    """The two fields contradict each other."""
     with pytest.raises(BadRequest, match=r"'en' and languages\[\] de, es contradict") as e:
         ask(("language", "en"), ("languages[]", "de"), ("languages[]", "es"))
     assert (e.value.param, e.value.code) == ("languages", "invalid_value")
@@ -296,7 +296,7 @@ def test_a_language_outside_the_candidates_is_refused() -> None:
 def test_several_languages_may_be_asked_for(
     fields: list[tuple[str, str]], threshold: float | None
 ) -> None:
-    """Also of a translation; the answer then says which were heard."""
+    """Also of a translation; the answer then names the spoken ones."""
     assert ask(*fields).options.switch_threshold == threshold
     assert ask(*fields).lists_languages == (threshold is not None)
     assert parse_translation(fields, MODELS).options.switch_threshold == threshold

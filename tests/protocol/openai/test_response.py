@@ -53,7 +53,7 @@ def test_logprobs_to_the_letter() -> None:
 
 
 def test_languages_are_told_to_those_who_asked_among_which() -> None:
-    """By code, and none where nobody spoke."""
+    """By code, and none for a recording without speech."""
     request = AudioRequest(lists_languages=True)
     assert body(request)["languages"] == [{"code": "de"}]
     silence = render_transcript(request, [], "en", 1.0)

@@ -68,12 +68,12 @@ def test_logprobs_are_with_the_text_they_belong_to() -> None:
 
 
 def test_languages_are_told_to_those_who_asked_among_which() -> None:
-    """An empty list where nobody spoke."""
+    """An empty list for a recording without speech."""
     writer = EventWriter(AudioRequest(lists_languages=True))
-    for said, told in ([segment(" Hi.")], [{"code": "de"}]), ([], []):
+    for said, expected in ([segment(" Hi.")], [{"code": "de"}]), ([], []):
         (done,) = events(writer.write_done(said, "de", 1.0))
         assert list(done) == ["type", "text", "languages", "usage"]
-        assert done["languages"] == told
+        assert done["languages"] == expected
 
 
 def test_a_failure_is_the_body_of_an_error() -> None:

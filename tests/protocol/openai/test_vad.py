@@ -81,7 +81,7 @@ def test_silence_may_be_read_too(name: str) -> None:
     ],
 )
 def test_contradictions_are_refused(fields: list[tuple[str, str]]) -> None:
-    """One of two wishes would be ignored."""
+    """One of the two fields would be ignored."""
     with pytest.raises(BadRequest) as e:
         ask(*fields)
     assert e.value.param in {"vad_filter", "vad_parameters", "chunking_strategy"}

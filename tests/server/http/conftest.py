@@ -1,4 +1,4 @@
-"""What tests of routes share: a client of a door."""
+"""A client of the HTTP server, for tests of routes."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -12,9 +12,9 @@ from whisperlive_hybrid.engine.engine import Engine
 
 
 @pytest.fixture
-async def door(
-    open_door: Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]],
+async def http(
+    open_app: Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]],
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a door with an instant backend, which may fetch from 127.0.0.1."""
-    async with open_door() as (app, _), client(app) as connected:
+    """A client of a server with an instant backend, which may fetch from 127.0.0.1."""
+    async with open_app() as (app, _), client(app) as connected:
         yield connected

@@ -27,15 +27,15 @@ from whisperlive_hybrid.types import Samples
 
 pytestmark = pytest.mark.anyio
 
-OpenDoor = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
+OpenApp = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
 WriteWav = Callable[[Samples], bytes]
 Lines = Callable[[], list[dict[str, object]]]
 
 
 @pytest.fixture
-async def door(open_door: OpenDoor) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a door with an instant backend."""
-    async with open_door() as (app, _), client(app) as connected:
+async def http(open_app: OpenApp) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a server with an instant backend."""
+    async with open_app() as (app, _), client(app) as connected:
         yield connected
 
 
@@ -59,17 +59,17 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
     structlog.reset_defaults()
 
 
-async def scrape(door: httpx.AsyncClient) -> Scrape:
-    """What the door's own /metrics says."""
-    return Scrape((await door.get("/metrics")).text)
+async def scrape(http: httpx.AsyncClient) -> Scrape:
+    """The text of /metrics."""
+    return Scrape((await http.get("/metrics")).text)
 
 
 async def test_a_request_is_one_line_with_the_id_of_its_reply(
-    door: httpx.AsyncClient, lines: Lines
+    http: httpx.AsyncClient, lines: Lines
 ) -> None:
     """Method, template, status, seconds and bytes; nothing of the path that a client made."""
     lines()
-    reply = await door.get("/v1/jobs/job_secret?token=hush")
+    reply = await http.get("/v1/jobs/job_secret?token=hush")
     (line,) = [each for each in lines() if each["event"] == "request"]
     assert line["request_id"] == reply.headers["x-request-id"]
     assert (line["method"], line["route"]) == ("GET", "/v1/jobs/{job_id}")
@@ -96,11 +96,11 @@ async def test_a_request_is_one_line_with_the_id_of_its_reply(
     ],
 )
 async def test_a_client_may_bring_its_own_id(
-    door: httpx.AsyncClient, lines: Lines, given: str, *, is_taken: bool
+    http: httpx.AsyncClient, lines: Lines, given: str, *, is_taken: bool
 ) -> None:
     """If it is short and plain; then the reply and every line have it."""
     lines()
-    reply = await door.get("/v1/models", headers={b"x-request-id": given.encode("latin-1")})
+    reply = await http.get("/v1/models", headers={b"x-request-id": given.encode("latin-1")})
     shown = reply.headers["x-request-id"]
     assert (shown == given) is is_taken
     assert is_taken or re.fullmatch(r"req_[0-9a-f]{32}", shown)
@@ -108,38 +108,38 @@ async def test_a_client_may_bring_its_own_id(
 
 
 async def test_what_fails_in_a_worker_thread_is_logged_with_the_id(
-    door: httpx.AsyncClient, lines: Lines, write_wav: WriteWav
+    http: httpx.AsyncClient, lines: Lines, write_wav: WriteWav
 ) -> None:
     """The stack of the runtime is in the log, beside the id that the client was shown."""
     lines()
     files = {"file": write_wav(speak([Trouble.ITEM_FAILS]))}
-    reply = await door.post("/v1/audio/transcriptions", files=files)
+    reply = await http.post("/v1/audio/transcriptions", files=files)
     assert reply.status_code == 500
-    told = {str(line["event"]): line for line in lines()}
-    failure = told["the model failed on a window"]
+    logged = {str(line["event"]): line for line in lines()}
+    failure = logged["the model failed on a window"]
     assert "Traceback" in str(failure["exception"])
     assert failure["request_id"] == reply.headers["x-request-id"]
-    assert told["request"]["failure"] == "backend_failed"
+    assert logged["request"]["failure"] == "backend_failed"
 
 
 async def test_probes_are_counted_but_logged_at_debug_only(
-    door: httpx.AsyncClient, lines: Lines
+    http: httpx.AsyncClient, lines: Lines
 ) -> None:
     """They come every few seconds."""
     lines()
-    await door.get("/health")
+    await http.get("/health")
     assert {line["level"] for line in lines()} == {"debug"}
-    seen = await scrape(door)
+    seen = await scrape(http)
     assert seen.total("whisperlive_http_requests_total", route="/health", status="200") == 1
 
 
-async def test_labels_are_bounded_whatever_clients_ask(door: httpx.AsyncClient) -> None:
+async def test_labels_are_bounded_whatever_clients_ask(http: httpx.AsyncClient) -> None:
     """Neither a path nor a method of a client's own making becomes a series."""
     for number in range(20):
-        await door.request(f"BREW{number}", f"/made/up/{number}")
-        await door.get(f"/v1/jobs/job_{number}")
-        await door.get(f"/v1/models/owner/name-{number}")
-    seen = await scrape(door)
+        await http.request(f"BREW{number}", f"/made/up/{number}")
+        await http.get(f"/v1/jobs/job_{number}")
+        await http.get(f"/v1/models/owner/name-{number}")
+    seen = await scrape(http)
     series = seen.labels("whisperlive_http_requests_total")
     assert {(each["method"], each["route"], each["status"]) for each in series} == {
         ("other", "none", "404"),
@@ -152,31 +152,31 @@ async def test_labels_are_bounded_whatever_clients_ask(door: httpx.AsyncClient) 
 
 
 async def test_who_is_refused_before_its_route_is_still_known(
-    open_door: OpenDoor, lines: Lines
+    open_app: OpenApp, lines: Lines
 ) -> None:
-    """By address and by the route that was asked for: an operator may want to block somebody."""
-    async with open_door(settings={"auth": True}) as (app, _), client(app) as door:
+    """By address and by requested route: an operator may want to block a client."""
+    async with open_app(settings={"auth": True}) as (app, _), client(app) as http:
         lines()
-        await door.get("/v1/jobs/job_1", headers={"authorization": "Bearer wrong"})
-        await door.post("/v1/jobs", headers={"host": "evil.example", "origin": "http://b.example"})
-        await door.get("/made/up")
-        told = [each for each in lines() if each["event"] == "request"]
-    assert [(each["status"], each["route"]) for each in told] == [
+        await http.get("/v1/jobs/job_1", headers={"authorization": "Bearer wrong"})
+        await http.post("/v1/jobs", headers={"host": "evil.example", "origin": "http://b.example"})
+        await http.get("/made/up")
+        logged = [each for each in lines() if each["event"] == "request"]
+    assert [(each["status"], each["route"]) for each in logged] == [
         (401, "/v1/jobs/{job_id}"),
         (403, "/v1/jobs"),
         (401, "none"),
     ]
-    assert {each["caller"] for each in told} == {"address:127.0.0.1"}
+    assert {each["caller"] for each in logged} == {"address:127.0.0.1"}
 
 
-async def test_a_refusal_is_counted_by_its_reason(open_door: OpenDoor, write_wav: WriteWav) -> None:
+async def test_a_refusal_is_counted_by_its_reason(open_app: OpenApp, write_wav: WriteWav) -> None:
     """What the server would not take is no error of the client."""
-    async with open_door() as (app, _), client(app) as door:
+    async with open_app() as (app, _), client(app) as http:
         files = {"file": b"\0" * 2**21}
-        assert (await door.post("/v1/audio/transcriptions", files=files)).status_code == 413
+        assert (await http.post("/v1/audio/transcriptions", files=files)).status_code == 413
         files = {"file": write_wav(speak([1]))}
-        assert (await door.post("/transcribe", files=files)).status_code == 200
-        seen = await scrape(door)
+        assert (await http.post("/transcribe", files=files)).status_code == 200
+        seen = await scrape(http)
     assert seen.total("whisperlive_refused_total", door="http", reason="too_large") == 1
     assert seen.total("whisperlive_errors_total") == 0
 

@@ -1,4 +1,4 @@
-"""Headers that tell what is left."""
+"""The headers of rate limits."""
 
 from whisperlive_hybrid.auth.quotas import QuotaStatus
 from whisperlive_hybrid.auth.rate_limits import RateLimitStatus
@@ -7,10 +7,10 @@ from whisperlive_hybrid.server.http.auth import rate_limit_headers
 
 def test_what_is_bounded_is_told() -> None:
     """OpenAI's three headers for requests, and the same for audio; whole numbers as there."""
-    told = rate_limit_headers(
+    headers = rate_limit_headers(
         QuotaStatus(RateLimitStatus(2500, 2499, 0.024), RateLimitStatus(3600, 0.4, 360.0))
     )
-    assert told == {
+    assert headers == {
         "x-ratelimit-limit-requests": "2500",
         "x-ratelimit-remaining-requests": "2499",
         "x-ratelimit-reset-requests": "24ms",

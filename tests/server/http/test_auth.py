@@ -27,7 +27,7 @@ from whisperlive_hybrid.types import Samples
 
 pytestmark = pytest.mark.anyio
 
-OpenDoor = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
+OpenApp = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
 WriteWav = Callable[[Samples], bytes]
 
 AUTH = {"auth": True}
@@ -41,10 +41,10 @@ def audio(write_wav: WriteWav) -> bytes:
 
 
 @asynccontextmanager
-async def guarded(open_door: OpenDoor, keys: FakeKeys) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a door that asks for keys."""
-    async with open_door(settings=AUTH, keys=keys) as (app, _), client(app) as door:
-        yield door
+async def guarded(open_app: OpenApp, keys: FakeKeys) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a server that requires keys."""
+    async with open_app(settings=AUTH, keys=keys) as (app, _), client(app) as http:
+        yield http
 
 
 def fault(reply: httpx.Response) -> tuple[int, Any]:
@@ -63,7 +63,7 @@ def test_a_route_knows_its_caller() -> None:
 
 
 def test_a_trusted_proxy_tells_who_asks() -> None:
-    """Several headers are read as one, and nobody else's are read at all."""
+    """Several headers are read as one, and only those of trusted proxies."""
     proxies = TrustedProxies.parse("192.0.2.0/24")
     said = [("X-Forwarded-For", "198.51.100.1, 203.0.113.9"), ("X-Forwarded-For", "192.0.2.8")]
     assert asked(proxies, "192.0.2.7", said) == "203.0.113.9"
@@ -87,23 +87,23 @@ def asked(proxies: TrustedProxies, peer: str, headers: Sequence[tuple[str, str]]
     return address
 
 
-async def test_a_key_opens_the_door(open_door: OpenDoor, audio: bytes) -> None:
+async def test_a_key_opens_the_server(open_app: OpenApp, audio: bytes) -> None:
     """As Bearer, in any case of that word."""
     keys = FakeKeys()
     token = keys.made(1)
-    async with guarded(open_door, keys) as door:
+    async with guarded(open_app, keys) as http:
         for scheme in ("Bearer", "bearer", "BEARER "):
             headers = {"authorization": f"{scheme} {token}"}
-            reply = await door.post(WORK, files={"file": audio}, headers=headers)
+            reply = await http.post(WORK, files={"file": audio}, headers=headers)
             assert reply.json()["text"] == "w1 w2 w3"
 
 
-async def test_a_missing_key_and_a_wrong_one(open_door: OpenDoor) -> None:
+async def test_a_missing_key_and_a_wrong_one(open_app: OpenApp) -> None:
     """401 in OpenAI's shape, on every route that is not open; the key is not repeated."""
     keys = FakeKeys()
     token = keys.made(1)
     wrong = token[:-1] + ("0" if token[-1] != "0" else "1")
-    async with guarded(open_door, keys) as door:
+    async with guarded(open_app, keys) as http:
         for method, path in (
             ("GET", "/v1/models"),
             ("GET", "/v1/jobs"),
@@ -113,61 +113,61 @@ async def test_a_missing_key_and_a_wrong_one(open_door: OpenDoor) -> None:
             ("GET", "/no/such/route"),
             ("POST", WORK),
         ):
-            missing = await door.request(method, path)
+            missing = await http.request(method, path)
             assert fault(missing) == (401, None)
             assert missing.json()["error"]["message"].startswith("You didn't provide an API key.")
-            refused = await door.request(method, path, headers=bearer(wrong))
+            refused = await http.request(method, path, headers=bearer(wrong))
             assert fault(refused) == (401, "invalid_api_key")
             assert wrong not in refused.text
             assert refused.headers["x-request-id"]
 
 
 async def test_guesses_wait_for_their_answer(
-    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+    open_app: OpenApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first wrong key of a minute is refused at once, the next is not."""
     monkeypatch.setattr(wrong_keys, "REFUSAL_DELAY_S", 0.5)
     settings = {**AUTH, "wrong_keys_per_minute": 1}
-    async with open_door(settings=settings, keys=FakeKeys()) as (app, _), client(app) as door:
-        assert fault(await door.get("/v1/models", headers=bearer("wrong")))
+    async with open_app(settings=settings, keys=FakeKeys()) as (app, _), client(app) as http:
+        assert fault(await http.get("/v1/models", headers=bearer("wrong")))
         began = time.monotonic()
-        refused = await door.get("/v1/models", headers=bearer("wrong"))
+        refused = await http.get("/v1/models", headers=bearer("wrong"))
         assert fault(refused) == (401, "invalid_api_key")
         assert time.monotonic() - began > 0.5
 
 
-async def test_older_routes_have_their_own_shape(open_door: OpenDoor) -> None:
+async def test_older_routes_have_their_own_shape(open_app: OpenApp) -> None:
     """Also for this."""
-    async with guarded(open_door, FakeKeys()) as door:
-        reply = await door.post("/transcribe")
+    async with guarded(open_app, FakeKeys()) as http:
+        reply = await http.post("/transcribe")
         assert reply.status_code == 401
         assert list(reply.json()) == ["success", "error"]
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/openapi.json", "/test_form.html"])
-async def test_what_is_open_is_open(open_door: OpenDoor, path: str) -> None:
-    """For load balancers, and for whoever wants to know what this is."""
-    async with guarded(open_door, FakeKeys()) as door:
-        assert (await door.get(path)).status_code == 200
-        assert (await door.get(path, headers=bearer("wrong"))).status_code == 200
+async def test_what_is_open_is_open(open_app: OpenApp, path: str) -> None:
+    """For load balancers, and for people who want to know what the server is."""
+    async with guarded(open_app, FakeKeys()) as http:
+        assert (await http.get(path)).status_code == 200
+        assert (await http.get(path, headers=bearer("wrong"))).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/%2Fhealth", "/health%2F", "/web/", "/Health", "/healthz"])
-async def test_what_only_looks_open_is_not(open_door: OpenDoor, path: str) -> None:
+async def test_what_only_looks_open_is_not(open_app: OpenApp, path: str) -> None:
     """Paths are compared letter by letter, once their slashes are in order."""
-    async with guarded(open_door, FakeKeys()) as door:
-        assert (await door.get(f"http://door{path}")).status_code == 401
+    async with guarded(open_app, FakeKeys()) as http:
+        assert (await http.get(f"http://server{path}")).status_code == 401
 
 
-async def test_revocation_and_new_keys_hold_from_the_next_request_on(open_door: OpenDoor) -> None:
+async def test_revocation_and_new_keys_hold_from_the_next_request_on(open_app: OpenApp) -> None:
     """Without a restart, and without a moment of grace."""
     keys = FakeKeys()
     token = keys.made(1)
-    async with guarded(open_door, keys) as door:
-        assert (await door.get("/v1/models", headers=bearer(token))).status_code == 200
+    async with guarded(open_app, keys) as http:
+        assert (await http.get("/v1/models", headers=bearer(token))).status_code == 200
         keys.revoke(1)
-        assert (await door.get("/v1/models", headers=bearer(token))).status_code == 401
-        assert (await door.get("/v1/models", headers=bearer(keys.made(2)))).status_code == 200
+        assert (await http.get("/v1/models", headers=bearer(token))).status_code == 401
+        assert (await http.get("/v1/models", headers=bearer(keys.made(2)))).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -181,45 +181,45 @@ async def test_revocation_and_new_keys_hold_from_the_next_request_on(open_door: 
         b"Bearer a b c",
     ],
 )
-async def test_hostile_tokens_are_wrong_tokens(open_door: OpenDoor, shown: bytes) -> None:
+async def test_hostile_tokens_are_wrong_tokens(open_app: OpenApp, shown: bytes) -> None:
     """Nothing more happens."""
     keys = FakeKeys()
     keys.made(1)
-    async with guarded(open_door, keys) as door:
-        reply = await door.get("/v1/models", headers=[(b"authorization", shown)])
+    async with guarded(open_app, keys) as http:
+        reply = await http.get("/v1/models", headers=[(b"authorization", shown)])
         assert fault(reply) == (401, "invalid_api_key")
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic eDp5", "wlk_x"])
-async def test_what_is_no_bearer_token_is_no_key(open_door: OpenDoor, header: str) -> None:
+async def test_what_is_no_bearer_token_is_no_key(open_app: OpenApp, header: str) -> None:
     """It was not provided, rather than wrong."""
-    async with guarded(open_door, FakeKeys()) as door:
-        reply = await door.get("/v1/models", headers={"authorization": header})
+    async with guarded(open_app, FakeKeys()) as http:
+        reply = await http.get("/v1/models", headers={"authorization": header})
         assert fault(reply) == (401, None)
 
 
 async def test_a_key_in_the_url_is_taken_only_where_no_header_can_be_set(
-    open_door: OpenDoor, audio: bytes
+    open_app: OpenApp, audio: bytes
 ) -> None:
     """By EventSource on the events of a job; URLs are written down everywhere."""
     keys = FakeKeys()
     token = keys.made(1)
-    async with guarded(open_door, keys) as door:
-        made = await door.post("/v1/jobs", files={"file": audio}, headers=bearer(token))
+    async with guarded(open_app, keys) as http:
+        made = await http.post("/v1/jobs", files={"file": audio}, headers=bearer(token))
         job = made.json()["id"]
-        events = await door.get(f"/v1/jobs/{job}/events?token={token}")
+        events = await http.get(f"/v1/jobs/{job}/events?token={token}")
         assert events.status_code == 200
-        first_wins = await door.get(f"/v1/jobs/{job}/events?token=no&token={token}")
+        first_wins = await http.get(f"/v1/jobs/{job}/events?token=no&token={token}")
         assert first_wins.status_code == 401
         for path in (f"/v1/jobs/{job}", "/v1/jobs", f"/v1/jobs/{job}/result"):
-            assert (await door.get(f"{path}?token={token}")).status_code == 401
-        posted = await door.post(f"/v1/jobs/{job}/events?token={token}")
+            assert (await http.get(f"{path}?token={token}")).status_code == 401
+        posted = await http.post(f"/v1/jobs/{job}/events?token={token}")
         assert posted.status_code == 401
 
 
-async def test_nothing_of_a_body_is_read_without_a_key(open_door: OpenDoor) -> None:
-    """Nor is a client told to go on that waits for that."""
-    async with open_door(settings=AUTH, keys=FakeKeys()) as (app, _):
+async def test_nothing_of_a_body_is_read_without_a_key(open_app: OpenApp) -> None:
+    """A client that waits for 100 Continue gets none either."""
+    async with open_app(settings=AUTH, keys=FakeKeys()) as (app, _):
         sent = list[Message]()
 
         async def receive() -> Message:
@@ -240,15 +240,15 @@ async def test_nothing_of_a_body_is_read_without_a_key(open_door: OpenDoor) -> N
         assert [message["status"] for message in sent if "status" in message] == [401]
 
 
-async def test_two_keys_do_not_see_each_others_jobs(open_door: OpenDoor, audio: bytes) -> None:
+async def test_two_keys_do_not_see_each_others_jobs(open_app: OpenApp, audio: bytes) -> None:
     """By no route, nor in lists, nor as the place where a page begins; an admin sees all."""
     keys = FakeKeys()
     mine, other, admin = keys.made(1), keys.made(2), keys.made(3, is_admin=True)
-    async with guarded(open_door, keys) as door:
-        made = await door.post("/v1/jobs", files={"file": audio}, headers=bearer(mine))
+    async with guarded(open_app, keys) as http:
+        made = await http.post("/v1/jobs", files={"file": audio}, headers=bearer(mine))
         job = made.json()["id"]
-        await door.get(f"/v1/jobs/{job}/events", headers=bearer(mine))
-        unknown = await door.get("/v1/jobs/job_nobodys", headers=bearer(other))
+        await http.get(f"/v1/jobs/{job}/events", headers=bearer(mine))
+        unknown = await http.get("/v1/jobs/job_nobodys", headers=bearer(other))
         for method, path in (
             ("GET", f"/v1/jobs/{job}"),
             ("GET", f"/v1/jobs/{job}/result"),
@@ -257,37 +257,37 @@ async def test_two_keys_do_not_see_each_others_jobs(open_door: OpenDoor, audio: 
             ("DELETE", f"/v1/jobs/{job}"),
             ("GET", f"/v1/jobs?after={job}"),
         ):
-            reply = await door.request(method, path, headers=bearer(other))
+            reply = await http.request(method, path, headers=bearer(other))
             assert reply.status_code == 404
             assert reply.json() == json.loads(unknown.text.replace("job_nobodys", job))
-        assert (await door.get("/v1/jobs", headers=bearer(other))).json()["data"] == []
+        assert (await http.get("/v1/jobs", headers=bearer(other))).json()["data"] == []
         for token in (mine, admin):
-            listed = (await door.get("/v1/jobs", headers=bearer(token))).json()["data"]
+            listed = (await http.get("/v1/jobs", headers=bearer(token))).json()["data"]
             assert [each["id"] for each in listed] == [job]
-            result = await door.get(f"/v1/jobs/{job}/result", headers=bearer(token))
+            result = await http.get(f"/v1/jobs/{job}/result", headers=bearer(token))
             assert result.json()["text"] == "w1 w2 w3"
-        assert (await door.delete(f"/v1/jobs/{job}", headers=bearer(admin))).status_code == 200
+        assert (await http.delete(f"/v1/jobs/{job}", headers=bearer(admin))).status_code == 200
 
 
 async def test_two_keys_do_not_watch_each_others_uploads(
-    open_door: OpenDoor, write_wav: WriteWav
+    open_app: OpenApp, write_wav: WriteWav
 ) -> None:
     """The id that a client has chosen is its own: another's under the same id is another."""
     keys = FakeKeys()
     tokens = {word: keys.made(word) for word in (1, 2)}
-    async with guarded(open_door, keys) as door:
+    async with guarded(open_app, keys) as http:
         for word, token in tokens.items():
             headers = {**bearer(token), "x-progress-id": "the-same-id"}
-            await door.post(WORK, files={"file": write_wav(speak([word]))}, headers=headers)
+            await http.post(WORK, files={"file": write_wav(speak([word]))}, headers=headers)
         for word, token in tokens.items():
-            watched = await door.get("/v1/jobs/the-same-id/events", headers=bearer(token))
+            watched = await http.get("/v1/jobs/the-same-id/events", headers=bearer(token))
             last = json.loads(watched.text.removeprefix("data: "))
             assert (last["type"], last["text"]) == ("upload.completed", f"w{word}")
 
 
-async def test_without_keys_everybody_sees_all_jobs(open_door: OpenDoor, audio: bytes) -> None:
+async def test_without_keys_everybody_sees_all_jobs(open_app: OpenApp, audio: bytes) -> None:
     """As before there were keys, from whatever address."""
-    async with open_door() as (app, _):
+    async with open_app() as (app, _):
         with (
             TestClient(app, client=("192.0.2.1", 1)) as one,
             TestClient(app, client=("192.0.2.2", 1)) as two,
@@ -296,12 +296,12 @@ async def test_without_keys_everybody_sees_all_jobs(open_door: OpenDoor, audio: 
             assert two.get(f"/v1/jobs/{job}").status_code == 200
 
 
-async def test_sockets_of_jobs_take_keys_in_every_way(open_door: OpenDoor) -> None:
+async def test_sockets_of_jobs_take_keys_in_every_way(open_app: OpenApp) -> None:
     """In a header, in the URL, as a subprotocol; `bearer` alone is echoed."""
     keys = FakeKeys()
     token = keys.made(1)
-    async with open_door(settings=AUTH, keys=keys) as (app, _):
-        path, browser = "/v1/jobs/job_nobodys/ws", TestClient(app, base_url="http://door")
+    async with open_app(settings=AUTH, keys=keys) as (app, _):
+        path, browser = "/v1/jobs/job_nobodys/ws", TestClient(app, base_url="http://server")
         ways: list[tuple[str, dict[str, str], list[str]]] = [
             (path, bearer(token), []),
             (f"{path}?token={token}", {}, []),

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer how many bytes the body had, or why it was refused."""
+    """Respond with the number of bytes of the body, or with the reason of its refusal."""
     n_bytes, more = 0, True
     try:
         while more:
@@ -32,13 +32,13 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def patient() -> BodyTimeout:
-    """A pace that every test keeps."""
+    """Timeouts that no test exceeds."""
     return BodyTimeout(min_bytes_per_s=1, longest_s=60)
 
 
 def client(app: ASGIApp) -> httpx.AsyncClient:
     """A client inside the process."""
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://door")
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server")
 
 
 async def chunks(n: int) -> AsyncIterator[bytes]:
@@ -49,15 +49,15 @@ async def chunks(n: int) -> AsyncIterator[bytes]:
 
 async def test_a_body_up_to_the_limit_passes() -> None:
     """The limit itself is still allowed, announced or not."""
-    async with client(BodySizeMiddleware(echo, limit=5)) as door:
-        assert (await door.post("/", content=b"12345")).text == "5"
-        assert (await door.post("/", content=chunks(5))).text == "5"
+    async with client(BodySizeMiddleware(echo, limit=5)) as http:
+        assert (await http.post("/", content=b"12345")).text == "5"
+        assert (await http.post("/", content=chunks(5))).text == "5"
 
 
 async def test_a_body_without_length_is_counted() -> None:
     """Chunked uploads are refused at the first byte too many, not at the end."""
-    async with client(BodySizeMiddleware(echo, limit=5)) as door:
-        reply = await door.post("/", content=chunks(1000))
+    async with client(BodySizeMiddleware(echo, limit=5)) as http:
+        reply = await http.post("/", content=chunks(1000))
     assert reply.status_code == 413
     assert reply.text == "Maximum content size limit (5) exceeded (6 bytes read)"
 
@@ -118,38 +118,38 @@ async def test_uploads_in_work_are_bounded() -> None:
             await upload_and_wait(scope, receive, send, gate, entered)
 
     async with (
-        client(UploadSlotsMiddleware(hold, limit=1, timeout=patient)) as door,
+        client(UploadSlotsMiddleware(hold, limit=1, timeout=patient)) as http,
         anyio.create_task_group() as tasks,
     ):
-        tasks.start_soon(door.post, "/")
+        tasks.start_soon(http.post, "/")
         await entered.wait()
         for _ in range(2):  # a refusal takes no slot
             with pytest.raises(Overloaded, match="1 uploads are in work") as e:
-                await door.post("/", content=b"never read")
+                await http.post("/", content=b"never read")
         assert e.value.retry_after_s > 0
-        assert (await door.get("/")).text == "here"
+        assert (await http.get("/")).text == "here"
         gate.set()
-    async with client(UploadSlotsMiddleware(hold, limit=1, timeout=patient)) as door:
+    async with client(UploadSlotsMiddleware(hold, limit=1, timeout=patient)) as http:
         for _ in range(3):
-            assert (await door.post("/")).text == "done"
+            assert (await http.post("/")).text == "done"
 
 
 async def test_a_failed_upload_gives_its_slot_back() -> None:
-    """Whatever became of it."""
+    """Also when the route raises."""
 
     async def fail(scope: Scope, receive: Receive, send: Send) -> None:
         del scope, send
         await receive()
         raise TooLarge("no")
 
-    async with client(UploadSlotsMiddleware(fail, limit=1, timeout=patient)) as door:
+    async with client(UploadSlotsMiddleware(fail, limit=1, timeout=patient)) as http:
         for _ in range(3):
             with pytest.raises(TooLarge):
-                await door.post("/")
+                await http.post("/")
 
 
 async def test_an_upload_that_stalls_gives_its_slot_back() -> None:
-    """Idle connections could keep everybody else away; who waits for an answer is not idle."""
+    """Idle connections could take all slots; a client that waits for its response is not idle."""
     parts: list[Message] = [{"type": "http.request", "body": b"x", "more_body": True}]
 
     async def receive() -> Message:
@@ -168,19 +168,19 @@ async def test_an_upload_that_stalls_gives_its_slot_back() -> None:
             await receive()
         assert patience.cancelled_caught
 
-    door = UploadSlotsMiddleware(read, limit=1, timeout=lambda: BodyTimeout(1024, longest_s=0.01))
+    http = UploadSlotsMiddleware(read, limit=1, timeout=lambda: BodyTimeout(1024, longest_s=0.01))
     for _ in range(2):
         with pytest.raises(Stalled, match="did not come to its end"):
-            await door({"type": "http", "method": "POST"}, receive, send)
+            await http({"type": "http", "method": "POST"}, receive, send)
     parts.append({"type": "http.request", "body": b"x", "more_body": False})
-    await door({"type": "http", "method": "POST"}, receive, send)
+    await http({"type": "http", "method": "POST"}, receive, send)
 
 
 async def test_every_reply_has_a_request_id() -> None:
     """An id of its own, the milliseconds it took, and the API's version."""
     ticks = iter([1.0, 1.25, 2.0, 2.5])
-    async with client(RequestIdMiddleware(echo, clock=lambda: next(ticks))) as door:
-        first, second = await door.get("/"), await door.get("/")
+    async with client(RequestIdMiddleware(echo, clock=lambda: next(ticks))) as http:
+        first, second = await http.get("/"), await http.get("/")
     assert first.headers["openai-processing-ms"] == "250"
     assert first.headers["openai-version"] == "2020-10-01"
     prefix, number = first.headers["x-request-id"].split("_")

@@ -61,10 +61,10 @@ def answer(client: httpx.Client, name: str, media: bytes, *, stream: bool) -> di
     reply = client.post("/v1/audio/transcriptions", files={"file": (name, media)}, data=data)
     assert reply.status_code in (200, 400), reply.text
     if reply.headers["content-type"].startswith("text/event-stream"):
-        told = json.loads(reply.text.split("data: ")[-1])
+        body = json.loads(reply.text.split("data: ")[-1])
     else:
-        told = reply.json()
-    made: dict[str, Any] = told
+        body = reply.json()
+    made: dict[str, Any] = body
     if "error" in made:
         assert list(made["error"]) == ["message", "type", "param", "code"]
         assert made["error"]["type"] == "invalid_request_error"
@@ -100,9 +100,9 @@ def test_damaged_files(
 def test_the_first_half_of_an_mp4(client: httpx.Client, *, stream: bool) -> None:
     """The client reads that the file was cut off, not that it is no audio."""
     media = encode("mp4", "aac")
-    told = answer(client, "talk.mp4", media[: len(media) // 2], stream=stream)
-    assert told["error"]["message"].startswith("The file was cut off")
-    assert (told["error"]["param"], told["error"]["code"]) == ("file", "audio_incomplete")
+    body = answer(client, "talk.mp4", media[: len(media) // 2], stream=stream)
+    assert body["error"]["message"].startswith("The file was cut off")
+    assert (body["error"]["param"], body["error"]["code"]) == ("file", "audio_incomplete")
 
 
 @pytest.mark.parametrize("rate", [16_000, 48_000])

@@ -1,4 +1,4 @@
-"""The error table of the OpenAI audio API, row by row, through the whole door."""
+"""The error table of the OpenAI audio API, row by row, through the whole server."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ from whisperlive_hybrid.types import Hypothesis, Samples
 
 pytestmark = pytest.mark.anyio
 
-OpenDoor = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
+OpenApp = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
 WriteWav = Callable[[Samples], bytes]
 Fields = dict[str, Any]
 
@@ -69,10 +69,10 @@ def fault(reply: httpx.Response) -> tuple[int, str, str | None, str | None]:
 )
 @pytest.mark.parametrize("path", [TRANSCRIPTIONS, TRANSLATIONS])
 async def test_fields_of_both_routes(
-    door: httpx.AsyncClient, audio: bytes, path: str, fields: Fields, row: tuple[object, ...]
+    http: httpx.AsyncClient, audio: bytes, path: str, fields: Fields, row: tuple[object, ...]
 ) -> None:
     """A program can branch on every part of the answer."""
-    reply = await door.post(path, files={"file": audio}, data=fields)
+    reply = await http.post(path, files={"file": audio}, data=fields)
     assert fault(reply) == row
 
 
@@ -109,24 +109,24 @@ async def test_fields_of_both_routes(
     ],
 )
 async def test_fields_of_transcriptions(
-    door: httpx.AsyncClient, audio: bytes, fields: Fields, row: tuple[object, ...]
+    http: httpx.AsyncClient, audio: bytes, fields: Fields, row: tuple[object, ...]
 ) -> None:
     """What does not fit together is named too."""
-    reply = await door.post(TRANSCRIPTIONS, files={"file": audio}, data=fields)
+    reply = await http.post(TRANSCRIPTIONS, files={"file": audio}, data=fields)
     assert fault(reply) == row
 
 
-async def test_a_translation_cannot_be_streamed(door: httpx.AsyncClient, audio: bytes) -> None:
+async def test_a_translation_cannot_be_streamed(http: httpx.AsyncClient, audio: bytes) -> None:
     """OpenAI's route has no such field, so it is unknown, and the known ones are listed."""
-    reply = await door.post(TRANSLATIONS, files={"file": audio}, data={"stream": "true"})
+    reply = await http.post(TRANSLATIONS, files={"file": audio}, data={"stream": "true"})
     assert fault(reply) == (400, INVALID, "stream", "unknown_parameter")
     assert "the fields are: file, model" in reply.text
 
 
 @pytest.mark.parametrize("name", ["Audio", "file[]"])
-async def test_a_file_of_another_name_is_named(door: httpx.AsyncClient, name: str) -> None:
+async def test_a_file_of_another_name_is_named(http: httpx.AsyncClient, name: str) -> None:
     """OpenAI's words would leave one looking for a file that was sent."""
-    reply = await door.post(TRANSCRIPTIONS, files={name: b"x"})
+    reply = await http.post(TRANSCRIPTIONS, files={name: b"x"})
     assert fault(reply) == (400, INVALID, name, "unknown_parameter")
     assert reply.json()["error"]["message"] == f"A file was sent as {name!r}; send it as 'file'."
 
@@ -148,31 +148,31 @@ async def test_a_file_of_another_name_is_named(door: httpx.AsyncClient, name: st
     ],
 )
 async def test_files_that_are_missing_or_in_part(
-    door: httpx.AsyncClient, sent: Fields, message: str
+    http: httpx.AsyncClient, sent: Fields, message: str
 ) -> None:
     """With OpenAI's words where it has any."""
-    reply = await door.post(TRANSCRIPTIONS, **sent)
+    reply = await http.post(TRANSCRIPTIONS, **sent)
     assert fault(reply) == (400, INVALID, None, None)
     assert message in reply.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("path", [TRANSCRIPTIONS, TRANSLATIONS])
 async def test_files_that_are_no_audio(
-    door: httpx.AsyncClient, write_wav: WriteWav, path: str
+    http: httpx.AsyncClient, write_wav: WriteWav, path: str
 ) -> None:
     """Undecodable, and too short."""
-    reply = await door.post(path, files={"file": ("a.wav", b"MZ", "audio/wav")})
+    reply = await http.post(path, files={"file": ("a.wav", b"MZ", "audio/wav")})
     assert fault(reply)[:2] == (400, INVALID)
     assert "could not be decoded" in reply.text
-    reply = await door.post(path, files={"file": write_wav(pause(0.09))})
+    reply = await http.post(path, files={"file": write_wav(pause(0.09))})
     assert fault(reply) == (400, INVALID, "file", "audio_too_short")
     assert "Minimum audio length is 0.1 seconds." in reply.text
 
 
 @pytest.mark.parametrize("fields", [{}, {"stream": "true"}])
-async def test_too_large(door: httpx.AsyncClient, fields: dict[str, str]) -> None:
+async def test_too_large(http: httpx.AsyncClient, fields: dict[str, str]) -> None:
     """OpenAI's odd one out: a server_error with a usage beside it."""
-    reply = await door.post(TRANSCRIPTIONS, files={"file": bytes(1024 * 1024)}, data=fields)
+    reply = await http.post(TRANSCRIPTIONS, files={"file": bytes(1024 * 1024)}, data=fields)
     assert fault(reply) == (413, "server_error", None, None)
     assert reply.json()["usage"] == {"type": "duration", "seconds": 0}
     assert "Maximum content size limit (1048576) exceeded" in reply.text
@@ -195,15 +195,13 @@ class Held(FakeBackend):
 
 @pytest.mark.parametrize("limits", [{"queue_limit": 1}, {"max_uploads": 1}])
 @pytest.mark.parametrize("path", [TRANSCRIPTIONS, TRANSLATIONS, "/transcribe"])
-async def test_overload(
-    open_door: OpenDoor, audio: bytes, path: str, limits: dict[str, int]
-) -> None:
+async def test_overload(open_app: OpenApp, audio: bytes, path: str, limits: dict[str, int]) -> None:
     """429 with whole seconds; the same upload is read once there is room."""
     backend = Held()
-    async with open_door(backend, **limits) as (app, _), client(app) as door:
+    async with open_app(backend, **limits) as (app, _), client(app) as http:
 
         async def upload() -> httpx.Response:
-            return await door.post(path, files={"file": audio})
+            return await http.post(path, files={"file": audio})
 
         async with anyio.create_task_group() as tasks:
             try:
@@ -221,51 +219,51 @@ async def test_overload(
 
 
 @pytest.mark.parametrize("fields", [{}, {"stream": "true"}])
-async def test_draining(open_door: OpenDoor, audio: bytes, fields: dict[str, str]) -> None:
+async def test_draining(open_app: OpenApp, audio: bytes, fields: dict[str, str]) -> None:
     """503 with the time after which another instance will be there."""
-    async with open_door() as (app, engine), client(app) as door:
+    async with open_app() as (app, engine), client(app) as http:
         await engine.drain(0)
-        reply = await door.post(TRANSCRIPTIONS, files={"file": audio}, data=fields)
+        reply = await http.post(TRANSCRIPTIONS, files={"file": audio}, data=fields)
     assert fault(reply) == (503, "server_error", None, "server_draining")
     assert reply.headers["retry-after"] == "30"
 
 
-async def test_our_own_failures(open_door: OpenDoor, write_wav: WriteWav) -> None:
-    """A failed model may be tried again, a defect not; neither tells why."""
+async def test_our_own_failures(open_app: OpenApp, write_wav: WriteWav) -> None:
+    """SDKs may retry after a failed model, not after a bug; neither message has details."""
 
     def media(_: BinaryIO, /, **_options: object) -> Any:  # noqa: ANN401 (never returns)
         raise FileNotFoundError("/etc/secret")
 
-    async with open_door() as (app, _), client(app) as door:
+    async with open_app() as (app, _), client(app) as http:
         audio = write_wav(speak([Trouble.ITEM_FAILS]))
-        reply = await door.post(TRANSCRIPTIONS, files={"file": audio})
+        reply = await http.post(TRANSCRIPTIONS, files={"file": audio})
         assert fault(reply) == (500, "server_error", None, None)
         assert "x-should-retry" not in reply.headers
-    async with open_door(media=media) as (app, _), client(app) as door:
-        reply = await door.post(TRANSCRIPTIONS, files={"file": b"x"})
+    async with open_app(media=media) as (app, _), client(app) as http:
+        reply = await http.post(TRANSCRIPTIONS, files={"file": b"x"})
         assert fault(reply) == (500, "server_error", None, None)
         assert reply.headers["x-should-retry"] == "false"
         assert "secret" not in reply.text
 
 
-async def test_paths_methods_and_parameters(open_door: OpenDoor) -> None:
+async def test_paths_methods_and_parameters(open_app: OpenApp) -> None:
     """What the web framework refuses by itself has the same shape; it knows no 422."""
-    async with open_door() as (app, _), client(app) as door:
+    async with open_app() as (app, _), client(app) as http:
 
         async def probe(number: int) -> int:
             return number
 
         app.get("/probe")(probe)
-        assert fault(await door.get("/v1/audio/speech")) == (404, INVALID, None, None)
-        assert fault(await door.delete(TRANSCRIPTIONS)) == (405, INVALID, None, None)
-        assert fault(await door.get("/probe?number=many")) == (400, INVALID, "number", None)
-        assert (await door.get("/probe?number=7")).text == "7"
+        assert fault(await http.get("/v1/audio/speech")) == (404, INVALID, None, None)
+        assert fault(await http.delete(TRANSCRIPTIONS)) == (405, INVALID, None, None)
+        assert fault(await http.get("/probe?number=many")) == (400, INVALID, "number", None)
+        assert (await http.get("/probe?number=7")).text == "7"
 
 
-async def test_a_charset_that_reads_nothing(door: httpx.AsyncClient, audio: bytes) -> None:
+async def test_a_charset_that_reads_nothing(http: httpx.AsyncClient, audio: bytes) -> None:
     """Python knows codecs that raise on any text; a client that names one made the fault."""
     field = b'\r\n--x\r\nContent-Disposition: form-data; name="model"\r\n\r\nfake\r\n--x--\r\n'
     headers = {"content-type": "multipart/form-data; boundary=x; charset=undefined"}
-    reply = await door.post(TRANSCRIPTIONS, content=HEAD + audio + field, headers=headers)
+    reply = await http.post(TRANSCRIPTIONS, content=HEAD + audio + field, headers=headers)
     assert fault(reply) == (400, INVALID, None, None)
     assert json.loads(reply.text)["error"]["message"].startswith("The form's fields cannot be read")

@@ -18,7 +18,7 @@ def test_an_object_becomes_fields() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "reason"),
     [
         (b"", "is not JSON"),
         (b"{", "is not JSON"),
@@ -36,9 +36,9 @@ def test_an_object_becomes_fields() -> None:
         (b'{"foo": null}', "Unknown field 'foo'"),
     ],
 )
-def test_what_is_no_object_of_strings_is_refused(body: bytes, told: str) -> None:
+def test_what_is_no_object_of_strings_is_refused(body: bytes, reason: str) -> None:
     """In plain words, however deep it is nested."""
-    with pytest.raises(BadRequest, match=told):
+    with pytest.raises(BadRequest, match=reason):
         read_json_fields(body, NAMES)
 
 

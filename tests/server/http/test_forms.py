@@ -116,7 +116,7 @@ cuts = st.lists(st.floats(0, 1), max_size=30)
 
 
 def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Uploads lie in TMPDIR; whoever meets its end learns so, and the log shows no stack."""
+    """Uploads are stored in TMPDIR; a full disk is an error of its own, logged without a stack."""
     monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: open("/dev/full", "w+b", 0))  # noqa: PTH123, SIM115 (the kernel's own full disk)
     head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
     with pytest.raises(OutOfSpace, match="disk of this server is full"):
@@ -167,7 +167,7 @@ def test_a_damaged_form_is_read_or_refused(
 @quick
 @given(form=forms().filter(is_readable), end=st.floats(0, 1), hangs_up=st.booleans())
 def test_a_part_of_a_form_is_no_form(form: Form, end: float, *, hangs_up: bool) -> None:
-    """Before the last two dashes it says that it was cut off, or that nobody is there any more."""
+    """Before the last two dashes the upload is cut off, or its client has disconnected."""
     part = form.closed[: round(end * (len(form.closed) - 1))]
     if hangs_up:
         with pytest.raises(ClientDisconnect):

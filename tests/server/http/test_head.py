@@ -17,7 +17,7 @@ from whisperlive_hybrid.engine.engine import Engine
 
 pytestmark = pytest.mark.anyio
 
-OpenDoor = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
+OpenApp = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
 
 OF_THE_MOMENT = ("date", "openai-processing-ms", "x-request-id")
 
@@ -30,51 +30,51 @@ def lasting(reply: httpx.Response) -> dict[str, str]:
 async def test_head_says_what_get_says(served: str) -> None:
     """The same status and headers, length included, on one connection with the next request."""
     paths = ("/", "/health", "/ready", "/openapi.json", "/v1/models", "/v1/jobs", "/nowhere")
-    async with httpx.AsyncClient(base_url=served) as door:
+    async with httpx.AsyncClient(base_url=served) as http:
         for path in (*paths, "/v1/models/none", "/web/config.json"):
-            head, got = await door.head(path), await door.get(path)
+            head, got = await http.head(path), await http.get(path)
             assert (head.status_code, lasting(head)) == (got.status_code, lasting(got)), path
             assert int(head.headers["content-length"]) == len(got.content) > 0
         for path in ("/metrics", "/v1/server"):
-            assert (await door.head(path)).status_code == 200
+            assert (await http.head(path)).status_code == 200
 
 
 async def test_what_is_only_posted_has_no_head(served: str) -> None:
     """405, as for GET."""
-    async with httpx.AsyncClient(base_url=served) as door:
-        reply = await door.head("/v1/audio/transcriptions")
+    async with httpx.AsyncClient(base_url=served) as http:
+        reply = await http.head("/v1/audio/transcriptions")
     assert (reply.status_code, reply.headers["allow"]) == (405, "POST")
 
 
-async def test_the_head_of_a_stream_does_not_wait_for_its_end(open_door: OpenDoor) -> None:
-    """The job goes on, and nobody is left who watches it."""
+async def test_the_head_of_a_stream_does_not_wait_for_its_end(open_app: OpenApp) -> None:
+    """The job continues without a watcher."""
     backend = GatedBackend()
-    async with open_door(backend) as (app, _), client(app) as door:
-        job = (await door.post("/v1/jobs", files={"file": spoken_wav(1)})).json()
+    async with open_app(backend) as (app, _), client(app) as http:
+        job = (await http.post("/v1/jobs", files={"file": spoken_wav(1)})).json()
         with anyio.fail_after(TIMEOUT_S):
-            reply = await door.head(f"/v1/jobs/{job['id']}/events")
+            reply = await http.head(f"/v1/jobs/{job['id']}/events")
         assert (reply.status_code, reply.content) == (200, b"")
         assert reply.headers["content-type"].startswith("text/event-stream")
         assert "content-length" not in reply.headers
         backend.gate.set()
-        last = (await door.get(f"/v1/jobs/{job['id']}/events")).text.split("\n\n")[-2]
+        last = (await http.get(f"/v1/jobs/{job['id']}/events")).text.split("\n\n")[-2]
         assert '"status":"completed"' in last
 
 
-async def test_keys_hold_for_head(open_door: OpenDoor) -> None:
-    """With a key it opens what GET opens, and without one it tells nothing else."""
+async def test_keys_hold_for_head(open_app: OpenApp) -> None:
+    """HEAD needs a key where GET does, and reveals nothing else without one."""
     keys = FakeKeys()
     token = keys.made(1)
-    async with open_door(settings={"auth": True}, keys=keys) as (app, _), client(app) as door:
-        assert (await door.head("/health")).status_code == 200
-        assert (await door.head("/v1/jobs")).status_code == 401
-        assert (await door.head("/v1/jobs", headers=bearer(token))).status_code == 200
+    async with open_app(settings={"auth": True}, keys=keys) as (app, _), client(app) as http:
+        assert (await http.head("/health")).status_code == 200
+        assert (await http.head("/v1/jobs")).status_code == 401
+        assert (await http.head("/v1/jobs", headers=bearer(token))).status_code == 200
 
 
-async def test_head_is_counted_as_such(door: httpx.AsyncClient) -> None:
+async def test_head_is_counted_as_such(http: httpx.AsyncClient) -> None:
     """Under the route that it asked for."""
-    await door.head("/v1/jobs/job_no")
-    scrape = Scrape((await door.get("/metrics")).text)
+    await http.head("/v1/jobs/job_no")
+    scrape = Scrape((await http.get("/metrics")).text)
     counted = scrape.total(
         "whisperlive_http_requests_total", method="HEAD", route="/v1/jobs/{job_id}", status="404"
     )

@@ -24,7 +24,7 @@ from whisperlive_hybrid.types import SAMPLE_RATE, Samples
 
 pytestmark = pytest.mark.anyio
 
-OpenDoor = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
+OpenApp = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
 WriteWav = Callable[[Samples], bytes]
 Json = dict[str, Any]
 
@@ -35,19 +35,19 @@ def audio(write_wav: WriteWav) -> bytes:
     return write_wav(speak([1, 2, 3]))
 
 
-async def submitted(door: httpx.AsyncClient, *files: bytes, **fields: object) -> Json:
+async def submitted(http: httpx.AsyncClient, *files: bytes, **fields: object) -> Json:
     """A job with these files."""
     parts = [("file", (f"{n}.wav", file)) for n, file in enumerate(files)]
-    reply = await door.post("/v1/jobs", files=parts, data=fields)
+    reply = await http.post("/v1/jobs", files=parts, data=fields)
     assert reply.status_code == 202, reply.text
     job: Json = reply.json()
     assert reply.headers["location"] == f"/v1/jobs/{job['id']}"
     return job
 
 
-async def events(door: httpx.AsyncClient, watched: str) -> list[Json]:
-    """Everything that its stream tells."""
-    reply = await door.get(f"/v1/jobs/{watched}/events")
+async def events(http: httpx.AsyncClient, watched: str) -> list[Json]:
+    """All events of its stream."""
+    reply = await http.get(f"/v1/jobs/{watched}/events")
     assert reply.status_code == 200, reply.text
     assert reply.headers["content-type"].startswith("text/event-stream")
     frames = reply.text.split("\n\n")
@@ -56,9 +56,9 @@ async def events(door: httpx.AsyncClient, watched: str) -> list[Json]:
     return [json.loads(frame.removeprefix("data: ")) for frame in frames]
 
 
-async def ended(door: httpx.AsyncClient, job: Json) -> Json:
+async def ended(http: httpx.AsyncClient, job: Json) -> Json:
     """The job at its end."""
-    last: Json = (await events(door, job["id"]))[-1]["job"]
+    last: Json = (await events(http, job["id"]))[-1]["job"]
     return last
 
 
@@ -73,109 +73,109 @@ def fault(reply: httpx.Response) -> tuple[int, Any, Any]:
 # Submissions
 
 
-async def test_a_job_from_submission_to_result(door: httpx.AsyncClient, audio: bytes) -> None:
+async def test_a_job_from_submission_to_result(http: httpx.AsyncClient, audio: bytes) -> None:
     """What the stream ends with is what the job says, and its result is what was said."""
-    job = await submitted(door, audio)
+    job = await submitted(http, audio)
     assert (job["object"], job["model"], job["files"][0]["name"]) == ("job", "fake", "0.wav")
-    last = await ended(door, job)
-    assert last == (await door.get(f"/v1/jobs/{job['id']}")).json()
+    last = await ended(http, job)
+    assert last == (await http.get(f"/v1/jobs/{job['id']}")).json()
     assert (last["status"], last["text"], last["progress"]["done"]) == (
         "completed",
         "w1 w2 w3",
         1.08,
     )
-    assert (await door.get(f"/v1/jobs/{job['id']}/result")).json()["text"] == "w1 w2 w3"
+    assert (await http.get(f"/v1/jobs/{job['id']}/result")).json()["text"] == "w1 w2 w3"
 
 
 @pytest.mark.parametrize("fmt", ["json", "text", "srt", "vtt", "verbose_json"])
 async def test_a_result_is_what_the_upload_would_have_got(
-    door: httpx.AsyncClient, audio: bytes, fmt: str
+    http: httpx.AsyncClient, audio: bytes, fmt: str
 ) -> None:
     """Byte for byte, headers included, in every format."""
-    job = await submitted(door, audio, language="de")
-    await ended(door, job)
+    job = await submitted(http, audio, language="de")
+    await ended(http, job)
     form = {"response_format": fmt, "language": "de"}
-    direct = await door.post("/v1/audio/transcriptions", files={"file": audio}, data=form)
-    result = await door.get(f"/v1/jobs/{job['id']}/result", params={"format": fmt, "file": 0})
+    direct = await http.post("/v1/audio/transcriptions", files={"file": audio}, data=form)
+    result = await http.get(f"/v1/jobs/{job['id']}/result", params={"format": fmt, "file": 0})
     assert result.content == direct.content
     assert result.headers["content-type"] == direct.headers["content-type"]
 
 
-async def test_speech_without_text_is_told(door: httpx.AsyncClient, write_wav: WriteWav) -> None:
+async def test_speech_without_text_is_told(http: httpx.AsyncClient, write_wav: WriteWav) -> None:
     """By an upload and by a job: what is too quiet for the fake to read is speech all the same."""
     murmur = np.full(2 * SAMPLE_RATE, 1e-4, np.float32)
     audio = write_wav(np.concatenate([murmur, pause(3.0), speak([1, 2])]))
     form = {"response_format": "verbose_json", "language": "en"}
-    direct = await door.post("/v1/audio/transcriptions", files={"file": audio}, data=form)
+    direct = await http.post("/v1/audio/transcriptions", files={"file": audio}, data=form)
     (unread,) = direct.json()["unread"]
     assert (unread["start"], unread["end"]) == (0.0, pytest.approx(2.0, abs=0.1))
-    job = await submitted(door, audio, language="en")
-    await ended(door, job)
-    result = await door.get(f"/v1/jobs/{job['id']}/result?format=verbose_json")
+    job = await submitted(http, audio, language="en")
+    await ended(http, job)
+    result = await http.get(f"/v1/jobs/{job['id']}/result?format=verbose_json")
     assert result.json() == direct.json()
 
 
 async def test_a_result_is_cut_into_cues_as_asked_for(
-    door: httpx.AsyncClient, audio: bytes
+    http: httpx.AsyncClient, audio: bytes
 ) -> None:
     """Each time anew, as the upload would have been."""
-    job = await submitted(door, audio)
-    await ended(door, job)
-    wishes = {"max_words_per_line": "1", "highlight_words": "true"}
-    form = {"response_format": "vtt", **wishes}
-    direct = await door.post("/v1/audio/transcriptions", files={"file": audio}, data=form)
+    job = await submitted(http, audio)
+    await ended(http, job)
+    style = {"max_words_per_line": "1", "highlight_words": "true"}
+    form = {"response_format": "vtt", **style}
+    direct = await http.post("/v1/audio/transcriptions", files={"file": audio}, data=form)
     path = f"/v1/jobs/{job['id']}/result"
-    result = await door.get(path, params={"format": "vtt", **wishes})
+    result = await http.get(path, params={"format": "vtt", **style})
     assert result.content == direct.content
     assert "<u>w2</u>\n" in result.text
-    refused = await door.get(path, params={"format": "text", **wishes})
+    refused = await http.get(path, params={"format": "text", **style})
     assert fault(refused) == (400, "max_words_per_line", "invalid_value")
     assert "needs format 'srt' or 'vtt', not 'text'" in refused.text
 
 
 async def test_words_of_a_translation_are_not_highlighted(
-    door: httpx.AsyncClient, audio: bytes
+    http: httpx.AsyncClient, audio: bytes
 ) -> None:
     """They were not said; the cues are cut all the same."""
-    job = await submitted(door, audio, task="translate")
-    await ended(door, job)
+    job = await submitted(http, audio, task="translate")
+    await ended(http, job)
     path = f"/v1/jobs/{job['id']}/result?format=srt"
-    assert fault(await door.get(f"{path}&highlight_words=true"))[:2] == (400, "highlight_words")
-    result = await door.get(f"{path}&max_words_per_line=2")
+    assert fault(await http.get(f"{path}&highlight_words=true"))[:2] == (400, "highlight_words")
+    result = await http.get(f"{path}&max_words_per_line=2")
     assert "w1 w2\n\n2\n" in result.text
 
 
-async def test_words_are_measured_if_asked_for(door: httpx.AsyncClient, audio: bytes) -> None:
-    """The wish comes with the job, the times with the result."""
-    job = await submitted(door, audio, **{"timestamp_granularities[]": ["word", "segment"]})
-    await ended(door, job)
-    result = await door.get(f"/v1/jobs/{job['id']}/result?format=verbose_json")
+async def test_words_are_measured_if_asked_for(http: httpx.AsyncClient, audio: bytes) -> None:
+    """Words are requested with the job, their times are in the result."""
+    job = await submitted(http, audio, **{"timestamp_granularities[]": ["word", "segment"]})
+    await ended(http, job)
+    result = await http.get(f"/v1/jobs/{job['id']}/result?format=verbose_json")
     assert [word["word"] for word in result.json()["words"]] == ["w1", "w2", "w3"]
 
 
 @pytest.mark.parametrize("name", ["file", "file[]", "files", "files[]"])
-async def test_files_in_every_spelling(door: httpx.AsyncClient, audio: bytes, name: str) -> None:
+async def test_files_in_every_spelling(http: httpx.AsyncClient, audio: bytes, name: str) -> None:
     """Two of them, in the order sent; the one that is no audio spoils nothing."""
     parts = [(name, ("a.wav", audio)), (name, ("b.txt", b"text")), (name, ("c.wav", audio))]
-    reply = await door.post("/v1/jobs", files=parts)
-    last = await ended(door, reply.json())
+    reply = await http.post("/v1/jobs", files=parts)
+    last = await ended(http, reply.json())
     assert [(file["name"], file["status"]) for file in last["files"]] == [
         ("a.wav", "completed"),
         ("b.txt", "failed"),
         ("c.wav", "completed"),
     ]
-    results = (await door.get(f"/v1/jobs/{last['id']}/result")).json()
+    results = (await http.get(f"/v1/jobs/{last['id']}/result")).json()
     assert [entry.get("text") for entry in results["data"]] == ["w1 w2 w3", None, "w1 w2 w3"]
-    assert fault(await door.get(f"/v1/jobs/{last['id']}/result?format=srt"))[:2] == (400, "file")
-    failed = await door.get(f"/v1/jobs/{last['id']}/result?format=srt&file=1")
+    assert fault(await http.get(f"/v1/jobs/{last['id']}/result?format=srt"))[:2] == (400, "file")
+    failed = await http.get(f"/v1/jobs/{last['id']}/result?format=srt&file=1")
     assert fault(failed) == (409, "file", "file_failed")
 
 
-async def test_urls_in_json(door: httpx.AsyncClient) -> None:
+async def test_urls_in_json(http: httpx.AsyncClient) -> None:
     """Without a form; what cannot be fetched fails as a file does."""
-    reply = await door.post("/v1/jobs", json={"urls": ["https://example/a"], "language": "en"})
+    reply = await http.post("/v1/jobs", json={"urls": ["https://example/a"], "language": "en"})
     assert reply.status_code == 202
-    last = await ended(door, reply.json())
+    last = await ended(http, reply.json())
     assert (last["status"], last["files"][0]["source"]) == ("failed", "url")
     assert "404" in last["error"]["message"]
 
@@ -200,16 +200,16 @@ async def test_urls_in_json(door: httpx.AsyncClient) -> None:
     ],
 )
 async def test_nonsense_is_refused_in_the_usual_shape(
-    door: httpx.AsyncClient, request_: Json, expected: tuple[int, str | None, str | None] | None
+    http: httpx.AsyncClient, request_: Json, expected: tuple[int, str | None, str | None] | None
 ) -> None:
     """Before anything is stored."""
-    reply = await door.post("/v1/jobs", **request_)
+    reply = await http.post("/v1/jobs", **request_)
     assert reply.status_code == 413 if expected is None else fault(reply) == expected
-    assert (await door.get("/v1/jobs")).json()["data"] == []
+    assert (await http.get("/v1/jobs")).json()["data"] == []
 
 
 @pytest.mark.parametrize(
-    ("request_", "told"),
+    ("request_", "received"),
     [
         ({}, "with a field 'file', or application/json with 'url' or 'urls', not ''."),
         ({"json": {"url": "https://x", "file": "x"}}, "Field 'file' is for uploads"),
@@ -217,20 +217,20 @@ async def test_nonsense_is_refused_in_the_usual_shape(
     ],
 )
 async def test_files_and_urls_each_have_their_body(
-    door: httpx.AsyncClient, request_: Json, told: str
+    http: httpx.AsyncClient, request_: Json, received: str
 ) -> None:
-    """A form for uploads, JSON for URLs; whoever mixes them up is told both."""
-    reply = await door.post("/v1/jobs", **request_)
+    """A form for uploads, JSON for URLs; the error for anything else names both."""
+    reply = await http.post("/v1/jobs", **request_)
     assert fault(reply)[0] == 400
-    assert told in reply.json()["error"]["message"]
+    assert received in reply.json()["error"]["message"]
 
 
-async def test_too_many_jobs_are_told_when_to_come_back(open_door: OpenDoor, audio: bytes) -> None:
+async def test_too_many_jobs_are_told_when_to_come_back(open_app: OpenApp, audio: bytes) -> None:
     """429 and Retry-After, as an engine that is full."""
     backend = GatedBackend()
-    async with open_door(backend, settings={"max_jobs": 1}) as (app, _), client(app) as door:
-        await submitted(door, audio)
-        reply = await door.post("/v1/jobs", files={"file": audio})
+    async with open_app(backend, settings={"max_jobs": 1}) as (app, _), client(app) as http:
+        await submitted(http, audio)
+        reply = await http.post("/v1/jobs", files={"file": audio})
         assert fault(reply)[0] == 429
         assert int(reply.headers["retry-after"]) >= 1
         backend.gate.set()
@@ -239,16 +239,16 @@ async def test_too_many_jobs_are_told_when_to_come_back(open_door: OpenDoor, aud
 # Looking, cancelling, deleting
 
 
-async def test_lists_have_pages(door: httpx.AsyncClient, audio: bytes) -> None:
+async def test_lists_have_pages(http: httpx.AsyncClient, audio: bytes) -> None:
     """Newest first, each job once."""
-    made = [(await submitted(door, audio))["id"] for _ in range(3)]
-    first = (await door.get("/v1/jobs", params={"limit": 2})).json()
+    made = [(await submitted(http, audio))["id"] for _ in range(3)]
+    first = (await http.get("/v1/jobs", params={"limit": 2})).json()
     assert [job["id"] for job in first["data"]] == made[:0:-1]
     assert (first["first_id"], first["last_id"], first["has_more"]) == (made[2], made[1], True)
-    rest = (await door.get("/v1/jobs", params={"limit": 2, "after": first["last_id"]})).json()
+    rest = (await http.get("/v1/jobs", params={"limit": 2, "after": first["last_id"]})).json()
     assert [job["id"] for job in rest["data"]] == [made[0]]
     assert not rest["has_more"]
-    failed = (await door.get("/v1/jobs?status=failed")).json()
+    failed = (await http.get("/v1/jobs?status=failed")).json()
     assert failed["data"] == []
 
 
@@ -256,10 +256,10 @@ async def test_lists_have_pages(door: httpx.AsyncClient, audio: bytes) -> None:
     ("query", "param"), [("limit=0", "limit"), ("status=late", "status"), ("order=asc", "order")]
 )
 async def test_lists_refuse_what_they_do_not_know(
-    door: httpx.AsyncClient, query: str, param: str
+    http: httpx.AsyncClient, query: str, param: str
 ) -> None:
     """A filter that is ignored would show the wrong jobs."""
-    assert fault(await door.get(f"/v1/jobs?{query}"))[:2] == (400, param)
+    assert fault(await http.get(f"/v1/jobs?{query}"))[:2] == (400, param)
 
 
 @pytest.mark.parametrize(
@@ -273,68 +273,68 @@ async def test_lists_refuse_what_they_do_not_know(
         ("GET", "/v1/jobs?after=job_no"),
     ],
 )
-async def test_unknown_jobs_are_not_found(door: httpx.AsyncClient, method: str, path: str) -> None:
+async def test_unknown_jobs_are_not_found(http: httpx.AsyncClient, method: str, path: str) -> None:
     """By any route."""
-    assert fault(await door.request(method, path)) == (404, None, "job_not_found")
+    assert fault(await http.request(method, path)) == (404, None, "job_not_found")
 
 
-async def test_a_job_is_cancelled_once_and_again(open_door: OpenDoor, audio: bytes) -> None:
+async def test_a_job_is_cancelled_once_and_again(open_app: OpenApp, audio: bytes) -> None:
     """The second time says the same; before, there was no result to be had."""
     backend = GatedBackend()
-    async with open_door(backend) as (app, _), client(app) as door:
-        job = await submitted(door, audio)
+    async with open_app(backend) as (app, _), client(app) as http:
+        job = await submitted(http, audio)
         path = f"/v1/jobs/{job['id']}"
-        assert fault(await door.get(f"{path}/result")) == (409, None, "job_not_finished")
+        assert fault(await http.get(f"{path}/result")) == (409, None, "job_not_finished")
         for _ in range(2):
-            reply = await door.post(f"{path}/cancel")
+            reply = await http.post(f"{path}/cancel")
             assert (reply.status_code, reply.json()["status"]) == (200, "cancelled")
-        assert [event["type"] for event in await events(door, job["id"])] == ["job.cancelled"]
+        assert [event["type"] for event in await events(http, job["id"])] == ["job.cancelled"]
         backend.gate.set()
 
 
-async def test_a_finished_job_is_not_cancelled(door: httpx.AsyncClient, audio: bytes) -> None:
-    """And SDKs are told not to try again."""
-    job = await submitted(door, audio)
-    await ended(door, job)
-    reply = await door.post(f"/v1/jobs/{job['id']}/cancel")
+async def test_a_finished_job_is_not_cancelled(http: httpx.AsyncClient, audio: bytes) -> None:
+    """A header prevents SDKs from retrying."""
+    job = await submitted(http, audio)
+    await ended(http, job)
+    reply = await http.post(f"/v1/jobs/{job['id']}/cancel")
     assert fault(reply) == (409, None, "job_finished")
     assert reply.headers["x-should-retry"] == "false"
 
 
-async def test_a_job_is_deleted(door: httpx.AsyncClient, audio: bytes) -> None:
+async def test_a_job_is_deleted(http: httpx.AsyncClient, audio: bytes) -> None:
     """And then it is unknown."""
-    job = await submitted(door, audio)
-    reply = await door.delete(f"/v1/jobs/{job['id']}")
+    job = await submitted(http, audio)
+    reply = await http.delete(f"/v1/jobs/{job['id']}")
     assert reply.json() == {"id": job["id"], "object": "job", "deleted": True}
-    assert (await door.get(f"/v1/jobs/{job['id']}")).status_code == 404
+    assert (await http.get(f"/v1/jobs/{job['id']}")).status_code == 404
 
 
 # Watching
 
 
-async def test_a_stream_ends_with_the_job(door: httpx.AsyncClient) -> None:
+async def test_a_stream_ends_with_the_job(http: httpx.AsyncClient) -> None:
     """Progress, as far as there was any to see, and then how it ended, with the whole text."""
     words = range(1, 21)
-    told = await events(door, (await submitted(door, spoken_wav(*words)))["id"])
-    types = [event["type"] for event in told]
-    assert types == ["job.progress"] * (len(told) - 1) + ["job.completed"]
-    assert told[-1]["job"]["text"] == " ".join(f"w{n}" for n in words)
+    received = await events(http, (await submitted(http, spoken_wav(*words)))["id"])
+    types = [event["type"] for event in received]
+    assert types == ["job.progress"] * (len(received) - 1) + ["job.completed"]
+    assert received[-1]["job"]["text"] == " ".join(f"w{n}" for n in words)
 
 
-async def listen(socket: ClientConnection, told: list[Json]) -> NoReturn:
+async def listen(socket: ClientConnection, received: list[Json]) -> NoReturn:
     """Collect events until the connection closes, which raises `ConnectionClosed`."""
     while True:
-        told.append(json.loads(await socket.recv()))
+        received.append(json.loads(await socket.recv()))
 
 
 async def everything(socket: ClientConnection) -> tuple[list[Json], int, str]:
     """All events, the close code and its reason."""
-    told: list[Json] = []
+    received: list[Json] = []
     with pytest.raises(ConnectionClosed) as closed:
-        await listen(socket, told)
+        await listen(socket, received)
     frame = closed.value.rcvd
     assert frame is not None
-    return told, frame.code, frame.reason
+    return received, frame.code, frame.reason
 
 
 def ws_url(served: str, watched: str) -> str:
@@ -344,20 +344,20 @@ def ws_url(served: str, watched: str) -> str:
 
 async def test_a_websocket_tells_the_same(served: str, audio: bytes) -> None:
     """And is closed in the normal way."""
-    async with httpx.AsyncClient(base_url=served) as door:
-        job = await submitted(door, audio)
+    async with httpx.AsyncClient(base_url=served) as http:
+        job = await submitted(http, audio)
         async with connect(ws_url(served, job["id"])) as socket:
-            told, code, _ = await everything(socket)
+            received, code, _ = await everything(socket)
         assert code == 1000
-        assert told[-1]["type"] == "job.completed"
-        assert told[-1] == (await events(door, job["id"]))[-1]
+        assert received[-1]["type"] == "job.completed"
+        assert received[-1] == (await events(http, job["id"]))[-1]
 
 
 async def test_a_websocket_of_nothing_is_closed_with_the_reason(served: str) -> None:
     """Accepted first, since a browser shows nothing of a refused handshake."""
     async with connect(ws_url(served, "job_no")) as socket:
-        told, code, reason = await everything(socket)
-    assert (told, code, reason) == ([], 4404, "There is no job 'job_no'.")
+        received, code, reason = await everything(socket)
+    assert (received, code, reason) == ([], 4404, "There is no job 'job_no'.")
 
 
 async def test_foreign_pages_may_not_watch(served: str) -> None:
@@ -376,50 +376,50 @@ async def test_an_upload_is_watched_from_before_it_begins(served: str, audio: by
     """By the id that its client chose, until its end."""
     async with connect(ws_url(served, "my-own-upload")) as socket:
         watching = asyncio.create_task(everything(socket))
-        async with httpx.AsyncClient(base_url=served) as door:
-            reply = await door.post(
+        async with httpx.AsyncClient(base_url=served) as http:
+            reply = await http.post(
                 "/v1/audio/transcriptions",
                 files={"file": audio},
                 headers={"X-Progress-Id": "my-own-upload"},
             )
             assert reply.json()["text"] == "w1 w2 w3"
-        told, code, _ = await watching
+        received, code, _ = await watching
     assert code == 1000
-    assert told[-1] == {
+    assert received[-1] == {
         "type": "upload.completed",
         "id": "my-own-upload",
         "done": 1.08,
         "total": 1.08,
         "text": "w1 w2 w3",
     }
-    assert {event["type"] for event in told[:-1]} <= {"upload.progress"}
+    assert {event["type"] for event in received[:-1]} <= {"upload.progress"}
 
 
 @pytest.mark.parametrize(
     "path", ["/v1/audio/transcriptions", "/v1/audio/translations", "/transcribe"]
 )
 async def test_every_upload_can_be_watched(
-    door: httpx.AsyncClient, audio: bytes, path: str
+    http: httpx.AsyncClient, audio: bytes, path: str
 ) -> None:
-    """Also by who comes a little late; a failure is told with its reason."""
+    """Also by a watcher that is a little late; a failure has its reason."""
     headers = {"X-Progress-Id": "good-one"}
-    assert (await door.post(path, files={"file": audio}, headers=headers)).status_code == 200
-    assert [event["type"] for event in await events(door, "good-one")] == ["upload.completed"]
+    assert (await http.post(path, files={"file": audio}, headers=headers)).status_code == 200
+    assert [event["type"] for event in await events(http, "good-one")] == ["upload.completed"]
     headers = {"X-Progress-Id": "bad-one-"}
-    assert (await door.post(path, files={"file": b"x"}, headers=headers)).status_code == 400
-    [event] = await events(door, "bad-one-")
+    assert (await http.post(path, files={"file": b"x"}, headers=headers)).status_code == 400
+    [event] = await events(http, "bad-one-")
     assert event["type"] == "upload.failed"
     assert "could not be decoded" in event["error"]["message"]
 
 
-async def test_ids_are_checked_and_belong_to_one_upload(open_door: OpenDoor, audio: bytes) -> None:
+async def test_ids_are_checked_and_belong_to_one_upload(open_app: OpenApp, audio: bytes) -> None:
     """A second upload with the same id is refused while the first is read."""
     backend = GatedBackend()
-    async with open_door(backend) as (app, _), client(app) as door:
+    async with open_app(backend) as (app, _), client(app) as http:
 
         async def post(progress_id: str) -> httpx.Response:
             headers = {"X-Progress-Id": progress_id}
-            return await door.post(
+            return await http.post(
                 "/v1/audio/transcriptions", files={"file": audio}, headers=headers
             )
 
@@ -432,13 +432,11 @@ async def test_ids_are_checked_and_belong_to_one_upload(open_door: OpenDoor, aud
         assert (await first).status_code == 200
 
 
-async def test_webhooks_are_taken_where_there_is_a_secret(
-    open_door: OpenDoor, audio: bytes
-) -> None:
+async def test_webhooks_are_taken_where_there_is_a_secret(open_app: OpenApp, audio: bytes) -> None:
     """The URL is looked at before the job is taken."""
-    async with open_door(settings={"webhook_secret": SECRET}) as (app, _), client(app) as door:
-        await submitted(door, audio, webhook_url="https://example/hook")
-        reply = await door.post(
+    async with open_app(settings={"webhook_secret": SECRET}) as (app, _), client(app) as http:
+        await submitted(http, audio, webhook_url="https://example/hook")
+        reply = await http.post(
             "/v1/jobs", files={"file": audio}, data={"webhook_url": "http://127.0.0.1"}
         )
         assert fault(reply)[0] == 400

@@ -22,7 +22,7 @@ from whisperlive_hybrid.types import Samples
 
 pytestmark = pytest.mark.anyio
 
-OpenDoor = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
+OpenApp = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
 WriteWav = Callable[[Samples], bytes]
 
 PATH = "/transcribe/url"
@@ -53,32 +53,32 @@ def url_of(remote: FakeWebServer, path: str = "/talk.wav") -> str:
     return f"http://127.0.0.1:{remote.port}{path}"
 
 
-async def test_the_answer_is_that_of_the_upload(door: httpx.AsyncClient, audio: bytes) -> None:
+async def test_the_answer_is_that_of_the_upload(http: httpx.AsyncClient, audio: bytes) -> None:
     """Key by key; as JSON and as both kinds of form, with the same options."""
     options = {"language": "de", "task": "translate", "model": "fake"}
-    uploaded = await door.post("/transcribe", files={"file": ("talk.wav", audio)}, data=options)
+    uploaded = await http.post("/transcribe", files={"file": ("talk.wav", audio)}, data=options)
     assert uploaded.json()["success"] is True
     async with serve_answers({"/talk.wav": answer(audio)}) as remote:
-        wish = {"url": url_of(remote), **options}
+        fields = {"url": url_of(remote), **options}
         for reply in (
-            await door.post(PATH, json=wish),
-            await door.post(PATH, data=wish),
-            await door.post(PATH, files={name: (None, value) for name, value in wish.items()}),
+            await http.post(PATH, json=fields),
+            await http.post(PATH, data=fields),
+            await http.post(PATH, files={name: (None, value) for name, value in fields.items()}),
         ):
             assert reply.json() == uploaded.json()
 
 
-async def test_the_file_is_named_by_its_server(door: httpx.AsyncClient, audio: bytes) -> None:
+async def test_the_file_is_named_by_its_server(http: httpx.AsyncClient, audio: bytes) -> None:
     """And read as what it is."""
     named = answer(audio, content_disposition="attachment; filename=call.wav")
     async with serve_answers({"/x": named}) as remote:
-        body = (await door.post(PATH, json={"url": url_of(remote, "/x")})).json()
+        body = (await http.post(PATH, json={"url": url_of(remote, "/x")})).json()
     assert body["filename"] == "call.wav"
     assert [segment["text"] for segment in body["segments"]] == ["w1 w2 w3"]
 
 
 @pytest.mark.parametrize(
-    ("wish", "status", "told"),
+    ("fields", "status", "message"),
     [
         ({"url": "http://10.0.0.1/"}, 400, "10.0.0.1 may not be reached"),
         ({"url": "http://[::1]:5050/"}, 400, "::1 may not be reached"),
@@ -93,19 +93,23 @@ async def test_the_file_is_named_by_its_server(door: httpx.AsyncClient, audio: b
     ],
 )
 async def test_refusals_have_the_older_shape(
-    door: httpx.AsyncClient, files: list[IO[bytes]], wish: dict[str, Any], status: int, told: str
+    http: httpx.AsyncClient,
+    files: list[IO[bytes]],
+    fields: dict[str, Any],
+    status: int,
+    message: str,
 ) -> None:
-    """Success false and a message; wishes are read before anything is fetched."""
-    reply = await door.post(PATH, json=wish)
+    """Success is false, with a message; fields are parsed before anything is fetched."""
+    reply = await http.post(PATH, json=fields)
     assert reply.status_code == status
     assert list(reply.json()) == ["success", "error"]
     assert reply.json()["success"] is False
-    assert told in reply.json()["error"]
+    assert message in reply.json()["error"]
     assert all(file.closed for file in files)
 
 
 @pytest.mark.parametrize(
-    ("answered", "status", "told"),
+    ("answered", "status", "message"),
     [
         (answer(b"", "404 Not Found"), 400, "answered 404 Not Found."),
         (answer(b"", "503 Service Unavailable"), 400, "answered 503 Service Unavailable."),
@@ -114,52 +118,52 @@ async def test_refusals_have_the_older_shape(
     ],
 )
 async def test_failures_of_the_other_server_are_no_reason_to_repeat(
-    door: httpx.AsyncClient, files: list[IO[bytes]], answered: Answer, status: int, told: str
+    http: httpx.AsyncClient, files: list[IO[bytes]], answered: Answer, status: int, message: str
 ) -> None:
     """The URL was the client's choice: never a 5xx, and nothing is left on the disk."""
     async with serve_answers({"/talk.wav": answered}) as remote:
-        reply = await door.post(PATH, json={"url": url_of(remote)})
+        reply = await http.post(PATH, json={"url": url_of(remote)})
     assert (reply.status_code, reply.json()["success"]) == (status, False)
-    assert told in reply.json()["error"]
+    assert message in reply.json()["error"]
     assert [file.closed for file in files] == [True]
 
 
 async def test_the_file_is_gone_after_an_answer(
-    door: httpx.AsyncClient, files: list[IO[bytes]], audio: bytes
+    http: httpx.AsyncClient, files: list[IO[bytes]], audio: bytes
 ) -> None:
     """It lives as long as its request."""
     async with serve_answers({"/talk.wav": answer(audio)}) as remote:
-        assert (await door.post(PATH, json={"url": url_of(remote)})).status_code == 200
+        assert (await http.post(PATH, json={"url": url_of(remote)})).status_code == 200
     assert [file.closed for file in files] == [True]
 
 
-async def test_other_bodies_are_refused(door: httpx.AsyncClient) -> None:
+async def test_other_bodies_are_refused(http: httpx.AsyncClient) -> None:
     """Also here in the older shape."""
-    for reply, told in (
-        (await door.post(PATH, content=b"x", headers={"content-type": "text/plain"}), "text/plain"),
-        (await door.post(PATH, files={"file": b"x"}), "Send no file here"),
-        (await door.post(PATH, content=b"{", headers={"content-type": "application/json"}), "JSON"),
+    for reply, message in (
+        (await http.post(PATH, content=b"x", headers={"content-type": "text/plain"}), "text/plain"),
+        (await http.post(PATH, files={"file": b"x"}), "Send no file here"),
+        (await http.post(PATH, content=b"{", headers={"content-type": "application/json"}), "JSON"),
         (
-            await door.post(
+            await http.post(
                 PATH, content=b"x", headers={"content-type": "multipart/form-data; boundary=b"}
             ),
             "",
         ),
     ):
         assert (reply.status_code, reply.json()["success"]) == (400, False)
-        assert told in reply.json()["error"]
+        assert message in reply.json()["error"]
 
 
-async def test_it_is_only_posted_to(door: httpx.AsyncClient) -> None:
+async def test_it_is_only_posted_to(http: httpx.AsyncClient) -> None:
     """A link somewhere must not make this server fetch anything."""
-    reply = await door.get(PATH, params={"url": "http://127.0.0.1/"})
+    reply = await http.get(PATH, params={"url": "http://127.0.0.1/"})
     assert reply.status_code == 405
     assert reply.json() == {"success": False, "error": f"Not allowed to GET on {PATH}."}
 
 
-async def test_it_is_described(door: httpx.AsyncClient) -> None:
+async def test_it_is_described(http: httpx.AsyncClient) -> None:
     """The OpenAPI document knows its fields, as JSON too."""
-    described = (await door.get("/openapi.json")).json()["paths"][PATH]["post"]
+    described = (await http.get("/openapi.json")).json()["paths"][PATH]["post"]
     schema = described["requestBody"]["content"]["application/json"]["schema"]
     assert schema["required"] == ["url"]
     options = {"language", "multilingual", "language_detection_threshold", "task", "model"}
@@ -195,7 +199,7 @@ async def leave(app: FastAPI, body: bytes, until: Callable[[], Any]) -> int:
     return statuses[0]
 
 
-async def test_hanging_up_ends_the_download(open_door: OpenDoor, files: list[IO[bytes]]) -> None:
+async def test_hanging_up_ends_the_download(open_app: OpenApp, files: list[IO[bytes]]) -> None:
     """The other server is left alone, and the half of the file is deleted."""
     begun = anyio.Event()
 
@@ -204,7 +208,7 @@ async def test_hanging_up_ends_the_download(open_door: OpenDoor, files: list[IO[
         begun.set()
         await stream.receive()
 
-    async with open_door() as (app, _), serve_answers({"/talk.wav": half}) as remote:
+    async with open_app() as (app, _), serve_answers({"/talk.wav": half}) as remote:
         body = f'{{"url": "{url_of(remote)}"}}'.encode()
         assert await leave(app, body, begun.wait) == 499
         await remote.left.wait()
@@ -212,7 +216,7 @@ async def test_hanging_up_ends_the_download(open_door: OpenDoor, files: list[IO[
 
 
 async def test_hanging_up_ends_the_reading(
-    open_door: OpenDoor, files: list[IO[bytes]], audio: bytes
+    open_app: OpenApp, files: list[IO[bytes]], audio: bytes
 ) -> None:
     """Once the recording is there, as with an upload."""
     backend = GatedBackend()
@@ -221,7 +225,7 @@ async def test_hanging_up_ends_the_reading(
         await anyio.to_thread.run_sync(backend.reached.wait, abandon_on_cancel=True)
 
     async with (
-        open_door(backend) as (app, engine),
+        open_app(backend) as (app, engine),
         serve_answers({"/talk.wav": answer(audio)}) as remote,
     ):
         try:

@@ -38,14 +38,14 @@ def fault(reply: httpx.Response) -> tuple[object, ...]:
     return reply.status_code, error["type"], error["param"], error["code"]
 
 
-async def test_one_request_too_many(open_door: Callable[..., Any], audio: bytes) -> None:
-    """429 with OpenAI's object, its headers, and when to come back; the reply before told so."""
+async def test_one_request_too_many(open_app: Callable[..., Any], audio: bytes) -> None:
+    """429 with OpenAI's object, its headers and Retry-After; the response before announced it."""
     async with (
-        open_door(settings={"requests_per_minute": 1}) as (app, _),
-        client(app) as door,
+        open_app(settings={"requests_per_minute": 1}) as (app, _),
+        client(app) as http,
     ):
-        first = await door.post(TRANSCRIPTIONS, files={"file": audio})
-        second = await door.post(TRANSCRIPTIONS, files={"file": audio})
+        first = await http.post(TRANSCRIPTIONS, files={"file": audio})
+        second = await http.post(TRANSCRIPTIONS, files={"file": audio})
     assert first.status_code == 200
     assert first.headers["x-ratelimit-limit-requests"] == "1"
     assert first.headers["x-ratelimit-remaining-requests"] == "0"
@@ -58,65 +58,65 @@ async def test_one_request_too_many(open_door: Callable[..., Any], audio: bytes)
     assert second.headers["x-request-id"]
 
 
-async def test_the_older_route_refuses_in_its_own_shape(open_door: Callable[..., Any]) -> None:
+async def test_the_older_route_refuses_in_its_own_shape(open_app: Callable[..., Any]) -> None:
     """Its clients read `detail`-like errors of before, and count on the same limits."""
     async with (
-        open_door(settings={"requests_per_minute": 1}) as (app, _),
-        client(app) as door,
+        open_app(settings={"requests_per_minute": 1}) as (app, _),
+        client(app) as http,
     ):
-        await door.post("/transcribe")
-        refused = await door.post("/transcribe/url")
+        await http.post("/transcribe")
+        refused = await http.post("/transcribe/url")
     assert refused.status_code == 429
     assert "1 requests per minute" in refused.text
     assert "code" not in refused.text
 
 
-async def test_looking_is_free(open_door: Callable[..., Any]) -> None:
-    """Health, models and jobs can be polled; what is not counted tells of no limit."""
+async def test_looking_is_free(open_app: Callable[..., Any]) -> None:
+    """Health, models and jobs can be polled; responses that are not counted have no headers."""
     async with (
-        open_door(settings={"requests_per_minute": 1}) as (app, _),
-        client(app) as door,
+        open_app(settings={"requests_per_minute": 1}) as (app, _),
+        client(app) as http,
     ):
         for path in ("/health", "/v1/models", "/v1/jobs", "/v1/jobs/job_1", "/openapi.json") * 5:
-            reply = await door.get(path)
+            reply = await http.get(path)
             assert reply.status_code != 429
             assert "x-ratelimit-limit-requests" not in reply.headers
         for _ in range(5):
-            assert (await door.post("/v1/jobs/job_1/cancel")).status_code == 404
-        assert (await door.post("/v1/jobs", json={"urls": []})).status_code == 400
-        assert (await door.post("/v1/jobs", json={"urls": []})).status_code == 429
+            assert (await http.post("/v1/jobs/job_1/cancel")).status_code == 404
+        assert (await http.post("/v1/jobs", json={"urls": []})).status_code == 400
+        assert (await http.post("/v1/jobs", json={"urls": []})).status_code == 429
 
 
 async def test_a_new_route_is_bounded_before_anybody_thinks_of_it(
-    open_door: Callable[..., Any],
+    open_app: Callable[..., Any],
 ) -> None:
     """Whatever is posted counts, whether there is such a route or not."""
     async with (
-        open_door(settings={"requests_per_minute": 1}) as (app, _),
-        client(app) as door,
+        open_app(settings={"requests_per_minute": 1}) as (app, _),
+        client(app) as http,
     ):
-        assert (await door.post("/v2/dreams")).status_code == 404
-        assert (await door.post(TRANSCRIPTIONS)).status_code == 429
+        assert (await http.post("/v2/dreams")).status_code == 404
+        assert (await http.post(TRANSCRIPTIONS)).status_code == 429
 
 
-async def test_without_limits_nothing_is_told(door: httpx.AsyncClient, audio: bytes) -> None:
+async def test_without_limits_nothing_is_told(http: httpx.AsyncClient, audio: bytes) -> None:
     """Clients take such a header for a limit."""
-    reply = await door.post(TRANSCRIPTIONS, files={"file": audio})
+    reply = await http.post(TRANSCRIPTIONS, files={"file": audio})
     assert reply.status_code == 200
     assert not [name for name in reply.headers if name.startswith("x-ratelimit")]
 
 
 @pytest.mark.parametrize("stream", ["false", "true"])
 async def test_a_day_ends_after_the_file_that_goes_beyond_it(
-    open_door: Callable[..., Any], audio: bytes, stream: str
+    open_app: Callable[..., Any], audio: bytes, stream: str
 ) -> None:
     """That file is read to its end, streamed or not; the next is refused until midnight UTC."""
     async with (
-        open_door(settings={"audio_s_per_day": 4}) as (app, _),
-        client(app) as door,
+        open_app(settings={"audio_s_per_day": 4}) as (app, _),
+        client(app) as http,
     ):
         file, fields = {"file": audio}, {"stream": stream}
-        replies = [await door.post(TRANSCRIPTIONS, files=file, data=fields) for _ in range(3)]
+        replies = [await http.post(TRANSCRIPTIONS, files=file, data=fields) for _ in range(3)]
     assert [reply.status_code for reply in replies] == [200, 200, 429]
     assert "w1" in replies[1].text
     assert "w2" in replies[1].text
@@ -130,32 +130,32 @@ async def test_a_day_ends_after_the_file_that_goes_beyond_it(
 
 
 async def test_what_is_left_of_the_day_is_that_after_the_file(
-    open_door: Callable[..., Any], audio: bytes
+    open_app: Callable[..., Any], audio: bytes
 ) -> None:
     """The reply of a file counts it already."""
     async with (
-        open_door(settings={"audio_s_per_day": 4}) as (app, _),
-        client(app) as door,
+        open_app(settings={"audio_s_per_day": 4}) as (app, _),
+        client(app) as http,
     ):
-        reply = await door.post(TRANSCRIPTIONS, files={"file": audio})
+        reply = await http.post(TRANSCRIPTIONS, files={"file": audio})
     assert reply.headers["x-ratelimit-remaining-audio-seconds"] == "1"
 
 
 async def test_a_file_that_is_no_audio_costs_a_request_and_no_audio(
-    open_door: Callable[..., Any],
+    open_app: Callable[..., Any],
 ) -> None:
     """Only what was read is booked."""
     async with (
-        open_door(settings={"audio_s_per_day": 4, "requests_per_minute": 10}) as (app, _),
-        client(app) as door,
+        open_app(settings={"audio_s_per_day": 4, "requests_per_minute": 10}) as (app, _),
+        client(app) as http,
     ):
-        reply = await door.post(TRANSCRIPTIONS, files={"file": b"noise"})
+        reply = await http.post(TRANSCRIPTIONS, files={"file": b"noise"})
     assert reply.status_code == 400
     assert reply.headers["x-ratelimit-remaining-audio-seconds"] == "4"
     assert reply.headers["x-ratelimit-remaining-requests"] == "9"
 
 
-async def test_behind_a_proxy_each_client_has_its_own(open_door: Callable[..., Any]) -> None:
+async def test_behind_a_proxy_each_client_has_its_own(open_app: Callable[..., Any]) -> None:
     """Without the setting they would share one allowance; a subscriber of IPv6 is one client."""
     limited = {"requests_per_minute": 1, "trusted_proxies": "127.0.0.1"}
     asked = [
@@ -165,9 +165,9 @@ async def test_behind_a_proxy_each_client_has_its_own(open_door: Callable[..., A
         ("2001:db8::1", 404),
         ("2001:db8::2", 429),
     ]
-    async with open_door(settings=limited) as (app, _), client(app) as door:
+    async with open_app(settings=limited) as (app, _), client(app) as http:
         for address, status in asked:
-            reply = await door.post("/nowhere", headers={"X-Forwarded-For": address})
+            reply = await http.post("/nowhere", headers={"X-Forwarded-For": address})
             assert reply.status_code == status, address
 
 

@@ -12,7 +12,7 @@ from websockets.sync.client import connect
 
 from whisperlive_hybrid.engine.engine import Engine
 
-OpenDoor = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
+OpenApp = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/realtime?intent=transcription", "/health", "/v1/jobs/"])
@@ -39,13 +39,13 @@ def test_an_older_path_answers_in_its_own_shape(served: str) -> None:
 
 
 @pytest.mark.anyio
-async def test_the_public_address_is_named(open_door: OpenDoor) -> None:
+async def test_the_public_address_is_named(open_app: OpenApp) -> None:
     """Behind a proxy the port is of no use."""
     settings = {"live_url": "wss://stt.example.org/live"}
-    async with open_door(settings=settings) as (app, _):
+    async with open_app(settings=settings) as (app, _):
         with (
             pytest.raises(WebSocketDenialResponse) as refusal,
-            TestClient(app, base_url="http://door").websocket_connect("/v1/realtime"),
+            TestClient(app, base_url="http://server").websocket_connect("/v1/realtime"),
         ):
             pass
     assert "wss://stt.example.org/live" in refusal.value.text

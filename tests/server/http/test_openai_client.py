@@ -180,9 +180,9 @@ def test_a_stream(client: openai.OpenAI, audio: bytes) -> None:
 
 def test_logprobs(client: openai.OpenAI, audio: bytes) -> None:
     """One entry per token, whole and streamed alike."""
-    wish = {"file": audio, "model": "gpt-4o-transcribe", "include": ["logprobs"]}
-    made = client.audio.transcriptions.create(**wish)  # type: ignore[call-overload]
-    stream = client.audio.transcriptions.create(**wish, stream=True)  # type: ignore[call-overload]
+    request = {"file": audio, "model": "gpt-4o-transcribe", "include": ["logprobs"]}
+    made = client.audio.transcriptions.create(**request)  # type: ignore[call-overload]
+    stream = client.audio.transcriptions.create(**request, stream=True)  # type: ignore[call-overload]
     assert [each.token for each in made.logprobs] == [" w1", " w2", " w3"]
     assert [bytes(map(int, each.bytes)) for each in made.logprobs] == [b" w1", b" w2", b" w3"]
     assert made.logprobs[0].logprob == pytest.approx(math.log(0.001))
@@ -192,10 +192,10 @@ def test_logprobs(client: openai.OpenAI, audio: bytes) -> None:
 
 
 def test_languages(client: openai.OpenAI, audio: bytes) -> None:
-    """Who names candidates is told which of them was spoken, whole and streamed alike."""
-    wish = {"file": audio, "model": "gpt-transcribe", "languages": ["de", "en"]}
-    made = client.audio.transcriptions.create(**wish)  # type: ignore[call-overload]
-    *_, done = client.audio.transcriptions.create(**wish, stream=True)  # type: ignore[call-overload]
+    """A request with candidates gets the spoken language, whole and streamed alike."""
+    request = {"file": audio, "model": "gpt-transcribe", "languages": ["de", "en"]}
+    made = client.audio.transcriptions.create(**request)  # type: ignore[call-overload]
+    *_, done = client.audio.transcriptions.create(**request, stream=True)  # type: ignore[call-overload]
     assert [each.code for each in made.languages] == ["en"]
     assert [each.code for each in done.languages] == ["en"]
 
@@ -325,7 +325,7 @@ def test_a_full_server_is_a_rate_limit(held: tuple[Held, str], audio: bytes) -> 
 def test_the_clients_own_retry_finds_room(
     held: tuple[Held, str], audio: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It waits as long as it was told, uploads the file again, and gets the whole text."""
+    """It waits for Retry-After, uploads the file again, and gets the whole text."""
     backend, address = held
     waits: list[float] = []
     statuses: list[int] = []

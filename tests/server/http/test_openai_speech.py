@@ -43,9 +43,9 @@ def local(options: DecodeOptions) -> dict[str, Texts]:
         return True
 
     items = plan_items([str(CLIPS / name) for name in NAMES], takes_urls=False)
-    wish = BatchRequest(options, tuple(OutputFormat))
+    request = BatchRequest(options, tuple(OutputFormat))
     backend = Ct2Backend(demo_model(), device="cpu")
-    anyio.run(transcribe_locally, backend, Settings(), items, wish, lambda _: None, take)
+    anyio.run(transcribe_locally, backend, Settings(), items, request, lambda _: None, take)
     return {name: made[Path(name).stem] for name in NAMES}
 
 
@@ -64,8 +64,8 @@ def test_every_format_has_the_letters_of_the_local_path(
     text = expected[OutputFormat.TXT]
     body = json.loads(expected[OutputFormat.JSON])
 
-    def ask(**wish: Any) -> Any:  # noqa: ANN401 (any field, any answer)
-        return client.audio.transcriptions.create(file=CLIPS / name, model="whisper-1", **wish)
+    def ask(**request: Any) -> Any:  # noqa: ANN401 (any field, any answer)
+        return client.audio.transcriptions.create(file=CLIPS / name, model="whisper-1", **request)
 
     assert ask(response_format="text") == text
     assert ask().text == text.strip()

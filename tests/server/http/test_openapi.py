@@ -109,7 +109,7 @@ def asked(address: str, method: str, path: str, mode: GenerationMode, audio: byt
 
 
 def test_every_route_is_asked(address: str) -> None:
-    """A new route is put into the table by somebody who thought about it."""
+    """A new route must be added to the table deliberately."""
     paths = httpx.get(f"{address}/openapi.json").json()["paths"]
     listed = {(method.upper(), path) for path, methods in paths.items() for method in methods}
     assert listed == {

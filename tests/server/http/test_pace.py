@@ -18,7 +18,7 @@ class Client:
         self._parts = list(parts)
 
     def clock(self) -> float:
-        """Tell the time."""
+        """Return the time."""
         return self.now
 
     async def receive(self) -> Message:
@@ -40,7 +40,7 @@ async def test_a_slow_client_is_served() -> None:
 
 
 async def test_a_body_that_trickles_is_given_up() -> None:
-    """A byte now and then keeps a slot no longer than silence does."""
+    """A byte from time to time keeps a slot no longer than silence does."""
     client = Client((29.0, 1), (2.0, 1))
     upload = BodyTimeout(1024, longest_s=4000, clock=client.clock)
     await upload.next(client.receive)
@@ -62,7 +62,7 @@ async def test_what_was_fast_may_rest(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_the_servers_own_time_is_not_the_clients() -> None:
-    """Who has sent everything at once is not blamed for the disk that took it slowly."""
+    """A client that has sent everything at once is not blamed for a slow disk."""
     client = Client(*[(0.0, 1)] * 10)
     upload = BodyTimeout(1024, longest_s=4000, clock=client.clock)
     for _ in range(10):
@@ -71,7 +71,7 @@ async def test_the_servers_own_time_is_not_the_clients() -> None:
 
 
 async def test_no_upload_lasts_for_ever() -> None:
-    """The whole has an end of its own, by the clock."""
+    """The whole body has a timeout by the clock."""
     client = Client((1.0, 10**9), (1.0, 10**9))
     upload = BodyTimeout(1024, longest_s=60, clock=client.clock)
     await upload.next(client.receive)

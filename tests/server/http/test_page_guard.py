@@ -1,4 +1,4 @@
-"""Web pages at the file door: forged Origin and Host headers, and what browsers may read."""
+"""Web pages on the HTTP server: forged Origin and Host headers, and what browsers may read."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -18,10 +18,10 @@ from whisperlive_hybrid.types import Samples
 
 pytestmark = pytest.mark.anyio
 
-FRIEND, STRANGER = "https://friend.example", "https://evil.example"
+FRIEND, FOREIGN = "https://friend.example", "https://evil.example"
 PATH = "/v1/audio/transcriptions"
 
-OpenDoor = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
+OpenApp = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ class TestChanges:
     """Requests that a page may send without asking first."""
 
     @pytest.mark.parametrize("path", [PATH, "/v1/jobs", "/v1/jobs/job_1/cancel", "/nowhere"])
-    @pytest.mark.parametrize("origin", [STRANGER, "null", "chrome-extension://abc"])
+    @pytest.mark.parametrize("origin", [FOREIGN, "null", "chrome-extension://abc"])
     async def test_a_foreign_page_changes_nothing(
         self, asked: httpx.AsyncClient, audio: bytes, path: str, origin: str
     ) -> None:
@@ -69,14 +69,14 @@ class TestChanges:
 
     async def test_nor_deletes_anything(self, asked: httpx.AsyncClient) -> None:
         """Whatever its browser asks first."""
-        reply = await asked.delete("/v1/jobs/job_1", headers=forged(STRANGER))
+        reply = await asked.delete("/v1/jobs/job_1", headers=forged(FOREIGN))
         assert reply.status_code == 403
 
     async def test_the_older_api_refuses_in_its_own_words(self, asked: httpx.AsyncClient) -> None:
         """As for every other error."""
-        reply = await asked.post("/transcribe", headers=forged(STRANGER))
+        reply = await asked.post("/transcribe", headers=forged(FOREIGN))
         assert reply.status_code == 403
-        assert STRANGER in reply.json()["error"]
+        assert FOREIGN in reply.json()["error"]
 
     async def test_programs_and_welcome_pages_are_served(
         self, asked: httpx.AsyncClient, audio: bytes, address: str
@@ -86,19 +86,19 @@ class TestChanges:
             reply = await asked.post(PATH, files={"file": ("a.wav", audio)}, headers=forged(origin))
             assert reply.json() == {"text": "w1 w2 w3", "usage": reply.json()["usage"]}
 
-    async def test_the_operator_reads_who_was_refused(self, open_door: OpenDoor) -> None:
+    async def test_the_operator_reads_who_was_refused(self, open_app: OpenApp) -> None:
         """A page shows its visitor nothing of it."""
-        async with open_door() as (app, _), client(app) as door:
+        async with open_app() as (app, _), client(app) as http:
             with capture_logs() as logs:
-                await door.post(PATH, headers=forged(STRANGER))
+                await http.post(PATH, headers=forged(FOREIGN))
         [line] = [each for each in logs if each["event"] == "page refused"]
-        assert (line["path"], STRANGER in line["reason"]) == (PATH, True)
+        assert (line["path"], FOREIGN in line["reason"]) == (PATH, True)
 
 
 class TestWebSockets:
     """Which browsers let every page open."""
 
-    @pytest.mark.parametrize("origin", [STRANGER, "null", "chrome-extension://abc"])
+    @pytest.mark.parametrize("origin", [FOREIGN, "null", "chrome-extension://abc"])
     async def test_foreign_pages_may_not_watch(self, address: str, origin: str) -> None:
         """They get the same error in place of the upgrade."""
         url = f"{address.replace('http', 'ws')}/v1/jobs/job_no/ws"
@@ -108,7 +108,7 @@ class TestWebSockets:
         assert b'"code":"origin_not_allowed"' in refused.value.response.body
 
     async def test_the_page_on_the_list_may(self, address: str) -> None:
-        """Up to the news that there is no such job."""
+        """Up to the response that there is no such job."""
         url = f"{address.replace('http', 'ws')}/v1/jobs/job_no/ws"
         async with connect(url, origin=Origin(FRIEND)) as socket:
             with pytest.raises(ConnectionClosed):
@@ -131,12 +131,12 @@ class TestNames:
         """And need no setting."""
         assert (await asked.get("/health", headers=forged(None, host))).status_code == 200
 
-    async def test_a_server_of_a_network_answers_to_any_name(self, open_door: OpenDoor) -> None:
+    async def test_a_server_of_a_network_answers_to_any_name(self, open_app: OpenApp) -> None:
         """Until its operator has listed some."""
-        async with open_door() as (app, _), client(app) as door:
-            named = await door.get("/health", headers=forged(None, "whisper.lan"))
-        async with open_door(settings={"allowed_hosts": "pc.lan"}) as (app, _), client(app) as door:
-            unknown = await door.get("/health", headers=forged(None, "whisper.lan"))
+        async with open_app() as (app, _), client(app) as http:
+            named = await http.get("/health", headers=forged(None, "whisper.lan"))
+        async with open_app(settings={"allowed_hosts": "pc.lan"}) as (app, _), client(app) as http:
+            unknown = await http.get("/health", headers=forged(None, "whisper.lan"))
         assert (named.status_code, unknown.status_code) == (200, 403)
 
 
@@ -191,27 +191,27 @@ class TestReading:
 
     async def test_others_read_nothing(self, asked: httpx.AsyncClient) -> None:
         """They are answered, as images are, but the browser keeps the answer to itself."""
-        reply = await asked.get("/v1/jobs", headers=forged(STRANGER))
+        reply = await asked.get("/v1/jobs", headers=forged(FOREIGN))
         assert reply.status_code == 200
         assert "access-control-allow-origin" not in reply.headers
-        question = {**forged(STRANGER), "Access-Control-Request-Method": "DELETE"}
+        question = {**forged(FOREIGN), "Access-Control-Request-Method": "DELETE"}
         refused = await asked.options("/v1/jobs/job_1", headers=question)
         assert refused.status_code == 400
         assert "access-control-allow-origin" not in refused.headers
 
-    async def test_without_a_list_there_is_no_cors(self, open_door: OpenDoor) -> None:
+    async def test_without_a_list_there_is_no_cors(self, open_app: OpenApp) -> None:
         """A question is then a method like any other that no route knows."""
-        async with open_door() as (app, _), client(app) as door:
+        async with open_app() as (app, _), client(app) as http:
             question = {**forged(FRIEND), "Access-Control-Request-Method": "POST"}
-            refused = await door.options(PATH, headers=question)
-            plain = await door.get("/health", headers=forged(FRIEND))
+            refused = await http.options(PATH, headers=question)
+            plain = await http.get("/health", headers=forged(FRIEND))
         assert refused.status_code == 405
         assert plain.status_code == 200
         assert not [name for name in plain.headers if name.startswith("access-control-")]
 
-    async def test_a_star_lets_every_page_read(self, open_door: OpenDoor) -> None:
+    async def test_a_star_lets_every_page_read(self, open_app: OpenApp) -> None:
         """As the operator has asked."""
-        async with open_door(settings={"allowed_origins": "*"}) as (app, _), client(app) as door:
-            reply = await door.post("/v1/jobs", headers=forged(STRANGER))
+        async with open_app(settings={"allowed_origins": "*"}) as (app, _), client(app) as http:
+            reply = await http.post("/v1/jobs", headers=forged(FOREIGN))
         assert reply.status_code == 400
         assert reply.headers["access-control-allow-origin"] == "*"

@@ -18,7 +18,7 @@ from whisperlive_hybrid.types import Samples
 
 pytestmark = pytest.mark.anyio
 
-OpenDoor = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
+OpenApp = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
 WriteWav = Callable[[Samples], bytes]
 
 AUDIO = "/v1/audio/transcriptions"
@@ -33,7 +33,7 @@ def audio(write_wav: WriteWav) -> bytes:
 
 def at(path: str) -> str:
     """The URL of a path that begins with two slashes, which would be a host otherwise."""
-    return f"http://door{path}"
+    return f"http://server{path}"
 
 
 @pytest.mark.parametrize(
@@ -66,44 +66,44 @@ def test_each_route_has_one_path(written: str, route: str | None) -> None:
     "path", [AUDIO + "/", "//v1//audio/transcriptions/", "/openai/v1/audio/transcriptions"]
 )
 async def test_a_post_is_answered_without_a_redirect(
-    door: httpx.AsyncClient, audio: bytes, path: str
+    http: httpx.AsyncClient, audio: bytes, path: str
 ) -> None:
     """Clients would repeat it as GET, or without its body."""
-    reply = await door.post(at(path), files={"file": audio})
+    reply = await http.post(at(path), files={"file": audio})
     assert (reply.status_code, reply.json()["text"]) == (200, "w1 w2")
 
 
 @pytest.mark.parametrize("path", ["/health/", "//v1/models", "/v1/jobs/", "//", "/openai/models"])
-async def test_what_is_read_is_found_too(door: httpx.AsyncClient, path: str) -> None:
+async def test_what_is_read_is_found_too(http: httpx.AsyncClient, path: str) -> None:
     """Base URLs end with a slash or not, and paths begin with one or not."""
-    assert (await door.get(at(path))).status_code == 200
+    assert (await http.get(at(path))).status_code == 200
 
 
-async def test_an_older_route_keeps_its_shape(door: httpx.AsyncClient, audio: bytes) -> None:
+async def test_an_older_route_keeps_its_shape(http: httpx.AsyncClient, audio: bytes) -> None:
     """Also for its errors."""
-    assert (await door.post(at("//transcribe/"), files={"file": audio})).json()["success"]
-    assert (await door.post(at("//transcribe/"))).json()["success"] is False
+    assert (await http.post(at("//transcribe/"), files={"file": audio})).json()["success"]
+    assert (await http.post(at("//transcribe/"))).json()["success"] is False
 
 
-async def test_an_encoded_slash_belongs_to_a_name(door: httpx.AsyncClient) -> None:
+async def test_an_encoded_slash_belongs_to_a_name(http: httpx.AsyncClient) -> None:
     """It is neither joined with others nor cut off."""
-    reply = await door.get(at("/v1/models/a%2F%2Fb%2F"))
+    reply = await http.get(at("/v1/models/a%2F%2Fb%2F"))
     assert reply.status_code == 404
     assert "'a//b/'" in reply.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("path", [AUDIO, "/v1/audio/translations", "/transcribe", "/v1/jobs"])
-async def test_a_query_is_ignored(door: httpx.AsyncClient, audio: bytes, path: str) -> None:
+async def test_a_query_is_ignored(http: httpx.AsyncClient, audio: bytes, path: str) -> None:
     """Azure's clients name a version there, others a key or a number against caches."""
     url = f"{path}?api-version=2024-06-01&_=1&response_format=srt"
-    assert (await door.post(url, files={"file": audio})).status_code in {200, 202}
+    assert (await http.post(url, files={"file": audio})).status_code in {200, 202}
 
 
-async def test_a_deployment_stands_for_the_model(door: httpx.AsyncClient, audio: bytes) -> None:
+async def test_a_deployment_stands_for_the_model(http: httpx.AsyncClient, audio: bytes) -> None:
     """Where the form names none; a name that the server does not offer is refused as ever."""
 
     async def ask(deployment: str, kind: str = "transcriptions", **fields: str) -> httpx.Response:
-        return await door.post(AZURE.format(deployment, kind), files={"file": audio}, data=fields)
+        return await http.post(AZURE.format(deployment, kind), files={"file": audio}, data=fields)
 
     assert (await ask("whisper-1")).json()["text"] == "w1 w2"
     assert (await ask("fake", "translations", response_format="text")).text == "w1 w2\n"
@@ -118,13 +118,13 @@ async def test_a_deployment_stands_for_the_model(door: httpx.AsyncClient, audio:
 @pytest.mark.parametrize("response_format", ["json", "verbose_json"])
 @pytest.mark.parametrize("kind", ["transcriptions", "translations"])
 async def test_groq_marks_its_answers(
-    door: httpx.AsyncClient, audio: bytes, kind: str, response_format: str
+    http: httpx.AsyncClient, audio: bytes, kind: str, response_format: str
 ) -> None:
     """With the id of the request, where its base URL was used and nowhere else."""
 
     async def ask(base: str) -> httpx.Response:
         form = {"response_format": response_format}
-        return await door.post(f"{base}/audio/{kind}", files={"file": audio}, data=form)
+        return await http.post(f"{base}/audio/{kind}", files={"file": audio}, data=form)
 
     reply = await ask("/openai/v1")
     request_id = reply.headers["x-request-id"]
@@ -136,36 +136,36 @@ async def test_groq_marks_its_answers(
     "path",
     ["//v1//jobs/", "/openai/v1/models", "/openai/models", AZURE.format("x", "translations")],
 )
-async def test_no_spelling_of_a_path_passes_the_keys_by(open_door: OpenDoor, path: str) -> None:
+async def test_no_spelling_of_a_path_passes_the_keys_by(open_app: OpenApp, path: str) -> None:
     """What is open without a key is decided on the canonical path too."""
     keys = FakeKeys()
     token = keys.made(1)
-    async with open_door(settings={"auth": True}, keys=keys) as (app, _), client(app) as door:
+    async with open_app(settings={"auth": True}, keys=keys) as (app, _), client(app) as http:
         method = "POST" if "deployments" in path else "GET"
-        assert (await door.request(method, at(path))).status_code == 401
+        assert (await http.request(method, at(path))).status_code == 401
         for shown in (bearer(token), {"api-key": token}):
-            assert (await door.request(method, at(path), headers=shown)).status_code != 401
-        wrong = await door.request(method, at(path), headers={"api-key": "wrong"})
+            assert (await http.request(method, at(path), headers=shown)).status_code != 401
+        wrong = await http.request(method, at(path), headers={"api-key": "wrong"})
         assert wrong.json()["error"]["code"] == "invalid_api_key"
-        assert (await door.get(at("//health//"))).status_code == 200
+        assert (await http.get(at("//health//"))).status_code == 200
 
 
-async def test_a_limit_counts_every_spelling(open_door: OpenDoor, audio: bytes) -> None:
+async def test_a_limit_counts_every_spelling(open_app: OpenApp, audio: bytes) -> None:
     """One caller has one allowance."""
     async with (
-        open_door(settings={"requests_per_minute": 1}) as (app, _),
-        client(app) as door,
+        open_app(settings={"requests_per_minute": 1}) as (app, _),
+        client(app) as http,
     ):
-        await door.post(at("//v1/audio/transcriptions"), files={"file": audio})
-        again = await door.post(AZURE.format("whisper-1", "translations"), files={"file": audio})
+        await http.post(at("//v1/audio/transcriptions"), files={"file": audio})
+        again = await http.post(AZURE.format("whisper-1", "translations"), files={"file": audio})
     assert again.status_code == 429
 
 
-async def test_metrics_and_log_know_the_route(door: httpx.AsyncClient, audio: bytes) -> None:
+async def test_metrics_and_log_know_the_route(http: httpx.AsyncClient, audio: bytes) -> None:
     """And nothing that a client has made up, such as the name of a deployment."""
     with capture_logs() as logs:
         for path in ("//v1/audio/transcriptions/", AZURE.format("whisper-1", "transcriptions")):
-            await door.post(at(path), files={"file": audio})
+            await http.post(at(path), files={"file": audio})
     assert {line["route"] for line in logs if line["event"] == "request"} == {AUDIO}
-    metrics = Scrape((await door.get("/metrics")).text)
+    metrics = Scrape((await http.get("/metrics")).text)
     assert metrics.total("whisperlive_http_requests_total", route=AUDIO) == 2

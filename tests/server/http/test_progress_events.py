@@ -18,7 +18,7 @@ SCOPE: dict[str, Any] = {"type": "http"}
 
 
 class QuietFeed:
-    """One event at first, then silence until it is told to end."""
+    """One event at first, then silence until it is ended."""
 
     def __init__(self) -> None:
         self.is_over = False
@@ -32,7 +32,7 @@ class QuietFeed:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[tuple[Json, EventSource]]:
-        """Remember whether anybody reads."""
+        """Record whether it is read."""
         self.is_open = True
         try:
             yield {"type": "first"}, self

@@ -24,7 +24,7 @@ from whisperlive_hybrid.types import Hypothesis, Samples
 
 pytestmark = pytest.mark.anyio
 
-OpenDoor = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
+OpenApp = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
 WriteWav = Callable[[Samples], bytes]
 
 HELD = 9
@@ -127,9 +127,7 @@ class Caller:
         return (fields + file).encode() + self.audio + b"\r\n--x--\r\n"
 
 
-async def test_text_is_sent_while_the_rest_is_read(
-    open_door: OpenDoor, write_wav: WriteWav
-) -> None:
+async def test_text_is_sent_while_the_rest_is_read(open_app: OpenApp, write_wav: WriteWav) -> None:
     """The first words are with the client before the model has read the last ones."""
     backend = GatedWord()
 
@@ -138,7 +136,7 @@ async def test_text_is_sent_while_the_rest_is_read(
             assert not backend.gate.is_set()
             backend.gate.set()
 
-    async with open_door(backend) as (app, _):
+    async with open_app(backend) as (app, _):
         audio = write_wav(utterances(1, 2, HELD))
         reply = await Caller(app, audio, on_body=on_body).call()
     assert reply.status == 200
@@ -151,21 +149,21 @@ async def test_text_is_sent_while_the_rest_is_read(
     assert reply.is_complete
 
 
-async def test_silence_is_an_empty_text(open_door: OpenDoor, write_wav: WriteWav) -> None:
+async def test_silence_is_an_empty_text(open_app: OpenApp, write_wav: WriteWav) -> None:
     """No delta, and still an end."""
-    async with open_door() as (app, _):
+    async with open_app() as (app, _):
         reply = await Caller(app, write_wav(pause(1.0))).call()
     assert [event["type"] for event in reply.events] == ["transcript.text.done"]
     assert reply.events[0]["text"] == ""
 
 
 async def test_what_fails_before_the_first_words_has_a_status(
-    open_door: OpenDoor, write_wav: WriteWav
+    open_app: OpenApp, write_wav: WriteWav
 ) -> None:
     """A client learns it as from any other request, and an SDK can try again."""
     too_short = write_wav(speak([1])[: round(0.09 * 16_000)])
     no_vad = {"chunking_strategy[silence_duration_ms]": "0"}
-    async with open_door() as (app, engine):
+    async with open_app() as (app, engine):
         cases: list[tuple[bytes, dict[str, str], int]] = [
             (b"no audio", {}, 400),
             (too_short, no_vad, 400),
@@ -181,9 +179,9 @@ async def test_what_fails_before_the_first_words_has_a_status(
         assert (reply.status, reply.headers["retry-after"]) == (503, "30")
 
 
-async def test_what_fails_later_is_the_last_event(open_door: OpenDoor, write_wav: WriteWav) -> None:
+async def test_what_fails_later_is_the_last_event(open_app: OpenApp, write_wav: WriteWav) -> None:
     """The words that were read stay, and the error has its four keys."""
-    async with open_door() as (app, engine):
+    async with open_app() as (app, engine):
         reply = await Caller(app, write_wav(utterances(1, Trouble.ITEM_FAILS, 2))).call()
         assert engine.queue_depth == 0
     assert reply.status == 200
@@ -209,14 +207,14 @@ class Breaking:
         raise FileNotFoundError("/etc/secret")
 
 
-async def test_a_defect_in_a_stream_shows_nothing(open_door: OpenDoor) -> None:
+async def test_a_defect_in_a_stream_shows_nothing(open_app: OpenApp) -> None:
     """The client gets the error object without the cause, the server's log the exception."""
 
     @contextmanager
     def media(_: BinaryIO, /, **_options: object) -> Iterator[Breaking]:
         yield Breaking()
 
-    async with open_door(media=media) as (app, _):
+    async with open_app(media=media) as (app, _):
         caller = Caller(app, b"x")
         with pytest.raises(FileNotFoundError):
             await caller.call()
@@ -225,9 +223,7 @@ async def test_a_defect_in_a_stream_shows_nothing(open_door: OpenDoor) -> None:
     assert caller.is_complete
 
 
-async def test_a_client_that_hangs_up_ends_the_work(
-    open_door: OpenDoor, write_wav: WriteWav
-) -> None:
+async def test_a_client_that_hangs_up_ends_the_work(open_app: OpenApp, write_wav: WriteWav) -> None:
     """Its windows leave the queue, its file is deleted, and nothing is raised into the log."""
     backend = GatedWord()
     files: list[BinaryIO] = []
@@ -244,7 +240,7 @@ async def test_a_client_that_hangs_up_ends_the_work(
         files.append(file)
         yield Recording()
 
-    async with open_door(backend, media=media) as (app, engine):
+    async with open_app(backend, media=media) as (app, engine):
 
         async def on_body(_: str) -> None:
             assert not files[0].closed
@@ -261,7 +257,7 @@ async def test_a_client_that_hangs_up_ends_the_work(
 
 
 async def test_a_client_that_takes_nothing_is_given_up(
-    open_door: OpenDoor, write_wav: WriteWav, monkeypatch: pytest.MonkeyPatch
+    open_app: OpenApp, write_wav: WriteWav, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It cannot hold a model and a file for ever."""
     monkeypatch.setattr(streaming, "STALLED_S", 0.01)
@@ -269,19 +265,19 @@ async def test_a_client_that_takes_nothing_is_given_up(
     async def on_body(_: str) -> None:
         await anyio.sleep_forever()
 
-    async with open_door() as (app, engine):
+    async with open_app() as (app, engine):
         caller = await Caller(app, write_wav(utterances(1, 2)), on_body=on_body).call()
         assert engine.queue_depth == 0
     assert (caller.status, caller.body) == (200, "")
 
 
-async def test_a_slow_client_slows_the_reading(open_door: OpenDoor, write_wav: WriteWav) -> None:
+async def test_a_slow_client_slows_the_reading(open_app: OpenApp, write_wav: WriteWav) -> None:
     """While it takes nothing, no more windows are read than a file may have in the engine."""
     backend = FakeBackend(generate_batch=2)
     n_taken = 0
     most_ahead = 0
 
-    async with open_door(backend) as (app, engine):
+    async with open_app(backend) as (app, engine):
 
         def wait_for_idle_engine() -> None:
             with engine._changed:
@@ -302,14 +298,14 @@ async def test_a_slow_client_slows_the_reading(open_door: OpenDoor, write_wav: W
     assert 1 < most_ahead <= 2 * 2 + 1  # a batch that runs, one that gathers, one being cut
 
 
-async def test_a_stream_holds_its_model(open_door: OpenDoor, write_wav: WriteWav) -> None:
+async def test_a_stream_holds_its_model(open_app: OpenApp, write_wav: WriteWav) -> None:
     """No other model may take its room before the last event."""
     streaming_backend = GatedWord("a")
     others = [
         ModelSpec("a", 600, lambda: streaming_backend),
         ModelSpec("b", 600, lambda: FakeBackend("b")),
     ]
-    async with open_door(others=others) as (app, _):
+    async with open_app(others=others) as (app, _):
 
         async def ask_for_b() -> int:
             fields = {"model": "b", "stream": "true"}
@@ -329,10 +325,10 @@ async def test_a_stream_holds_its_model(open_door: OpenDoor, write_wav: WriteWav
 
 @pytest.mark.parametrize("response_format", ["json", "text"])
 async def test_formats_that_are_only_text_may_be_streamed(
-    open_door: OpenDoor, write_wav: WriteWav, response_format: str
+    open_app: OpenApp, write_wav: WriteWav, response_format: str
 ) -> None:
     """The events are the same."""
-    async with open_door() as (app, _):
+    async with open_app() as (app, _):
         fields = {"stream": "True", "response_format": response_format}
         reply = await Caller(app, write_wav(utterances(1, 2)), fields).call()
     assert reply.deltas == ["w1", " w2"]
@@ -340,7 +336,7 @@ async def test_formats_that_are_only_text_may_be_streamed(
 
 @pytest.mark.parametrize("response_format", ["verbose_json", "srt", "vtt"])
 async def test_formats_with_times_are_sent_as_a_whole(
-    open_door: OpenDoor, write_wav: WriteWav, response_format: str
+    open_app: OpenApp, write_wav: WriteWav, response_format: str
 ) -> None:
     """The request of `litellm.transcription(stream=True)`, field by field (LiteLLM 1.110.2).
 
@@ -348,10 +344,10 @@ async def test_formats_with_times_are_sent_as_a_whole(
     """
     fields = {"model": "whisper-1", "response_format": response_format, "stream": "true"}
     whole = {name: value for name, value in fields.items() if name != "stream"}
-    async with open_door() as (app, _), client(app) as door:
+    async with open_app() as (app, _), client(app) as http:
         files = {"file": ("talk.wav", write_wav(speak([1, 2])), "audio/wav")}
         asked, expected = [
-            await door.post("/v1/audio/transcriptions", data=data, files=files)
+            await http.post("/v1/audio/transcriptions", data=data, files=files)
             for data in (fields, whole)
         ]
     assert asked.status_code == 200

@@ -103,6 +103,6 @@ def test_the_words_follow_the_start(progress: PullProgress | None, words: str) -
 
 
 def test_names_are_no_markup_and_no_paths() -> None:
-    """What an operator has typed is shown to whoever asks."""
+    """The name that an operator has configured is public, so it is escaped."""
     assert "<b>" not in ask(StartingApp("<b>base"), "/", headers=BROWSER).text
     assert "Loading model mine." in ask(StartingApp("/data/secret/mine"), "/").text

@@ -14,7 +14,7 @@ from whisperlive_hybrid.server.http.upload_progress import (
 pytestmark = pytest.mark.anyio
 
 ID = "an-id-of-mine"
-ANYBODY = Caller("192.0.2.1")
+CALLER = Caller("192.0.2.1")
 
 
 class Clock:
@@ -24,23 +24,23 @@ class Clock:
         self.now = 0.0
 
     def __call__(self) -> float:
-        """Tell the time."""
+        """Return the time."""
         return self.now
 
 
 async def everything(watch: UploadWatch) -> list[UploadState]:
-    """All that a watcher is told."""
-    news = []
+    """All updates that a watcher gets."""
+    update = []
     while each := await watch.next():
-        news.append(each)
-    return news
+        update.append(each)
+    return update
 
 
 async def test_an_upload_is_followed_to_its_end() -> None:
     """Its length, how far it is, the end of its text, and that it is done."""
     board = UploadBoard()
-    with board.watch(ANYBODY, ID) as watch:
-        with board.upload(ANYBODY, ID) as progress:
+    with board.watch(CALLER, ID) as watch:
+        with board.upload(CALLER, ID) as progress:
             assert await watch.next() == UploadState(ID)
             progress.expect(60.0)
             progress.advance(12.0, " hello")
@@ -54,30 +54,30 @@ async def test_an_upload_is_followed_to_its_end() -> None:
 async def test_a_watcher_may_come_first() -> None:
     """It waits until the upload begins."""
     board = UploadBoard()
-    told: list[UploadState] = []
+    updates: list[UploadState] = []
 
     async def look() -> None:
-        with board.watch(ANYBODY, ID) as watch:
-            told.extend(await everything(watch))
+        with board.watch(CALLER, ID) as watch:
+            updates.extend(await everything(watch))
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(look)
         await anyio.wait_all_tasks_blocked()
-        with board.upload(ANYBODY, ID):
+        with board.upload(CALLER, ID):
             await anyio.wait_all_tasks_blocked()
-    assert [news.stage for news in told] == [Stage.PROGRESS, Stage.COMPLETED]
+    assert [update.stage for update in updates] == [Stage.PROGRESS, Stage.COMPLETED]
 
 
 async def test_a_late_watcher_still_learns_the_end() -> None:
     """For a while; then the id is forgotten."""
     clock = Clock()
     board = UploadBoard(clock)
-    with board.upload(ANYBODY, ID):
+    with board.upload(CALLER, ID):
         pass
-    with board.watch(ANYBODY, ID) as watch:
-        assert [news.stage for news in await everything(watch)] == [Stage.COMPLETED]
+    with board.watch(CALLER, ID) as watch:
+        assert [update.stage for update in await everything(watch)] == [Stage.COMPLETED]
     clock.now += SHOWN_AFTER_END_S
-    with board.watch(ANYBODY, ID) as watch, anyio.move_on_after(0) as waited:
+    with board.watch(CALLER, ID) as watch, anyio.move_on_after(0) as waited:
         await watch.next()
     assert waited.cancelled_caught
 
@@ -85,42 +85,42 @@ async def test_a_late_watcher_still_learns_the_end() -> None:
 async def test_a_failure_is_told_and_goes_on() -> None:
     """With what the error object of the answer says."""
     board = UploadBoard()
-    with board.watch(ANYBODY, ID) as watch:
-        with pytest.raises(BadAudio), board.upload(ANYBODY, ID):
+    with board.watch(CALLER, ID) as watch:
+        with pytest.raises(BadAudio), board.upload(CALLER, ID):
             raise BadAudio("Not audio.", param="file")
-        [news] = await everything(watch)
-    assert news.stage is Stage.FAILED
-    assert news.failure is not None
-    assert (news.failure.message, news.failure.param) == ("Not audio.", "file")
+        [update] = await everything(watch)
+    assert update.stage is Stage.FAILED
+    assert update.failure is not None
+    assert (update.failure.message, update.failure.param) == ("Not audio.", "file")
 
 
 async def test_an_upload_that_was_given_up_is_told() -> None:
     """Its client has gone; who else watches learns it."""
     board = UploadBoard()
-    with board.watch(ANYBODY, ID) as watch:
-        with anyio.CancelScope() as scope, board.upload(ANYBODY, ID):
+    with board.watch(CALLER, ID) as watch:
+        with anyio.CancelScope() as scope, board.upload(CALLER, ID):
             scope.cancel()
             await anyio.sleep_forever()
-        [news] = await everything(watch)
-    assert news.failure is not None
-    assert news.failure.message == "The upload was given up."
+        [update] = await everything(watch)
+    assert update.failure is not None
+    assert update.failure.message == "The upload was given up."
 
 
 async def test_one_upload_at_a_time_has_an_id() -> None:
-    """Two would be told as one; after its end the id may be used again."""
+    """Their progress would be mixed; after the end of one its id may be used again."""
     board = UploadBoard()
-    with board.upload(ANYBODY, ID), pytest.raises(Conflict, match=ID), board.upload(ANYBODY, ID):
+    with board.upload(CALLER, ID), pytest.raises(Conflict, match=ID), board.upload(CALLER, ID):
         pass
-    with board.upload(ANYBODY, ID), board.watch(ANYBODY, ID) as watch:
-        news = await watch.next()
-    assert news == UploadState(ID)
+    with board.upload(CALLER, ID), board.watch(CALLER, ID) as watch:
+        update = await watch.next()
+    assert update == UploadState(ID)
 
 
 async def test_a_slow_watcher_gets_the_newest_state() -> None:
     """States in between are not kept for it."""
     board = UploadBoard()
-    with board.watch(ANYBODY, ID) as watch:
-        with board.upload(ANYBODY, ID) as progress:
+    with board.watch(CALLER, ID) as watch:
+        with board.upload(CALLER, ID) as progress:
             for n in range(1000):
                 progress.advance(n, " a")
         assert len(await everything(watch)) == 1
@@ -132,23 +132,23 @@ async def test_only_so_many_are_remembered() -> None:
     board = UploadBoard(clock, limit=2)
     for name in ("one", "two"):
         clock.now += 1
-        with board.upload(ANYBODY, name):
+        with board.upload(CALLER, name):
             pass
-    with board.upload(ANYBODY, "three"), board.watch(ANYBODY, "two") as watch:
-        assert [news.stage for news in await everything(watch)] == [Stage.COMPLETED]
-        with pytest.raises(Overloaded), board.upload(ANYBODY, "four"):
+    with board.upload(CALLER, "three"), board.watch(CALLER, "two") as watch:
+        assert [update.stage for update in await everything(watch)] == [Stage.COMPLETED]
+        with pytest.raises(Overloaded), board.upload(CALLER, "four"):
             pass
     with (
-        board.watch(ANYBODY, "two"),
-        board.watch(ANYBODY, "four"),
+        board.watch(CALLER, "two"),
+        board.watch(CALLER, "four"),
         pytest.raises(Overloaded),
-        board.watch(ANYBODY, "five"),
+        board.watch(CALLER, "five"),
     ):
         pass
 
 
 async def test_ids_of_two_keys_never_meet() -> None:
-    """Each may use the same id at once, and sees its own; whoever may see all sees another's."""
+    """Both may use the same id at once and see their own; an admin sees another's."""
     board = UploadBoard()
     one, other = Caller("a", ApiKey("1", "one")), Caller("a", ApiKey("2", "other"))
     admin = Caller("a", ApiKey("3", "admin", is_admin=True))

@@ -1,4 +1,4 @@
-"""Usage as it is told."""
+"""The JSON of usage, and the parameter `days`."""
 
 from datetime import date
 
@@ -15,8 +15,8 @@ MONDAY = date(2025, 11, 24)
 def test_a_day_is_an_object() -> None:
     """Counts, and seconds in one sum and by the way they came; and what the caller may take."""
     taken = Usage(requests=3, refused=1, streams=2, file_s=61.25, live_s=0.1)
-    told = usage_list([DayUsage(MONDAY, "key:7f", taken)], {"7f": "captions"}, Limits(60, None, 4))
-    assert told == {
+    body = usage_list([DayUsage(MONDAY, "key:7f", taken)], {"7f": "captions"}, Limits(60, None, 4))
+    assert body == {
         "object": "list",
         "data": [
             {
@@ -42,9 +42,9 @@ def test_a_day_is_an_object() -> None:
 
 @pytest.mark.parametrize(("account", "key"), [(ANONYMOUS, None), ("key:gone", "gone")])
 def test_not_all_have_a_name(account: str, key: str | None) -> None:
-    """Those without a key are nobody, and a key may have been deleted."""
-    [told] = usage_list([DayUsage(MONDAY, account, Usage())], {}, Limits())["data"]  # type: ignore[misc]  # a JSON list
-    assert (told["key"], told["name"]) == (key, None)  # type: ignore[has-type]  # as above
+    """Anonymous callers have no key, and a key may have been deleted."""
+    [body] = usage_list([DayUsage(MONDAY, account, Usage())], {}, Limits())["data"]  # type: ignore[misc]  # a JSON list
+    assert (body["key"], body["name"]) == (key, None)  # type: ignore[has-type]  # as above
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_days_that_can_be_asked_for(written: str | None, days: int) -> None:
 
 
 def test_the_default_is_no_more_than_is_kept() -> None:
-    """A server that keeps a week tells of a week."""
+    """A server that keeps a week lists a week."""
     assert parse_days(None, most=7) == 7
 
 

@@ -18,50 +18,50 @@ from whisperlive_hybrid.server.http.web_page import PageFiles, build_live_url, b
 
 pytestmark = pytest.mark.anyio
 
-OpenDoor = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
+OpenApp = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, Engine]]]
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 WEB = Path(whisperlive_hybrid.__file__).parent / "server" / "web"
 
 
-async def page(door: httpx.AsyncClient) -> httpx.Response:
+async def page(http: httpx.AsyncClient) -> httpx.Response:
     """The page as a browser gets it."""
-    return await door.get("/", headers=BROWSER)
+    return await http.get("/", headers=BROWSER)
 
 
-async def test_browsers_get_the_page_and_programs_the_index(door: httpx.AsyncClient) -> None:
-    """By what they accept; caches between are told so."""
-    shown = await page(door)
+async def test_browsers_get_the_page_and_programs_the_index(http: httpx.AsyncClient) -> None:
+    """By the Accept header, which `vary` names for caches."""
+    shown = await page(http)
     assert shown.headers["content-type"] == "text/html; charset=utf-8"
     assert "<!doctype html>" in shown.text
     for accept in ("*/*", "application/json", ""):
-        told = await door.get("/", headers={"accept": accept})
-        assert told.headers["content-type"] == "application/json"
-        assert told.headers["vary"] == shown.headers["vary"] == "accept"
+        body = await http.get("/", headers={"accept": accept})
+        assert body.headers["content-type"] == "application/json"
+        assert body.headers["vary"] == shown.headers["vary"] == "accept"
 
 
-async def test_all_that_the_page_names_is_there(door: httpx.AsyncClient) -> None:
+async def test_all_that_the_page_names_is_there(http: httpx.AsyncClient) -> None:
     """Under addresses that a browser may keep for ever, with the types that it insists on."""
-    named = re.findall(r'(?:href|src)="(web/[^"]+)"', (await page(door)).text)
+    named = re.findall(r'(?:href|src)="(web/[^"]+)"', (await page(http)).text)
     assert len(named) >= 8
     for address in named:
-        file = await door.get(f"/{address}")
+        file = await http.get(f"/{address}")
         assert file.status_code == 200
         assert "immutable" in file.headers["cache-control"]
         assert file.headers["x-content-type-options"] == "nosniff"
-    types = {each.rpartition(".")[2]: (await door.get(f"/{each}")).headers for each in named}
+    types = {each.rpartition(".")[2]: (await http.get(f"/{each}")).headers for each in named}
     assert types["js"]["content-type"] == "text/javascript; charset=utf-8"
     assert types["css"]["content-type"] == "text/css; charset=utf-8"
     assert types["svg"]["content-type"] == "image/svg+xml"
 
 
-async def test_every_file_of_the_page_is_sent_as_it_is(door: httpx.AsyncClient) -> None:
+async def test_every_file_of_the_page_is_sent_as_it_is(http: httpx.AsyncClient) -> None:
     """Those for browsers, that is: not the descriptions of types."""
     files = PageFiles()
     on_disk = {str(each.relative_to(WEB)) for each in WEB.rglob("*") if each.is_file()}
     assert set(files) == {each for each in on_disk if not each.endswith(".d.ts")} | {"sample.flac"}
     for name in sorted(set(files) & on_disk):
-        sent = await door.get(f"/web/{files.build}/{name}")
+        sent = await http.get(f"/web/{files.build}/{name}")
         assert sent.content == (WEB / name).read_bytes()
 
 
@@ -79,20 +79,20 @@ async def test_every_file_of_the_page_is_sent_as_it_is(door: httpx.AsyncClient) 
         "vendor/wavesurfer/wavesurfer.esm.d.ts",
     ],
 )
-async def test_nothing_else_is_sent(door: httpx.AsyncClient, path: str) -> None:
+async def test_nothing_else_is_sent(http: httpx.AsyncClient, path: str) -> None:
     """Names are looked up, never opened."""
-    reply = await door.get(httpx.URL(f"http://door/web/{PageFiles().build}/{path}"))
+    reply = await http.get(httpx.URL(f"http://server/web/{PageFiles().build}/{path}"))
     assert reply.status_code == 404
 
 
-async def test_files_of_another_version_are_not_sent(door: httpx.AsyncClient) -> None:
+async def test_files_of_another_version_are_not_sent(http: httpx.AsyncClient) -> None:
     """An open page of an old server would otherwise put two versions together."""
-    assert (await door.get("/web/0123456789abcdef/app.js")).status_code == 404
+    assert (await http.get("/web/0123456789abcdef/app.js")).status_code == 404
 
 
-async def test_the_policy_allows_our_own_alone(door: httpx.AsyncClient) -> None:
-    """Nothing inline, nothing from elsewhere, no frame around it; the live door besides."""
-    headers = (await door.get("/", headers={**BROWSER, "host": "desk.example:8080"})).headers
+async def test_the_policy_allows_our_own_alone(http: httpx.AsyncClient) -> None:
+    """Nothing inline, nothing from elsewhere, no frame around it; and the live server."""
+    headers = (await http.get("/", headers={**BROWSER, "host": "desk.example:8080"})).headers
     policy = dict(
         part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";")
     )
@@ -115,11 +115,11 @@ async def test_the_policy_allows_our_own_alone(door: httpx.AsyncClient) -> None:
     assert headers["cache-control"] == "no-store"
 
 
-async def test_each_page_has_a_nonce_of_its_own(door: httpx.AsyncClient) -> None:
+async def test_each_page_has_a_nonce_of_its_own(http: httpx.AsyncClient) -> None:
     """In the policy and in the page: one that was seen is of no use."""
     seen = set()
     for _ in range(2):
-        shown = await page(door)
+        shown = await page(http)
         nonce = re.search(r'data-nonce="([\w-]+)"', shown.text)
         assert nonce
         assert f"'nonce-{nonce[1]}'" in shown.headers["content-security-policy"]
@@ -127,22 +127,22 @@ async def test_each_page_has_a_nonce_of_its_own(door: httpx.AsyncClient) -> None
     assert len(seen) == 2
 
 
-async def test_the_page_is_told_what_it_must_know(door: httpx.AsyncClient) -> None:
-    """Models, languages, limits and where the live door is."""
-    reply = await door.get("/web/config.json", headers={"host": "desk.example:8080"})
-    told = reply.json()
-    assert told["live_url"] == "ws://desk.example:5050"
-    assert told["models"] == ["fake"]
-    assert told["languages"]["en"] == "english"
-    assert told["max_upload_bytes"] == 1024 * 1024
-    assert told["fetches_urls"] is True
-    assert set(told["tasks"]) <= {"transcribe", "translate"}
+async def test_the_page_is_told_what_it_must_know(http: httpx.AsyncClient) -> None:
+    """Models, languages, limits and the URL of the live server."""
+    reply = await http.get("/web/config.json", headers={"host": "desk.example:8080"})
+    body = reply.json()
+    assert body["live_url"] == "ws://desk.example:5050"
+    assert body["models"] == ["fake"]
+    assert body["languages"]["en"] == "english"
+    assert body["max_upload_bytes"] == 1024 * 1024
+    assert body["fetches_urls"] is True
+    assert set(body["tasks"]) <= {"transcribe", "translate"}
 
 
-async def test_a_page_without_fetching_does_not_offer_it(open_door: OpenDoor) -> None:
+async def test_a_page_without_fetching_does_not_offer_it(open_app: OpenApp) -> None:
     """What is switched off is not shown."""
-    async with open_door(settings={"fetch": False}) as (app, _), client(app) as door:
-        assert (await door.get("/web/config.json")).json()["fetches_urls"] is False
+    async with open_app(settings={"fetch": False}) as (app, _), client(app) as http:
+        assert (await http.get("/web/config.json")).json()["fetches_urls"] is False
 
 
 @pytest.mark.parametrize(

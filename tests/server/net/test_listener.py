@@ -15,7 +15,7 @@ from whisperlive_hybrid.server.net.listener import (
 
 
 def test_an_address_has_its_share() -> None:
-    """One more than it may have is refused, until one of its own is closed; others are not."""
+    """One too many of an address is refused until one is closed; other addresses are not."""
     limiter = ConnectionLimiter(per_address=2, total=100)
     limiter.add("10.0.0.1")
     limiter.add("10.0.0.1")
@@ -26,7 +26,7 @@ def test_an_address_has_its_share() -> None:
 
 
 def test_all_together_have_a_bound() -> None:
-    """It holds for everybody, whatever an address may have, and for those who are exempt."""
+    """The total holds for all addresses, also for exempt ones."""
     limiter = ConnectionLimiter(per_address=100, total=2, is_exempt=lambda _: True)
     for n in range(2):
         assert limiter.refusal(f"10.0.0.{n}") is None
@@ -36,7 +36,7 @@ def test_all_together_have_a_bound() -> None:
 
 
 def test_a_proxy_has_no_share() -> None:
-    """Behind a trusted proxy there are many, each of whom is none of its own connections."""
+    """The connections of a trusted proxy belong to many clients."""
     limiter = ConnectionLimiter(
         per_address=1, total=100, is_exempt=lambda address: address == "10.0.0.1"
     )
@@ -46,7 +46,7 @@ def test_a_proxy_has_no_share() -> None:
 
 
 def test_addresses_are_forgotten() -> None:
-    """Whoever has gone leaves nothing behind, or a year of visitors would fill the memory."""
+    """A closed connection leaves nothing in memory, whatever the number of addresses."""
     limiter = ConnectionLimiter(per_address=2, total=100)
     for n in range(1000):
         address = f"10.0.{n // 250}.{n % 250}"
@@ -70,24 +70,26 @@ def test_refusals_do_not_flood_the_log(capsys: pytest.CaptureFixture[str]) -> No
     assert "so_far=101" in logged
 
 
-class Door(asyncio.Protocol):
-    """Notes who was let in."""
+class RecordingProtocol(asyncio.Protocol):
+    """Records the accepted connections."""
 
     def __init__(self, made: list[asyncio.Transport]) -> None:
         self._made = made
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # of a socket
-        """Somebody was."""
+        """Record the connection."""
         self._made.append(transport)
 
 
 @pytest.mark.anyio
 async def test_connections_over_real_sockets() -> None:
-    """Whoever is too many reads why, costs no protocol, and is let in when there is room."""
+    """One too many gets a response but no protocol, and is accepted when there is room."""
     made: list[asyncio.Transport] = []
     loop = asyncio.get_running_loop()
     limiter = ConnectionLimiter(per_address=2, total=100)
-    server = await loop.create_server(lambda: Door(made), sock=listen("127.0.0.1", 0, limiter))
+    server = await loop.create_server(
+        lambda: RecordingProtocol(made), sock=listen("127.0.0.1", 0, limiter)
+    )
     port = server.sockets[0].getsockname()[1]
     async with server, AsyncExitStack() as stack:
         for _ in range(2):
@@ -109,7 +111,7 @@ async def test_connections_over_real_sockets() -> None:
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    """Let the loop turn until something is so."""
+    """Run the event loop until a condition is true."""
     with anyio.fail_after(10):
         while not is_so():  # noqa: ASYNC110 (what it waits for has no event)
             await anyio.sleep(0.001)

@@ -17,8 +17,7 @@ from starlette.websockets import WebSocket
 from websockets.asyncio.client import connect
 from websockets.frames import Frame, Opcode
 
-from whisperlive_hybrid.server.net import uvicorn as sockets
-from whisperlive_hybrid.server.net import uvicorn as taking
+from whisperlive_hybrid.server.net import uvicorn as protocols
 from whisperlive_hybrid.server.net.uvicorn import MAX_HEAD_BYTES, ConnectionTimeouts, HttpConfig
 
 pytestmark = pytest.mark.anyio
@@ -65,7 +64,7 @@ def application() -> Starlette:
     )
 
 
-class Door:
+class HttpServer:
     """A server of this loop."""
 
     def __init__(self, server: uvicorn.Server, port: int) -> None:
@@ -92,48 +91,50 @@ class Door:
 
 
 @asynccontextmanager
-async def open_door(head_s: float = 10, min_bytes_per_s: float = 1024) -> AsyncIterator[Door]:
+async def open_server(
+    head_s: float = 10, min_bytes_per_s: float = 1024
+) -> AsyncIterator[HttpServer]:
     """Serve on a free port."""
     config = HttpConfig(application(), ConnectionTimeouts(head_s, min_bytes_per_s), drain_s=1)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.serve, [listener])
-            yield Door(server, listener.getsockname()[1])
+            yield HttpServer(server, listener.getsockname()[1])
             server.should_exit = True
 
 
 async def everything(stream: anyio.abc.SocketStream) -> bytes:
     """All bytes until the server closes."""
-    heard = b""
+    received = b""
     with anyio.fail_after(PATIENCE_S), suppress(anyio.EndOfStream, anyio.BrokenResourceError):
         while True:
-            heard += await stream.receive()
-    return heard
+            received += await stream.receive()
+    return received
 
 
 async def test_a_peer_that_says_nothing_is_let_go() -> None:
     """From the first second on there is a deadline, without which uvicorn would wait for ever."""
-    async with open_door(head_s=0.1) as door, door.peer() as silent:
+    async with open_server(head_s=0.1) as server, server.peer() as silent:
         assert await everything(silent) == b""
-        await door.is_deserted()
+        await server.is_deserted()
 
 
 async def test_a_head_that_trickles_is_let_go() -> None:
     """A byte now and then does not move the deadline."""
-    async with open_door(head_s=0.2) as door, door.peer() as slow:
+    async with open_server(head_s=0.2) as server, server.peer() as slow:
         with suppress(anyio.BrokenResourceError):
             for byte in itertools.cycle(b"GET /aaaaaaaaaaaaaaa"):
                 await slow.send(bytes([byte]))
                 await anyio.sleep(0.01)
-                if not door.n_connections:
+                if not server.n_connections:
                     break
-        await door.is_deserted()
+        await server.is_deserted()
 
 
 async def test_the_next_request_has_a_deadline_of_its_own() -> None:
     """It begins with its first byte; until then the connection is kept for it."""
-    async with open_door(head_s=0.2) as door, door.peer() as client:
+    async with open_server(head_s=0.2) as server, server.peer() as client:
         for _ in range(3):
             await client.send(GET)
             assert (await client.receive()).endswith(b"hello")
@@ -144,19 +145,19 @@ async def test_the_next_request_has_a_deadline_of_its_own() -> None:
 
 async def test_a_body_that_nobody_wants_is_not_read_for_ever() -> None:
     """A request that has its answer may send the rest for a while, not as long as it likes."""
-    async with open_door(head_s=0.2) as door, door.peer() as client:
+    async with open_server(head_s=0.2) as server, server.peer() as client:
         await client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
         assert (await client.receive()).endswith(b"hello")
         with suppress(anyio.BrokenResourceError):
-            while door.n_connections:
+            while server.n_connections:
                 await client.send(b"x")
                 await anyio.sleep(0.01)
-        await door.is_deserted()
+        await server.is_deserted()
 
 
 async def test_a_slow_body_is_not_hurried_here() -> None:
     """While a route reads, the pace of bodies counts, not that of heads."""
-    async with open_door(head_s=0.05) as door, door.peer() as client:
+    async with open_server(head_s=0.05) as server, server.peer() as client:
         await client.send(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n")
         for _ in range(3):
             await anyio.sleep(0.05)
@@ -169,9 +170,9 @@ async def test_a_head_has_a_size(step: int, size: int) -> None:
     """A long one gets 400, whether it comes in drops or at once; a cookie of 8 kB is none."""
     fine = GET[:-2] + b"Cookie: " + b"c" * 8000 + b"\r\n\r\n"
     long = (GET[:-2] + b"a: b\r\n" * size)[:size]
-    async with open_door() as door:
+    async with open_server() as server:
         for head, status in ((fine, b"200"), (long, b"400")):
-            async with door.peer() as client:
+            async with server.peer() as client:
                 for first in range(0, len(head), step):
                     await client.send(head[first : first + step])
                 assert (await client.receive()).split(b" ")[1] == status
@@ -179,12 +180,12 @@ async def test_a_head_has_a_size(step: int, size: int) -> None:
 
 async def test_a_damaged_chunk_after_the_answer(caplog: pytest.LogCaptureFixture) -> None:
     """It ends the connection, without a stack in the log."""
-    async with open_door() as door, door.peer() as client:
+    async with open_server() as server, server.peer() as client:
         await client.send(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         assert (await client.receive()).endswith(b"hello")
         await client.send(b"no length\r\n")
         assert await everything(client) == b""
-        await door.is_deserted()
+        await server.is_deserted()
     assert not [record for record in caplog.records if record.exc_info]
 
 
@@ -206,12 +207,12 @@ SMUGGLED = b"5\r\nhallo\r\n0\r\n\r\n" + GET
 async def test_a_request_with_two_lengths_is_the_last(lengths: bytes, *, at_once: bool) -> None:
     """RFC 9112, 6.1: a proxy may see its end elsewhere, so what follows is never answered."""
     head = b"POST /echo HTTP/1.1\r\nHost: x\r\n" + lengths + b"\r\n"
-    async with open_door() as door, door.peer() as client:
+    async with open_server() as server, server.peer() as client:
         for part in (head + SMUGGLED,) if at_once else (head, SMUGGLED):
             with suppress(anyio.BrokenResourceError):
                 await client.send(part)
         reply = await everything(client)
-        await door.is_deserted()
+        await server.is_deserted()
     if at_once:  # else the kernel may have dropped the answer, as bytes came after the close
         assert reply.startswith(b"HTTP/1.1 400 ")
         assert b"\r\nconnection: close\r\n" in reply
@@ -223,7 +224,7 @@ async def test_chunks_alone_keep_the_connection() -> None:
     """A request with one length is answered, and so is the one behind it."""
     head = b"POST /echo HTTP/1.1\r\nHost: x\r\n" + CHUNKED + b"\r\n"
     last = GET.replace(b"Host", b"Connection: close\r\nHost")
-    async with open_door() as door, door.peer() as client:
+    async with open_server() as server, server.peer() as client:
         await client.send(head + SMUGGLED + last)
         reply = await everything(client)
     assert reply.count(b"HTTP/1.1 200 ") == 3
@@ -232,45 +233,45 @@ async def test_chunks_alone_keep_the_connection() -> None:
 
 async def test_an_answer_that_nobody_reads_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """16 MB would wait in memory as long as the client is there."""
-    monkeypatch.setattr(taking, "WRITE_CHECK_INTERVAL_S", 0.1)
-    async with open_door() as door, door.peer() as deaf:
+    monkeypatch.setattr(protocols, "WRITE_CHECK_INTERVAL_S", 0.1)
+    async with open_server() as server, server.peer() as deaf:
         await deaf.send(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        await door.is_deserted()
+        await server.is_deserted()
 
 
 async def test_a_slow_reader_gets_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     """What counts is whether it takes something, in the kernel too, not whether it is done."""
-    monkeypatch.setattr(taking, "WRITE_CHECK_INTERVAL_S", 0.5)
-    async with open_door(min_bytes_per_s=1) as door, door.peer() as slow:
+    monkeypatch.setattr(protocols, "WRITE_CHECK_INTERVAL_S", 0.5)
+    async with open_server(min_bytes_per_s=1) as server, server.peer() as slow:
         await slow.send(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        heard = 0
+        received = 0
         with suppress(anyio.EndOfStream):
             while True:
-                heard += len(await slow.receive())
+                received += len(await slow.receive())
                 await anyio.sleep(0.01)
-    assert heard > LARGE
+    assert received > LARGE
 
 
 async def test_a_watcher_that_never_reads_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one whose WebSocket would be closed in good manners, which it does not read either."""
-    monkeypatch.setattr(taking, "WRITE_CHECK_INTERVAL_S", 0.1)
+    monkeypatch.setattr(protocols, "WRITE_CHECK_INTERVAL_S", 0.1)
     async with (
-        open_door() as door,
-        connect(f"ws://127.0.0.1:{door.port}/shout", max_queue=1, ping_interval=None) as deaf,
+        open_server() as server,
+        connect(f"ws://127.0.0.1:{server.port}/shout", max_queue=1, ping_interval=None) as deaf,
     ):
-        await door.is_deserted()
+        await server.is_deserted()
         deaf.transport.abort()
 
 
 async def test_pings_are_not_answered_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that only pings and never reads makes the server keep all its pongs."""
-    monkeypatch.setattr(sockets, "MAX_UNSENT_BYTES", 2**16)
-    async with open_door() as door:
-        async with connect(f"ws://127.0.0.1:{door.port}/listen", ping_interval=None) as deaf:
+    monkeypatch.setattr(protocols, "MAX_UNSENT_BYTES", 2**16)
+    async with open_server() as server:
+        async with connect(f"ws://127.0.0.1:{server.port}/listen", ping_interval=None) as deaf:
             deaf.transport.pause_reading()
             flood = Frame(Opcode.PING, bytes(125)).serialize(mask=True) * 10_000
-            while door.n_connections:
+            while server.n_connections:
                 deaf.transport.write(flood)
                 await anyio.sleep(0.01)
             deaf.transport.abort()
-        await door.is_deserted()
+        await server.is_deserted()
