@@ -24,7 +24,7 @@ from trt_double.installed import tensorrt_llm_installed
 from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend
 from whisperlive_hybrid.backends.openvino.backend import OpenVinoBackend
 from whisperlive_hybrid.backends.tensorrt.backend import TensorRtBackend
-from whisperlive_hybrid.models.files import DEMO, demo_model, model_in
+from whisperlive_hybrid.models.files import DEMO, demo_model, load_model_files
 from whisperlive_hybrid.models.formats import OPENVINO, TENSORRT
 
 # Tests use the model in the package unless they name another, and never download one.
@@ -92,7 +92,7 @@ def openvino_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def demo_openvino(openvino_directory: Path) -> OpenVinoBackend:
     """The demo model on OpenVINO, loaded once."""
-    return OpenVinoBackend(model_in(openvino_directory, form=OPENVINO), device="cpu")
+    return OpenVinoBackend(load_model_files(openvino_directory, form=OPENVINO), device="cpu")
 
 
 @pytest.fixture(scope="session")
@@ -108,9 +108,9 @@ def demo_tensorrt(tensorrt_directory: Path) -> TensorRtBackend:
     """The demo model on a fake TensorRT-LLM, or on a real one: see docs/backends.md."""
     if engine := os.environ.get("WHISPERLIVE_TEST_TRT_ENGINE"):
         with warnings.catch_warnings(action="ignore"):  # TensorRT-LLM's own, about its engines
-            return TensorRtBackend(model_in(Path(engine), form=TENSORRT))
+            return TensorRtBackend(load_model_files(Path(engine), form=TENSORRT))
     with tensorrt_llm_installed():
-        return TensorRtBackend(model_in(tensorrt_directory, form=TENSORRT))
+        return TensorRtBackend(load_model_files(tensorrt_directory, form=TENSORRT))
 
 
 @pytest.fixture(scope="session")

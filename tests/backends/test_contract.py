@@ -23,7 +23,7 @@ from whisperlive_hybrid.backends.tensorrt.backend import TensorRtBackend, TrtFea
 from whisperlive_hybrid.backends.whisper.encoder_output import EncoderOutput
 from whisperlive_hybrid.engine.decode_job import DecodeJob
 from whisperlive_hybrid.engine.job import BatchFailed, Step, run_batch
-from whisperlive_hybrid.models.files import demo_model, model_in
+from whisperlive_hybrid.models.files import demo_model, load_model_files
 from whisperlive_hybrid.models.formats import OPENVINO
 from whisperlive_hybrid.text.words import add_words
 from whisperlive_hybrid.types import (
@@ -59,7 +59,7 @@ def demo_pair(backend: WhisperBackend, openvino_directory: Path) -> Iterator[Pai
         return
     kind: type[AligningBackend] = type(backend)
     is_openvino = isinstance(backend, OpenVinoBackend)
-    files = model_in(openvino_directory, form=OPENVINO) if is_openvino else demo_model()
+    files = load_model_files(openvino_directory, form=OPENVINO) if is_openvino else demo_model()
     two = kind(files, device="cpu", workers=2)
     yield backend, two
     two.close()

@@ -5,7 +5,13 @@ import pytest
 
 from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend
 from whisperlive_hybrid.errors import BadRequest, ModelUnavailable
-from whisperlive_hybrid.models.files import CARD_FILE, ModelCard, demo_model, model_in, write_card
+from whisperlive_hybrid.models.files import (
+    CARD_FILE,
+    ModelCard,
+    demo_model,
+    load_model_files,
+    write_card,
+)
 from whisperlive_hybrid.models.formats import (
     CTRANSLATE2,
     OPENVINO,
@@ -18,7 +24,7 @@ from whisperlive_hybrid.models.formats import (
 def refusal(directory: Path, form: ModelFormat = CTRANSLATE2) -> str:
     """Return the message for an unusable directory: one line."""
     with pytest.raises(ModelUnavailable) as caught:
-        Ct2Backend(model_in(directory, form=form), device="cpu")
+        Ct2Backend(load_model_files(directory, form=form), device="cpu")
     assert "\n" not in caught.value.message
     return caught.value.message
 
@@ -43,14 +49,14 @@ def test_the_demo_model_is_in_the_package() -> None:
 
 def test_a_directory_is_called_by_its_name(copied: Path) -> None:
     """People never see the path of a model."""
-    found = model_in(copied)
+    found = load_model_files(copied)
     assert (found.name, found.directory) == ("mine", copied)
 
 
 def test_a_model_without_a_card_is_taken_carefully(copied: Path) -> None:
     """Nothing is known of it: full windows, full context."""
     (copied / CARD_FILE).unlink()
-    card = model_in(copied).card
+    card = load_model_files(copied).card
     assert card == ModelCard()
     assert (card.longest_window_s, card.contexts_s) == (30.0, (30.0,))
 
@@ -117,7 +123,7 @@ def test_a_card_of_the_operators_replaces_the_one_in_the_directory(
     """So a model in a cache or on a volume that cannot be written to has a card too."""
     card = tmp_path / "card.json"
     card.write_text(json.dumps({"shortest_context_s": 7.5}), encoding="utf-8")
-    assert model_in(copied, card_file=card).card == ModelCard(shortest_context_s=7.5)
+    assert load_model_files(copied, card_file=card).card == ModelCard(shortest_context_s=7.5)
     assert demo_model(card).card.shortest_context_s == 7.5
 
 
@@ -139,14 +145,14 @@ def test_writing_a_card_keeps_what_it_said(copied: Path) -> None:
     """Only the new field changes, and no defaults are written."""
     file = copied / CARD_FILE
     file.write_text(json.dumps({"longest_window_s": 12, "note": "Größe"}), encoding="utf-8")
-    card = model_in(copied).card
+    card = load_model_files(copied).card
     write_card(file, card.model_copy(update={"shortest_context_s": 7.5}))
     assert json.loads(file.read_text(encoding="utf-8")) == {
         "longest_window_s": 12,
         "note": "Größe",
         "shortest_context_s": 7.5,
     }
-    assert model_in(copied).card.contexts_s == (7.5, 10.0, 15.0, 20.0, 30.0)
+    assert load_model_files(copied).card.contexts_s == (7.5, 10.0, 15.0, 20.0, 30.0)
     assert len(list(copied.iterdir())) == len(list(demo_model().directory.iterdir()))
 
 
@@ -181,7 +187,7 @@ def test_the_size_of_a_model_is_that_of_all_its_weights(openvino_directory: Path
     """Both halves count against the memory budget."""
     weights = [file.stat().st_size for file in openvino_directory.glob("*.bin")]
     assert len(weights) == 2
-    assert model_in(openvino_directory, form=OPENVINO).size == sum(weights)
+    assert load_model_files(openvino_directory, form=OPENVINO).size == sum(weights)
 
 
 def test_each_backend_names_its_format() -> None:

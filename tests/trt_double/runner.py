@@ -34,7 +34,7 @@ from trt_double.tensors import Tensor
 
 from whisperlive_hybrid.backends.openvino.decoder import OvDecoder
 from whisperlive_hybrid.backends.openvino.loading import ExportedSettings, OvModels, load_models
-from whisperlive_hybrid.models.files import model_in
+from whisperlive_hybrid.models.files import load_model_files
 from whisperlive_hybrid.models.formats import OPENVINO
 
 STREAM: Final = 0xC0DA
@@ -103,7 +103,7 @@ class ModelRunnerCpp:
         assert max_input_len <= encoder["build_config"]["max_input_len"]
         assert 0 < kv_cache_free_gpu_memory_fraction < 1
         assert 0 < cross_kv_cache_fraction < 1
-        files = model_in(Path(engines[0]), form=OPENVINO)
+        files = load_model_files(Path(engines[0]), form=OPENVINO)
         return cls(
             load_models(files, ExportedSettings(files.directory), "cpu", "auto", 1),
             {

@@ -75,10 +75,10 @@ class ModelFiles:
 
 def demo_model(card_file: Path | None = None, form: ModelFormat = CTRANSLATE2) -> ModelFiles:
     """Return the model in the package; raises `ModelUnavailable` for another format."""
-    return model_in(_ASSETS / DEMO, form=form, card_file=card_file)
+    return load_model_files(_ASSETS / DEMO, form=form, card_file=card_file)
 
 
-def model_in(
+def load_model_files(
     directory: Path,
     name: str | None = None,
     *,

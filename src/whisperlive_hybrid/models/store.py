@@ -25,7 +25,13 @@ from whisperlive_hybrid.errors import BadRequest, ModelUnavailable
 from whisperlive_hybrid.models import carriers, hub
 from whisperlive_hybrid.models.carriers import SourceFailed, compute_sha256
 from whisperlive_hybrid.models.catalogue import CATALOGUE, KnownModel, find_known_model
-from whisperlive_hybrid.models.files import DEMO, SAFE_CARD, ModelFiles, demo_model, model_in
+from whisperlive_hybrid.models.files import (
+    DEMO,
+    SAFE_CARD,
+    ModelFiles,
+    demo_model,
+    load_model_files,
+)
 from whisperlive_hybrid.models.formats import CTRANSLATE2, FORMATS, ModelFormat
 
 MOUNTED: Final = Path("/app/models")
@@ -93,7 +99,7 @@ class ModelStore:
         if name == DEMO:
             return demo_model(card_file, form)
         if Path(name).is_absolute():
-            return model_in(Path(name), form=form, card_file=card_file)
+            return load_model_files(Path(name), form=form, card_file=card_file)
         known = find_known_model(name) if form is CTRANSLATE2 else None
         title, card = (known.name, known.card) if known else (name, SAFE_CARD)
         # A directory with the name of an alias has precedence over the model of the alias.
@@ -104,7 +110,7 @@ class ModelStore:
         )
         if directory is None:
             return None
-        return model_in(directory, title, form=form, card_file=card_file, default_card=card)
+        return load_model_files(directory, title, form=form, card_file=card_file, default_card=card)
 
     def get(
         self,

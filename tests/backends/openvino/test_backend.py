@@ -15,7 +15,7 @@ from whisperlive_hybrid.backends.base import Align, Encode, Generate
 from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend
 from whisperlive_hybrid.backends.openvino.backend import OpenVinoBackend
 from whisperlive_hybrid.errors import ModelUnavailable
-from whisperlive_hybrid.models.files import CARD_FILE, model_in
+from whisperlive_hybrid.models.files import CARD_FILE, load_model_files
 from whisperlive_hybrid.models.formats import OPENVINO
 from whisperlive_hybrid.types import DecodeOptions, Hypothesis, Language, Task
 
@@ -28,7 +28,7 @@ def copied(openvino_directory: Path, tmp_path: Path) -> Path:
 
 def loaded(directory: Path, **options: str) -> OpenVinoBackend:
     """The model in a directory."""
-    return OpenVinoBackend(model_in(directory, form=OPENVINO), **options)  # type: ignore[arg-type]  # only strings are given
+    return OpenVinoBackend(load_model_files(directory, form=OPENVINO), **options)  # type: ignore[arg-type]  # only strings are given
 
 
 def refusal(directory: Path, **options: str) -> str:

@@ -17,7 +17,7 @@ from whisperlive_hybrid.backends.base import Align, Backend, DetectLanguage, Enc
 from whisperlive_hybrid.backends.openvino.backend import OpenVinoBackend
 from whisperlive_hybrid.backends.tensorrt.backend import TensorRtBackend
 from whisperlive_hybrid.errors import ModelUnavailable, Unsupported
-from whisperlive_hybrid.models.files import CARD_FILE, CONTEXTS_S, model_in
+from whisperlive_hybrid.models.files import CARD_FILE, CONTEXTS_S, load_model_files
 from whisperlive_hybrid.models.formats import TENSORRT
 from whisperlive_hybrid.types import CONTEXT_S, DecodeOptions, Hypothesis, Language, Task
 
@@ -26,7 +26,7 @@ GREEDY = DecodeOptions(beam_size=1)
 
 def loaded(directory: Path, **options: str) -> TensorRtBackend:
     """The engines of a directory."""
-    files = model_in(directory, form=TENSORRT)
+    files = load_model_files(directory, form=TENSORRT)
     with tensorrt_llm_installed():
         return TensorRtBackend(files, **options)  # type: ignore[arg-type]  # only strings are given
 

@@ -17,7 +17,7 @@ from whisperlive_hybrid.backends.tensorrt.runner import TrtRunner
 from whisperlive_hybrid.backends.whisper.features import MelFeatures
 from whisperlive_hybrid.backends.whisper.tokens import WhisperVocabulary
 from whisperlive_hybrid.errors import ModelUnavailable
-from whisperlive_hybrid.models.files import model_in
+from whisperlive_hybrid.models.files import load_model_files
 from whisperlive_hybrid.models.formats import TENSORRT
 from whisperlive_hybrid.types import Samples, Task
 
@@ -30,7 +30,7 @@ def vocabulary(directory: Path) -> WhisperVocabulary:
 
 def loaded(directory: Path) -> TrtRunner:
     """The engines of a directory on the stand-in."""
-    files = model_in(directory, form=TENSORRT)
+    files = load_model_files(directory, form=TENSORRT)
     settings = EngineSettings(directory, files.name)
     with tensorrt_llm_installed():
         return TrtRunner(files, settings, vocabulary(directory).rules(), n_rows=4)
@@ -199,7 +199,7 @@ def test_a_package_that_cannot_be_imported_is_one_line(
 
 def test_without_the_package_nothing_is_imported(tensorrt_directory: Path) -> None:
     """The operator reads which version to install."""
-    files = model_in(tensorrt_directory, form=TENSORRT)
+    files = load_model_files(tensorrt_directory, form=TENSORRT)
     settings = EngineSettings(tensorrt_directory, files.name)
     with pytest.raises(ModelUnavailable, match=r"needs the package tensorrt_llm"):
         TrtRunner(files, settings, vocabulary(tensorrt_directory).rules(), n_rows=1)
