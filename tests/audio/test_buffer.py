@@ -8,12 +8,12 @@ from whisperlive_hybrid.types import Samples
 
 
 def counting(start: int, end: int) -> Samples:
-    """Samples that say their own index."""
+    """Return samples that are their own index."""
     return np.arange(start, end, dtype=np.float32)
 
 
 def test_addresses_samples_by_their_place_in_the_recording() -> None:
-    """An index means the same sample for ever, whatever was forgotten before it."""
+    """The index of a sample never changes when others are discarded."""
     buffer = SampleBuffer()
     buffer.append(counting(0, 10))
     buffer.discard_before(4)
@@ -32,7 +32,7 @@ def test_addresses_samples_by_their_place_in_the_recording() -> None:
     )
 )
 def test_agrees_with_a_plain_list(steps: list[tuple[str, int]]) -> None:
-    """A list of everything ever heard and an index of what is forgotten are the whole law."""
+    """The buffer behaves like a list of all samples and the index of the oldest one."""
     buffer, heard, forgotten = SampleBuffer(), 0, 0
     for step, n in steps:
         if step == "append":
@@ -47,7 +47,7 @@ def test_agrees_with_a_plain_list(steps: list[tuple[str, int]]) -> None:
 
 @pytest.mark.parametrize(("start", "end"), [(3, 6), (5, 11), (8, 7), (-1, 6)])
 def test_refuses_what_it_does_not_hold(start: int, end: int) -> None:
-    """A slice outside of what is held is an error, never other samples."""
+    """A slice outside of the buffer is an error."""
     buffer = SampleBuffer()
     buffer.append(counting(0, 10))
     buffer.discard_before(4)
@@ -56,7 +56,7 @@ def test_refuses_what_it_does_not_hold(start: int, end: int) -> None:
 
 
 def test_a_slice_is_a_copy() -> None:
-    """Samples that were handed out never change when more arrive."""
+    """A slice does not change when samples are appended."""
     buffer = SampleBuffer()
     buffer.append(counting(0, 4))
     early = buffer.slice(0, 4)
@@ -65,7 +65,7 @@ def test_a_slice_is_a_copy() -> None:
 
 
 def test_memory_follows_what_is_held() -> None:
-    """An endless stream of which 1,000 samples are kept never takes room for more than 4,000."""
+    """A stream of which 1,000 samples are kept needs memory for at most 4,000."""
     buffer = SampleBuffer()
     capacities = set()
     for start in range(0, 100_000, 500):

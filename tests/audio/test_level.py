@@ -1,4 +1,4 @@
-"""The level at which a voice detector is fed."""
+"""Automatic gain of a voice detector's input."""
 
 import numpy as np
 import pytest
@@ -20,14 +20,14 @@ def decibels(samples: Samples) -> float:
 
 
 def adjusted(level: VoiceLevel, frames: Samples) -> tuple[Samples, list[bool]]:
-    """Return frames as the detector sees them, and which are overdriven."""
+    """Return the detector's input for frames, and which are overdriven."""
     inputs = frames.copy()
     return inputs, level.adjust(frames, inputs)
 
 
 @pytest.mark.parametrize("level_db", [-24, -18, -12])
 def test_ordinary_levels_pass_unchanged(level_db: float) -> None:
-    """Bit for bit, so that what was measured on ordinary recordings holds."""
+    """They are the same bit for bit, so that measurements on ordinary recordings apply."""
     frames = noise(level_db, 100)
     seen, overdriven = adjusted(VoiceLevel(), frames)
     np.testing.assert_array_equal(seen, frames)
@@ -35,7 +35,7 @@ def test_ordinary_levels_pass_unchanged(level_db: float) -> None:
 
 
 def test_pauses_in_ordinary_speech_pass_unchanged() -> None:
-    """For two seconds; then the level falls by 6 dB a second."""
+    """The level is held for two seconds; then it falls by 6 dB per second."""
     level = VoiceLevel()
     speech = noise(-20, 1)
     adjusted(level, speech)
@@ -47,7 +47,7 @@ def test_pauses_in_ordinary_speech_pass_unchanged() -> None:
 
 
 def test_quiet_audio_is_raised() -> None:
-    """To one level, from its first frame."""
+    """It is raised to one level from its first frame on."""
     seen, _ = adjusted(VoiceLevel(), noise(-50, 50))
     assert decibels(seen[0]) == pytest.approx(QUIET_DB, abs=0.1)
     assert decibels(seen) == pytest.approx(QUIET_DB, abs=1)
@@ -70,7 +70,7 @@ def test_a_louder_frame_counts_at_once() -> None:
 
 
 def test_overdriven_audio_is_lowered_and_said_to_be() -> None:
-    """Once it has lasted for a while; a single loud frame is none."""
+    """Only lasting loudness is overdriven, not a single loud frame."""
     level = VoiceLevel()
     frames = np.sign(noise(-1, 40)) * np.float32(0.7)
     seen, overdriven = adjusted(level, frames)
@@ -80,6 +80,6 @@ def test_overdriven_audio_is_lowered_and_said_to_be() -> None:
 
 
 def test_expansion_lowers_what_is_quiet() -> None:
-    """Full scale stays the loudest, noise 20 dB below it loses 10 dB more."""
+    """Full scale stays the loudest; noise 20 dB below it is lowered by 10 dB more."""
     loud = np.array([1.0, -1.0, 0.1, -0.1], np.float32) * np.float32(0.1)
     np.testing.assert_allclose(expand(loud), [0.1, -0.1, 0.00316, -0.00316], rtol=0.01)

@@ -23,7 +23,7 @@ CUTS = st.lists(st.integers(0, 400), max_size=12)
 
 
 def read_all(reader: PcmReader, raw: bytes, cuts: list[int]) -> Samples:
-    """Everything that `reader` makes of `raw`, torn at `cuts`."""
+    """Return all samples of `raw`, which is cut at `cuts`."""
     borders = [0, *sorted(min(cut, len(raw)) for cut in cuts), len(raw)]
     pieces = [raw[a:b] for a, b in pairwise(borders)]
     return np.concatenate([*(reader.read(piece) for piece in pieces), reader.flush()])
@@ -33,7 +33,7 @@ def read_all(reader: PcmReader, raw: bytes, cuts: list[int]) -> Samples:
 def test_any_split_of_a_declared_stream_gives_the_same_samples(
     raw: bytes, cuts: list[int], declared: PcmFormat
 ) -> None:
-    """Frame borders may tear samples apart; they change nothing."""
+    """Frames may end inside of samples without any effect."""
     split = read_all(PcmReader(declared), raw, cuts)
     whole = read_all(PcmReader(declared), raw, [])
     assert split.tolist() == whole.tolist()
@@ -46,7 +46,7 @@ def test_any_split_of_a_declared_stream_gives_the_same_samples(
 def test_any_split_of_undeclared_float32_gives_the_same_samples(
     samples: list[float], cuts: list[int]
 ) -> None:
-    """A sane float32 stream stays float32 without being announced, wherever it is cut."""
+    """A valid float32 stream is detected as float32, with any cuts."""
     raw = np.array(samples, "<f4").tobytes()
     assert read_all(PcmReader(), raw, cuts).tolist() == samples
 
@@ -65,7 +65,7 @@ def test_uint8_is_centred() -> None:
 
 
 def test_what_is_not_a_number_is_silence() -> None:
-    """NaN and infinities in a float32 stream become zero and harm no neighbour."""
+    """NaN and infinities in a float32 stream become zero; other samples are unchanged."""
     raw = np.array([0.5, np.nan, np.inf, -np.inf, -0.25], "<f4").tobytes()
     assert PcmReader(PcmFormat.FLOAT32).read(raw).tolist() == [0.5, 0, 0, 0, -0.25]
 
@@ -84,7 +84,7 @@ def test_what_is_too_loud_for_float32_is_silence_and_doubted(format_of_client: s
 
 
 def test_a_few_broken_values_are_no_reason_to_doubt() -> None:
-    """A damaged stream is still what its client says."""
+    """A damaged stream has its declared format."""
     values = np.full(400, 0.1, "<f4")
     values[:3] = [np.nan, np.inf, 1e30]
     reader = PcmReader(PcmFormat.FLOAT32)
@@ -93,23 +93,23 @@ def test_a_few_broken_values_are_no_reason_to_doubt() -> None:
 
 
 def noise(n: int) -> bytes:
-    """Quiet int16 room noise, as any microphone sends it."""
+    """Return quiet int16 room noise, as of a microphone."""
     return np.random.default_rng(7).integers(-40, 40, n).astype("<i2").tobytes()
 
 
 def frames_of(raw: bytes, size: int = 16_384) -> list[bytes]:
-    """Cut a stream as a client does."""
+    """Return the frames of a client."""
     return [raw[start : start + size] for start in range(0, len(raw), size)]
 
 
 def heard(reader: PcmReader, frames: list[bytes]) -> Samples:
-    """All samples of these frames, without an end of the stream."""
+    """Return all samples of these frames, without an end of the stream."""
     return np.concatenate([reader.read(frame) for frame in frames])
 
 
 @pytest.mark.parametrize("size", [2_048, 8_192, 16_384, 16_383])
 def test_recognises_undeclared_int16(size: int) -> None:
-    """A client that sends int16 unannounced is heard as int16 from its first sample on."""
+    """An int16 stream without a declared format is decoded as int16 from its first sample."""
     reader, raw = PcmReader(), noise(16_384)
     samples = heard(reader, frames_of(raw, size))
     assert reader.format is PcmFormat.INT16
@@ -118,7 +118,7 @@ def test_recognises_undeclared_int16(size: int) -> None:
 
 
 def test_recognises_undeclared_int16_behind_digital_silence() -> None:
-    """Leading zeros say nothing: they wait, and none of them is lost once the format is known."""
+    """Leading zeros are held back, and none is lost once the format is detected."""
     reader = PcmReader()
     assert len(reader.read(bytes(UNDECIDED_BYTES // 2))) == 0
     samples = heard(reader, frames_of(noise(4096), 4096))
@@ -127,7 +127,7 @@ def test_recognises_undeclared_int16_behind_digital_silence() -> None:
 
 
 def test_int16_is_not_believed_on_one_frame() -> None:
-    """It is held back, however long it is, until a second one agrees or the stream ends."""
+    """It is held back until there is a second one, or until the stream ends."""
     raw = noise(100_000)
     reader = PcmReader()
     assert len(reader.read(raw)) == 0
@@ -139,7 +139,7 @@ def test_int16_is_not_believed_on_one_frame() -> None:
 
 
 def test_recognises_overdriven_int16() -> None:
-    """Clipped noise steps as randomly as broken float32; what lasts is believed all the same."""
+    """Clipped noise has steps as random as broken float32; it is detected after a while."""
     raw = np.random.default_rng(5).choice([-32768, 32767], 200_000).astype("<i2").tobytes()
     reader = PcmReader()
     samples = heard(reader, frames_of(raw))
@@ -148,14 +148,14 @@ def test_recognises_overdriven_int16() -> None:
 
 
 def test_recognises_undeclared_float32() -> None:
-    """25 ms of audible samples within full scale settle for float32."""
+    """25 ms of audible samples within full scale are enough for float32."""
     reader = PcmReader()
     reader.read(np.array([0.0, *[1e-3] * ENOUGH_EVIDENCE], "<f4").tobytes())
     assert reader.format is PcmFormat.FLOAT32
 
 
 def test_silence_does_not_wait_for_ever() -> None:
-    """A second of digital silence is passed on, and the format stays open until there is sound."""
+    """A second of digital silence is returned, and the format stays open until there is sound."""
     reader = PcmReader()
     assert len(reader.read(bytes(UNDECIDED_BYTES))) == UNDECIDED_BYTES // 4
     assert reader.format is None
@@ -164,7 +164,7 @@ def test_silence_does_not_wait_for_ever() -> None:
 
 
 def test_a_click_does_not_wait_for_ever() -> None:
-    """Numbers that are too few to tell by are passed on too, after 2 s, and nothing is flipped."""
+    """Too little evidence is returned, too, after 2 s, and the format does not change."""
     reader = PcmReader()
     click = np.full(50, -1e30, "<f4") * np.linspace(1, 2, 50, dtype=np.float32)
     samples = heard(reader, [click.tobytes(), *frames_of(bytes(3 * LONGEST_DOUBT_BYTES))])
@@ -174,7 +174,7 @@ def test_a_click_does_not_wait_for_ever() -> None:
 
 
 def hum(n: int) -> Samples:
-    """Plausible float32, no two samples alike."""
+    """Return plausible float32 with different samples."""
     return np.random.default_rng(3).normal(0, 0.05, n).astype(np.float32)
 
 
@@ -188,7 +188,7 @@ BROKEN = {
     "divided by nearly nothing": hum(4096) * 1e30,
     "half": np.where(np.arange(4096) % 2, hum(4096), -1e30),
 }
-"""First frames that are not numbers, or no audio."""
+"""First frames without numbers, or without audio."""
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 5])
@@ -197,7 +197,7 @@ BROKEN = {
 def test_broken_first_frames_cost_only_themselves(
     values: Samples, n_frames: int, declared: PcmFormat | None
 ) -> None:
-    """Whatever a float32 client begins with, all that follows is read, at its place."""
+    """After any first frames of a float32 client, the rest is decoded, at its position."""
     broken = np.tile(values.astype("<f4"), n_frames)
     sound = hum(4 * 16_000)
     reader = PcmReader(declared)
@@ -209,7 +209,7 @@ def test_broken_first_frames_cost_only_themselves(
 
 
 def test_broken_frames_later_change_nothing() -> None:
-    """Once found, a format is that of the stream."""
+    """A detected format applies to the rest of the stream."""
     for sound, found in ((hum(8192).tobytes(), PcmFormat.FLOAT32), (noise(8192), PcmFormat.INT16)):
         reader = PcmReader()
         heard(reader, frames_of(sound, 4096))
@@ -222,7 +222,7 @@ def test_broken_frames_later_change_nothing() -> None:
 def test_no_bytes_make_a_sample_that_is_no_audio(
     frames: list[bytes], declared: PcmFormat | None
 ) -> None:
-    """Voice detection and features never see anything that is not finite, or absurdly loud."""
+    """Voice detection and features never get values that are not finite, or too loud."""
     reader = PcmReader(declared)
     samples = np.concatenate([*(reader.read(frame) for frame in frames), reader.flush()])
     assert (np.abs(samples) <= LOUDEST_FLOAT).all()
@@ -231,7 +231,7 @@ def test_no_bytes_make_a_sample_that_is_no_audio(
 
 @given(raw=st.binary(max_size=400), cuts=CUTS)
 def test_no_undeclared_byte_is_lost(raw: bytes, cuts: list[int]) -> None:
-    """What was held back comes in the end, in the format that was found."""
+    """Bytes that were held back are decoded in the detected format at the end."""
     reader = PcmReader()
     samples = read_all(reader, raw, cuts)
     assert reader.format is not None
@@ -240,7 +240,7 @@ def test_no_undeclared_byte_is_lost(raw: bytes, cuts: list[int]) -> None:
 
 @pytest.mark.parametrize("torn", [1, 2, 3])
 def test_a_torn_last_sample_is_no_sample(torn: int) -> None:
-    """Bytes that never became a sample are left out at the end of the stream."""
+    """Bytes of an incomplete sample are dropped at the end of the stream."""
     reader = PcmReader()
     assert len(reader.read(bytes(40 + torn))) == 0
     assert len(reader.flush()) == 10
@@ -261,14 +261,14 @@ def wav_of_codec(name: str, raw: bytes) -> Samples:
     ("encoding", "codec"), [(PcmFormat.MULAW, "pcm_mulaw"), (PcmFormat.ALAW, "pcm_alaw")]
 )
 def test_telephone_encodings_are_those_of_the_standard(encoding: PcmFormat, codec: str) -> None:
-    """Each of the 256 bytes stands for the sample that ffmpeg reads in it."""
+    """Each of the 256 bytes is decoded to the same sample as by ffmpeg."""
     raw = bytes(range(256))
     assert PcmReader(encoding).read(raw).tolist() == wav_of_codec(codec, raw).tolist()
 
 
 @pytest.mark.parametrize("rate", RATES)
 def test_other_sample_rates_become_16_khz(rate: int) -> None:
-    """A tone keeps its pitch, its loudness and its length."""
+    """A tone keeps its frequency, its loudness and its length."""
     seconds = np.arange(rate * 2) / rate
     tone = np.sin(2 * np.pi * 440 * seconds).astype("<f4")
     heard = read_all(PcmReader(PcmFormat.FLOAT32, rate), tone.tobytes(), [1, 4099, 40_000])
@@ -280,7 +280,7 @@ def test_other_sample_rates_become_16_khz(rate: int) -> None:
 
 @given(cuts=CUTS)
 def test_blocks_do_not_show_after_resampling(cuts: list[int]) -> None:
-    """However a stream is cut into messages, its samples are the same."""
+    """The samples of a stream are the same for all sizes of messages."""
     raw = (np.random.default_rng(0).normal(0, 3000, 200)).astype("<i2").tobytes()
     whole = read_all(PcmReader(PcmFormat.INT16, 24_000), raw, [])
     assert read_all(PcmReader(PcmFormat.INT16, 24_000), raw, cuts).tolist() == whole.tolist()

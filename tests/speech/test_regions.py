@@ -11,7 +11,7 @@ from whisperlive_hybrid.types import SAMPLE_RATE, Region
 FRAME_S = FRAME / SAMPLE_RATE
 
 LITERAL = VadOptions(min_silence_s=4 * FRAME_S, pre_roll_s=2 * FRAME_S, post_roll_s=FRAME_S)
-"""Rolls and silences in whole frames, so that stories can be counted on fingers."""
+"""Rolls and silences in whole frames, for short test recordings."""
 
 LONGEST = 20  # frames
 
@@ -35,13 +35,13 @@ def found(
 
 
 def test_silence_has_no_region() -> None:
-    """Where nobody speaks there is nothing to read."""
+    """A recording without speech has no regions."""
     assert found([LO] * 100) == []
     assert found([]) == []
 
 
 def test_speech_is_kept_with_its_rolls() -> None:
-    """Two frames before the speech and one behind it are kept."""
+    """A region has two frames before the speech and one after it."""
     assert found([LO] * 5 + [HI] * 3 + [LO] * 9) == [(3, 9)]
 
 
@@ -62,18 +62,18 @@ def test_speech_that_has_begun_goes_on_above_the_lower_threshold() -> None:
 
 
 def test_a_short_pause_does_not_end_an_utterance() -> None:
-    """Three silent frames are bridged, four are the end."""
+    """Three silent frames continue a region, four end it."""
     assert found([HI] * 3 + [LO] * 3 + [HI] * 3 + [LO] * 9) == [(0, 10)]
     assert found([HI] * 3 + [LO] * 4 + [HI] * 3 + [LO] * 9) == [(0, 4), (5, 11)]
 
 
 def test_silence_counts_on_through_frames_between_the_thresholds() -> None:
-    """Only speech takes back that an utterance may have ended (Silero's rule)."""
+    """Only speech resets the silence of an utterance (Silero's rule)."""
     assert found([HI] * 3 + [LO, MID, MID, MID] + [LO] * 5) == [(0, 4)]
 
 
 def test_pre_roll_never_reaches_into_the_region_before() -> None:
-    """No sample is read twice: a region begins where the last one ended at the earliest."""
+    """Regions do not overlap: the earliest start is the end of the region before."""
     options = VadOptions(min_silence_s=2 * FRAME_S, pre_roll_s=9 * FRAME_S, post_roll_s=FRAME_S)
     assert found([HI] * 3 + [LO] * 2 + [HI] * 3 + [LO] * 5, options) == [(0, 4), (4, 9)]
 
@@ -92,13 +92,13 @@ def test_the_end_of_the_recording_ends_a_region() -> None:
 
 @pytest.mark.parametrize("quietest", range(13, 19))
 def test_long_speech_is_cut_at_its_quietest_frame(quietest: int) -> None:
-    """Among the last two fifths the one frame that dips takes the cut, wherever it lies."""
+    """In the last two fifths of a region the cut is at the quietest frame."""
     dips = [HI] * quietest + [0.6] + [HI] * 30
     assert found(dips)[0] == (0, quietest)
 
 
 def test_long_speech_is_cut_in_a_pause_that_has_begun() -> None:
-    """At the bound a pause of any length is the better end."""
+    """At the limit a region ends in a pause of any length."""
     assert found([HI] * 17 + [LO] * 3 + [HI] * 5 + [LO] * 9) == [(0, 18), (18, 26)]
 
 
@@ -117,7 +117,7 @@ def test_a_region_seems_to_have_ended_half_a_second_before_it_does(
 
 
 def test_a_region_ends_in_the_pause_at_a_sentence() -> None:
-    """What was heard behind it is the beginning of the next region."""
+    """The rest of the region is the beginning of the next one."""
     finder = RegionFinder(LITERAL, LONGEST * FRAME)
     finder.push([HI] * 6 + [LO] * 3 + [HI] * 6)
     [region] = finder.end_at(7 * FRAME + 100)
@@ -127,7 +127,7 @@ def test_a_region_ends_in_the_pause_at_a_sentence() -> None:
 
 
 def test_where_nothing_is_open_nothing_ends() -> None:
-    """Nor does a region end before it has begun."""
+    """A region does not end before it has begun."""
     finder = RegionFinder(LITERAL, LONGEST * FRAME)
     assert finder.end_at(0) == []
     finder.push([LO] * 5 + [HI] * 10)
@@ -138,7 +138,7 @@ def test_where_nothing_is_open_nothing_ends() -> None:
 def test_without_detection_regions_tile_the_recording(
     probabilities: list[float], missing: int
 ) -> None:
-    """With detection off nothing is left out and nothing is read twice."""
+    """Without detection, every sample is in exactly one region."""
     options = VadOptions(
         enabled=False, min_silence_s=4 * FRAME_S, pre_roll_s=2 * FRAME_S, post_roll_s=FRAME_S
     )
@@ -151,7 +151,7 @@ def test_without_detection_regions_tile_the_recording(
 
 @given(probabilities=PROBABILITIES, enabled=st.booleans())
 def test_regions_are_in_order_and_within_bounds(probabilities: list[float], enabled: bool) -> None:
-    """Regions never overlap, are never empty and never longer than they may be."""
+    """Regions never overlap, and are neither empty nor too long."""
     options = VadOptions(
         enabled=enabled, min_silence_s=4 * FRAME_S, pre_roll_s=2 * FRAME_S, post_roll_s=FRAME_S
     )
@@ -162,7 +162,7 @@ def test_regions_are_in_order_and_within_bounds(probabilities: list[float], enab
 
 @given(probabilities=PROBABILITIES)
 def test_all_speech_is_in_a_region(probabilities: list[float]) -> None:
-    """Every frame of speech that is no click lies in a region, however often it was cut."""
+    """Every frame of speech but clicks is in a region, with any number of cuts."""
     regions = found(probabilities)
     for i, probability in enumerate(probabilities):
         neighbours = probabilities[max(0, i - 1) : i + 2]
@@ -175,7 +175,7 @@ def test_all_speech_is_in_a_region(probabilities: list[float]) -> None:
 def test_any_grouping_of_pushes_gives_the_same_regions(
     probabilities: list[float], cuts: list[int]
 ) -> None:
-    """A file in one piece and a live stream in many are cut alike."""
+    """A file in one piece and a live stream in many have the same regions."""
     finder = RegionFinder(LITERAL, LONGEST * FRAME)
     borders = [0, *sorted(cuts), len(probabilities)]
     regions: list[Region] = []
@@ -187,7 +187,7 @@ def test_any_grouping_of_pushes_gives_the_same_regions(
 
 @given(probabilities=PROBABILITIES, enabled=st.booleans())
 def test_needed_from_never_exceeds_a_later_start(probabilities: list[float], enabled: bool) -> None:
-    """Samples before `needed_from` may be forgotten: no region to come begins before it."""
+    """No later region begins before `needed_from`."""
     finder = RegionFinder(VadOptions(enabled=enabled), LONGEST * FRAME)
     needed = 0
     for probability in probabilities:
@@ -199,7 +199,7 @@ def test_needed_from_never_exceeds_a_later_start(probabilities: list[float], ena
 
 
 def test_tells_what_is_open() -> None:
-    """A live stream asks where the utterance began and how long it has been silent."""
+    """A live stream needs the start of the open utterance and the silence at its end."""
     finder = RegionFinder(LITERAL, LONGEST * FRAME)
     finder.push([LO] * 5)
     assert (finder.open_start, finder.silence) == (None, 0)
@@ -212,7 +212,7 @@ def test_tells_what_is_open() -> None:
 
 
 def test_without_detection_silence_is_no_utterance() -> None:
-    """Nobody is said to speak before somebody does, even where silence is read too."""
+    """Without detection, too, no utterance is open before the first speech."""
     finder = RegionFinder(VadOptions(enabled=False), LONGEST * FRAME)
     finder.push([LO] * 5)
     assert finder.open_start is None
@@ -220,5 +220,5 @@ def test_without_detection_silence_is_no_utterance() -> None:
 
 @pytest.mark.parametrize(("threshold", "lower"), [(0.5, 0.35), (0.1, 0.01), (0.9, 0.75)])
 def test_the_lower_threshold_follows_the_upper(threshold: float, lower: float) -> None:
-    """0.15 below, but never so low that no frame could fall under it."""
+    """0.15 below the threshold, but never so low that no frame could be below it."""
     assert VadOptions(threshold=threshold).neg_threshold == pytest.approx(lower)

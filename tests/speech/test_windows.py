@@ -21,7 +21,7 @@ RECORDING = np.concatenate(
 
 
 def cut(pieces: list[Samples], options: VadOptions | None = None) -> list[Window]:
-    """All windows of a recording that arrives in these pieces."""
+    """Return all windows of a recording that is pushed in these pieces."""
     cutter, voice = WindowCutter(options or VadOptions(), longest_s=4.0), EnergyVad().open()
     windows: list[Window] = []
     for piece in pieces:
@@ -31,7 +31,7 @@ def cut(pieces: list[Samples], options: VadOptions | None = None) -> list[Window
 
 
 def joined(*parts: tuple[int, int]) -> Window:
-    """A window of spans (recording sample, length), each sample saying its place."""
+    """Return a window of spans (recording sample, length); each sample is its index."""
     spans, offset = [], 0
     for recording_sample, length in parts:
         spans.append(WindowSpan(offset, recording_sample, length))
@@ -42,7 +42,7 @@ def joined(*parts: tuple[int, int]) -> Window:
 
 @given(cuts=st.lists(st.integers(0, len(RECORDING)), max_size=30))
 def test_any_split_of_samples_gives_the_same_windows(cuts: list[int]) -> None:
-    """However the audio arrives, the windows are the same to the sample."""
+    """The windows are the same to the sample for all sizes of pieces."""
     whole = cut([RECORDING])
     split = cut(np.split(RECORDING, sorted(cuts)))
     assert [window.spans for window in split] == [window.spans for window in whole]
@@ -51,7 +51,7 @@ def test_any_split_of_samples_gives_the_same_windows(cuts: list[int]) -> None:
 
 
 def test_windows_hold_the_samples_of_their_spans() -> None:
-    """A window is a verbatim piece of the recording, no longer than asked for."""
+    """A window is a piece of the recording of at most the given length."""
     windows = cut([RECORDING])
     assert len(windows) == 4
     for window in windows:
@@ -70,7 +70,7 @@ def test_windows_hold_the_samples_of_their_spans() -> None:
 @example(length=FRAME - 1)
 @example(length=len(RECORDING))
 def test_without_detection_windows_are_the_recording(length: int) -> None:
-    """With detection off the windows, one behind the other, are every sample there was."""
+    """Without detection, the joined windows are the recording."""
     windows = cut([RECORDING[:length]], VadOptions(enabled=False))
     assert np.array_equal(
         np.concatenate([window.samples for window in windows]), RECORDING[:length]
@@ -79,7 +79,7 @@ def test_without_detection_windows_are_the_recording(length: int) -> None:
 
 
 def test_hours_of_silence_take_no_memory() -> None:
-    """Silence is forgotten but for the pre-roll: an hour of it holds two seconds at most."""
+    """Of an hour of silence, at most two seconds are in memory."""
     cutter, silence = WindowCutter(VadOptions(), longest_s=20.0), pause(1.024)
     for _ in range(3516):
         cutter.push(silence, [0.0] * (len(silence) // FRAME))
@@ -89,7 +89,7 @@ def test_hours_of_silence_take_no_memory() -> None:
 
 
 def test_shows_the_utterance_that_is_being_spoken() -> None:
-    """A live stream sees the open utterance with its pre-roll, and nothing in silence."""
+    """The open window has the utterance with its pre-roll; there is none in silence."""
     cutter, speech = WindowCutter(LIVE_VAD, longest_s=20.0), pause(1.024)
     cutter.push(speech, [0.0] * 32)
     assert cutter.open_window() is None
@@ -103,7 +103,7 @@ def test_shows_the_utterance_that_is_being_spoken() -> None:
 
 
 def test_a_window_knows_where_there_is_speech_in_it() -> None:
-    """On its own clock, pauses and the audio around left out."""
+    """Stretches of speech are on the window clock, without pauses and rolls."""
     cutter = WindowCutter(VadOptions(), longest_s=20.0)
     probabilities = [0.0] * 32 + [1.0] * 32 + [0.0] * 16 + [1.0] * 16 + [0.0] * 64
     [window] = cutter.push(pause(160 * 512 / SAMPLE_RATE), probabilities)
@@ -113,7 +113,7 @@ def test_a_window_knows_where_there_is_speech_in_it() -> None:
 
 
 def test_the_rest_of_a_window_is_a_window() -> None:
-    """With the same audio at the same place in the recording, and the speech that is left."""
+    """It has the same audio at the same recording times, and the remaining speech."""
     samples = np.arange(32_000, dtype=np.float32)
     spans = (WindowSpan(0, 1_000, 16_000), WindowSpan(16_000, 40_000, 16_000))
     window = Window(samples, spans, ((0.25, 0.75), (1.25, 1.75)))
@@ -130,7 +130,7 @@ def test_the_rest_of_a_window_is_a_window() -> None:
 
 
 def test_a_part_of_a_window_is_a_window() -> None:
-    """With the speech in it, cut at its borders."""
+    """It has the speech in it, cut at its borders."""
     samples = np.arange(32_000, dtype=np.float32)
     window = Window(samples, (WindowSpan(0, 1_000, 32_000),), ((0.25, 0.75), (1.25, 1.75)))
     part = window.part(0.5, 1.5)
@@ -145,7 +145,7 @@ def test_a_part_of_a_window_is_a_window() -> None:
     where=st.floats(0, 1, exclude_max=True),
 )
 def test_every_sample_finds_its_place_in_the_recording(lengths: list[int], where: float) -> None:
-    """Times of samples map back exactly: a start at a seam belongs to what follows."""
+    """Times of samples are converted exactly; a start at a border is in the later span."""
     starts = np.cumsum([5, *(length + 1000 for length in lengths)]).tolist()
     window = joined(*zip(starts, lengths, strict=False))
     seams = [span.window_sample for span in window.spans]
@@ -157,7 +157,7 @@ def test_every_sample_finds_its_place_in_the_recording(lengths: list[int], where
 
 
 def test_an_end_at_a_seam_belongs_to_what_came_before() -> None:
-    """The end of a word is not moved over the pause that was cut out."""
+    """The end of a word stays before a pause that was cut out."""
     window = joined((1001, 1001), (9000, 700))
     seam = 1001 / SAMPLE_RATE
     assert recording_time(window, seam, is_end=True) == 2002 / SAMPLE_RATE
@@ -166,14 +166,14 @@ def test_an_end_at_a_seam_belongs_to_what_came_before() -> None:
 
 @pytest.mark.parametrize("is_end", [False, True])
 def test_times_outside_of_a_window_are_pulled_to_its_borders(is_end: bool) -> None:
-    """A model may guess a time that lies nowhere."""
+    """A model may write a time outside of the window."""
     window = joined((1600, 1600), (16000, 1600))
     assert recording_time(window, -1.0, is_end=is_end) == 0.1
     assert recording_time(window, 9.0, is_end=is_end) == 1.1
 
 
 def test_segments_move_with_their_words() -> None:
-    """Segments and words of both utterances land where they were spoken."""
+    """Segments and words of both utterances have their recording times."""
     window = joined((16000, 16000), (80000, 16000))
     words = (Word(" a", 0.2, 1.0, 0.9), Word(" b", 1.0, 1.4, 0.8))
     segment = Segment(0.2, 1.4, " a b", (1, 2), 0.0, -0.1, 1.0, 0.0, words)
@@ -183,7 +183,7 @@ def test_segments_move_with_their_words() -> None:
 
 
 def test_a_word_without_length_at_a_seam_never_ends_before_it_starts() -> None:
-    """Alignment may give a word no time at all; it stays where it starts."""
+    """A word of length 0 stays at its start."""
     window = joined((16000, 16000), (80000, 16000))
     words = (Word(" a", 1.0, 1.0, 0.9),)
     segment = Segment(1.0, 1.0, " a", (1,), 0.0, -0.1, 1.0, 0.0, words)
@@ -193,13 +193,13 @@ def test_a_word_without_length_at_a_seam_never_ends_before_it_starts() -> None:
 
 
 def test_segments_without_words_stay_without() -> None:
-    """None says that words were not asked for."""
+    """Words are None if they were not requested."""
     segment = Segment(0.0, 0.5, " a", (1,), 0.0, -0.1, 1.0, 0.0)
     (moved,) = to_recording_clock(joined((0, 16000)), [segment])
     assert moved.words is None
 
 
 def test_the_clocks_of_neighbouring_windows_agree() -> None:
-    """Windows come in the order of the recording and never overlap."""
+    """Windows are in the order of the recording and never overlap."""
     windows = cut([RECORDING])
     assert all(a.end <= b.start for a, b in pairwise(windows))

@@ -10,7 +10,7 @@ from whisperlive_hybrid.types import Segment, Word
 
 
 def segment(start: float, end: float, text: str) -> Segment:
-    """A segment of which only times and text matter."""
+    """Return a segment of times and text."""
     return Segment(start, end, text, (), 0.0, -0.1, 1.0, 0.0)
 
 
@@ -54,7 +54,7 @@ def test_text_cannot_break_out_of_its_cue() -> None:
 
 
 def test_a_cue_has_several_lines() -> None:
-    """And ends with its last word, whatever the time marks of the segment say."""
+    """And ends with its last word, regardless of the time marks of the segment."""
     words = (Word(" Bring", 0.0, 0.4, 1.0), Word(" me", 0.4, 0.6, 1.0), Word(" tea", 0.6, 1.0, 1.0))
     spoken = replace(segment(0.0, 41.0, " Bring me tea"), words=words)
     narrow = CueStyle(max_line_width=8)
@@ -63,7 +63,7 @@ def test_a_cue_has_several_lines() -> None:
 
 
 def test_each_word_is_underlined_while_it_is_said() -> None:
-    """In the pauses none is; tags are the same in both formats, and the text stays escaped."""
+    """In pauses there is no underlined word; both formats have the same tags and escapes."""
     words = (Word(" a<b", 0.0, 0.4, 1.0), Word(" me.", 0.5, 0.5, 1.0), Word(" ok", 0.9, 1.2, 1.0))
     spoken = replace(segment(0.0, 1.2, " a<b me. ok"), words=words)
     style = CueStyle(highlight_words=True)
@@ -82,7 +82,7 @@ def test_hours_grow_beyond_two_digits() -> None:
 
 
 def test_a_cue_ends_after_it_starts() -> None:
-    """Times that are equal, reversed or equal after rounding still give a cue that is shown."""
+    """Times that are equal, reversed or equal after rounding give a cue of 1 ms."""
     for end in (1.0, 0.5, 1.0004):
         assert "00:00:01,000 --> 00:00:01,001" in srt([segment(1.0, end, " x")])
 
@@ -99,6 +99,6 @@ def test_rounding_keeps_the_order(times: list[float]) -> None:
 
 
 def test_a_cue_ends_where_its_segment_does() -> None:
-    """Half a millisecond is not rounded the other way for text that is laid over the segment."""
+    """Half a millisecond is rounded like the end of a segment with words."""
     segment = Segment(0.0, 0.2265, " Good morning.", (), 0.0, -0.1, 1.0, 0.0)
     assert srt([segment]).startswith("1\n00:00:00,000 --> 00:00:00,227\n")

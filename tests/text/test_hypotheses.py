@@ -38,7 +38,7 @@ VOCABULARY = FakeVocabulary()
 
 
 def at(seconds: float) -> int:
-    """The time mark for a window time."""
+    """Return the time mark of a window time."""
     return VOCABULARY.timestamp_begin + round(seconds / TIME_MARK_S)
 
 
@@ -50,13 +50,13 @@ def candidate(
     loop: float = 0.0,
     is_overfull: bool = False,
 ) -> Candidate:
-    """A candidate with made-up signs."""
+    """Return a candidate with the given signs."""
     hypothesis = Hypothesis(tokens, avg_logprob, no_speech_prob, 0.0)
     return Candidate(hypothesis, VOCABULARY.decode(tokens).strip(), ratio, loop, is_overfull)
 
 
 def cut(*tokens: int, duration: float = 10.0) -> list[tuple[float, float, str]]:
-    """The segments of these tokens."""
+    """Return the segments of tokens."""
     found = split_segments(candidate(*tokens), VOCABULARY, duration)
     return [(segment.start, segment.end, segment.text) for segment in found]
 
@@ -78,7 +78,7 @@ def cut(*tokens: int, duration: float = 10.0) -> list[tuple[float, float, str]]:
 def test_the_three_rules(
     avg_logprob: float, no_speech_prob: float, ratio: float, verdict: Verdict
 ) -> None:
-    """Whisper's rules: guessed or repetitive is retried; guessed without speech is silence."""
+    """Whisper's rules: a guess or a repetition is retried; a guess without speech is silence."""
     judged = candidate(1, avg_logprob=avg_logprob, no_speech_prob=no_speech_prob, ratio=ratio)
     assert judge(judged, Thresholds()) is verdict
 
@@ -89,7 +89,7 @@ def test_the_three_rules(
     ids=["loop", "more than the time can hold"],
 )
 def test_the_guards(wild: Candidate) -> None:
-    """What nobody can have said is retried, however confident the model is, and is never kept."""
+    """A runaway text is retried even with a high probability, and is never kept."""
     assert judge(wild, Thresholds()) is Verdict.RETRY
     assert judge(replace(wild, loop_ratio=2.4, is_overfull=False), Thresholds()) is Verdict.ACCEPT
     guess = candidate(2, avg_logprob=-3.0)
@@ -97,7 +97,7 @@ def test_the_guards(wild: Candidate) -> None:
 
 
 def test_reads_a_hypothesis() -> None:
-    """A candidate knows its text, how it repeats itself, and whether there is time for it."""
+    """A candidate has its text, its repetition, and whether it is too long."""
     said = (at(0), 1, 2, 3, *[7] * 50, at(2))
     read = Candidate.of(Hypothesis(said, -0.1, 0.0, 0.0), VOCABULARY, 1.0)
     assert read.text == " ".join(["w1 w2 w3", *["w7"] * 50])
@@ -107,13 +107,13 @@ def test_reads_a_hypothesis() -> None:
 
 
 def test_empty_text_does_not_repeat_itself() -> None:
-    """Nothing compresses to more than nothing."""
+    """It is accepted; its compression ratio is below 1."""
     read = Candidate.of(Hypothesis((), -0.1, 0.0, 0.0), VOCABULARY, 0.0)
     assert judge(read, Thresholds()) is Verdict.ACCEPT
 
 
 def test_the_least_bad_does_not_repeat_itself() -> None:
-    """A likely loop loses against an unlikely text; among loops the likeliest is kept."""
+    """An improbable text is better than a probable loop; of loops, the most probable is kept."""
     loop = candidate(1, avg_logprob=-0.1, ratio=9.0)
     worse_loop = candidate(2, avg_logprob=-0.5, ratio=3.0)
     guess = candidate(3, avg_logprob=-2.0)
@@ -123,7 +123,7 @@ def test_the_least_bad_does_not_repeat_itself() -> None:
 
 
 def test_cuts_at_time_marks() -> None:
-    """Two marks in a row end one segment and begin the next; the pause between is nobody's."""
+    """Two consecutive marks end one segment and begin the next, with a pause in between."""
     assert cut(at(0.5), 1, 2, at(1.5), at(2.0), 3, at(3.0)) == [
         (0.5, 1.5, " w1 w2"),
         (2.0, 3.0, " w3"),
@@ -131,22 +131,22 @@ def test_cuts_at_time_marks() -> None:
 
 
 def test_one_mark_between_texts_ends_and_begins() -> None:
-    """A single mark belongs to both sides."""
+    """A single mark ends one segment and begins the next."""
     assert cut(at(0), 1, at(1.0), 2, at(2.0)) == [(0.0, 1.0, " w1"), (1.0, 2.0, " w2")]
 
 
 def test_the_mark_of_zero_is_a_mark() -> None:
-    """The first of all marks ends a segment like any other."""
+    """The mark of 0.00 s ends a segment like any other."""
     assert cut(1, at(0), 2, at(1.0)) == [(0.0, 0.0, " w1"), (0.0, 1.0, " w2")]
 
 
 def test_text_without_marks_fills_the_window() -> None:
-    """Without time marks there is one segment from border to border."""
+    """Without time marks there is one segment of the whole window."""
     assert cut(1, 2, duration=4.0) == [(0.0, 4.0, " w1 w2")]
 
 
 def test_text_behind_the_last_mark_is_kept() -> None:
-    """A missing end mark costs no words: the window ends in silence, and so do they."""
+    """Text without an end mark ends with the window."""
     assert cut(at(0), 1, at(1.0), at(1.5), 2, duration=4.0) == [
         (0.0, 1.0, " w1"),
         (1.5, 4.0, " w2"),
@@ -154,7 +154,7 @@ def test_text_behind_the_last_mark_is_kept() -> None:
 
 
 def test_marks_are_pulled_into_the_window() -> None:
-    """A model that was padded with silence may see the end of the speech behind it."""
+    """With padding, a model may write a mark after the end of the window."""
     assert cut(at(0), 1, at(8.0), at(9.0), 2, at(9.5), duration=5.0) == [
         (0.0, 5.0, " w1"),
         (5.0, 5.0, " w2"),
@@ -162,7 +162,7 @@ def test_marks_are_pulled_into_the_window() -> None:
 
 
 def test_marks_that_go_back_are_pulled_forward() -> None:
-    """Segments never run backwards."""
+    """No segment ends before it starts."""
     assert cut(at(2.0), 1, at(1.0), at(0.5), 2, at(3.0)) == [
         (2.0, 2.0, " w1"),
         (2.0, 3.0, " w2"),
@@ -170,13 +170,13 @@ def test_marks_that_go_back_are_pulled_forward() -> None:
 
 
 def test_nothing_said_is_no_segment() -> None:
-    """Marks alone make no segment."""
+    """Marks without text are no segment."""
     assert cut() == []
     assert cut(at(0), at(1.0)) == []
 
 
 def test_segments_carry_what_judges_them() -> None:
-    """Each segment tells the figures of its hypothesis, and its tokens with their marks."""
+    """A segment has the scores of its hypothesis, and its tokens with their marks."""
     tokens = (at(0), 1, at(1.0))
     hypothesis = Hypothesis(tokens, -0.25, 0.125, 0.4)
     (segment,) = split_segments(Candidate(hypothesis, "w1", 1.5), VOCABULARY, 5.0)
@@ -188,7 +188,7 @@ def test_segments_carry_what_judges_them() -> None:
     duration=st.floats(0.01, 30),
 )
 def test_whatever_a_model_writes_no_word_is_lost(tokens: list[int], duration: float) -> None:
-    """All text comes out once and in order, and times ascend within the window."""
+    """All text is in exactly one segment, in order, and times ascend within the window."""
     found = split_segments(candidate(*tokens), VOCABULARY, duration)
     assert "".join(segment.text for segment in found) == VOCABULARY.decode(tokens)
     times = [time for segment in found for time in (segment.start, segment.end)]
@@ -224,7 +224,7 @@ BOUND = Thresholds().compression_ratio
     ],
 )
 def test_what_people_say_over_and_over_is_no_loop(text: str) -> None:
-    """Emphasis, chants, thanks and announcements are believed."""
+    """Emphasis, chants, thanks and announcements are no loops."""
     assert loop_ratio(text) <= BOUND
 
 
@@ -244,7 +244,7 @@ def test_what_people_say_over_and_over_is_no_loop(text: str) -> None:
     ],
 )
 def test_a_loop_is_seen_in_whatever_text_surrounds_it(loop: str) -> None:
-    """Whisper's rule sees a loop that stands alone; this one sees it behind a long sentence too."""
+    """Whisper's rule finds a loop by itself; this one also finds it after a long sentence."""
     diluted = f"{SPEECH} {loop} {SPEECH[::-1]}"
     assert compression_ratio(diluted) <= BOUND
     assert loop_ratio(diluted) > BOUND
@@ -252,7 +252,7 @@ def test_a_loop_is_seen_in_whatever_text_surrounds_it(loop: str) -> None:
 
 
 def test_a_loop_that_is_broken_off_counts_as_far_as_it_goes() -> None:
-    """A run-away text ends where the room ends, in the middle of its phrase."""
+    """A runaway text ends at the token limit, in the middle of its phrase."""
     assert loop_ratio("we go home now " * 6 + "we go") > BOUND
 
 
@@ -270,12 +270,12 @@ def test_a_loop_that_is_broken_off_counts_as_far_as_it_goes() -> None:
 def test_more_tokens_than_the_time_can_hold(
     n_tokens: int, n_characters: int, duration: float, *, is_too_much: bool
 ) -> None:
-    """The bound grows with the audio; a character counts once, however it is spelled."""
+    """The limit grows with the audio; a character of several tokens counts once."""
     assert is_overfull("x" * n_characters, n_tokens, duration) is is_too_much
 
 
 def test_what_is_really_said_in_the_clips_is_believed(clips: list[Clip]) -> None:
-    """The sentences of the test clips are no loops, and fit into their time by far."""
+    """The sentences of the test clips are no loops, and are far below the limit."""
     for clip in clips:
         assert loop_ratio(clip.text) == 0.0
         assert not is_overfull(clip.text, len(clip.text), len(clip.samples) / SAMPLE_RATE)
@@ -285,7 +285,7 @@ def test_what_is_really_said_in_the_clips_is_believed(clips: list[Clip]) -> None
 def test_what_the_model_reads_in_the_clips_is_believed(
     demo: Ct2Backend, clips: list[Clip], beam_size: int
 ) -> None:
-    """No guard trips on any window of any test clip, read as an update or as a final."""
+    """No window of a test clip is a runaway, at the beam sizes of updates and finals."""
     for clip in clips:
         for window in _windows(demo, clip):
             read = _read(demo, window, clip.language or "en", beam_size)
@@ -293,7 +293,7 @@ def test_what_the_model_reads_in_the_clips_is_believed(
 
 
 def test_a_looped_reading_is_not_believed(demo: Ct2Backend, clips: list[Clip]) -> None:
-    """The same reading with its last word repeated to the end is tried again."""
+    """The same hypothesis with its last word repeated to the end is retried."""
     clip = next(clip for clip in clips if clip.file == "en-0.flac")
     (window,) = _windows(demo, clip)
     good = _read(demo, window, "en", 5)
@@ -306,7 +306,7 @@ def test_a_looped_reading_is_not_believed(demo: Ct2Backend, clips: list[Clip]) -
 
 
 def _windows(demo: Ct2Backend, clip: Clip) -> Iterator[Window]:
-    """A clip as both doors cut it."""
+    """Yield the windows of a clip."""
     cutter = WindowCutter(VadOptions(), demo.capabilities.longest_window_s)
     voice = SileroVad().open()
     yield from cutter.push(clip.samples, voice.push(clip.samples))
@@ -315,7 +315,7 @@ def _windows(demo: Ct2Backend, clip: Clip) -> Iterator[Window]:
 
 
 def _read(demo: Ct2Backend, window: Window, language: str, beam_size: int) -> Candidate:
-    """What the model writes at temperature 0."""
+    """Return the hypothesis at temperature 0."""
     options = DecodeOptions(beam_size=beam_size)
     (encoded,) = demo.encode([Encode(window, demo.capabilities.context_for(window.duration))])
     assert not isinstance(encoded, Exception)

@@ -21,18 +21,18 @@ UNSURE = Language("fr", 0.4)
 
 
 def window(*speech: tuple[float, float], seconds: float = 20.0) -> Window:
-    """Make a window with speech in these places."""
+    """Return a window with these stretches of speech."""
     samples = pause(seconds)
     return Window(samples, (WindowSpan(0, 0, len(samples)),), speech)
 
 
 def survey(*speech: tuple[float, float], seconds: float = 20.0) -> LanguageSurvey:
-    """Begin the survey of such a window."""
+    """Return the survey of such a window."""
     return LanguageSurvey(window(*speech, seconds=seconds), SWITCH_THRESHOLD)
 
 
 def judged(begun: LanguageSurvey, by: Mapping[Stretch, Language]) -> list[Stretch]:
-    """Answer for each stretch by what lies in its middle; return those that were asked about."""
+    """Record the language in the middle of each stretch; return the detected stretches."""
     asked = []
     while stretch := begun.next():
         asked.append(stretch)
@@ -42,13 +42,13 @@ def judged(begun: LanguageSurvey, by: Mapping[Stretch, Language]) -> list[Stretc
 
 
 def test_a_window_is_parted_in_its_longest_pauses() -> None:
-    """A shorter one beside it is left alone, as long as it is not needed."""
+    """A window is split at its longest pauses; a shorter one is used only if it is needed."""
     begun = survey((0.5, 4.0), (4.2, 5.0), (5.6, 9.0), (9.1, 19.0))
     assert begun.stretches == [(0.0, 5.3), (5.3, 9.05), (9.05, 20.0)]
 
 
 def test_what_is_too_short_to_be_judged_stays_with_its_neighbour() -> None:
-    """However long the pause is."""
+    """The length of the pause does not matter."""
     assert survey((0.5, 2.0), (5.0, 10.0)).stretches == [(0.0, 20.0)]
     assert survey((0.5, 5.0), (5.05, 10.0)).stretches == [(0.0, 20.0)]
     assert survey().stretches == [(0.0, 20.0)]
@@ -56,7 +56,7 @@ def test_what_is_too_short_to_be_judged_stays_with_its_neighbour() -> None:
 
 @given(st.lists(st.tuples(st.floats(0.0, 1.0), st.floats(0.1, 6.0)), min_size=1, max_size=20))
 def test_no_audio_is_lost_between_stretches(story: list[tuple[float, float]]) -> None:
-    """They follow each other, and each has speech enough; also the finer ones, and the parts."""
+    """Stretches, finer ones and parts cover the window, each with enough speech."""
     speech, now = [], 0.0
     for silence, spoken in story:
         speech.append((now + silence, now + silence + spoken))
@@ -98,7 +98,7 @@ THREE = [(0.0, 4.8), (5.2, 9.8), (10.2, 15.0)]
 def test_an_unsure_stretch_is_in_the_language_of_its_neighbours(
     languages: list[Language], expected: Language | None, told: list[LanguagePart]
 ) -> None:
-    """Before it, else behind it, else of the window before, else in the likeliest."""
+    """The one before it, else after it, else of the window before, else the likeliest."""
     begun = survey(*THREE, seconds=15.0)
     asked = judged(begun, dict(zip([(0, 5), (5, 10), (10, 15)], languages, strict=True)))
     assert len(asked) == 3
@@ -106,7 +106,7 @@ def test_an_unsure_stretch_is_in_the_language_of_its_neighbours(
 
 
 def test_a_change_is_found_where_stretches_do_not_meet() -> None:
-    """Only those beside it are parted again; one language everywhere costs nothing more."""
+    """Only the stretches next to a change are split again; without a change there are none."""
     speech = ((0.0, 5.0), (5.6, 7.0), (7.3, 10.0), (10.6, 15.0), (15.6, 20.0))
     begun = survey(*speech)
     assert begun.stretches == [(0.0, 5.3), (5.3, 10.3), (10.3, 15.3), (15.3, 20.0)]
@@ -118,7 +118,7 @@ def test_a_change_is_found_where_stretches_do_not_meet() -> None:
 
 
 def test_beside_a_change_there_are_only_the_languages_of_the_window() -> None:
-    """A second of speech is easily taken for a third one."""
+    """A second of speech is often detected as a third language."""
     begun = survey((0.0, 5.0), (5.6, 7.0), (7.3, 10.0), (10.6, 15.0))
     third = Language("nl", 0.9)
     asked = judged(begun, {(0.0, 5.3): EN, (5.3, 7.15): third, (7.15, 20.0): DE})

@@ -22,13 +22,13 @@ TEXTS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=12)
     ],
 )
 def test_words_without_case_and_punctuation(text: str, words: list[str]) -> None:
-    """In scripts without spaces a character is a word."""
+    """In scripts without spaces a character counts as a word."""
     assert words_in(text) == words
 
 
 @given(wanted=TEXTS, read=TEXTS)
 def test_edits_are_counted_as_others_count_them(wanted: list[str], read: list[str]) -> None:
-    """The distance is jiwer's, which knows no empty reference; there every word is put in."""
+    """The distance is jiwer's; jiwer has no empty reference, where every word is added."""
     if not wanted:
         assert edit_distance(wanted, read) == len(read)
         return
