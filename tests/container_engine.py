@@ -141,7 +141,7 @@ class Containers:
         found = re.search(r"debian:(\w+)-slim$", base)
         assert found, f"{base} is no slim Debian: teach this function to make one."
         archive = self.directory / "base.tar"
-        excluded = [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in LEFT_OUT]
+        excluded = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in LEFT_OUT]
         included = [f"--include={','.join(packages)}"] if packages else []
         options = ["--variant=minbase", *excluded, *included]
         _run(["mmdebstrap", *options, found[1], str(archive), MIRROR])

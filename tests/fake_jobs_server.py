@@ -80,7 +80,7 @@ class FakeJobsServer:
 
     def count(self, method: str) -> int:
         """Return the number of requests of a method."""
-        return sum(each.startswith(f"{method} ") for each in self.asked)
+        return sum(request.startswith(f"{method} ") for request in self.asked)
 
 
 @contextmanager

@@ -87,7 +87,7 @@ class LiveClient:
 
     async def wait_for_text(self) -> None:
         """Wait for a message with text."""
-        while not any("segments" in each for each in self.messages):
+        while not any("segments" in message for message in self.messages):
             await self.next()
 
     @property
@@ -176,8 +176,8 @@ class OpenLiveServer:
         """Return the number of ended streams by reason."""
         name = "whisperlive_live_streams_total"
         seen = scrape(self.metrics)
-        whys = [each["end"] for each in seen.labels(name)]
-        return {why: seen.total(name, end=why) for why in whys}
+        reasons = [labels["end"] for labels in seen.labels(name)]
+        return {reason: seen.total(name, end=reason) for reason in reasons}
 
     def shrink_buffers(self) -> None:
         """Shrink the buffers of the listeners; accepted sockets inherit their size."""

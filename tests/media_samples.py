@@ -52,7 +52,7 @@ def encode_parts(
     layout: str = "mono",
     video: str | None = None,
 ) -> bytes:
-    """Encode mono samples, each part at its time in seconds: between them is nothing."""
+    """Encode mono samples, each part at its time in seconds, with gaps between them."""
     file = io.BytesIO()
     with av.open(file, "w", format=container) as out:
         stream = out.add_stream(codec, rate=rate)
@@ -124,7 +124,7 @@ def wav(
     tag: int = 1,
     claimed_bytes: int | None = None,
 ) -> bytes:
-    """Return a WAV of these bytes, its header as told (tag 1 is integer, 3 is float)."""
+    """Return a WAV of these bytes, with this header (tag 1 is integer, 3 is float)."""
     block = channels * bits // 8
     shape = struct.pack("<HHIIHH", tag, channels, rate, rate * block & 0xFFFFFFFF, block, bits)
     claimed = len(pcm) if claimed_bytes is None else claimed_bytes

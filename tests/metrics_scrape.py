@@ -13,7 +13,7 @@ class Scrape:
 
     def __init__(self, text: str) -> None:
         self.families = list(text_string_to_metric_families(text))
-        self._samples = [each for family in self.families for each in family.samples]
+        self._samples = [sample for family in self.families for sample in family.samples]
 
     def total(self, name: str, **labels: str) -> float:
         """Return the sum of all samples of a name with these labels; 0 if there are none."""

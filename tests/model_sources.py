@@ -251,7 +251,7 @@ class PackageIndex(FakeServer):
 
 
 def only_index(url: str) -> dict[str, str]:
-    """Return the variables that make pip use only this index, whatever its configuration."""
+    """Return the variables that make pip use only this index, with any configuration."""
     return {
         "PIP_CONFIG_FILE": "/dev/null",
         "PIP_INDEX_URL": f"{url}/simple/",
