@@ -17,7 +17,7 @@ from typing import TypeVar
 from whisperlive_hybrid.models.catalogue import Carrier, KnownModel, Member
 
 COMMIT = "c" * 40
-HUB_ID = "somebody/some-whisper"
+HUB_ID = "someone/some-whisper"
 
 
 def some_files() -> dict[str, bytes]:
@@ -97,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Hub(FakeServer):
-    """The Hugging Face hub; all repositories of `somebody` hold the same model."""
+    """The Hugging Face hub; all repositories of `someone` hold the same model."""
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         super().__init__(_HubHandler)
@@ -134,7 +134,7 @@ class _HubHandler(_Handler):
     def do_GET(self) -> None:
         """Respond like the hub, which redirects large files to another server."""
         path = self.path.partition("?")[0]
-        if path.startswith("/somebody/") and path.endswith("/model.bin"):
+        if path.startswith("/someone/") and path.endswith("/model.bin"):
             self.send_response(302)
             self.send_header("Location", f"{self.server.url}/storage{path}")
             self.send_header("Content-Length", "0")
@@ -144,10 +144,10 @@ class _HubHandler(_Handler):
         path = path.removeprefix("/storage")
         if self.server.is_gone:
             self.close_connection = True
-        elif path.startswith("/api/models/somebody/"):
+        elif path.startswith("/api/models/someone/"):
             listing = self.server.listing() if self.server.listing_status == 200 else b"{}"
             self.answer(listing, self.server.listing_status, "application/json")
-        elif path.startswith("/somebody/") and f"/resolve/{COMMIT}/" in path:
+        elif path.startswith("/someone/") and f"/resolve/{COMMIT}/" in path:
             self.send_file(path.rpartition("/")[2])
         else:
             self.answer(b"", 404)

@@ -35,7 +35,7 @@ def test_reads_a_language_as_people_write_it(written: str, code: str | None) -> 
 
 @pytest.mark.parametrize("written", ["auto", "Auto", " AUTO ", ""])
 def test_auto_is_the_word_of_other_programs_for_detection(written: str) -> None:
-    """ "auto", as in whisper.cpp and its front ends, is no language."""
+    """The value `auto` of whisper.cpp and its front ends is no language."""
     assert is_auto_language(written)
     assert language_code(written) is None
     assert not is_auto_language("en")

@@ -13,7 +13,7 @@ from model_sources import HUB_ID, Hub, PackageIndex, run_server, some_files
 from whisperlive_hybrid.models.files import demo_model
 
 FILES = some_files()
-OTHER_ID = "somebody/other-whisper"
+OTHER_ID = "someone/other-whisper"
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_several_models_are_pulled_each_with_its_progress(hub: Hub, tmp_path: Pa
         assert f"{name}: {directory}" in lines
         assert {file.name for file in directory.iterdir()} == FILES.keys()
     again = models("pull", HUB_ID, home=tmp_path, hub=hub)
-    assert again.stderr.splitlines() == [f"{HUB_ID}: {models_dir(tmp_path)}/somebody--some-whisper"]
+    assert again.stderr.splitlines() == [f"{HUB_ID}: {models_dir(tmp_path)}/someone--some-whisper"]
     assert len(hub.requests_for("model.bin")) == 2
 
 
@@ -62,7 +62,7 @@ def test_one_that_cannot_be_pulled_keeps_the_others_from_nothing(hub: Hub, tmp_p
     assert len(errors) == 2
     assert any("Unknown model 'enormous'" in line for line in errors)
     assert any("'nobody/at-all' is not on this machine and could not be" in line for line in errors)
-    assert (models_dir(tmp_path) / "somebody--some-whisper" / "model.bin").is_file()
+    assert (models_dir(tmp_path) / "someone--some-whisper" / "model.bin").is_file()
 
 
 def test_ctrl_c_ends_a_pull_at_once(hub: Hub, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_models_on_this_machine_are_listed_found_and_removed(hub: Hub, tmp_path:
     assert rows[HUB_ID].split("│")[2].strip() == "yes"
     assert str(models_dir(tmp_path)) in listed.stderr
 
-    for name, directory in ((HUB_ID, "somebody--some-whisper"), ("whisper-base", "base")):
+    for name, directory in ((HUB_ID, "someone--some-whisper"), ("whisper-base", "base")):
         found = models("where", name, home=tmp_path, hub=hub)
         assert (found.returncode, found.stdout) == (0, f"{models_dir(tmp_path)}/{directory}\n")
 

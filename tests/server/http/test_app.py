@@ -111,7 +111,7 @@ async def test_models_are_listed_and_found(http: httpx.AsyncClient) -> None:
     """What is listed can be retrieved; other names, also with slashes, are not found."""
     for card in (await http.get("/v1/models")).json()["data"]:
         assert (await http.get(f"/v1/models/{card['id']}")).json() == card
-    missing = await http.get("/v1/models/somebody/some-model")
+    missing = await http.get("/v1/models/someone/some-model")
     assert fault(missing) == (404, None, "model_not_found")
 
 

@@ -90,7 +90,7 @@ def test_a_websocket_is_refused_with_the_same_status(app: StartingApp) -> None:
     [
         (None, "Loading model base."),
         (PullProgress("base", 100, 100), "Loading model base."),
-        (PullProgress("somebody/other", 7_000_000, None), "somebody/other: 7 MB."),
+        (PullProgress("someone/other", 7_000_000, None), "someone/other: 7 MB."),
     ],
 )
 def test_the_words_follow_the_start(progress: PullProgress | None, words: str) -> None:
