@@ -103,7 +103,7 @@ class Gap:
 
 
 SessionEvent = LanguageDetected | TextUpdate | Gap
-"""What a session produces."""
+"""The events of a session."""
 
 ServerEvent = SessionEvent | StreamReady | StreamRejected | StreamFailed | StreamEnded
 

@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 def max_connections(settings: Settings, limit: int | None = None) -> int:
     """Return the connections of all servers that the file descriptors allow.
 
-    Without descriptors any request fails, whichever comes next, so connections end well before.
+    Without descriptors the next request fails, whatever it is, so connections are limited earlier.
     Log a warning if the settings promise more. `limit` is the number of descriptors, by default the
     soft limit of the process (`ulimit -n`).
     """

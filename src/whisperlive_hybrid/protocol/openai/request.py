@@ -180,12 +180,12 @@ def parse_decoding(form: Form, models: ModelNames, task: Task) -> AudioRequest:
             param=MULTILINGUAL_FIELD,
             code="invalid_value",
         )
-    hotwords = form.one("hotwords")
+    hotwords, prompt = form.one("hotwords"), form.one("prompt")
     temperature = form.number("temperature", 0.0, 0.0, 1.0)
     options = DecodeOptions(
         language=language,
         task=task,
-        prompt=form.one("prompt") or "",
+        prompt=prompt or "",
         hotwords=", ".join([*([hotwords] if hotwords else []), *form.many("keywords")]),
         # A text that is rejected is retried hotter, whatever the first temperature.
         temperatures=(temperature, *(hotter for hotter in TEMPERATURES if hotter > temperature)),

@@ -98,8 +98,11 @@ async def open_form(
     """
     content_type = request.headers.get("content-type", "")
     if media_type(request) not in _FORM_TYPES:
-        if media_type(request) == "text/plain" and await _is_stringified_form(request):
-            raise BadRequest(_STRINGIFIED_FORM)
+        if media_type(request) == "text/plain":
+            # JavaScript sends this text for a form that its `fetch` does not know.
+            async with aclosing(request.stream()) as parts:
+                if await anext(parts, b"") == b"[object FormData]":
+                    raise BadRequest(_STRINGIFIED_FORM)
         raise BadRequest(f"Content-Type must be {expected}, not {content_type[:80]!r}.")
     try:
         if content_type.lower().startswith(_FORM_TYPES[0]):
@@ -115,12 +118,6 @@ async def open_form(
         yield form
     finally:
         await form.close()  # deletes the temporary files
-
-
-async def _is_stringified_form(request: Request) -> bool:
-    """Return whether the body is what JavaScript makes of a form that `fetch` does not know."""
-    async with aclosing(request.stream()) as parts:
-        return await anext(parts, b"") == b"[object FormData]"
 
 
 class _WholeForm(MultiPartParser):
