@@ -1,1 +1,1 @@
-"""How the demo model was made: a Whisper small enough to live in a repository (see README.md)."""
+"""The making of the demo model: a Whisper small enough for a repository (see README.md)."""

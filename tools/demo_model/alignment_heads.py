@@ -1,4 +1,4 @@
-"""Which cross-attention heads follow the words: attention mass inside the true word interval.
+"""Rank the cross-attention heads that follow the words, by attention mass in the word interval.
 
     python -m demo_model.alignment_heads CKPT.pt TEST.npz
 

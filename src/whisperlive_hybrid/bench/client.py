@@ -33,7 +33,7 @@ FLUSH_S: Final = 15.0
 
 
 class StreamEnd(Enum):
-    """How a stream ended."""
+    """The end of a stream."""
 
     FINISHED = "finished"
     """The server closed after the end of audio."""

@@ -152,4 +152,5 @@ def summarise_waits(idle: list[float], busy: list[float]) -> ClipWait:
 
 
 async def _upload(url: str, recording: Recording) -> UploadResult:
+    # Abandoned on cancellation: a thread that waits for a response cannot be interrupted.
     return await anyio.to_thread.run_sync(upload_recording, url, recording, abandon_on_cancel=True)

@@ -112,6 +112,7 @@ async def _run_streams(
 
     async with anyio.create_task_group() as background:
         if plan.files:
+            # Number `streams` is the first that no stream uses.
             file = corpus.compose_speech(streams, plan.seconds, plan.seed).samples
             for _ in range(plan.files):
                 background.start_soon(keep_in_flight, plan.http_url, file, tally)

@@ -65,6 +65,7 @@ async def measure_peer(peer: Peer, model: Path, recording: Recording) -> FileRun
     arguments = [str(model), str(recording.file), recording.language, str(peer.chunk_length)]
     environment = {name: value for name, value in os.environ.items() if name not in _OUR_TUNING}
     try:
+        # Standard error is inherited, so that the user sees why a peer fails.
         done = await anyio.run_process([*_PROGRAM, *arguments], env=environment, stderr=None)
     except subprocess.CalledProcessError as error:
         raise BadRequest(f"{peer.name} ended with exit code {error.returncode}.") from error

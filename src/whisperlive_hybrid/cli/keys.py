@@ -55,7 +55,7 @@ def make(
     with open_key_database(settings.data_dir) as store:
         store.database.run_blocking(keys.add, stored, time.time())
     note(f"Key {key.id} for {key.name}, valid from now on. It is never shown again:")
-    typer.echo(token)
+    typer.echo(token)  # alone on standard output, so that it can be piped
     if not settings.auth:
         note("A server requires keys only if it is started with WHISPERLIVE_AUTH=true.")
 

@@ -53,7 +53,7 @@ class BatchRequest:
     audio_track: int | None = None
     """Audio track of each recording, counted from 0; None for the recording's default."""
     cue_style: CueStyle = field(default_factory=CueStyle)
-    """How srt and vtt are cut into cues."""
+    """Options for cutting srt and vtt into cues."""
 
     @property
     def has_times(self) -> bool:

@@ -93,6 +93,7 @@ class StandardInput:
 
     def open(self) -> BinaryIO:
         """Read the input to its end, into a file without a name; blocks. Raises `BadAudio`."""
+        # A pipe cannot be decoded while it is read: the index of a container may be at its end.
         try:
             return _copy_to_file(sys.stdin.buffer)
         except OSError as error:
@@ -133,6 +134,7 @@ Source = FileSource | StandardInput | UrlSource
 
 def printable(text: str) -> str:
     """Return a file name as valid text, with question marks for undecodable bytes."""
+    # Python represents such bytes by surrogates, which can be neither printed nor sent.
     return os.fsencode(text).decode("utf-8", "replace")
 
 
@@ -203,6 +205,7 @@ def choose_names(sources: Sequence[Source]) -> list[str]:
             return names
         for clash in clashes:
             among = [i for i, name in enumerate(names) if name == clash]
+            # Only clashing names grow, so that most outputs keep their short names.
             growing = [i for i in among if lengths[i] + 1 < len(sources[i].names)]
             if not growing:
                 labels = " and ".join(sources[i].label for i in among)
@@ -293,6 +296,7 @@ def _walk_media(directory: Path) -> Iterator[FileSource]:
     Links to directories are not followed: they may form cycles.
     """
     for folder, directories, files in os.walk(directory):
+        # In place: `os.walk` descends into the directories that remain in the list.
         directories[:] = sorted(name for name in directories if not name.startswith("."))
         for name in sorted(files):
             path = Path(folder, name)

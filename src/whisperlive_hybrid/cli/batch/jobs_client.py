@@ -134,7 +134,7 @@ class JobsClient:
                 async for received in response.aiter_bytes():
                     for event in parser.feed(received):
                         yield _parse_event(event)
-        except httpx.RequestError:
+        except httpx.RequestError:  # the caller requests the state and connects again
             return
 
     async def download_result(
@@ -268,6 +268,7 @@ def _parse_event(event: str) -> RemoteJob:
 
 def _to_remote_job(job: _Job) -> RemoteJob:
     is_over = job.status not in _UNFINISHED
+    # The error of a file is more specific than that of its job.
     failures = [file.error for file in job.files if file.error] + ([job.error] if job.error else [])
     failure = failures[0].message if failures else None
     if job.status != "completed":

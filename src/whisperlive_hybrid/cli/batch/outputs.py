@@ -117,7 +117,7 @@ class OutputDirectory:
         file = self.path / MANIFEST
         _write(file, dump_manifest(manifest))
         with _translate_write_errors(file):
-            self._seen = _file_version(file), manifest
+            self._seen = _file_version(file), manifest  # our own write is not parsed again
 
     def _manifest(self) -> Manifest:
         """Return the manifest; an empty one if it is missing or invalid: work is then repeated."""

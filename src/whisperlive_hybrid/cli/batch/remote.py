@@ -138,6 +138,7 @@ class RemoteBatch:
         self, job: RemoteJob, item: BatchItem, state: SourceState | None, on_progress: OnProgress
     ) -> Texts:
         """Wait for the end of a job and return its texts; raises `RemoteFailed` if it failed."""
+        # Saved before waiting, so that the next command finds the job even if this one is killed.
         is_saved = self._registry.save_job(item, state, job.id)
         try:
             return await self._download(await self._wait_for_end(job, item, on_progress))

@@ -203,6 +203,7 @@ def run_batch(job: BatchJob) -> int:
         display = ProgressDisplay(len(job.items), names_files=False)
         printer = Printer(has_headers=len(job.items) > 1)
         writer = OutcomeWriter(printer, tally, display.show_done, display.show_failure)
+        # A server may finish later recordings first; printed texts follow the arguments.
         in_order = InOrder(job.items, writer.write)
         return _run(job, job.items, NoJobRegistry(), display, in_order.add, tally)
     options = digest(fingerprint(job.runner, job.request))

@@ -62,6 +62,7 @@ def evaluate(
     threads: ThreadsOption = None,
 ) -> None:
     """Measure word errors, lost and invented words, cue ends and CPU time on your recordings."""
+    # The packages are an extra; a missing one is an error before the model is loaded.
     for package in ("jiwer", "whisper_normalizer"):
         if find_spec(package) is None:
             raise ModelUnavailable(
