@@ -42,7 +42,7 @@ async def open_tracing(*, enabled: bool) -> AsyncIterator[Tracing]:
             # The thread is abandoned at the timeout: a dead collector must not delay the exit.
             await anyio.to_thread.run_sync(shut_down, abandon_on_cancel=True)
         if timeout.cancelled_caught:
-            log.warning("the last traces were not taken", waited_s=FLUSH_S)
+            log.warning("the last traces were not exported", waited_s=FLUSH_S)
 
 
 def _create_exporter() -> tuple[Tracing, Callable[[], None]]:

@@ -17,12 +17,12 @@ from whisperlive_hybrid.jobs.model import (
 )
 from whisperlive_hybrid.jobs.store.checkpoints import (
     dump_audio,
+    dump_decode_result,
     dump_failure,
-    dump_reading,
     dump_result,
     load_audio,
+    load_decode_result,
     load_failure,
-    load_reading,
     load_result,
 )
 from whisperlive_hybrid.jobs.store.store import JobStore
@@ -136,7 +136,7 @@ results = st.builds(
 @given(readings)
 def test_a_reading_comes_back_exactly(reading: DecodeResult) -> None:
     """Every digit: a resumed job must equal an uninterrupted one."""
-    assert load_reading(dump_reading(reading)) == reading
+    assert load_decode_result(dump_decode_result(reading)) == reading
 
 
 @given(results)
@@ -193,4 +193,4 @@ def test_what_is_not_finite_survives() -> None:
     """A log probability may be minus infinity."""
     segment = Segment(0, 1, "", (), 0.0, -math.inf, 1.0, 0.0)
     reading = DecodeResult((segment,), Language("en", 1.0))
-    assert load_reading(dump_reading(reading)).segments[0].avg_logprob == -math.inf
+    assert load_decode_result(dump_decode_result(reading)).segments[0].avg_logprob == -math.inf

@@ -33,7 +33,7 @@ Key = tuple[int, int, str]
 
 
 class SourceCheckpoint:
-    """The decoded windows of one file; a `ResultCache`.
+    """The decoded windows of one file; a `Checkpoint` of the transcriber.
 
     `recalled` and `kept` count the windows that were loaded and stored, for the log.
     """
@@ -62,7 +62,7 @@ class SourceCheckpoint:
         if key not in self.known:
             return None
         self.recalled += 1
-        return load_reading(await self._database.run(select_reading, self._source, key))
+        return load_decode_result(await self._database.run(select_decode_result, self._source, key))
 
     async def text(self) -> str:
         """Return the text of all stored windows, in the order of the recording.
@@ -76,8 +76,8 @@ class SourceCheckpoint:
 
         A window is stored once: a second time would be a defect, and the database raises.
         """
-        key, text = _key_of(window, language), dump_reading(reading)
-        await self._database.run(insert_reading, self._source, key, text)
+        key, text = _key_of(window, language), dump_decode_result(reading)
+        await self._database.run(insert_decode_result, self._source, key, text)
         self.known.add(key)
         self.kept += 1
 
@@ -94,7 +94,7 @@ def select_keys(connection: Connection, source: int) -> set[Key]:
     return {(row.start, row.end, row.language) for row in rows}
 
 
-def select_reading(connection: Connection, source: int, key: Key) -> str:
+def select_decode_result(connection: Connection, source: int, key: Key) -> str:
     """Return the result of a window as it is stored."""
     start, end, language = key
     query = select(readings.c.reading).where(
@@ -115,32 +115,32 @@ def select_text(connection: Connection, source: int) -> str:
     )
     # Of two rows of one window, the last wins: a language sorts after "", the detection.
     last = {(row.start, row.end): row.reading for row in connection.execute(in_order)}
-    results = map(load_reading, last.values())
+    results = map(load_decode_result, last.values())
     return join_text([segment for result in results for segment in result.segments])
 
 
-def insert_reading(connection: Connection, source: int, key: Key, text: str) -> None:
+def insert_decode_result(connection: Connection, source: int, key: Key, text: str) -> None:
     """Store the result of a window."""
     start, end, language = key
     row = {"source": source, "start": start, "end": end, "language": language, "reading": text}
     connection.execute(insert(readings).values(row))
 
 
-def dump_reading(reading: DecodeResult) -> str:
+def dump_decode_result(result: DecodeResult) -> str:
     """Return the result of a window as JSON."""
     return _dump(
         {
-            "segments": _dump_segments(reading.segments),
-            "language": asdict(reading.language),
-            "was_doubted": reading.was_doubted,
-            "unread": reading.unread,
-            "detected": reading.detected and asdict(reading.detected),
+            "segments": _dump_segments(result.segments),
+            "language": asdict(result.language),
+            "was_doubted": result.was_doubted,
+            "unread": result.unread,
+            "detected": result.detected and asdict(result.detected),
         }
     )
 
 
-def load_reading(text: str) -> DecodeResult:
-    """Return the result of a window from `dump_reading`."""
+def load_decode_result(text: str) -> DecodeResult:
+    """Return the result of a window from `dump_decode_result`."""
     stored = json.loads(text)
     detected = stored.get("detected")  # absent in results of earlier versions, like "unread"
     return DecodeResult(
