@@ -71,8 +71,7 @@ _M_ARENA_MAX = -8
 def tune_process() -> None:
     """Tune this process for serving; call it in an entry point before any other import.
 
-    Libraries read the environment variables when they are loaded, and memory that was allocated
-    before `tune_allocator` stays with glibc's defaults.
+    Libraries read their environment variables when they are loaded.
     """
     disable_telemetry()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -98,6 +97,8 @@ def tune_allocator() -> bool:
     mallopt = _glibc("mallopt")
     if mallopt is None:
         return False
+    # Blocks that are mapped by themselves, and a trimmed heap, go back to the system at once, and
+    # each page of the next call is a page fault. One arena lets threads reuse each other's memory.
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_ARENA_MAX, 1))
     accepted = [mallopt(option, value) == 1 for option, value in settings]
     return all(accepted)

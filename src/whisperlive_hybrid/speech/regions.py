@@ -145,7 +145,8 @@ class RegionFinder:
 
     def flush(self, end: int) -> list[Region]:
         """End the recording after `end` samples; return the open region, if any."""
-        if self._open is None and self._onset:  # a word may begin in the last frame
+        # A word may begin in the last frame, which is then not followed by a second one.
+        if self._open is None and self._onset:
             self._begin()
         if self._open is None or self._open.start >= end:
             return []
@@ -170,6 +171,7 @@ class RegionFinder:
             and region.has_speech
             and region.quiet_since is None
         ):
+            # Hysteresis, as in Silero: a frame between the thresholds continues speech or silence.
             region.quiet_since = self._position - FRAME
         if region.has_speech and region.quiet_since is None:
             region.add_speech(self._position - FRAME, self._position)

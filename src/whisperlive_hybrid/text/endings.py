@@ -78,7 +78,9 @@ def find_early_end(
     audio so far.
     """
     start, now = utterance
+    # The newest words may still change, even if two hypotheses agree on them.
     ready = [word for word in stable if word.end <= now - options.guard_s]
+    # The last sentence that has ended, so that the rest of the utterance is short.
     for word in reversed(ready):
         near = [p for p in pauses if p[1] > word.end - REACH_S and p[0] < word.end + REACH_S]
         if _ends_sentence(word) and word.end - start >= options.shortest_sentence_s and near:

@@ -35,6 +35,7 @@ class LanguageVote:
     def add(self, language: Language) -> Language | None:
         """Add the language of one window with speech; return the decision, once there is one."""
         self._languages.append(language)
+        # A certain window decides alone: a vote would hold back its text for up to three windows.
         if language.probability > SURE:
             return language
         return self.decide() if len(self._languages) >= LONGEST_VOTE else None

@@ -94,6 +94,7 @@ class LanguageSurvey:
             for stretch, language in self._languages.items()
             if language and self._is_certain(stretch, language)
         }
+        # The first stretches have no certain one before them, so that the one after them counts.
         last = next(iter(certain.values()), expected or self.likeliest)
         assigned = []
         for stretch in self._languages:
