@@ -113,7 +113,7 @@ class PcmReader:
             has_waited = held - evidence.start >= LONGEST_DOUBT_BYTES
             self.format = self._decide(evidence, has_waited=has_waited)
             if self.format is None and not has_waited:
-                # Silence reads the same in both formats, and a client waits for its text.
+                # Bytes without evidence are silence in either format.
                 n_bytes = evidence.start if evidence.start >= UNDECIDED_BYTES else 0
             else:
                 self._n_int16 = self._int16_frames = 0
@@ -151,7 +151,7 @@ class PcmReader:
         """Remove the first `n_bytes` from the pending ones; return their complete samples."""
         chosen = self.format or PcmFormat.FLOAT32
         whole = n_bytes - n_bytes % chosen.width
-        samples = _samples(self._pending[:whole], chosen)
+        samples = _decode_samples(self._pending[:whole], chosen)
         self._pending = self._pending[whole:]
         if chosen is PcmFormat.FLOAT32:
             n_muted = mute_impossible(samples)
@@ -205,7 +205,7 @@ def _count_evidence(raw: bytes) -> _Evidence:
     )
 
 
-def _samples(raw: bytes, pcm_format: PcmFormat) -> Samples:
+def _decode_samples(raw: bytes, pcm_format: PcmFormat) -> Samples:
     match pcm_format:
         case PcmFormat.FLOAT32:
             return np.frombuffer(raw, "<f4").astype(np.float32)
