@@ -48,6 +48,7 @@ class Caller:
         """
         kind, _, name = account.partition(":")
         if kind == "key":
+            # Without a valid key too: jobs of a revoked key still run and belong to its account.
             return Caller("", key or ApiKey(name, ""))
         return Caller(name)
 

@@ -46,6 +46,7 @@ class Quotas:
         self._requests = RateLimiter()
         self._streams: dict[str, list[float]] = {}
         """By account: the latest end of each open stream, Unix seconds."""
+        # Public, since `UsageRecorder` saves and restores it.
         self.usage = DailyUsage()
 
     def admit(self, caller: Caller) -> None:
@@ -58,6 +59,8 @@ class Quotas:
 
         Raises `LimitReached`.
         """
+        # Nothing waits between the check and the count, so two simultaneous streams cannot both be
+        # the last one.
         self._admit(caller, self._check_streams(caller) or self._check_audio(caller), streams=1)
         until = self._clock() + max_s
         self._streams.setdefault(caller.account, []).append(until)

@@ -99,9 +99,11 @@ class DailyUsage:
         self._advance_day(now)
         stored_account = account if account.startswith("key:") else ANONYMOUS
         self._add_unsaved(DayUsage(self._day, stored_account, usage))
+        # Requests without audio use no memory here, however many addresses send them.
         if usage.audio_s:
             self._audio_s[account] = self._audio_s.get(account, 0.0) + usage.audio_s
             self._audio_s.move_to_end(account)
+            # The least recently used account, whose quota is then full again.
             if len(self._audio_s) > self._max_accounts:
                 self._audio_s.popitem(last=False)
 

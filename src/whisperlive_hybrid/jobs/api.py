@@ -225,6 +225,7 @@ def render_results(
     response_format: ResponseFormat,
 ) -> Json:
     """Return the transcripts of several files; raises `BadRequest` for formats of one file."""
+    # All other formats are text of one recording.
     if response_format not in (ResponseFormat.JSON, ResponseFormat.VERBOSE_JSON):
         raise BadRequest(
             f"The job has {len(results)} files, and {response_format.value!r} holds one: name it "
@@ -248,6 +249,7 @@ def _error(failure: ErrorInfo | None) -> Json | None:
 
 
 def _whole_seconds(time: float | None) -> int | None:
+    # As in OpenAI's API.
     return None if time is None else int(time)
 
 

@@ -34,6 +34,7 @@ class RunningJob:
 
     def add_text(self, text: str) -> None:
         """Append text; the first text of a file loses its leading space."""
+        # Text of a segment begins with a space.
         if self._is_new_line or not self.parts:
             text = text.lstrip()
         if text:

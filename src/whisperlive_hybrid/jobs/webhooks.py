@@ -81,6 +81,7 @@ def create_delivery(job: Job, now: float) -> WebhookDelivery | None:
     """Return the message about a job that has ended; None if it has no webhook URL."""
     if job.request.webhook_url is None:
         return None
+    # Stored as text, so that all attempts send the same bytes.
     body = json.dumps(render_end(job), ensure_ascii=False)
     return WebhookDelivery(f"msg_{uuid.uuid4().hex}", job.request.webhook_url, body, now)
 
@@ -106,6 +107,7 @@ class WebhookSender:
     async def run(self) -> None:
         """Send due messages, then wait for the next. Background task, ended by cancellation."""
         while True:
+            # Taken before the query, so that no job that ends meanwhile is missed.
             changed = self._ended.next()
             next_due = await self.send_due()
             wait_s = None if next_due is None else max(0.0, next_due - self._clock())
@@ -114,6 +116,7 @@ class WebhookSender:
 
     async def send_due(self) -> float | None:
         """Send all messages that are due; return the time at which the next one is due."""
+        # Delivered messages are deleted and failed ones postponed, so this ends.
         while deliveries := await self._store.get_due(self._clock(), MAX_PARALLEL):
             async with anyio.create_task_group() as tasks:
                 for delivery in deliveries:

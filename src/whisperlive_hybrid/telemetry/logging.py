@@ -32,6 +32,7 @@ def configure_logging(*, form: Literal["console", "json"], level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    # They log every request; the access log has one line for each already.
     for chatty in ("uvicorn", "httpx", "httpcore", "multipart"):
         logging.getLogger(chatty).setLevel(max(root.level, logging.WARNING))
     # It logs a stack trace for every port scan; the live server logs its own defects itself.

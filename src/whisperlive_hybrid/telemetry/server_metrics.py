@@ -105,6 +105,7 @@ class ServerMetrics:
 
     def count_refused_connection(self) -> None:
         """Count a connection that was closed before it sent a request to any endpoint."""
+        # Both servers share the limit of connections, so there is no endpoint to name.
         self._refused.labels("any", "too_many_connections").inc()
 
 

@@ -229,4 +229,5 @@ def _load_stretches(stored: Iterable[Sequence[float]]) -> tuple[tuple[float, flo
 
 
 def _dump(value: JsonObject) -> str:
+    # Compact, since one is stored for every window.
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

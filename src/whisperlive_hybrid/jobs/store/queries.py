@@ -173,6 +173,7 @@ def count_by_status(connection: Connection) -> dict[Status, int]:
     """Return the number of jobs of every status."""
     query = select(jobs.c.status, func.count()).group_by(jobs.c.status)
     counts = {Status(status): number for status, number in connection.execute(query)}
+    # All statuses, since a metric must have all series.
     return {status: counts.get(status, 0) for status in Status}
 
 
@@ -184,6 +185,7 @@ def take(
         jobs.c.status == Status.QUEUED.value,
         and_(
             jobs.c.status == Status.RUNNING.value,
+            # Without a lease it was released, by a stop or a start of the server.
             or_(jobs.c.leased_until.is_(None), jobs.c.leased_until < now),
         ),
     )

@@ -63,6 +63,7 @@ class Spool:
             with translate_disk_full():
                 yield
         finally:
+            # After `commit` there is none.
             self._partial(name).unlink(missing_ok=True)
 
     def path(self, name: str) -> Path:

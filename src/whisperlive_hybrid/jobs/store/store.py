@@ -129,6 +129,7 @@ class JobStore:
     async def cancel(self, job: Job, webhook: WebhookDelivery | None) -> bool:
         """Store a cancelled job and delete its audio; return False if it has ended already."""
         is_cancelled = await self._run(queries.cancel, job, webhook)
+        # The row first: until it is stored, a restart would continue the job and need its audio.
         if is_cancelled:
             await self.delete_files([source.spooled for source in job.sources])
         return is_cancelled
