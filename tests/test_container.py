@@ -1,4 +1,4 @@
-"""Dockerfile, compose.yaml, the settings and the docs say the same."""
+"""Dockerfile, compose.yaml, the settings and the docs agree."""
 
 import importlib.util
 import json
@@ -21,7 +21,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text(encod
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
 OF_LIBRARIES = {"HF_HOME", "HF_HUB_OFFLINE"}
-"""Variables of ours that the model hub's client reads by itself."""
+"""Documented variables that the model hub's client reads."""
 
 every_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
 
@@ -35,17 +35,17 @@ class Stage:
     instructions: tuple[tuple[str, str], ...]
 
     def of(self, kind: str) -> list[str]:
-        """What follows each instruction of that kind."""
+        """Return the arguments of each instruction of a kind."""
         return [rest for instruction, rest in self.instructions if instruction == kind]
 
     @property
     def variables(self) -> dict[str, str]:
-        """What ENV sets."""
+        """Return the variables of ENV."""
         return dict(each.split("=", 1) for line in self.of("ENV") for each in line.split())
 
 
 def stages() -> dict[str, Stage]:
-    """The stages of the Dockerfile by name, in their order."""
+    """Return the stages of the Dockerfile by name, in their order."""
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     text = re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE)
     lines = re.sub(r"\\\n\s*", " ", text).splitlines()
@@ -64,30 +64,30 @@ RUNTIME = STAGES["runtime"]
 
 
 def default(name: str) -> object:
-    """What a setting is that nobody has set."""
+    """Return the default of a setting."""
     return Settings.model_fields[name].default
 
 
 def known_variables() -> set[str]:
-    """Every variable that the server reads."""
+    """Return every variable that the server reads."""
     own = {row.variable for _, rows in settings_reference.sections() for row in rows}
     return own | OF_LIBRARIES
 
 
 def unless_given(value: str) -> str:
-    """A line of compose.yaml in a shell where no variable is set."""
+    """Return a line of compose.yaml without any variables set."""
     return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value)
 
 
 def seconds(duration: str) -> int:
-    """A duration of compose.yaml or the Dockerfile."""
+    """Return a duration of compose.yaml or the Dockerfile in seconds."""
     (number,) = re.findall(r"^(\d+)[sm]$", duration)
     return int(number) * (60 if duration.endswith("m") else 1)
 
 
 @every_service
 def test_compose_sets_what_the_server_reads(service: dict[str, Any]) -> None:
-    """A mistyped variable would be ignored; the documented four are there for everybody to see."""
+    """A mistyped variable would be ignored; the four documented ones are in the file."""
     given = set(service["environment"])
     assert given <= known_variables()
     documented = {"PORT_WHISPERLIVE", "HTTP_PORT", "FASTERWHISPER_MODEL", "OMP_NUM_THREADS"}
@@ -96,7 +96,7 @@ def test_compose_sets_what_the_server_reads(service: dict[str, Any]) -> None:
 
 @every_service
 def test_compose_leaves_the_defaults_alone(service: dict[str, Any]) -> None:
-    """Ports, model and drain are what the reference says, unless the operator says otherwise."""
+    """Ports, model and drain are the documented defaults."""
     given = {name: unless_given(value) for name, value in service["environment"].items()}
     assert given["PORT_WHISPERLIVE"] == str(default("live_port"))
     assert given["HTTP_PORT"] == str(default("http_port"))
@@ -106,22 +106,22 @@ def test_compose_leaves_the_defaults_alone(service: dict[str, Any]) -> None:
 
 
 @every_service
-def test_compose_publishes_both_doors_where_they_listen(service: dict[str, Any]) -> None:
-    """The ports that are published are those of the settings, on this machine only at first."""
+def test_compose_publishes_both_ports(service: dict[str, Any]) -> None:
+    """The published ports are those of the settings, by default on this machine only."""
     ports = [service["environment"][name] for name in ("PORT_WHISPERLIVE", "HTTP_PORT")]
     assert service["ports"] == [f"${{BIND_ADDRESS:-127.0.0.1}}:{port}:{port}" for port in ports]
 
 
 @every_service
 def test_compose_waits_longer_than_the_drain(service: dict[str, Any]) -> None:
-    """A container that is killed in its drain would cut off the text of live clients."""
+    """A container that is killed while it drains would lose text of live clients."""
     drain_s = float(unless_given(service["environment"]["WHISPERLIVE_DRAIN_S"]))
     assert seconds(service["stop_grace_period"]) > drain_s
 
 
 @every_service
 def test_compose_starts_no_more_threads_than_it_allows_cores(service: dict[str, Any]) -> None:
-    """A quota cannot be seen from inside: threads beyond it would only be throttled."""
+    """Threads beyond a CPU quota would only be throttled."""
     limits = service["deploy"]["resources"]["limits"]
     assert limits["cpus"] == service["environment"]["OMP_NUM_THREADS"]
     assert {"memory", "pids"} <= set(limits)
@@ -129,7 +129,7 @@ def test_compose_starts_no_more_threads_than_it_allows_cores(service: dict[str, 
 
 @every_service
 def test_compose_gives_no_right_that_is_not_needed(service: dict[str, Any]) -> None:
-    """Nothing can be written but the volumes, and no right can be gained."""
+    """Only volumes are writable, and no privileges can be gained."""
     assert service["read_only"]
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
@@ -139,7 +139,7 @@ def test_compose_gives_no_right_that_is_not_needed(service: dict[str, Any]) -> N
 
 @every_service
 def test_compose_and_the_image_check_health_alike(service: dict[str, Any]) -> None:
-    """One command, which exists; whoever runs the image without compose has it too."""
+    """It is one existing command, and is in the image, too."""
     (line,) = RUNTIME.of("HEALTHCHECK")
     options, _, command = line.partition("CMD")
     assert service["healthcheck"]["test"] == ["CMD", *json.loads(command)]
@@ -207,7 +207,7 @@ def test_the_default_target_is_the_cpu() -> None:
 
 
 def test_the_gpu_target_adds_libraries_and_variables_only() -> None:
-    """What was tried of the CPU's image holds for the other, which has run on no GPU yet."""
+    """What was tested with the CPU image applies to the other one, which never ran on a GPU."""
     cuda = STAGES["cuda"]
     assert cuda.base == "runtime"
     assert {kind for kind, _ in cuda.instructions} == {"COPY", "ENV"}
@@ -216,7 +216,7 @@ def test_the_gpu_target_adds_libraries_and_variables_only() -> None:
 
 
 def test_the_image_keeps_in_volumes_what_must_last() -> None:
-    """Jobs, downloaded models and the operator's own lie where a volume can be."""
+    """Jobs, downloaded models and the operator's models are in volumes."""
     (line,) = RUNTIME.of("VOLUME")
     volumes = set(json.loads(line))
     assert volumes == {str(MOUNTED), "/cache", "/data"}
@@ -234,7 +234,7 @@ def test_the_image_says_the_ports_of_the_settings() -> None:
 
 
 def test_the_build_sees_what_it_copies_and_nothing_else() -> None:
-    """Everything that is copied from the tree passes .dockerignore, and the other way round."""
+    """The files that are copied are those that .dockerignore includes."""
     copied = {
         source
         for stage in STAGES.values()
@@ -248,7 +248,7 @@ def test_the_build_sees_what_it_copies_and_nothing_else() -> None:
 
 
 def test_the_gpu_library_is_an_extra_that_is_pinned() -> None:
-    """A virtual environment gets by name what the image gets, in the same version."""
+    """A virtual environment has the same packages and versions as the image."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     (wanted,) = project["optional-dependencies"]["cuda"]
     name = re.split("[><=]", wanted)[0]
@@ -261,7 +261,7 @@ def fenced(language: str) -> list[str]:
 
 
 def test_documented_probes_and_patience_hold() -> None:
-    """The Kubernetes example probes doors that exist and waits longer than the drain."""
+    """The Kubernetes example probes existing endpoints and waits longer than the drain."""
     (manifest,) = fenced("yaml")
     objects = {each["kind"]: each for each in yaml.safe_load_all(manifest)}
     pod = objects["Deployment"]["spec"]["template"]["spec"]
@@ -292,7 +292,7 @@ def test_documented_unit_waits_longer_than_the_drain() -> None:
     assert variables["WHISPERLIVE_MODELS_DIR"].startswith(f"/var/cache/{cache}/")
 
 
-def test_documented_proxies_reach_both_doors() -> None:
+def test_documented_proxies_reach_both_ports() -> None:
     """The nginx and Caddy examples pass on to the ports of the settings."""
     for language in ("nginx", "caddyfile"):
         (example,) = fenced(language)

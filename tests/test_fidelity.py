@@ -1,4 +1,4 @@
-"""Our way of decoding against faster-whisper's own, on the same weights and audio."""
+"""Decoding compared with faster-whisper, on the same weights and audio."""
 
 import random
 import re
@@ -19,21 +19,21 @@ from whisperlive_hybrid.transcribe import FileRequest, Transcriber
 from whisperlive_hybrid.types import SAMPLE_RATE, DecodeOptions, Samples, join_text
 
 ROUNDING = 2
-"""Words that may be read worse: kernels of another processor round a doubtful word otherwise.
+"""Additional wrong words: kernels of another processor round a doubtful word differently.
 
 Measured with CTranslate2's four sets of kernels and two of OpenBLAS: 3 to 6 errors in the 199 words
 of all clips, where faster-whisper has 4; always 6 in the 287 composed words, where it has 15.
 """
 
 LONGEST_S = 10.0
-"""The demo model's longest window: beyond it neither way of decoding can do well."""
+"""The demo model's longest window; longer audio is decoded badly by both."""
 
 Recording = tuple[str, str, Samples]
 """Language, text, samples."""
 
 
 def composed(sentences: list[Clip]) -> list[Recording]:
-    """Three or four sentences of one speaker's language with pauses, at most 10 s; repeatable."""
+    """Return recordings of three or four sentences with pauses, at most 10 s; repeatable."""
     dice = random.Random(20)
     recordings: list[Recording] = []
     while len(recordings) < 24:
@@ -49,22 +49,22 @@ def composed(sentences: list[Clip]) -> list[Recording]:
 
 
 def all_clips(clips: list[Clip]) -> list[Recording]:
-    """Every test clip with speech: the sentences, and the recordings of four with pauses."""
+    """Every test clip with speech: sentences, and recordings of four with pauses."""
     return [(clip.language or "", clip.text, clip.samples) for clip in clips if clip.words]
 
 
 def plain(text: str) -> str:
-    """Lower case, without punctuation."""
+    """Return the text in lower case, without punctuation."""
     return " ".join(re.findall(r"\w+", text.lower()))
 
 
 def error_rate(wanted: list[str], read: list[str]) -> float:
-    """Word error rate in per cent over all recordings."""
+    """Return the word error rate in per cent over all recordings."""
     return 100 * float(jiwer.wer([plain(t) for t in wanted], [plain(t) for t in read]))
 
 
 async def ours(recordings: list[Recording]) -> list[str]:
-    """What the transcriber reads."""
+    """Return the transcriber's text."""
     texts: list[str] = []
     async with Engine(Ct2Backend(demo_model(), device="cpu")) as engine:
         transcriber = Transcriber(engine, SileroVad())
@@ -76,7 +76,7 @@ async def ours(recordings: list[Recording]) -> list[str]:
 
 
 def theirs(recordings: list[Recording]) -> list[str]:
-    """What faster-whisper reads, used as anybody would use it."""
+    """Return faster-whisper's text, with its defaults."""
     directory = str(demo_model().directory)
     model = WhisperModel(directory, device="cpu", compute_type="int8", cpu_threads=1)
     texts: list[str] = []
@@ -91,7 +91,7 @@ def theirs(recordings: list[Recording]) -> list[str]:
 async def test_reads_no_worse_than_faster_whisper(
     clips: list[Clip], sentences: list[Clip], kind: str
 ) -> None:
-    """On the same weights and audio our word error rate is at most that of `WhisperModel`."""
+    """On the same weights and audio the word error rate is at most that of `WhisperModel`."""
     recordings = {"composed": composed(sentences), "all clips": all_clips(clips)}[kind]
     assert len(recordings) >= 24
     wanted = [text for _, text, _ in recordings]
@@ -103,7 +103,7 @@ async def test_reads_no_worse_than_faster_whisper(
 
 @pytest.mark.anyio
 async def test_probabilities_of_tokens_change_nothing(clips: list[Clip]) -> None:
-    """Text, times and scores stay to the bit; the tokens spell the text of their segment."""
+    """Text, times and scores are the same bits; the tokens spell the text of their segment."""
     async with Engine(Ct2Backend(demo_model(), device="cpu")) as engine:
         transcriber = Transcriber(engine, SileroVad())
         for clip in clips[6:12] + clips[-4:]:

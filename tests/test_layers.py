@@ -1,4 +1,4 @@
-"""Which package may import which. The tests read every import of the source."""
+"""Rules for imports between packages, checked against every import of the source."""
 
 import ast
 import sys
@@ -21,14 +21,14 @@ LAYERS = [
     ("use cases", ["notifier", "language_gate", "transcribe", "model_pool", "live", "jobs"]),
     ("edges", ["server", "cli", "bench", "healthcheck", "__main__"]),
 ]
-"""From the inside out, each package and each module beside them in one layer. A package may import
-from its own layer and from those before it in this table."""
+"""Layers from the inside out, with their packages and top-level modules. A package may import from
+its own layer and from those before it in this table."""
 
 PURE = {"types", "errors", *dict(LAYERS)["pure core"]}
-"""Packages that compute: no clock, thread, socket, log, setting, model or web library."""
+"""Packages without clocks, threads, sockets, logs, settings, models and web libraries."""
 
 PURE_LIBRARIES = {"numpy", "soxr"}
-"""The only libraries inside: they compute."""
+"""The only libraries that the core may import."""
 
 IMPURE_STANDARD = {
     "asyncio",
@@ -52,7 +52,7 @@ IMPURE_STANDARD = {
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
-    """Every module of the package, named from the package on ("speech.regions")."""
+    """Return every module of the package by its name within it ("speech.regions")."""
     for file in sorted(SOURCE.rglob("*.py")):
         parts = file.relative_to(SOURCE).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -60,7 +60,7 @@ def modules() -> Iterator[tuple[str, ast.Module]]:
 
 
 def imports(tree: ast.Module) -> Iterator[str]:
-    """The full name of everything that a module imports, inside functions too."""
+    """Return the full names of all imports of a module, also within functions."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -70,26 +70,26 @@ def imports(tree: ast.Module) -> Iterator[str]:
 
 
 def ours(tree: ast.Module) -> Iterator[str]:
-    """What a module imports from this package, without the package's own name."""
+    """Return the imports of a module from this package, without its name."""
     for name in imports(tree):
         if name.startswith(f"{PACKAGE}."):
             yield name.removeprefix(f"{PACKAGE}.")
 
 
 def package(module: str) -> str:
-    """The package that a module (or a name in it) lies in, or the module beside the packages."""
+    """Return the package of a module (or of a name in it), or the top-level module."""
     return module.partition(".")[0]
 
 
 LAYER = {name: depth for depth, (_, names) in enumerate(LAYERS) for name in names}
-"""The layer of each package, counted from the inside."""
+"""The layer of each package, numbered from the inside."""
 
 MODULES = [(name, tree) for name, tree in modules() if name and tree.body]
-"""Without the package's own __init__, which has the version, and the empty ones."""
+"""All modules but the package's __init__, which has the version, and empty ones."""
 
 
 def test_every_package_has_one_layer() -> None:
-    """A new package needs a place in the table."""
+    """Every package is in the table."""
     listed = [name for _, names in LAYERS for name in names]
     assert sorted(listed) == sorted({package(name) for name, _ in MODULES})
 
@@ -106,7 +106,7 @@ def test_imports_point_inward() -> None:
 
 
 def test_packages_form_no_cycle() -> None:
-    """Each can be read and tested without those that import it."""
+    """Packages form no import cycles, so that each can be tested without its importers."""
     imported = defaultdict[str, set[str]](set)
     for name, tree in MODULES:
         imported[package(name)] |= {package(other) for other in ours(tree)} - {package(name)}
@@ -115,7 +115,7 @@ def test_packages_form_no_cycle() -> None:
 
 
 def test_the_core_is_pure() -> None:
-    """The core computes: no clock, no thread, no socket, no log, no model, no web."""
+    """The core imports no clock, thread, socket, log, model or web library."""
     allowed = {PACKAGE, *PURE_LIBRARIES, *sys.stdlib_module_names} - IMPURE_STANDARD
     impure = [
         f"{name} imports {imported}"
@@ -128,7 +128,7 @@ def test_the_core_is_pure() -> None:
 
 
 def test_servers_of_different_protocols_do_not_know_each_other() -> None:
-    """HTTP and live streams share use cases, never code of their own."""
+    """The HTTP and live servers share use cases, and never import each other."""
     crossing = [
         f"{name} imports {imported}"
         for name, tree in MODULES
@@ -141,7 +141,7 @@ def test_servers_of_different_protocols_do_not_know_each_other() -> None:
 
 
 def test_only_adapters_and_edges_know_a_backend() -> None:
-    """The engine and the use cases see the contract only, so that any runtime may answer."""
+    """The engine and the use cases import only the contract of backends."""
     knowing = [
         f"{name} imports {imported}"
         for name, tree in MODULES
@@ -153,7 +153,7 @@ def test_only_adapters_and_edges_know_a_backend() -> None:
 
 
 def test_package_files_define_nothing() -> None:
-    """Rooms have no code of their own: at most a docstring, a version, or names passed on."""
+    """A package's __init__ has at most a docstring, a version, or imported names."""
     allowed = (ast.Expr, ast.Assign, ast.ImportFrom)
     defining = [
         f"{file.relative_to(SOURCE)} line {statement.lineno}"
@@ -165,7 +165,7 @@ def test_package_files_define_nothing() -> None:
 
 
 def test_importing_does_nothing() -> None:
-    """A module defines; it neither calls anything for its effect nor loops nor opens."""
+    """A module only defines: it has no calls for effects, loops or with statements."""
     definitions = (
         ast.Import,
         ast.ImportFrom,

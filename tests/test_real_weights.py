@@ -1,4 +1,4 @@
-"""What tests of real weights do where something is missing."""
+"""Tests of real weights without weights or recordings."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ def find_missing(
 def test_what_is_missing_is_a_skip(
     find_missing: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A user may run the tests without weights and recordings."""
+    """Without weights and recordings the tests are skipped."""
     monkeypatch.delenv("WHISPERLIVE_REAL", raising=False)
     with pytest.raises(pytest.skip.Exception, match=r"no weights of Whisper base|no real speech"):
         find_missing()
@@ -30,7 +30,7 @@ def test_what_is_missing_is_a_skip(
 def test_what_is_missing_is_a_failure_where_it_is_required(
     find_missing: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """CI must not pass because it tested nothing."""
+    """In CI they fail."""
     monkeypatch.setenv("WHISPERLIVE_REAL", "required")
     with pytest.raises(pytest.fail.Exception):
         find_missing()
@@ -39,7 +39,7 @@ def test_what_is_missing_is_a_failure_where_it_is_required(
 def test_recordings_are_found_where_the_variable_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By their manifest."""
+    """Recordings are found by their manifest."""
     (tmp_path / "manifest.jsonl").touch()
     monkeypatch.setenv("SPEECH_DIR", str(tmp_path))
     assert real_speech() == tmp_path.resolve()
