@@ -26,7 +26,7 @@ async def test_a_server_that_answers_200_is_healthy(host: str) -> None:
     """200 is exit code 0, by the environment's port, past any proxy."""
     async with serve_answers({"/health": answer(b"{}")}) as remote:
         assert await checked(remote.port, host) == (0, f"127.0.0.1:{remote.port} answers 200.\n")
-        assert [each.target for each in remote.asked] == ["/health"]
+        assert [request.target for request in remote.asked] == ["/health"]
 
 
 async def test_another_status_is_unhealthy() -> None:

@@ -58,12 +58,12 @@ async def test_a_stream_is_received_to_its_end() -> None:
 
     speech = _speech()
     async with run_script(script) as url:
-        take = await run_stream(url, speech, "en", SPEED)
-    assert (take.outcome, take.reason) == (StreamEnd.FINISHED, "")
+        result = await run_stream(url, speech, "en", SPEED)
+    assert (result.outcome, result.reason) == (StreamEnd.FINISHED, "")
     assert np.array_equal(np.frombuffer(b"".join(received), "<f4"), speech.samples)
-    assert take.messages == 9  # one for each of 8 chunks, and the last
-    assert [event.tentative for event in take.events] == [("hello",), ()]
-    assert [line.text for line in take.events[-1].committed] == ["Hello."]
+    assert result.messages == 9  # one for each of 8 chunks, and the last
+    assert [event.tentative for event in result.events] == [("hello",), ()]
+    assert [line.text for line in result.events[-1].committed] == ["Hello."]
 
 
 async def test_the_clock_starts_with_the_first_sample() -> None:
@@ -78,8 +78,8 @@ async def test_the_clock_starts_with_the_first_sample() -> None:
                 return
 
     async with run_script(script) as url:
-        take = await run_stream(url, _speech(), "en", SPEED)
-    assert take.events[0].at >= 0.256
+        result = await run_stream(url, _speech(), "en", SPEED)
+    assert result.events[0].at >= 0.256
 
 
 @pytest.mark.parametrize(
@@ -94,14 +94,14 @@ async def test_a_refusal_has_a_reason(status: str, message: object, reason: str)
         await socket.send(json.dumps({"status": status, "message": message}))
 
     async with run_script(script) as url:
-        take = await run_stream(url, _speech(), "en", SPEED)
-    assert (take.outcome, take.reason) == (StreamEnd.REFUSED, reason)
+        result = await run_stream(url, _speech(), "en", SPEED)
+    assert (result.outcome, result.reason) == (StreamEnd.REFUSED, reason)
 
 
 async def test_a_server_that_is_not_there_refuses() -> None:
     """No connection is a refused stream, not a crash."""
-    take = await run_stream("ws://127.0.0.1:1", _speech(), "en")
-    assert take.outcome is StreamEnd.REFUSED
+    result = await run_stream("ws://127.0.0.1:1", _speech(), "en")
+    assert result.outcome is StreamEnd.REFUSED
 
 
 async def test_a_server_that_leaves_early_loses_the_stream() -> None:
@@ -113,10 +113,10 @@ async def test_a_server_that_leaves_early_loses_the_stream() -> None:
         await socket.send(_hello(uid, completed=True))
 
     async with run_script(script) as url:
-        take = await run_stream(url, _speech(60.0), "en", SPEED)
-    assert take.outcome is StreamEnd.LOST
-    assert take.reason == "the server closed before the end of audio"
-    assert len(take.events) == 1
+        result = await run_stream(url, _speech(60.0), "en", SPEED)
+    assert result.outcome is StreamEnd.LOST
+    assert result.reason == "the server closed before the end of audio"
+    assert len(result.events) == 1
 
 
 @pytest.mark.parametrize("frame", ["not json", '{"segments": [{"completed": true}]}', "[]"])
@@ -130,9 +130,9 @@ async def test_nonsense_loses_the_stream_and_no_other(frame: str) -> None:
             pass
 
     async with run_script(script) as url:
-        take = await run_stream(url, _speech(60.0), "en", SPEED)
-    assert take.outcome is StreamEnd.LOST
-    assert "invalid message" in take.reason
+        result = await run_stream(url, _speech(60.0), "en", SPEED)
+    assert result.outcome is StreamEnd.LOST
+    assert "invalid message" in result.reason
 
 
 async def test_a_disconnect_is_the_reason() -> None:
@@ -143,8 +143,8 @@ async def test_a_disconnect_is_the_reason() -> None:
         await socket.send(json.dumps({"uid": uid, "message": "DISCONNECT"}))
 
     async with run_script(script) as url:
-        take = await run_stream(url, _speech(60.0), "en", SPEED)
-    assert (take.outcome, take.reason) == (StreamEnd.LOST, "server says DISCONNECT")
+        result = await run_stream(url, _speech(60.0), "en", SPEED)
+    assert (result.outcome, result.reason) == (StreamEnd.LOST, "server says DISCONNECT")
 
 
 def test_the_handshake_has_the_keys_of_the_python_client() -> None:

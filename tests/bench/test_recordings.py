@@ -38,11 +38,11 @@ def test_texts_beside_recordings_are_references(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(" Größe \n" if name == "a.txt" else "", encoding="utf-8")
     found = read_labelled_recordings(tmp_path, "de")
-    assert [(each.id, each.kind, each.reference) for each in found] == [
+    assert [(recording.id, recording.kind, recording.reference) for recording in found] == [
         ("a.wav", ".", "Größe"),
         ("calls/c.FLAC", "calls", ""),
     ]
-    assert {each.language for each in found} == {"de"}
+    assert {recording.language for recording in found} == {"de"}
     with pytest.raises(BadRequest, match="--language"):
         read_labelled_recordings(tmp_path, None)
 
@@ -57,8 +57,12 @@ def test_a_manifest_says_what_can_be_trusted(tmp_path: Path) -> None:
         {"ref": "known"},
         {"language": "und", "ref": "non-speech"},
     )
-    assert [(each.id, each.reference) for each in found] == [("0", "a"), ("2", "c"), ("4", "")]
-    assert [each.language for each in found] == ["en", "en", None]
+    assert [(recording.id, recording.reference) for recording in found] == [
+        ("0", "a"),
+        ("2", "c"),
+        ("4", ""),
+    ]
+    assert [recording.language for recording in found] == ["en", "en", None]
 
 
 def test_turns_have_known_ends(tmp_path: Path) -> None:
@@ -90,11 +94,16 @@ def test_kinds_languages_and_a_number_are_chosen(tmp_path: Path) -> None:
     """The number is of each kind in each language, the first ones."""
     given = recordings(tmp_path)
     assert select_recordings(given, [], [], None) == given
-    assert [each.id for each in select_recordings(given, [], [], 1)] == ["0", "2", "4", "6"]
+    assert [recording.id for recording in select_recordings(given, [], [], 1)] == [
+        "0",
+        "2",
+        "4",
+        "6",
+    ]
     assert [
-        each.id for each in select_recordings(given, ["telephone"], ["de", "en"], None)
+        recording.id for recording in select_recordings(given, ["telephone"], ["de", "en"], None)
     ] == list("2367")
-    assert [each.id for each in select_recordings(given, [], ["de"], 1)] == ["4", "6"]
+    assert [recording.id for recording in select_recordings(given, [], ["de"], 1)] == ["4", "6"]
 
 
 def test_a_choice_that_fits_nothing_is_refused(tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def test_what_makes_no_sense_is_one_line(
     app = typer.Typer()
     app.command()(transcribe)
     with pytest.raises(SystemExit) as ended:
-        app([clip if each == "CLIP" else each for each in arguments])
+        app([clip if argument == "CLIP" else argument for argument in arguments])
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert words in said

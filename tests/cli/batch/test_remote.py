@@ -98,7 +98,7 @@ async def test_each_recording_is_a_job_and_is_taken_off_the_server(
     assert server.count("POST") == server.count("DELETE") == len(items)
     assert server.jobs == {}
     assert (items[0], 1.0, 2.0) in [
-        (each.item, each.done, each.total) for each in collector.progress
+        (update.item, update.done, update.total) for update in collector.progress
     ]
 
 

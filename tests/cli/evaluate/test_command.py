@@ -53,7 +53,7 @@ def test_a_directory_is_evaluated_beside_faster_whisper(directory: Path) -> None
     made = json.loads(file.read_text(encoding="utf-8"))
     assert (made["model"], made["threads"]) == ("demo", 1)
     assert made["command"].startswith("whisperlive evaluate ")
-    english = next(each for each in made["recordings"] if each["id"] == "en-0")
+    english = next(recording for recording in made["recordings"] if recording["id"] == "en-0")
     assert english["readers"]["file"]["text"] == "Oscar buys the picture."
     total = {row["reader"]: row for row in made["figures"] if row["language"] == "all"}
     for way in ("file", "live"):

@@ -109,7 +109,7 @@ def test_the_table_shows_what_there_is(done: list[EvaluatedRecording]) -> None:
     head, *lines = format_table(compute_figures(done, "peer"))
     assert len(lines) == 12
     assert head.split("  ")[0] == "speech"
-    total = next(each for each in lines if each.startswith("all") and "ours" in each)
+    total = next(row for row in lines if row.startswith("all") and "ours" in row)
     assert total[head.index("WER %") :].startswith("53.33")
     assert "2 (16 words)" in total
     plain, *_ = format_table(compute_figures(done[:1], None))
