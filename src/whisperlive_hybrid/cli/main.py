@@ -122,11 +122,11 @@ def serve(
     with ExitStack() as downloads:
         on_progress = downloads.enter_context(show_downloads())
 
-        def announce(doors: "OpenDoors") -> None:
+        def announce(running: "OpenDoors") -> None:
             downloads.close()  # the progress bar would overwrite the announcement
             freeze_gc()
             try:
-                _announce(doors)
+                _announce(running)
             except OutputLost as error:  # a full disk under a log must not stop the server
                 print_error(error.message)
                 discard_output()
@@ -229,17 +229,19 @@ def sample_clip() -> Path:
     return Path(str(files("whisperlive_hybrid") / "assets" / "samples" / "en.flac"))
 
 
-def _announce(doors: "OpenDoors") -> None:
+def _announce(running: "OpenDoors") -> None:
     """Print the addresses of the servers, and a command to try them."""
-    model = doors.model
+    model = running.model
     out.print(f"Model [bold]{escape(model.model)}[/bold] on {model.device} ({model.compute_type})")
     if model.note:
         out.print(f"[yellow]{escape(model.note)}[/yellow]")
-    out.print(f"Live server  ws://localhost:{doors.live_port}     (WhisperLive clients)")
-    out.print(f"HTTP server  http://localhost:{doors.http_port}   (OpenAI audio API, /transcribe)")
+    out.print(f"Live server  ws://localhost:{running.live_port}     (WhisperLive clients)")
+    out.print(
+        f"HTTP server  http://localhost:{running.http_port}   (OpenAI audio API, /transcribe)"
+    )
     out.print("Try it with a clip that ships with the package (synthetic speech):")
     out.print(
-        f"  curl http://localhost:{doors.http_port}/v1/audio/transcriptions "
+        f"  curl http://localhost:{running.http_port}/v1/audio/transcriptions "
         f"-F file=@{shlex.quote(str(sample_clip()))} -F model=whisper-1",
         soft_wrap=True,
         highlight=False,
