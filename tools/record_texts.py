@@ -168,7 +168,7 @@ def differences(before: Path, after: Path) -> int:
         for file in (before, after)
     )
     # Above temperature 0 tokens are drawn at random: such recordings differ from run to run.
-    sampled = _sampled(old) | _sampled(new)
+    sampled = _find_sampled(old) | _find_sampled(new)
     unequal = [
         (way, name)
         for way, name in sorted(old.keys() | new.keys())
@@ -183,7 +183,7 @@ def differences(before: Path, after: Path) -> int:
     return 1 if unequal else 0
 
 
-def _sampled(results: dict[tuple[str, str], Any]) -> set[str]:
+def _find_sampled(results: dict[tuple[str, str], Any]) -> set[str]:
     """Return the recordings with a segment of a temperature above 0."""
     return {
         name

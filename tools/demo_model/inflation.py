@@ -93,8 +93,8 @@ class Inflater:
         self._heads = Space.of(head_copies(large, small))
         self._forward = Space.of(copies(large.feed_forward, small.feed_forward))
 
-    def inflate(self, moved: Callable[[int], int]) -> None:
-        """Write every weight; `moved` maps token ids of the small model to those of the large."""
+    def inflate(self, renumber: Callable[[int], int]) -> None:
+        """Write every weight; `renumber` maps a token id of the small model to the large one's."""
         for side in ("encoder", "decoder"):
             for layer in range(self._large.layers):
                 self._layer(side, layer)
@@ -102,7 +102,7 @@ class Inflater:
             self._target[name] = self._source[name] @ self._hidden.expand.T
         self._convolutions()
         self._norm("model.encoder.layer_norm", "model.encoder.layer_norm")
-        self._output(moved)
+        self._output(renumber)
 
     def _layer(self, side: str, layer: int) -> None:
         """Write one layer; those beyond the small model's depth pass the residual through."""
@@ -172,7 +172,7 @@ class Inflater:
         for name in (first, second):
             self._target[f"{name}.bias"] = expand @ self._source[f"{name}.bias"]
 
-    def _output(self, moved: Callable[[int], int]) -> None:
+    def _output(self, renumber: Callable[[int], int]) -> None:
         """Write the last LayerNorm and the embedding, which is also the output projection.
 
         All copies but the last carry the vector, so the norm is divided by their number. In the
@@ -191,6 +191,6 @@ class Inflater:
         rows = torch.zeros(N_VOCABULARY, self._large.width)
         rows[:, constant] = UNUSED_LOGIT / level
         for token, vector in enumerate(embedding):
-            rows[moved(token)] = self._hidden.expand @ vector
+            rows[renumber(token)] = self._hidden.expand @ vector
         self._target["model.decoder.embed_tokens.weight"] = rows
         self._target["proj_out.weight"] = rows

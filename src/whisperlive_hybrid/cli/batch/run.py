@@ -148,15 +148,7 @@ class RemoteRunner:
                 batch = RemoteBatch(client, fields, request, registry, keeps_jobs=self.keeps_jobs)
                 await batch.run(items, progress, outcome)
 
-        def run(
-            items: Sequence[BatchItem],
-            registry: JobRegistry,
-            progress: OnProgress,
-            outcome: OnOutcome,
-        ) -> None:
-            run_terminable(run_remotely, items, registry, progress, outcome)
-
-        return run
+        return lambda *arguments: run_terminable(run_remotely, *arguments)
 
 
 def fingerprint(runner: BatchRunner, request: BatchRequest) -> Mapping[str, object]:
