@@ -132,7 +132,7 @@ class Form:
 def parse_number(name: str, value: object, low: float, high: float) -> float:
     """Parse a decimal number from `low` to `high`; raise `BadRequest`, also for nan."""
     try:
-        parsed = float(str(value))
+        parsed = float(str(value))  # a text, or a number from JSON
     except ValueError:
         parsed = float("nan")
     if not low <= parsed <= high:  # also true of nan

@@ -427,6 +427,7 @@ def _number(
     value = message.get(key)
     if value is None:
         return default
+    # To Python a bool is an int.
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise BadRequest(f"{key} is {short_repr(value)}; it must be a number.")
     if not lowest <= value <= highest:

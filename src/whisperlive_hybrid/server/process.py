@@ -85,7 +85,7 @@ def check_tmpdir() -> None:
         raise BadRequest(
             f"Uploads cannot be written to TMPDIR={directory!r}: {error.strerror}."
         ) from error
-    tempfile.tempdir = directory
+    tempfile.tempdir = directory  # also for the uploads that Starlette stores
 
 
 async def trim_memory_periodically() -> None:

@@ -32,6 +32,7 @@ def cue_style(form: Form, answer_format: str, task: Task, *, format_field: str) 
     highlighted words of a translation, which have no time in the audio.
     """
     names = (*LAYOUT_FIELDS, HIGHLIGHT_FIELD)
+    # Translations have no field for highlighted words.
     given = [name for name in names if name in form.names.single and form.one(name)]
     width, count, words = (form.integer(name, 1, MAX_CUE_VALUE) for name in LAYOUT_FIELDS)
     has_highlight = HIGHLIGHT_FIELD in given and form.boolean(HIGHLIGHT_FIELD)

@@ -29,6 +29,7 @@ async def run_while_connected(request: Request, work: Callable[[], Awaitable[T]]
             result = await work()
             tasks.cancel_scope.cancel()
             return result
-    except ExceptionGroup as group:  # `work` failed; the other task raises nothing
+    # `work` has failed; the other task raises nothing, so its exception is the only one.
+    except ExceptionGroup as group:
         raise group.exceptions[0] from group.exceptions[0].__cause__
     raise ClientDisconnect

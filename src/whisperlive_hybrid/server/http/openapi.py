@@ -173,6 +173,7 @@ def fields_schema(names: FieldNames, required: str) -> dict[str, object]:
 
 
 def _strict_object(properties: Schema, *required: str) -> Schema:
+    # Closed, because the parser of forms refuses unknown fields.
     schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
     return schema | ({"required": [*required]} if required else {})
 

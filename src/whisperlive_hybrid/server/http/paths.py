@@ -40,6 +40,7 @@ class CanonicalPathMiddleware:
             raw, state = canonicalize_path(written)
             scope = {
                 **scope,
+                # ASGI has the path twice: decoded here, as sent in `raw_path`.
                 "path": unquote(raw.decode("latin-1")),
                 "raw_path": raw,
                 "state": {**scope.get("state", {}), **state},

@@ -63,6 +63,7 @@ class StartingApp:
 
     def __init__(self, model: str) -> None:
         """`model` is a name or a path from the settings; only the end of a path is shown."""
+        # The response is public, so it does not show the directories of the machine.
         self._model = Path(model).name if Path(model).is_absolute() else model
         self._progress: PullProgress | None = None
 

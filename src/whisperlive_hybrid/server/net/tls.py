@@ -13,6 +13,7 @@ def build_tls_context(settings: Settings) -> ssl.SSLContext | None:
         return None
     if settings.ssl_cert is None:
         raise BadRequest("WHISPERLIVE_SSL is on, but WHISPERLIVE_SSL_CERT names no certificate.")
+    # Checked first, because the errors of OpenSSL name neither the file nor the setting.
     _check_readable("WHISPERLIVE_SSL_CERT", settings.ssl_cert)
     if settings.ssl_key is not None:
         _check_readable("WHISPERLIVE_SSL_KEY", settings.ssl_key)

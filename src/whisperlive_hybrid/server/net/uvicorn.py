@@ -174,6 +174,7 @@ class TimeoutH11Protocol(_WatchedProtocol, H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        # Replaces the parser that uvicorn has just created.
         self.conn = StrictConnection(h11.SERVER, MAX_HEAD_BYTES)
         self._timeouts = config.timeouts
         self._timeout: asyncio.TimerHandle | None = None
@@ -221,6 +222,7 @@ class TimeoutH11Protocol(_WatchedProtocol, H11Protocol):
         if not is_waiting or self.transport.is_closing():
             self._cancel_timeout()
         elif self._timeout is None:
+            # uvicorn's handler of idle connections, which closes them without a response.
             self._timeout = self.loop.call_later(
                 self._timeouts.head_s, self.timeout_keep_alive_handler
             )
