@@ -92,7 +92,7 @@ class BodySizeMiddleware:
 
     The refusal is a `TooLarge` raised out of `receive`, so it is raised where a route reads its
     body, and is handled as every other error. A declared length is refused before a byte is read,
-    and before the client is told to continue (100 Continue); other bodies are counted.
+    and before 100 Continue is sent; other bodies are counted.
     """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
