@@ -12,10 +12,10 @@ import numpy as np
 from wav_files import open_wav, write_wav
 
 from whisperlive_hybrid.auth.caller import Caller
-from whisperlive_hybrid.auth.quotas import Quotas, default_limits
+from whisperlive_hybrid.auth.quotas import Quotas
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend, pause, speak
-from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest, WhisperLiveError
 from whisperlive_hybrid.jobs.app import open_jobs
@@ -26,6 +26,7 @@ from whisperlive_hybrid.jobs.store.store import JobStore, open_store
 from whisperlive_hybrid.jobs.worker import WorkerContext
 from whisperlive_hybrid.model_pool import MemoryBudget, ModelPool
 from whisperlive_hybrid.protocol.openai.request import AudioRequest
+from whisperlive_hybrid.server.app import default_limits
 from whisperlive_hybrid.speech.regions import VadOptions
 from whisperlive_hybrid.transcribe import MediaFiles, OpenMedia
 from whisperlive_hybrid.types import DecodeOptions
@@ -119,7 +120,7 @@ async def run_job_server(
     settings: Mapping[str, object] | None = None,
 ) -> AsyncIterator[JobServer]:
     """Run the jobs of a server while inside; on exit they stop as in an orderly shutdown."""
-    wanted = Settings.model_validate({"webhook_secret": SECRET, **(settings or {})})
+    wanted = load_settings(**{"webhook_secret": SECRET, **(settings or {})})
     with open_store(directory) as store:
         async with (
             Engine(backend or FakeBackend()) as engine,
@@ -135,7 +136,7 @@ async def run_job_server(
                 quotas=Quotas(default_limits(wanted), tell_time),
                 clock=tell_time,
             )
-            jobs = await open_jobs(context, wanted)
+            jobs = await open_jobs(context, wanted.jobs)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(jobs.run)
                 yield JobServer(

@@ -17,17 +17,18 @@ from websockets.asyncio.server import Server
 from websockets.exceptions import ConnectionClosed
 
 from whisperlive_hybrid.auth.keys import KeySource
-from whisperlive_hybrid.auth.origins import OriginPolicy
-from whisperlive_hybrid.auth.quotas import Quotas, default_limits
+from whisperlive_hybrid.auth.quotas import Quotas
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend, speak
-from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.live.probe import LiveProbe
 from whisperlive_hybrid.model_pool import MemoryBudget, ModelPool, ModelSpec
 from whisperlive_hybrid.server.app import (
     create_authenticator,
+    default_limits,
     model_names,
+    origin_policy,
     stream_limits,
     whisperlive_codec,
 )
@@ -213,15 +214,17 @@ async def open_live_server(
     With `probes` the cost of live work is measured as a server does it. `ping_s` of `limits` is
     that of the settings.
     """
-    chosen = Settings(**{"host": "127.0.0.1", "live_port": 0, **settings})
+    chosen = load_settings(**{"host": "127.0.0.1", "live_port": 0, **settings})
     async with AsyncExitStack() as stack:
         metrics = Metrics()
         engine = await stack.enter_async_context(
-            Engine(backend or FakeBackend(), live_load=chosen.live_load)
+            Engine(backend or FakeBackend(), live_load=chosen.live.live_load)
         )
         quotas = Quotas(default_limits(chosen), time.time)
         keeper = create_authenticator(chosen, keys)
-        check = UpgradeCheck(keeper, OriginPolicy.for_live(chosen), metrics.server)
+        check = UpgradeCheck(
+            keeper, origin_policy(chosen).for_live(chosen.server.host), metrics.server
+        )
         probe = LiveProbe(engine, speak(range(1, 13)), probe_patience_s)
         detector = detector or EnergyVad()
         names = model_names(engine.capabilities.model, others, chosen)
@@ -235,12 +238,12 @@ async def open_live_server(
             refresh_costs=probe.refresh if probes else trust_known_costs,
             is_revoked=keeper.is_revoked,
         )
-        limits = replace(limits, ping_s=chosen.ping_s)
+        limits = replace(limits, ping_s=chosen.live.ping_s)
         streams = LiveStreams(
             admission,
             detector,
             quotas,
-            live_endings(chosen.live_patience_s),
+            live_endings(chosen.live.live_patience_s),
             metrics.server,
             handshake_s=limits.handshake_s,
             update_interval=lambda: engine.update_interval_s,
@@ -250,8 +253,8 @@ async def open_live_server(
             tasks.start_soon(probe.run)
             stack.callback(tasks.cancel_scope.cancel)
         codec = whisperlive_codec(chosen)
-        live = WhisperLiveServer(streams, check, codec, limits, build_tls_context(chosen))
-        listener = listen("127.0.0.1", 0, ConnectionLimiter(1000, 1000), speaks_tls=chosen.ssl)
+        live = WhisperLiveServer(streams, check, codec, limits, build_tls_context(chosen.live))
+        listener = listen("127.0.0.1", 0, ConnectionLimiter(1000, 1000), speaks_tls=chosen.live.ssl)
         server = await stack.enter_async_context(live.listening(listener))
         port: int = next(iter(server.sockets)).getsockname()[1]
         yield OpenLiveServer(live, admission, engine, server, port, metrics, quotas)

@@ -16,7 +16,7 @@ def installed_model(name: str) -> Path | None:
 
     `make real-models` downloads those that tests use.
     """
-    found = ModelStore(load_settings().models_dir).find(name)
+    found = ModelStore(load_settings().model.models_dir).find(name)
     return found.directory if found else None
 
 

@@ -2,10 +2,11 @@ import os
 from pathlib import Path
 
 import pytest
+from flat_settings import FIELDS, flat
 from pydantic import ValidationError
 
 from whisperlive_hybrid.cli.settings import sections
-from whisperlive_hybrid.config import Settings, load_settings
+from whisperlive_hybrid.config import ModelSettings, load_settings
 from whisperlive_hybrid.errors import BadRequest
 
 
@@ -19,9 +20,13 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_defaults_are_documented() -> None:
     """Without any setting both doors open on their known ports with the model `base`."""
     settings = load_settings()
-    assert (settings.live_port, settings.http_port) == (5050, 8080)
-    assert (settings.model, settings.backend, settings.device) == ("base", "faster_whisper", "auto")
-    assert settings.max_upload_bytes == 100 * 1024 * 1024
+    assert (settings.server.live_port, settings.server.http_port) == (5050, 8080)
+    assert (settings.model.model, settings.model.backend, settings.model.device) == (
+        "base",
+        "faster_whisper",
+        "auto",
+    )
+    assert settings.files.max_upload_bytes == 100 * 1024 * 1024
 
 
 @pytest.mark.parametrize(
@@ -45,7 +50,7 @@ def test_reads_the_environment(
 ) -> None:
     """The names of earlier deployments hold, and every other setting has its own."""
     monkeypatch.setenv(variable, value)
-    assert getattr(load_settings(), field) == wanted
+    assert flat(load_settings())[field] == wanted
 
 
 def test_an_image_with_a_model_has_it_as_default(
@@ -54,13 +59,13 @@ def test_an_image_with_a_model_has_it_as_default(
     """The environment wins over the image; an empty variable leaves the image's default alone."""
     defaults = tmp_path / "default.env"
     defaults.write_text("FASTERWHISPER_MODEL=tiny.en\n")
-    monkeypatch.setitem(Settings.model_config, "env_file", defaults)
-    assert load_settings().model == "tiny.en"
+    monkeypatch.setitem(ModelSettings.model_config, "env_file", defaults)
+    assert load_settings().model.model == "tiny.en"
     monkeypatch.setenv("FASTERWHISPER_MODEL", "")
-    assert load_settings().model == "tiny.en"
+    assert load_settings().model.model == "tiny.en"
     monkeypatch.setenv("FASTERWHISPER_MODEL", "small")
-    assert load_settings().model == "small"
-    assert load_settings(model="medium").model == "medium"
+    assert load_settings().model.model == "small"
+    assert load_settings(model="medium").model.model == "medium"
 
 
 @pytest.mark.parametrize("variable", ["MODEL", "THREADS", "LIVE_PORT", "DEVICE", "HOST"])
@@ -86,8 +91,8 @@ def test_what_was_given_wins_over_the_environment(
 ) -> None:
     """An option on the command line is nearer than a variable; None means it was not given."""
     monkeypatch.setenv(variable, "cuda" if field == "device" else "5999")
-    assert getattr(load_settings(**{field: value}), field) == value
-    assert str(getattr(load_settings(**{field: None}), field)) in {"cuda", "5999"}
+    assert flat(load_settings(**{field: value}))[field] == value
+    assert str(flat(load_settings(**{field: None}))[field]) in {"cuda", "5999"}
 
 
 @pytest.mark.parametrize(
@@ -135,9 +140,7 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
     assert load_settings() == bare
 
 
-NUMBERS = [
-    name for name, field in Settings.model_fields.items() if field.annotation in (int, float)
-]
+NUMBERS = [name for name, field in FIELDS.items() if field.annotation in (int, float)]
 
 
 @pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e300", "9" * 400])
@@ -150,7 +153,7 @@ def test_no_number_is_without_end(value: str) -> None:
 
 def test_a_job_is_kept_no_longer_than_calendars_reach() -> None:
     """Its expiry is told as a date."""
-    assert load_settings(job_result_hours=876_000).job_result_hours == 876_000
+    assert load_settings(job_result_hours=876_000).jobs.job_result_hours == 876_000
     with pytest.raises(BadRequest, match="job_result_hours"):
         load_settings(job_result_hours=876_001)
 
@@ -158,24 +161,24 @@ def test_a_job_is_kept_no_longer_than_calendars_reach() -> None:
 def test_settings_do_not_change() -> None:
     """What was read at the start holds until the end."""
     with pytest.raises(ValidationError):
-        load_settings().model = "small"
+        load_settings().model.model = "small"
 
 
 def test_worker_threads_default_to_the_cores_there_are() -> None:
     """As many workers as the process may use, unless the operator says otherwise."""
-    assert load_settings().worker_threads >= 1
-    assert load_settings(threads=7).worker_threads == 7
+    assert load_settings().model.worker_threads >= 1
+    assert load_settings(threads=7).model.worker_threads == 7
 
 
 def test_jobs_are_kept_where_programs_keep_what_is_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the XDG specification has it: a relative path in its variable is ignored."""
-    assert load_settings().data_dir == Path("~/.local/share/whisperlive-hybrid")
+    assert load_settings().jobs.data_dir == Path("~/.local/share/whisperlive-hybrid")
     monkeypatch.setenv("XDG_DATA_HOME", "/srv/data")
-    assert load_settings().data_dir == Path("/srv/data/whisperlive-hybrid")
+    assert load_settings().jobs.data_dir == Path("/srv/data/whisperlive-hybrid")
     monkeypatch.setenv("XDG_DATA_HOME", "relative")
-    assert load_settings().data_dir == Path("~/.local/share/whisperlive-hybrid")
+    assert load_settings().jobs.data_dir == Path("~/.local/share/whisperlive-hybrid")
     monkeypatch.setenv("WHISPERLIVE_DATA_DIR", "/srv/jobs")
-    assert load_settings().data_dir == Path("/srv/jobs")
+    assert load_settings().jobs.data_dir == Path("/srv/jobs")
 
 
 def test_the_secret_is_not_shown() -> None:

@@ -13,7 +13,7 @@ import yaml
 from paths import ROOT
 
 from whisperlive_hybrid.cli import settings as settings_reference
-from whisperlive_hybrid.config import IMAGE_DEFAULTS, Settings
+from whisperlive_hybrid.config import GROUPS, IMAGE_DEFAULTS
 from whisperlive_hybrid.models.store import BAKED, MOUNTED
 
 DEPLOYMENT = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
@@ -65,7 +65,8 @@ RUNTIME = STAGES["runtime"]
 
 def default(name: str) -> object:
     """Return the default of a setting."""
-    return Settings.model_fields[name].default
+    fields = next(kind.model_fields for kind in GROUPS.values() if name in kind.model_fields)
+    return fields[name].default
 
 
 def known_variables() -> set[str]:

@@ -1,6 +1,7 @@
 """Settings: read once from the environment at a composition root, then passed in.
 
-The names without a prefix are those that earlier deployments documented; everything else is
+Settings are grouped by subject; a part of the program gets its group, or values of it. The names of
+variables without a prefix are those that earlier deployments documented; every other one is
 `WHISPERLIVE_` and the field's name in capitals.
 """
 
@@ -8,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from whisperlive_hybrid.errors import BadRequest
@@ -45,8 +46,8 @@ def user_models_dir() -> Path:
     return user_data_dir() / "models"
 
 
-class Settings(BaseSettings):
-    """Everything that an operator can change; limits have safe defaults.
+class _Group(BaseSettings):
+    """Settings of one subject; limits have safe defaults.
 
     The text under a field is its row in docs/settings.md (`make docs`): Markdown, links from docs/.
     """
@@ -62,20 +63,16 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
     )
 
+
+class ServerSettings(_Group):
+    """Servers: addresses, connections, browsers."""
+
     host: str = "0.0.0.0"  # noqa: S104 (a server in a container listens on all its addresses)
     """Address that both servers listen on."""
     live_port: int = Field(default=5050, ge=0, le=65535, validation_alias="PORT_WHISPERLIVE")
     """Port of the live server (WebSocket); 0 for any free one."""
     http_port: int = Field(default=8080, ge=0, le=65535, validation_alias="HTTP_PORT")
     """Port of the HTTP server; 0 for any free one."""
-    auth: bool = False
-    """Both servers require an [API key](keys.md), created with `whisperlive keys make NAME`."""
-    api_key: SecretStr | None = None
-    """One more key, an admin's, for containers in which no command can be run; also the key that
-    `whisperlive transcribe --jobs-url` sends to its server."""
-    wrong_keys_per_minute: Count = Field(default=30, ge=0)
-    """Wrong keys of one address that are refused immediately; further ones are refused after a
-    second. 0: all immediately."""
     drain_s: Amount = Field(default=30, ge=0)
     """Seconds that a shutdown waits for work in progress."""
     connections_per_address: Count = Field(default=256, ge=1)
@@ -96,6 +93,29 @@ class Settings(BaseSettings):
     """[Names](security.md#browsers) in the Host header, with commas, that are accepted besides
     addresses and localhost, or `*`; empty for all, or for none if `WHISPERLIVE_HOST` is a loopback
     address."""
+    trusted_proxies: str = ""
+    """Addresses and networks, with commas, of proxies whose `X-Forwarded-For` is
+    [trusted](limits.md#behind-a-proxy); empty: none."""
+    live_url: str = Field(default="", pattern=r"^(wss?://[^\s/;,'\"]+(/[^\s;,'\"]*)?)?$")
+    """Address of the live server for the [web page](page.md), as ws:// or wss://, if a proxy is in
+    between; empty for the live server's own port on the host of the page."""
+
+
+class AuthSettings(_Group):
+    """Keys."""
+
+    auth: bool = False
+    """Both servers require an [API key](keys.md), created with `whisperlive keys make NAME`."""
+    api_key: SecretStr | None = None
+    """One more key, an admin's, for containers in which no command can be run; also the key that
+    `whisperlive transcribe --jobs-url` sends to its server."""
+    wrong_keys_per_minute: Count = Field(default=30, ge=0)
+    """Wrong keys of one address that are refused immediately; further ones are refused after a
+    second. 0: all immediately."""
+
+
+class QuotaSettings(_Group):
+    """Limits of each caller."""
 
     requests_per_minute: Count = Field(default=0, ge=0)
     """[Limit](limits.md) of each caller: files, jobs and live streams per minute; 0 for none."""
@@ -107,9 +127,10 @@ class Settings(BaseSettings):
     `WHISPERLIVE_MAX_CLIENTS`."""
     usage_days: int = Field(default=400, ge=1, le=36500)
     """Days for which the [usage](limits.md#usage) of each key is kept."""
-    trusted_proxies: str = ""
-    """Addresses and networks, with commas, of proxies whose `X-Forwarded-For` is
-    [trusted](limits.md#behind-a-proxy); empty: none."""
+
+
+class ModelSettings(_Group):
+    """Models and their runtime."""
 
     model: str = Field(default="base", validation_alias="FASTERWHISPER_MODEL")
     """[Which model](models.md): a name such as `small`, a Hugging Face id, an absolute path, a
@@ -131,7 +152,6 @@ class Settings(BaseSettings):
     threads: int = Field(default=0, ge=0, le=1024, validation_alias="OMP_NUM_THREADS")
     """Worker threads for the model, one core each; 0 for every core that the process may use, a
     container's quota (cgroup 2) included."""
-
     models: str = ""
     """[Other models](models.md#more-than-one) that requests may name, with commas; found or
     downloaded at the start, loaded by the first request that names them. Empty: the known models
@@ -143,6 +163,26 @@ class Settings(BaseSettings):
     """MiB for the weights of those together; a request beyond it gets 429."""
     model_idle_s: Amount = Field(default=600, gt=0)
     """Seconds that one of those stays in memory unused."""
+
+    @property
+    def models_on_demand(self) -> tuple[str, ...]:
+        """The names in `models`, each once and without `model` itself."""
+        names = dict.fromkeys(name.strip() for name in self.models.split(","))
+        return tuple(name for name in names if name and name != self.model)
+
+    @property
+    def models_bytes(self) -> int:
+        """The memory for models on demand, in bytes."""
+        return int(self.models_mb * MEBIBYTE)
+
+    @property
+    def worker_threads(self) -> int:
+        """Model calls that run at the same time on a CPU."""
+        return self.threads or usable_cores()
+
+
+class LiveSettings(_Group):
+    """Live streams."""
 
     max_clients: Count = Field(default=32, ge=1)
     """Live streams at the same time; a further one gets WAIT."""
@@ -174,6 +214,10 @@ class Settings(BaseSettings):
     ssl_key: Path | None = None
     """Its private key, a PEM file; unset if the certificate's file holds it too."""
 
+
+class FileSettings(_Group):
+    """Uploads and recordings."""
+
     max_upload_mb: Amount = Field(default=100, gt=0)
     """Largest upload in MiB, enforced while it is received; a larger one gets 413."""
     max_uploads: Count = Field(default=64, ge=1)
@@ -185,6 +229,15 @@ class Settings(BaseSettings):
     queue_limit: Count = Field(default=256, ge=1)
     """Windows of files that may wait; beyond that a request gets 429 and `Retry-After`."""
 
+    @property
+    def max_upload_bytes(self) -> int:
+        """The upload limit in bytes."""
+        return int(self.max_upload_mb * MEBIBYTE)
+
+
+class FetchSettings(_Group):
+    """Recordings from URLs, and webhooks."""
+
     fetch: bool = True
     """Recordings are downloaded from [URLs](urls.md), and webhooks are called; false refuses all
     of them."""
@@ -192,6 +245,10 @@ class Settings(BaseSettings):
     """Host names, addresses and networks, with commas, that may be reached although not public."""
     fetch_timeout_s: Amount = Field(default=300, gt=0)
     """Longest download in seconds, redirects included."""
+
+
+class JobSettings(_Group):
+    """Jobs."""
 
     data_dir: Path = Field(default_factory=user_data_dir)
     """Directory of [jobs](jobs.md), their uploads, keys and usage, for one server; by default
@@ -207,9 +264,10 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = None
     """Signs [webhooks](jobs.md#webhooks): `whsec_` and base64, as Standard Webhooks has it, or any
     other text; without it `webhook_url` is refused."""
-    live_url: str = Field(default="", pattern=r"^(wss?://[^\s/;,'\"]+(/[^\s;,'\"]*)?)?$")
-    """Address of the live server for the [web page](page.md), as ws:// or wss://, if a proxy is in
-    between; empty for the live server's own port on the host of the page."""
+
+
+class TelemetrySettings(_Group):
+    """Logs, metrics and traces."""
 
     log_format: Literal["console", "json"] = "console"
     """console or json, on standard error."""
@@ -227,45 +285,59 @@ class Settings(BaseSettings):
     variables; needs the extra `[otel]`."""
 
     @property
-    def models_on_demand(self) -> tuple[str, ...]:
-        """The names in `models`, each once and without `model` itself."""
-        names = dict.fromkeys(name.strip() for name in self.models.split(","))
-        return tuple(name for name in names if name and name != self.model)
-
-    @property
-    def models_bytes(self) -> int:
-        """The memory for models on demand, in bytes."""
-        return int(self.models_mb * MEBIBYTE)
-
-    @property
     def min_free_bytes(self) -> int:
         """The free space that must be left on a disk, in bytes."""
         return int(self.min_free_mb * MEBIBYTE)
 
-    @property
-    def max_upload_bytes(self) -> int:
-        """The upload limit in bytes."""
-        return int(self.max_upload_mb * MEBIBYTE)
 
-    @property
-    def worker_threads(self) -> int:
-        """Model calls that run at the same time on a CPU."""
-        if self.threads:
-            return self.threads
-        return usable_cores()
+class Settings(BaseModel):
+    """Everything that an operator can change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    server: ServerSettings = Field(default_factory=ServerSettings)
+    auth: AuthSettings = Field(default_factory=AuthSettings)
+    quotas: QuotaSettings = Field(default_factory=QuotaSettings)
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    live: LiveSettings = Field(default_factory=LiveSettings)
+    files: FileSettings = Field(default_factory=FileSettings)
+    fetch: FetchSettings = Field(default_factory=FetchSettings)
+    jobs: JobSettings = Field(default_factory=JobSettings)
+    telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
 
 
 def load_settings(**overrides: object) -> Settings:
     """Read the environment; `overrides` (options of the command line) take precedence.
 
-    Raise `BadRequest` with one line that names the setting at fault.
+    They are named as the fields of the groups; None means that an option was not given. Raise
+    `BadRequest` with one line that names the setting at fault.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
-    try:
-        return Settings(**given)  # type: ignore[arg-type]  # checked by pydantic itself
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        if name in Settings.model_fields and name not in given:
-            name = f"WHISPERLIVE_{name.upper()}"
-        raise BadRequest(f"Setting {name}={first['input']!r}: {first['msg']}.") from error
+    groups: dict[str, _Group] = {}
+    for subject, kind in GROUPS.items():
+        own = {name: given.pop(name) for name in list(given) if name in kind.model_fields}
+        try:
+            groups[subject] = kind(**own)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            if name in kind.model_fields and name not in own:
+                name = f"WHISPERLIVE_{name.upper()}"
+            raise BadRequest(f"Setting {name}={first['input']!r}: {first['msg']}.") from error
+    if given:
+        raise TypeError(f"No setting is called {', '.join(given)}.")
+    return Settings(**groups)  # type: ignore[arg-type]  # each of its own kind
+
+
+GROUPS: Final[dict[str, type[_Group]]] = {
+    "server": ServerSettings,
+    "auth": AuthSettings,
+    "quotas": QuotaSettings,
+    "model": ModelSettings,
+    "live": LiveSettings,
+    "files": FileSettings,
+    "fetch": FetchSettings,
+    "jobs": JobSettings,
+    "telemetry": TelemetrySettings,
+}
+"""The groups by their names in `Settings`."""

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisperlive_hybrid.auth.origins import OriginPolicy
-from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import BadRequest, Forbidden
 
 FRIEND = "https://friend.example"
@@ -16,9 +15,14 @@ EXTENSIONS = [
 ]
 
 
-def settings(host: str = "0.0.0.0", origins: str = "", hosts: str = "") -> Settings:  # noqa: S104 (the default)
-    """Settings of a server with the usual ports."""
-    return Settings(host=host, allowed_origins=origins, allowed_hosts=hosts)
+def http(host: str = "0.0.0.0", origins: str = "", hosts: str = "") -> OriginPolicy:  # noqa: S104 (the default)
+    """Return the policy of an HTTP server with the usual ports."""
+    return OriginPolicy.for_http(host, origins, hosts, frozenset({8080, 5050}))
+
+
+def live(host: str = "0.0.0.0", origins: str = "", hosts: str = "") -> OriginPolicy:  # noqa: S104 (the default)
+    """Return the policy of the live server beside it."""
+    return http(host, origins, hosts).for_live(host)
 
 
 def code_of(pages: OriginPolicy, origin: str | None, host: str | None) -> str | None:
@@ -73,14 +77,14 @@ class TestHttpPolicy:
         self, origin: str | None, host: str | None, *, expected: bool
     ) -> None:
         """Our own pages and listed ones are accepted; programs send no origin."""
-        assert lets_in(OriginPolicy.for_http(settings(origins=FRIEND)), origin, host) is expected
+        assert lets_in(http(origins=FRIEND), origin, host) is expected
 
     def test_every_page_where_the_operator_says_so(self) -> None:
         """`*` allows every origin, `null` the opaque ones."""
-        assert lets_in(OriginPolicy.for_http(settings(origins="*")), "https://evil.example")
-        assert lets_in(OriginPolicy.for_http(settings(origins="*")), "null")
-        assert lets_in(OriginPolicy.for_http(settings(origins="null")), "null")
-        assert not lets_in(OriginPolicy.for_http(settings(origins="null")), "https://evil.example")
+        assert lets_in(http(origins="*"), "https://evil.example")
+        assert lets_in(http(origins="*"), "null")
+        assert lets_in(http(origins="null"), "null")
+        assert not lets_in(http(origins="null"), "https://evil.example")
 
 
 class TestLivePolicy:
@@ -90,23 +94,21 @@ class TestLivePolicy:
     @pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])  # noqa: S104 (the default)
     def test_what_is_installed_is_no_web_page(self, origin: str, host: str) -> None:
         """WhisperLive's extensions work without a setting, whatever id the browser gave them."""
-        assert lets_in(OriginPolicy.for_live(settings(host)), origin, "localhost:5050")
-        assert lets_in(
-            OriginPolicy.for_live(settings(host, origins=FRIEND)), origin, "localhost:5050"
-        )
+        assert lets_in(live(host), origin, "localhost:5050")
+        assert lets_in(live(host, origins=FRIEND), origin, "localhost:5050")
 
     @pytest.mark.parametrize("page", ["http://server", "https://server", "http://server:3000"])
     def test_pages_of_the_same_host_may_come_from_any_port(self, page: str) -> None:
         """A page beside the server, or behind the same proxy, is not foreign."""
-        assert lets_in(OriginPolicy.for_live(settings()), page, "server:9090")
+        assert lets_in(live(), page, "server:9090")
 
     def test_the_opaque_origin_is_allowed_without_a_list_or_loopback(self) -> None:
         """Files in a browser and Firefox' content scripts send it, and so do sandboxed frames."""
-        assert lets_in(OriginPolicy.for_live(settings()), "null")
-        assert not lets_in(OriginPolicy.for_live(settings("127.0.0.1")), "null", "localhost:5050")
-        assert not lets_in(OriginPolicy.for_live(settings(origins=FRIEND)), "null")
-        narrow = settings("127.0.0.1", origins=f"{FRIEND},null")
-        assert lets_in(OriginPolicy.for_live(narrow), "null", "localhost:5050")
+        assert lets_in(live(), "null")
+        assert not lets_in(live("127.0.0.1"), "null", "localhost:5050")
+        assert not lets_in(live(origins=FRIEND), "null")
+        narrow = live("127.0.0.1", origins=f"{FRIEND},null")
+        assert lets_in(narrow, "null", "localhost:5050")
 
     @pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])  # noqa: S104 (the default)
     @pytest.mark.parametrize(
@@ -114,13 +116,11 @@ class TestLivePolicy:
     )
     def test_foreign_pages_are_refused(self, origin: str, host: str) -> None:
         """They would use a server that only their visitor can reach."""
-        assert code_of(OriginPolicy.for_live(settings(host)), origin, "localhost:5050") == (
-            "origin_not_allowed"
-        )
+        assert code_of(live(host), origin, "localhost:5050") == "origin_not_allowed"
 
     def test_the_python_client_sends_an_origin_of_its_own(self) -> None:
         """The websocket-client package derives it from the address of the server."""
-        pages = OriginPolicy.for_live(settings("127.0.0.1"))
+        pages = live("127.0.0.1")
         assert lets_in(pages, "http://127.0.0.1:5050", "127.0.0.1:5050")
         assert lets_in(pages, "http://localhost:5050", "localhost:5050")
 
@@ -153,25 +153,25 @@ class TestNames:
         self, bind: str, host: str | None, *, expected: bool
     ) -> None:
         """Addresses cannot be made to point elsewhere."""
-        found = code_of(OriginPolicy.for_http(settings(bind)), None, host)
+        found = code_of(http(bind), None, host)
         assert found == (None if expected else "host_not_allowed")
 
     def test_a_name_of_our_own_does_not_help_a_page(self) -> None:
         """Its origin equals the host of the request, as for our own page; its name is unknown."""
-        pages = OriginPolicy.for_live(settings("127.0.0.1"))
+        pages = live("127.0.0.1")
         origin, host = "http://evil.example:5050", "evil.example:5050"
         assert code_of(pages, origin, host) == "host_not_allowed"
 
     @pytest.mark.parametrize("host", ["whisper:5050", "captions.example.com", "pc.lan", "x"])
     def test_a_server_of_a_network_is_known_by_any_name(self, host: str) -> None:
         """Proxies, compose files and name servers give it names that are not configured."""
-        assert lets_in(OriginPolicy.for_http(settings()), None, host)
-        assert lets_in(OriginPolicy.for_live(settings("192.0.2.7")), None, host)
+        assert lets_in(http(), None, host)
+        assert lets_in(live("192.0.2.7"), None, host)
 
     @pytest.mark.parametrize("bind", ["0.0.0.0", "127.0.0.1"])  # noqa: S104 (the default)
     def test_listed_names_are_the_only_ones(self, bind: str) -> None:
         """With or without a port, besides addresses and localhost."""
-        pages = OriginPolicy.for_http(settings(bind, hosts="Captions.example.com:9090, pc.lan."))
+        pages = http(bind, hosts="Captions.example.com:9090, pc.lan.")
         for host in ("captions.example.com", "pc.lan:8080", "127.0.0.1", "localhost:8080"):
             assert lets_in(pages, None, host)
         assert not lets_in(pages, None, "evil.example")
@@ -179,12 +179,12 @@ class TestNames:
 
     def test_the_name_that_it_listens_on_is_its_own(self) -> None:
         """Beside those that are listed."""
-        pages = OriginPolicy.for_http(settings("whisper.lan", hosts="captions.example.com"))
+        pages = http("whisper.lan", hosts="captions.example.com")
         assert lets_in(pages, None, "whisper.lan:8080")
 
     def test_a_star_is_any_name(self) -> None:
         """For a proxy on the same machine whose names change."""
-        assert lets_in(OriginPolicy.for_http(settings("127.0.0.1", hosts="*")), None, "any.example")
+        assert lets_in(http("127.0.0.1", hosts="*"), None, "any.example")
 
 
 class TestSettings:
@@ -193,31 +193,31 @@ class TestSettings:
     def test_origins_are_compared_as_browsers_send_them(self) -> None:
         """Without a slash at the end or the scheme's own port, in lower case."""
         written = "https://A.example/, http://b.example:8000,https://c.example:443,file:///,"
-        assert OriginPolicy.for_http(settings(origins=written)).origins == {
+        assert http(origins=written).origins == {
             "https://a.example",
             "http://b.example:8000",
             "https://c.example",
             "file://",
         }
-        assert OriginPolicy.for_http(settings()).origins == frozenset()
+        assert http().origins == frozenset()
 
     @pytest.mark.parametrize("written", ["a.example", "https://a.example/app", "//a.example", "**"])
     def test_what_no_browser_sends_is_refused(self, written: str) -> None:
         """It would never match any request."""
         with pytest.raises(BadRequest, match="WHISPERLIVE_ALLOWED_ORIGINS"):
-            OriginPolicy.for_http(settings(origins=written))
+            http(origins=written)
 
     @pytest.mark.parametrize("written", ["https://a.example", "a.example/", "*.a.example:x", "a b"])
     def test_what_is_no_name_is_refused(self, written: str) -> None:
         """A list of names has neither schemes nor paths."""
         with pytest.raises(BadRequest, match="WHISPERLIVE_ALLOWED_HOSTS"):
-            OriginPolicy.for_live(settings(hosts=written))
+            live(hosts=written)
 
 
 @given(st.text(), st.text())
 def test_whatever_the_headers_hold_there_is_an_answer(origin: str, host: str) -> None:
     """Clients may send any headers."""
-    assert code_of(OriginPolicy.for_live(settings("127.0.0.1")), origin, host) in {
+    assert code_of(live("127.0.0.1"), origin, host) in {
         None,
         "origin_not_allowed",
         "host_not_allowed",

@@ -24,8 +24,9 @@ from whisperlive_hybrid.cli.calibrate import (
     subject,
     what_is_missing,
 )
-from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.errors import BadAudio, BadRequest, Unsupported
+from whisperlive_hybrid.media.limits import MediaLimits
 from whisperlive_hybrid.models.files import CONTEXTS_S, ModelCard, demo_model
 from whisperlive_hybrid.types import (
     SAMPLE_RATE,
@@ -91,7 +92,7 @@ def spoken(tmp_path: Path) -> Path:
 async def tried(backend: Backend, *files: Path) -> Calibration:
     """Calibrate in English."""
     told: list[str] = []
-    done = await calibrate(backend, Settings(), files, ENGLISH, told.append, EnergyVad())
+    done = await calibrate(backend, MediaLimits(), files, ENGLISH, told.append, EnergyVad())
     assert [_number(line) for line in told] == [30, 20, 15, 10, 7.5, 5]
     return done
 
@@ -159,7 +160,7 @@ async def test_short_contexts_are_tried_in_the_languages_that_are_spoken(spoken:
             return FakeBackend.encode(self, batch)
 
     backend = Noting(contexts_s=(10.0, 30.0), language=Language("en", 1.0))
-    done = await calibrate(backend, Settings(), [spoken], DecodeOptions(), _ignore, EnergyVad())
+    done = await calibrate(backend, MediaLimits(), [spoken], DecodeOptions(), _ignore, EnergyVad())
     assert done.languages == ("en",)
     assert contexts_s == [30.0] * 10 + [30.0] + [10.0] * 9
 
@@ -184,7 +185,7 @@ async def test_what_is_no_audio_is_named(spoken: Path) -> None:
     with pytest.raises(BadAudio, match=r"notes\.wav: "):
         await calibrate(
             FakeBackend(contexts_s=CONTEXTS_S),
-            Settings(),
+            MediaLimits(),
             [spoken, notes],
             ENGLISH,
             _ignore,
@@ -204,8 +205,8 @@ async def test_the_demo_model_loses_nothing_in_five_seconds() -> None:
     """What its card says is what calibration finds, on the clips that the tests use."""
     clips = CLIPS
     files = 2 * sorted(clips.glob("en-[0-9].flac"))  # for as many windows as a verdict wants
-    found = subject(Settings(device="cpu"), None)
-    done = await calibrate(found.backend, Settings(), files, ENGLISH, _ignore)
+    found = subject(load_settings(device="cpu").model, None)
+    done = await calibrate(found.backend, MediaLimits(), files, ENGLISH, _ignore)
     assert done.shortest_safe_s == found.card.shortest_context_s == 5.0
     shortest, full = done.found[0], done.found[-1]
     assert shortest.trial.compute_s < full.trial.compute_s / 2
@@ -234,9 +235,9 @@ def test_the_card_belongs_where_the_operator_says(tmp_path: Path) -> None:
     """--card, then the setting, then the model's directory; what the card said is kept."""
     option, setting = tmp_path / "option.json", tmp_path / "setting.json"
     demo = demo_model()
-    assert subject(Settings(), None).file.parent == demo.directory
-    assert subject(Settings(model_card=setting), None).file == setting
-    new = subject(Settings(model_card=setting), option)
+    assert subject(load_settings().model, None).file.parent == demo.directory
+    assert subject(load_settings(model_card=setting).model, None).file == setting
+    new = subject(load_settings(model_card=setting).model, option)
     assert (new.file, new.card) == (option, demo.card)
     new.write(found_safe(7.5, "de", "en"))
     written = json.loads(option.read_text(encoding="utf-8"))
@@ -246,7 +247,7 @@ def test_the_card_belongs_where_the_operator_says(tmp_path: Path) -> None:
         "short_context_languages": ["de", "en"],
     }
     option.write_text(json.dumps({"longest_window_s": 9}), encoding="utf-8")
-    known = subject(Settings(), option)
+    known = subject(load_settings().model, option)
     assert known.card == ModelCard(longest_window_s=9)
     assert known.backend.capabilities.longest_window_s == 9
 
@@ -273,7 +274,7 @@ def test_other_languages_keep_what_was_measured_for_them(
     file = tmp_path / "card.json"
     card = {"shortest_context_s": 7.5, "silent_tail": True, "short_context_languages": ["de", "en"]}
     file.write_text(json.dumps(card), encoding="utf-8")
-    subject(Settings(), file).write(found_safe(shortest_s, *languages))
+    subject(load_settings().model, file).write(found_safe(shortest_s, *languages))
     assert json.loads(file.read_text(encoding="utf-8")) == card | changed
 
 
@@ -282,7 +283,7 @@ def test_contexts_without_a_tail_say_nothing_of_those_with_one(tmp_path: Path) -
     file = tmp_path / "card.json"
     card = {"shortest_context_s": 7.5, "silent_tail": True, "short_context_languages": ["de"]}
     file.write_text(json.dumps(card), encoding="utf-8")
-    subject(Settings(), file, silent_tail=False).write(found_safe(10.0, "nl"))
+    subject(load_settings().model, file, silent_tail=False).write(found_safe(10.0, "nl"))
     assert json.loads(file.read_text(encoding="utf-8")) == {
         "shortest_context_s": 10.0,
         "silent_tail": False,
@@ -292,7 +293,10 @@ def test_contexts_without_a_tail_say_nothing_of_those_with_one(tmp_path: Path) -
 
 def test_a_model_is_tried_with_a_silent_tail_where_it_can_have_one() -> None:
     """In every context and language, whatever its card has allowed so far."""
-    with_tail, without = subject(Settings(), None), subject(Settings(), None, silent_tail=False)
+    with_tail, without = (
+        subject(load_settings().model, None),
+        subject(load_settings().model, None, silent_tail=False),
+    )
     for tried, is_filled in ((with_tail, True), (without, False)):
         able = tried.backend.capabilities
         assert (able.contexts_s, able.short_context_languages) == (CONTEXTS_S, None)

@@ -15,7 +15,7 @@ from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSStream
 from fake_web_server import Answer, FakeWebServer, answer, serve_answers
 
-from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.config import FetchSettings
 from whisperlive_hybrid.errors import BadRequest, Overloaded, RemoteFailed, TooLarge, Unsupported
 from whisperlive_hybrid.fetch import fetcher as module
 from whisperlive_hybrid.fetch.fetcher import (
@@ -29,7 +29,8 @@ from whisperlive_hybrid.fetch.fetcher import (
 pytestmark = pytest.mark.anyio
 
 MIB = 1024 * 1024
-SETTINGS = Settings(fetch_allow="127.0.0.1", max_upload_mb=1)
+SETTINGS = FetchSettings(fetch_allow="127.0.0.1")
+MOST_BYTES = 2**20
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
@@ -72,13 +73,13 @@ class World:
 
 @asynccontextmanager
 async def world(
-    answers: dict[str, Answer], settings: Settings = SETTINGS, tls: trustme.CA | None = None
+    answers: dict[str, Answer], settings: FetchSettings = SETTINGS, tls: trustme.CA | None = None
 ) -> AsyncIterator[World]:
     """With `tls` the server has a certificate of that authority, which the fetcher trusts."""
     serverside, clientside = tls_contexts(tls) if tls else (None, None)
     async with (
         serve_answers(answers, serverside) as remote,
-        open_fetcher(settings, resolve=resolve, tls=clientside) as fetcher,
+        open_fetcher(settings, MOST_BYTES, resolve=resolve, tls=clientside) as fetcher,
     ):
         yield World(fetcher, remote)
 
@@ -92,7 +93,7 @@ def tls_contexts(authority: trustme.CA) -> tuple[ssl.SSLContext, ssl.SSLContext]
     return serverside, clientside
 
 
-async def refusal(answered: Answer, settings: Settings = SETTINGS) -> BadRequest:
+async def refusal(answered: Answer, settings: FetchSettings = SETTINGS) -> BadRequest:
     """Return the error of a download that gets this response."""
     async with world({"/": answered}, settings) as here:
         with pytest.raises(BadRequest) as refused:
@@ -200,7 +201,7 @@ async def test_a_redirect_to_a_forbidden_place_is_refused(location: str, expecte
 
     async with (
         serve_answers({"/": answer(status="302 Found", location=location)}) as remote,
-        open_fetcher(SETTINGS, resolve=literal_or_name) as fetcher,
+        open_fetcher(SETTINGS, MOST_BYTES, resolve=literal_or_name) as fetcher,
     ):
         with pytest.raises(BadRequest, match=expected):
             await fetcher.download(f"http://media.example:{remote.port}/", io.BytesIO())
@@ -330,7 +331,7 @@ async def test_a_closed_port_is_reported() -> None:
     """By the host's name."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    async with open_fetcher(SETTINGS, resolve=resolve) as fetcher:
+    async with open_fetcher(SETTINGS, MOST_BYTES, resolve=resolve) as fetcher:
         with pytest.raises(RemoteFailed, match=r"media\.example refused the connection"):
             await fetcher.download(f"http://media.example:{port}/", io.BytesIO())
 
@@ -339,7 +340,7 @@ async def test_loopback_is_closed_unless_it_is_listed() -> None:
     """In any spelling; by default, clients reach none of our addresses."""
     async with (
         serve_answers({"/": answer(b"secret")}) as remote,
-        open_fetcher(Settings()) as fetcher,
+        open_fetcher(FetchSettings(), MOST_BYTES) as fetcher,
     ):
         for host in ("127.0.0.1", "localhost", "127.1", "2130706433", "[::ffff:127.0.0.1]"):
             with pytest.raises(BadRequest, match="may not be reached"):
@@ -357,7 +358,7 @@ async def test_every_download_is_judged_anew() -> None:
 
     async with (
         serve_answers({"/": answer(b"sound")}) as remote,
-        open_fetcher(SETTINGS, resolve=turning) as fetcher,
+        open_fetcher(SETTINGS, MOST_BYTES, resolve=turning) as fetcher,
     ):
         url = f"http://media.example:{remote.port}/"
         await fetcher.download(url, io.BytesIO())
@@ -425,7 +426,7 @@ async def test_an_unknown_authority_is_refused() -> None:
     serverside, _ = tls_contexts(trustme.CA())
     async with (
         serve_answers({"/": answer(b"sound")}, serverside) as remote,
-        open_fetcher(SETTINGS, resolve=resolve) as fetcher,
+        open_fetcher(SETTINGS, MOST_BYTES, resolve=resolve) as fetcher,
     ):
         with pytest.raises(RemoteFailed, match=r"certificate of media\.example is not accepted"):
             await fetcher.download(f"https://media.example:{remote.port}/", io.BytesIO())
@@ -442,7 +443,7 @@ async def test_a_server_without_tls_is_reported() -> None:
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
         port = listener.extra(SocketAttribute.local_port)  # noqa: S610 (no Django here)
         async with (
-            open_fetcher(SETTINGS, resolve=resolve) as fetcher,
+            open_fetcher(SETTINGS, MOST_BYTES, resolve=resolve) as fetcher,
             anyio.create_task_group() as tasks,
         ):
             tasks.start_soon(listener.serve, plain_http)
@@ -509,7 +510,7 @@ async def test_what_a_webhook_answers_is_not_read() -> None:
 
 async def test_webhooks_reach_nothing_internal() -> None:
     """The rules are those of downloads."""
-    async with open_fetcher(SETTINGS, resolve=resolve) as fetcher:
+    async with open_fetcher(SETTINGS, MOST_BYTES, resolve=resolve) as fetcher:
         for url in ("http://internal.example/hook", "http://[fd00:ec2::254]/hook"):
             with pytest.raises(BadRequest, match="may not be reached"):
                 await fetcher.post(url, b"{}", {})
@@ -531,7 +532,7 @@ async def test_a_silent_webhook_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
 )
 async def test_a_hopeless_url_is_refused_without_asking_anybody(url: str) -> None:
     """So a job with such a webhook can be refused when it is handed in."""
-    async with open_fetcher(Settings(), resolve=unresolved) as fetcher:
+    async with open_fetcher(FetchSettings(), MOST_BYTES, resolve=unresolved) as fetcher:
         with pytest.raises(BadRequest) as refused:
             fetcher.check(url)
         assert refused.value.param == "url"
@@ -541,7 +542,7 @@ async def test_a_hopeless_url_is_refused_without_asking_anybody(url: str) -> Non
 async def test_fetching_can_be_switched_off() -> None:
     """Then every URL is refused, also listed ones, before its name is looked up."""
     settings = SETTINGS.model_copy(update={"fetch": False})
-    async with open_fetcher(settings, resolve=unresolved) as fetcher:
+    async with open_fetcher(settings, MOST_BYTES, resolve=unresolved) as fetcher:
         with pytest.raises(Unsupported, match="fetches nothing from URLs"):
             fetcher.check("http://127.0.0.1/")
         with pytest.raises(Unsupported):
@@ -553,5 +554,5 @@ async def test_fetching_can_be_switched_off() -> None:
 async def test_a_mistyped_allow_list_stops_the_start() -> None:
     """Rather than leaving an intranet closed, or open, by accident."""
     with pytest.raises(BadRequest, match=r"10\.0\.0\.0/99"):
-        async with open_fetcher(Settings(fetch_allow="10.0.0.0/99")):
+        async with open_fetcher(FetchSettings(fetch_allow="10.0.0.0/99"), MOST_BYTES):
             pass

@@ -29,7 +29,7 @@ from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.backends.ctranslate2 import Ct2Backend
 from whisperlive_hybrid.backends.fake import EnergyVad, FakeBackend
 from whisperlive_hybrid.backends.silero import SileroVad
-from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.config import Settings, load_settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.fetch.fetcher import open_fetcher
 from whisperlive_hybrid.jobs.app import open_jobs
@@ -39,7 +39,13 @@ from whisperlive_hybrid.jobs.worker import WorkerContext
 from whisperlive_hybrid.media.reader import open_audio
 from whisperlive_hybrid.model_pool import MemoryBudget, ModelPool, ModelSpec
 from whisperlive_hybrid.models.files import demo_model
-from whisperlive_hybrid.server.app import create_authenticator, model_names
+from whisperlive_hybrid.server.app import (
+    create_authenticator,
+    default_limits,
+    http_options,
+    model_names,
+    origin_policy,
+)
 from whisperlive_hybrid.server.http.app import HttpMeans, build_http_app
 from whisperlive_hybrid.server.http.status import Operation
 from whisperlive_hybrid.server.net.uvicorn import ConnectionTimeouts, HttpConfig
@@ -91,19 +97,22 @@ async def run_app(
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(TemporaryDirectory()))
         store = stack.enter_context(open_store(directory))
-        kept_there = settings.model_copy(update={"data_dir": directory})
-        accounts = await stack.enter_async_context(open_accounts(kept_there))
+        accounts = await stack.enter_async_context(
+            open_accounts(directory, default_limits(settings), settings.quotas.usage_days)
+        )
         no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        fetcher = await stack.enter_async_context(open_fetcher(settings, tls=no_tls))
+        fetcher = await stack.enter_async_context(
+            open_fetcher(settings.fetch, settings.files.max_upload_bytes, tls=no_tls)
+        )
         context = WorkerContext(store, pool, media, Network(), RunningJobs(), accounts.quotas)
-        jobs = await open_jobs(context, settings)
+        jobs = await open_jobs(context, settings.jobs)
         tasks = await stack.enter_async_context(anyio.create_task_group())
         tasks.start_soon(jobs.run)
         yield build_http_app(
             HttpMeans(
                 engine,
                 pool,
-                settings,
+                http_options(settings, origin_policy(settings)),
                 LiveDoorOf(n_clients=3),
                 media,
                 fetcher,
@@ -132,7 +141,7 @@ async def open_app(
     Recordings are fetched from 127.0.0.1.
     """
     given = {"max_upload_mb": 1, "max_uploads": max_uploads, "fetch_allow": "127.0.0.1"}
-    wanted = Settings.model_validate({**given, **(settings or {})})
+    wanted = load_settings(**{**given, **(settings or {})})
     metrics = Metrics()
     backend = backend or FakeBackend()
     names = model_names(backend.capabilities.model, others, wanted)
@@ -209,7 +218,7 @@ def serve(backend: FakeBackend | None = None, **options: Any) -> AbstractContext
 @asynccontextmanager
 async def open_speech_app() -> AsyncIterator[tuple[FastAPI, Engine]]:
     """Open the application of a server with the demo model."""
-    settings = Settings(max_upload_mb=8, fetch=False)
+    settings = load_settings(max_upload_mb=8, fetch=False)
     async with (
         Engine(Ct2Backend(demo_model(), device="cpu", workers=2)) as engine,
         ModelPool(engine, SileroVad(), (), MemoryBudget(bytes=1000, idle_s=60)) as pool,

@@ -5,7 +5,7 @@ from fake_keys import NO_KEYS, FakeKeys
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.config import Settings, load_settings
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.server.app import create_authenticator, warn_about_exposure
 
@@ -22,40 +22,40 @@ def warnings(settings: Settings, keys: FakeKeys = NO_KEYS) -> list[str]:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
 def test_an_open_server_for_this_machine_is_no_risk(host: str) -> None:
     """Nobody else can reach it."""
-    assert warnings(Settings(host=host)) == []
+    assert warnings(load_settings(host=host)) == []
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.9", "whisper"])  # noqa: S104 (nothing is bound)
 def test_an_open_server_for_all_is_one_warning(host: str) -> None:
     """Which names the setting."""
-    [line] = warnings(Settings(host=host))
+    [line] = warnings(load_settings(host=host))
     assert "WHISPERLIVE_AUTH" in line
 
 
 def test_a_server_that_nobody_can_use_is_told() -> None:
     """With the command that makes a key; any key will do, that of the environment too."""
-    [line] = warnings(Settings(auth=True))
+    [line] = warnings(load_settings(auth=True))
     assert "whisperlive keys make" in line
     keys = FakeKeys()
     keys.made(1)
-    assert warnings(Settings(auth=True), keys) == []
-    assert warnings(Settings(auth=True, api_key=SecretStr("given"))) == []
+    assert warnings(load_settings(auth=True), keys) == []
+    assert warnings(load_settings(auth=True, api_key=SecretStr("given"))) == []
 
 
 def test_a_key_in_the_environment_asks_for_nothing_by_itself() -> None:
     """The same variable serves the command line: it must not lock a server that was open."""
-    keeper = create_authenticator(Settings(api_key=SecretStr("two words")), NO_KEYS)
+    keeper = create_authenticator(load_settings(api_key=SecretStr("two words")), NO_KEYS)
     assert keeper.keys is None
     with pytest.raises(BadRequest, match="WHISPERLIVE_API_KEY"):
-        create_authenticator(Settings(auth=True, api_key=SecretStr("two words")), NO_KEYS)
+        create_authenticator(load_settings(auth=True, api_key=SecretStr("two words")), NO_KEYS)
 
 
 def test_wrong_keys_are_held_back_unless_0_switches_it_off() -> None:
     """By default; a person who mistypes one a few times feels nothing of it."""
-    usual = create_authenticator(Settings(auth=True), NO_KEYS).wrong_keys
+    usual = create_authenticator(load_settings(auth=True), NO_KEYS).wrong_keys
     assert usual is not None
     assert [bool(usual.record("192.0.2.1")) for _ in range(31)] == [False] * 30 + [True]
     assert (
-        create_authenticator(Settings(auth=True, wrong_keys_per_minute=0), NO_KEYS).wrong_keys
+        create_authenticator(load_settings(auth=True, wrong_keys_per_minute=0), NO_KEYS).wrong_keys
         is None
     )

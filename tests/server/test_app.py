@@ -26,7 +26,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from whisperlive_hybrid.cli.main import sample_clip
-from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.media.reader import open_audio
 from whisperlive_hybrid.models.files import demo_model
 from whisperlive_hybrid.server.app import HttpDoor, models_on_demand
@@ -284,8 +284,8 @@ def test_both_doors_open_on_ipv6(tmp_path: Path) -> None:
 
 def test_a_reply_does_not_wait_for_an_acknowledgement() -> None:
     """Its body follows its head at once; with Nagle's rule it comes 40 ms later."""
-    settings = Settings(host="127.0.0.1", http_port=0)
-    door = HttpDoor(FastAPI(), settings, drain_s=settings.drain_s)
+    settings = load_settings(host="127.0.0.1", http_port=0)
+    door = HttpDoor(FastAPI(), settings, drain_s=settings.server.drain_s)
     with socket.create_connection(("127.0.0.1", door.bind(settings, ConnectionLimiter(1, 1)))):
         assert door._socket is not None
         accepted, _ = door._socket.accept()
@@ -372,9 +372,8 @@ def test_the_first_model_is_not_offered_a_second_time(tmp_path: Path) -> None:
     """Though one of its name lies where models are downloaded to; it is named by a path here."""
     for directory in (tmp_path / "mine" / "base", tmp_path / "models" / "base"):
         shutil.copytree(demo_model().directory, directory)
-    settings = Settings.model_validate(
-        {"models_dir": tmp_path / "models", "FASTERWHISPER_MODEL": str(tmp_path / "mine" / "base")}
-    )
+    models = tmp_path / "models"
+    settings = load_settings(models_dir=models, model=str(tmp_path / "mine" / "base"))
     assert models_on_demand(settings) == []
-    other = settings.model_copy(update={"model": "demo"})
+    other = load_settings(models_dir=models, model="demo")
     assert [model.name for model in models_on_demand(other)] == ["base"]

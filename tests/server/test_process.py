@@ -9,33 +9,31 @@ import pytest
 from running_server import PROGRAM, start_server, wait_for_exit
 from websockets.sync.client import connect
 
-from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.server.process import max_connections, raise_descriptor_limit
 
 
 def test_a_usual_limit_suits_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     """1024 descriptors, the default of most systems, leave room for files, without a warning."""
-    assert 256 < max_connections(Settings(), limit=1024) < 1024 - 64
+    assert 256 < max_connections(32, 64, limit=1024) < 1024 - 64
     assert capsys.readouterr().out == ""
 
 
 def test_more_descriptors_are_more_connections() -> None:
     """What is kept for files does not grow with the limit."""
-    settings = Settings()
-    few, many = (max_connections(settings, limit) for limit in (1024, 4096))
+    few, many = (max_connections(32, 64, limit) for limit in (1024, 4096))
     assert many - few == 4096 - 1024
 
 
 def test_connections_have_a_bound_of_their_own() -> None:
     """Each costs memory, so a server with a million descriptors does not take a million."""
-    assert max_connections(Settings(), limit=2**20) == 10_000
+    assert max_connections(32, 64, limit=2**20) == 10_000
 
 
 def test_a_limit_that_is_too_small_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     """The operator reads it at the start, not from the first refused client; half are served."""
-    assert max_connections(Settings(), limit=128) == 64
+    assert max_connections(32, 64, limit=128) == 64
     assert "ulimit -n" in capsys.readouterr().out
-    assert max_connections(Settings(max_clients=2000), limit=1024) < 1024
+    assert max_connections(2000, 64, limit=1024) < 1024
     assert "ulimit -n" in capsys.readouterr().out
 
 
@@ -45,11 +43,11 @@ def test_the_process_takes_what_it_may() -> None:
     few = min(512, usual[1])
     resource.setrlimit(resource.RLIMIT_NOFILE, (few, usual[1]))
     try:
-        before = max_connections(Settings())
+        before = max_connections(32, 64)
         raise_descriptor_limit()
         raised, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         assert few <= raised <= hard == usual[1]
-        assert max_connections(Settings()) >= before
+        assert max_connections(32, 64) >= before
         raise_descriptor_limit()
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (raised, hard)
     finally:

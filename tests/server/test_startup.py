@@ -16,7 +16,7 @@ from model_sources import HUB_ID, Hub, PackageIndex, only_index, run_server, som
 
 from whisperlive_hybrid.backends.base import Backend
 from whisperlive_hybrid.backends.fake import FakeBackend
-from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.config import Settings, load_settings
 from whisperlive_hybrid.errors import BadRequest, ModelUnavailable
 from whisperlive_hybrid.model_pool import ModelSpec
 from whisperlive_hybrid.models.store import OnProgress, PullProgress, ignore_progress
@@ -35,16 +35,14 @@ def free_port() -> int:
 @pytest.fixture
 def settings(tmp_path: Path, free_port: int) -> Settings:
     """Those of a server on a known HTTP port."""
-    return Settings.model_validate(
-        {
-            "host": "127.0.0.1",
-            "PORT_WHISPERLIVE": 0,
-            "HTTP_PORT": free_port,
-            "data_dir": tmp_path,
-            "fetch": False,
-            "backend": "fake",
-            "FASTERWHISPER_MODEL": "base",
-        }
+    return load_settings(
+        host="127.0.0.1",
+        live_port=0,
+        http_port=free_port,
+        data_dir=tmp_path,
+        fetch=False,
+        backend="fake",
+        model="base",
     )
 
 
@@ -87,11 +85,11 @@ async def test_the_port_answers_while_the_model_is_downloaded_and_serves_then(
         anyio.from_thread.run_sync(is_under_way.set, token=token)
 
     def opened(doors: OpenDoors) -> None:
-        assert doors.http_port == settings.http_port
+        assert doors.http_port == settings.server.http_port
         is_open.set()
 
     token = anyio.lowlevel.current_token()
-    url = f"http://127.0.0.1:{settings.http_port}"
+    url = f"http://127.0.0.1:{settings.server.http_port}"
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(start_and_serve, download.load, settings, show, opened)
         await is_under_way.wait()
@@ -113,7 +111,7 @@ async def test_a_port_that_is_taken_is_refused_before_any_download(
 ) -> None:
     """Nobody waits for minutes to read that."""
     with (
-        socket.create_server(("127.0.0.1", settings.http_port)),
+        socket.create_server(("127.0.0.1", settings.server.http_port)),
         pytest.raises(BadRequest, match=r"HTTP_PORT=\d+: Address already in use"),
     ):
         await start_and_serve(download.load, settings, ignore_progress, lambda _: None)
@@ -127,7 +125,8 @@ async def test_a_model_that_cannot_be_had_is_raised_as_it_is(
 ) -> None:
     """In no group of exceptions, of which the command line would print the stack."""
     if port == "any":
-        settings = settings.model_copy(update={"http_port": 0})
+        any_port = settings.server.model_copy(update={"http_port": 0})
+        settings = settings.model_copy(update={"server": any_port})
     download.failure = ModelUnavailable("not to be had")
     download.may_end.set()
     with pytest.raises(ModelUnavailable, match="not to be had"):

@@ -7,9 +7,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from whisperlive_hybrid.auth.caller import ApiKey, Caller
+from whisperlive_hybrid.auth.caller import ApiKey, Caller, Limits
 from whisperlive_hybrid.auth.usage import DailyUsage, DayUsage, Usage
-from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import DayUsedUp, OutOfSpace
 from whisperlive_hybrid.storage import usage_recorder
 from whisperlive_hybrid.storage.database import open_database
@@ -161,17 +160,17 @@ HOLDER = Caller("192.0.2.1", ApiKey("7f", "captions"))
 
 async def test_a_restart_keeps_the_usage_of_the_day(tmp_path: Path) -> None:
     """Today's usage of a key counts in the next process as well, until midnight."""
-    settings = Settings(data_dir=tmp_path, audio_s_per_day=60)
+    limits = Limits(audio_s_per_day=60)
     async with (
-        open_accounts(settings, clock=lambda: LAST_SECOND) as accounts,
+        open_accounts(tmp_path, limits, 400, clock=lambda: LAST_SECOND) as accounts,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(accounts.recorder.run)
         await anyio.wait_all_tasks_blocked()
         accounts.quotas.add(HOLDER.account, Usage(file_s=60.0))
         tasks.cancel_scope.cancel()
-    async with open_accounts(settings, clock=lambda: LAST_SECOND) as accounts:
+    async with open_accounts(tmp_path, limits, 400, clock=lambda: LAST_SECOND) as accounts:
         with pytest.raises(DayUsedUp):
             accounts.quotas.admit(HOLDER)
-    async with open_accounts(settings, clock=lambda: LAST_SECOND + 1) as accounts:
+    async with open_accounts(tmp_path, limits, 400, clock=lambda: LAST_SECOND + 1) as accounts:
         accounts.quotas.admit(HOLDER)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from load_tests.profile import RUNTIME, Profile, format_profile, profile_file
 
-from whisperlive_hybrid.config import load_settings
+from whisperlive_hybrid.config import ModelSettings
 from whisperlive_hybrid.types import DecodeOptions
 
 pytestmark = pytest.mark.anyio
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_every_second_has_a_kind(clip_folder: Path) -> None:
     """The kinds add up to the CPU time of the process."""
-    settings = load_settings(model="demo", threads=2)
+    settings = ModelSettings(model="demo", threads=2)
     profile = await profile_file(settings, clip_folder, DecodeOptions(), "en", 20, 0)
     assert profile.audio_s == 20
     assert sum(profile.by_kind.values()) == pytest.approx(profile.cpu_s)

@@ -34,7 +34,7 @@ def profile(
     """Transcribe a long recording in this process, and print its CPU time by kind of work."""
     settings = load_settings(model=model)
     options = DecodeOptions(temperatures=(0.0,)) if no_retry else DecodeOptions()
-    result = anyio.run(profile_file, settings, clips, options, language, minutes * 60, seed)
+    result = anyio.run(profile_file, settings.model, clips, options, language, minutes * 60, seed)
     for line in format_profile(result):
         out.print(line, highlight=False, markup=False, soft_wrap=True)
 

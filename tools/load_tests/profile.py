@@ -26,7 +26,7 @@ from whisperlive_hybrid.backends.base import (
 from whisperlive_hybrid.backends.registry import load_backend
 from whisperlive_hybrid.backends.silero import SileroVad
 from whisperlive_hybrid.bench.corpus import Corpus, compose_recording
-from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.config import ModelSettings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.media.reader import open_audio
 from whisperlive_hybrid.transcribe import FileRequest, Transcriber, VoiceStream
@@ -72,7 +72,7 @@ class Profile:
 
 
 async def profile_file(
-    settings: Settings,
+    settings: ModelSettings,
     clips: Path,
     options: DecodeOptions,
     language: str,

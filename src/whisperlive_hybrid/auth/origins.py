@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from whisperlive_hybrid.auth.network import is_loopback, parse_address
-from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import BadRequest, Forbidden
 
 ANY: Final = "*"
@@ -47,28 +46,33 @@ class OriginPolicy:
     """Browser extensions and other installed software are allowed without being listed."""
 
     @staticmethod
-    def for_http(settings: Settings) -> "OriginPolicy":
-        """Return the policy of the HTTP server. Raises `BadRequest` for an invalid list."""
-        hosts = frozenset(_parse_host(entry) for entry in _entries(settings.allowed_hosts))
+    def for_http(
+        host: str, allowed_origins: str, allowed_hosts: str, ports: frozenset[int]
+    ) -> "OriginPolicy":
+        """Return the policy of an HTTP server that listens on `host`.
+
+        The lists are written with commas; `ports` are those of its own pages. Raises `BadRequest`
+        for an invalid list.
+        """
+        hosts = frozenset(_parse_host(entry) for entry in _entries(allowed_hosts))
         # A server on a public interface has names that only its operator knows.
-        if not hosts and not is_loopback(settings.host):
+        if not hosts and not is_loopback(host):
             hosts = frozenset({ANY})
         return OriginPolicy(
-            frozenset(_parse_origin(entry) for entry in _entries(settings.allowed_origins)),
-            hosts | {settings.host.lower()},
-            frozenset({settings.http_port, settings.live_port}),
+            frozenset(_parse_origin(entry) for entry in _entries(allowed_origins)),
+            hosts | {host.lower()},
+            ports,
         )
 
-    @staticmethod
-    def for_live(settings: Settings) -> "OriginPolicy":
-        """Return the policy of the live server. Raises `BadRequest` for an invalid list.
+    def for_live(self, host: str) -> "OriginPolicy":
+        """Return the policy of the live server beside the HTTP server of this one.
 
         It is wider: its clients are foreign pages and browser extensions as well, and a live
         stream reveals no text but that of its own audio.
         """
         # A page at another port of the same host belongs to a program on that machine.
-        policy = replace(OriginPolicy.for_http(settings), ports=None, allows_extensions=True)
-        if policy.origins or is_loopback(settings.host):
+        policy = replace(self, ports=None, allows_extensions=True)
+        if policy.origins or is_loopback(host):
             return policy
         # Firefox' extension sends `null`, and so does any sandboxed frame: the two cannot be
         # distinguished. Accepting both puts only machine time at risk (docs/decisions/0011).

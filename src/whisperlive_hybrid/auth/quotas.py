@@ -11,7 +11,6 @@ from typing import TypeVar
 from whisperlive_hybrid.auth.caller import Caller, Limits
 from whisperlive_hybrid.auth.rate_limits import RateLimiter, RateLimitStatus, format_duration
 from whisperlive_hybrid.auth.usage import DailyUsage, Usage, seconds_until_midnight
-from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import DayUsedUp, LimitReached
 
 Amount = TypeVar("Amount", int, float)
@@ -23,13 +22,6 @@ class QuotaStatus:
 
     requests: RateLimitStatus | None
     audio_s: RateLimitStatus | None
-
-
-def default_limits(settings: Settings) -> Limits:
-    """Return the limits of callers that have none of their own."""
-    return Limits(
-        settings.requests_per_minute, settings.audio_s_per_day, settings.streams_per_caller
-    )
 
 
 class Quotas:

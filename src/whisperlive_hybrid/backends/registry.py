@@ -3,14 +3,16 @@
 from importlib.util import find_spec
 
 from whisperlive_hybrid.backends.base import Backend
-from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.config import ModelSettings
 from whisperlive_hybrid.errors import ModelUnavailable
 from whisperlive_hybrid.models.files import ModelFiles
 from whisperlive_hybrid.models.formats import get_format
 from whisperlive_hybrid.models.store import ModelStore, OnProgress, ignore_progress
 
 
-def get_first_model(settings: Settings, on_progress: OnProgress = ignore_progress) -> ModelFiles:
+def get_first_model(
+    settings: ModelSettings, on_progress: OnProgress = ignore_progress
+) -> ModelFiles:
     """Find or download the model of the settings; blocks, possibly for minutes.
 
     Raises `ModelUnavailable` with one line that says what to do.
@@ -23,7 +25,7 @@ def get_first_model(settings: Settings, on_progress: OnProgress = ignore_progres
 
 
 def load_backend(
-    settings: Settings,
+    settings: ModelSettings,
     files: ModelFiles | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> Backend:
@@ -55,7 +57,7 @@ def load_backend(
             return TensorRtBackend(files, device=device, compute_type=compute_type, workers=workers)
 
 
-def check_runtime(settings: Settings) -> None:
+def check_runtime(settings: ModelSettings) -> None:
     """Raise `ModelUnavailable` if the runtime of the backend is not installed."""
     if settings.backend == "openvino":
         check_installed("openvino", extra="openvino")

@@ -177,7 +177,7 @@ def align_clips(
     given = read_labelled_recordings(directory, language)
     selected = select_recordings(given, split_names(kinds), split_names(languages), None)
     settings = load_settings(model=model, backend="faster_whisper")
-    backend = Ct2Backend(get_first_model(settings), device=settings.device)
+    backend = Ct2Backend(get_first_model(settings.model), device=settings.model.device)
     clips = clips_of_recordings(selected, backend, folder, _print_line)
     _print_line(f"{len(clips)} clips in {folder}")
 

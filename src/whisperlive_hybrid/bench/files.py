@@ -101,6 +101,6 @@ async def _measure(
         busy += waits
         for peer in benchmark.peers:
             settings = load_settings(model=benchmark.model)
-            files = ModelStore(settings.models_dir).get(settings.model)
+            files = ModelStore(settings.model.models_dir).get(settings.model.model)
             add(await measure_peer(peer, files.directory, long))
     return summarise_waits(idle, busy) if clip else None, runs

@@ -26,7 +26,7 @@ from whisperlive_hybrid.backends.registry import get_first_model, load_backend
 from whisperlive_hybrid.backends.silero import SileroVad
 from whisperlive_hybrid.backends.whisper.encoder_output import SILENT_TAIL_BACKENDS
 from whisperlive_hybrid.cli.batch.local import read_blocks
-from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.config import ModelSettings
 from whisperlive_hybrid.engine.client import Decoder
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest, Unsupported
@@ -239,7 +239,7 @@ class Subject:
 
 
 def subject(
-    settings: Settings,
+    settings: ModelSettings,
     card: Path | None,
     *,
     silent_tail: bool = True,
@@ -284,7 +284,7 @@ def reference_of(recording: Path) -> str | None:
 
 async def calibrate(
     backend: Backend,
-    settings: Settings,
+    limits: MediaLimits,
     files: Sequence[Path],
     options: DecodeOptions,
     note: Callable[[str], None],
@@ -302,7 +302,6 @@ async def calibrate(
             f"Backend {able.backend!r} reads model {able.model!r} in {able.full_context_s:g} s "
             "only: there is nothing to calibrate."
         )
-    limits = MediaLimits(max_duration_s=settings.max_audio_hours * 3600)
     detector = detector or SileroVad()
     trials: list[Trial] = []
     languages: tuple[str, ...] = ()

@@ -52,11 +52,11 @@ def make(
     key = ApiKey(secrets.token_hex(tokens.ID_BYTES), name.strip(), limits, is_admin=admin)
     token = tokens.format_token(key.id, secrets.token_hex(tokens.SECRET_BYTES))
     stored = StoredKey(key, tokens.parse_token(token).digest)
-    with open_key_database(settings.data_dir) as store:
+    with open_key_database(settings.jobs.data_dir) as store:
         store.database.run_blocking(keys.add, stored, time.time())
     note(f"Key {key.id} for {key.name}, valid from now on. It is never shown again:")
     typer.echo(token)  # alone on standard output, so that it can be piped
-    if not settings.auth:
+    if not settings.auth.auth:
         note("A server requires keys only if it is started with WHISPERLIVE_AUTH=true.")
 
 
@@ -69,7 +69,7 @@ def list_keys(
     from whisperlive_hybrid.storage import keys  # noqa: PLC0415 (as above)
     from whisperlive_hybrid.storage.keys import open_key_database  # noqa: PLC0415 (as above)
 
-    with open_key_database(load_settings().data_dir) as store:
+    with open_key_database(load_settings().jobs.data_dir) as store:
         known = store.database.run_blocking(keys.load_all)
     table = Table(Column("id", no_wrap=True), "name", "limits", Column("made", no_wrap=True))
     for entry in known:
@@ -91,7 +91,7 @@ def revoke(
     from whisperlive_hybrid.storage import keys  # noqa: PLC0415 (as above)
     from whisperlive_hybrid.storage.keys import open_key_database  # noqa: PLC0415 (as above)
 
-    with open_key_database(load_settings().data_dir) as store:
+    with open_key_database(load_settings().jobs.data_dir) as store:
         if not store.database.run_blocking(keys.revoke, key_id, time.time()):
             raise NotFound(f"There is no valid key {key_id!r}; see `whisperlive keys list`.")
     note(f"Key {key_id} is revoked.")
@@ -109,7 +109,7 @@ def usage(
         open_usage_store,
     )
 
-    directory = load_settings().data_dir
+    directory = load_settings().jobs.data_dir
     first = first_day(days, time.time())
     with open_key_database(directory) as access, open_usage_store(directory) as store:
         names = keys.key_names(access.database.run_blocking(keys.load_all))

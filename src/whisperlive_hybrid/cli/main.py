@@ -111,12 +111,12 @@ def serve(
         http_port=http_port,
         raw_pcm_input=raw_pcm_input,
     )
-    configure_logging(form=settings.log_format, level=settings.log_level)
+    configure_logging(form=settings.telemetry.log_format, level=settings.telemetry.log_level)
     from whisperlive_hybrid.server import app as server  # noqa: PLC0415 (slow to load)
     from whisperlive_hybrid.server.startup import start_and_serve  # noqa: PLC0415 (slow to load)
 
     def load(on_progress: OnProgress) -> tuple[Backend, "list[ModelSpec]"]:
-        backend = load_backend(settings, on_progress=on_progress)
+        backend = load_backend(settings.model, on_progress=on_progress)
         return backend, server.models_on_demand(settings, on_progress)
 
     with ExitStack() as downloads:
@@ -167,20 +167,22 @@ def calibrate(
     compared with those of the full 30 s.
     """
     from whisperlive_hybrid.cli import calibrate as trials  # noqa: PLC0415 (slow to load)
+    from whisperlive_hybrid.media.limits import MediaLimits  # noqa: PLC0415 (as above)
 
     settings = load_settings(model=model, backend=backend, threads=threads)
-    configure_logging(form=settings.log_format, level="error")
+    configure_logging(form=settings.telemetry.log_format, level="error")
     files = trials.recordings_in(audio)
     with show_downloads() as on_progress:
         subject = trials.subject(
-            settings,
+            settings.model,
             card,
             silent_tail=not no_silent_tail,
             will_write=not dry_run,
             on_progress=on_progress,
         )
     options = DecodeOptions(language=parse_language(language))
-    done = anyio.run(trials.calibrate, subject.backend, settings, files, options, note)
+    limits = MediaLimits(settings.files.max_audio_hours * 3600)
+    done = anyio.run(trials.calibrate, subject.backend, limits, files, options, note)
     out.print(trials.as_table(done))
     tail = "with" if subject.silent_tail else "without"
     note(

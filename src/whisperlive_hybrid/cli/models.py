@@ -40,7 +40,7 @@ def list_models(context: typer.Context) -> None:
     """List the models on this machine and those that can be downloaded."""
     if context.invoked_subcommand is not None:
         return
-    store = ModelStore(load_settings().models_dir)
+    store = ModelStore(load_settings().model.models_dir)
     here = {model.name: model for model in store.list_local()}
     table = Table("name", "here", "size", "languages", "licence", "hub id")
     for known in CATALOGUE:
@@ -62,8 +62,8 @@ def pull(names: Names, backend: BackendOption = None) -> None:
     """Download models, several at once; an interrupted download is resumed."""
     settings = load_settings(backend=backend)
     configure_logging(form="console", level="warning")
-    store = ModelStore(settings.models_dir)
-    form = get_format(settings.backend)
+    store = ModelStore(settings.model.models_dir)
+    form = get_format(settings.model.backend)
     has_failed = False
     slots = threading.Semaphore(_PULLS_AT_ONCE)
     with show_downloads() as on_progress:
@@ -90,7 +90,7 @@ def pull(names: Names, backend: BackendOption = None) -> None:
 @models_app.command()
 def remove(names: Names) -> None:
     """Delete downloaded models."""
-    store = ModelStore(load_settings().models_dir)
+    store = ModelStore(load_settings().model.models_dir)
     has_failed = False
     for name in dict.fromkeys(names):
         try:
@@ -111,11 +111,11 @@ def where(
 ) -> None:
     """Print the directory of a model on this machine, or that of all downloads."""
     settings = load_settings(backend=backend)
-    store = ModelStore(settings.models_dir)
+    store = ModelStore(settings.model.models_dir)
     if name is None:
         typer.echo(store.directory)
         return
-    model_files = store.find(name, get_format(settings.backend))
+    model_files = store.find(name, get_format(settings.model.backend))
     if model_files is None:
         known = find_known_model(name)
         advice = f"; `whisperlive models pull {known.name}` downloads it" if known else ""

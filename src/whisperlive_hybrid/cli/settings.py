@@ -8,20 +8,20 @@ from typing import Final
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.config import GROUPS, Settings
 
 SECTIONS: Final = {
-    "host": "Servers",
-    "requests_per_minute": "Limits of each caller",
-    "model": "Model",
-    "models": "More models",
-    "max_clients": "Live streams",
-    "max_upload_mb": "Files",
+    "server": "Servers",
+    "auth": "Keys",
+    "quotas": "Limits of each caller",
+    "model": "Models",
+    "live": "Live streams",
+    "files": "Files",
     "fetch": "Recordings from URLs, and webhooks",
-    "data_dir": "Jobs",
-    "log_format": "Logs, metrics and traces",
+    "jobs": "Jobs",
+    "telemetry": "Logs, metrics and traces",
 }
-"""A section begins at the field named here and lasts until the next, in the order of the class."""
+"""The titles of the groups of settings."""
 
 OPENING: Final = """\
 # Settings
@@ -79,11 +79,10 @@ OTHERS: Final = (
 
 
 def sections() -> Iterator[tuple[str, list[Setting]]]:
-    """Yield the titles with their settings, in the order of the class."""
-    rows = [_setting(name, field) for name, field in Settings.model_fields.items()]
-    starts = [place for place, row in enumerate(rows) if row.field in SECTIONS]
-    for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
-        yield SECTIONS[rows[start].field], rows[start:end]
+    """Yield the titles with their settings, in the order of the groups."""
+    for subject, group in GROUPS.items():
+        rows = [_setting(name, field) for name, field in group.model_fields.items()]
+        yield SECTIONS[subject], rows
 
 
 def as_markdown() -> str:
@@ -94,7 +93,8 @@ def as_markdown() -> str:
 
 def in_force(settings: Settings, setting: Setting) -> str:
     """Return the value in force, never that of a secret."""
-    return _format(settings.model_dump()[setting.field])
+    [group] = [group for group in GROUPS if setting.field in GROUPS[group].model_fields]
+    return _format(settings.model_dump()[group][setting.field])
 
 
 def _setting(name: str, field: FieldInfo) -> Setting:

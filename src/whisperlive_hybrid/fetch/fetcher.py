@@ -17,7 +17,7 @@ import httpcore
 import httpx
 
 from whisperlive_hybrid import __version__
-from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.config import FetchSettings
 from whisperlive_hybrid.errors import BadRequest, Overloaded, TooLarge, Unsupported
 from whisperlive_hybrid.fetch.addresses import AllowList, parse_literal
 from whisperlive_hybrid.fetch.network import (
@@ -66,7 +66,11 @@ class DownloadedFile:
 
 @asynccontextmanager
 async def open_fetcher(
-    settings: Settings, *, resolve: Resolve = resolve, tls: ssl.SSLContext | None = None
+    settings: FetchSettings,
+    max_bytes: int,
+    *,
+    resolve: Resolve = resolve,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator["UrlFetcher"]:
     """Open a pool of connections while inside.
 
@@ -80,7 +84,7 @@ async def open_fetcher(
         max_connections=MAX_CONNECTIONS,
         network_backend=CheckedNetwork(allowed, resolve, httpcore.AnyIOBackend()),
     ) as pool:
-        yield UrlFetcher(pool, allowed, settings)
+        yield UrlFetcher(pool, allowed, settings, max_bytes)
 
 
 class UrlFetcher:
@@ -91,11 +95,16 @@ class UrlFetcher:
     """
 
     def __init__(
-        self, pool: httpcore.AsyncConnectionPool, allowed: AllowList, settings: Settings
+        self,
+        pool: httpcore.AsyncConnectionPool,
+        allowed: AllowList,
+        settings: FetchSettings,
+        max_bytes: int,
     ) -> None:
         self._pool = pool
         self._allowed = allowed
         self._settings = settings
+        self._max_bytes = max_bytes
 
     def check(self, url: str) -> None:
         """Check a URL without resolving its host.
@@ -204,7 +213,7 @@ class UrlFetcher:
                 code="url_fetch_failed",
             )
         declared = int(headers.get("content-length", "0"))  # h11 accepts only digits
-        if declared > self._settings.max_upload_bytes:
+        if declared > self._max_bytes:
             raise self._too_large(f"{declared} bytes declared by {host}")
 
     async def _save_body(self, url: httpx.URL, response: httpcore.Response, into: BinaryIO) -> int:
@@ -213,7 +222,7 @@ class UrlFetcher:
         pending = bytearray()
         async for part in response.aiter_stream():
             size += len(part)
-            if size > self._settings.max_upload_bytes:
+            if size > self._max_bytes:
                 raise self._too_large(f"{size} bytes read from {get_host(url)}")
             pending += part
             if len(pending) >= WRITE_BYTES:
@@ -226,7 +235,7 @@ class UrlFetcher:
         return size
 
     def _too_large(self, seen: str) -> TooLarge:
-        limit = self._settings.max_upload_bytes
+        limit = self._max_bytes
         return TooLarge(f"Maximum content size limit ({limit}) exceeded ({seen})", param="url")
 
 

@@ -8,7 +8,7 @@ import anyio
 import structlog
 
 from whisperlive_hybrid.auth.caller import Caller
-from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.config import JobSettings
 from whisperlive_hybrid.jobs.service import JobLimits, JobService
 from whisperlive_hybrid.jobs.webhooks import WebhookSender, parse_secret
 from whisperlive_hybrid.jobs.worker import Runner, WorkerContext
@@ -51,7 +51,7 @@ class Jobs:
         self._context.running.close()
 
 
-async def open_jobs(context: WorkerContext, settings: Settings) -> Jobs:
+async def open_jobs(context: WorkerContext, settings: JobSettings) -> Jobs:
     """Put in order what an earlier process has left, before anything new comes.
 
     Raises `BadRequest` for a webhook secret that is none.

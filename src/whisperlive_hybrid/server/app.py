@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 
 from whisperlive_hybrid.audio.pcm import PcmFormat
 from whisperlive_hybrid.auth.authenticator import Authenticator
+from whisperlive_hybrid.auth.caller import Limits
 from whisperlive_hybrid.auth.keys import KeySource, KeyStore, WrongKeyLimiter
 from whisperlive_hybrid.auth.network import TrustedProxies, is_loopback
 from whisperlive_hybrid.auth.origins import OriginPolicy
@@ -47,9 +48,10 @@ from whisperlive_hybrid.models.store import ModelStore, OnProgress, ignore_progr
 from whisperlive_hybrid.protocol.live import LiveCodec
 from whisperlive_hybrid.protocol.model_names import ModelNames
 from whisperlive_hybrid.protocol.whisperlive import WhisperLiveCodec
-from whisperlive_hybrid.server.http.app import HttpMeans, build_http_app
+from whisperlive_hybrid.server.http.app import HttpMeans, HttpOptions, build_http_app
 from whisperlive_hybrid.server.http.body_limits import InFlightRequests
 from whisperlive_hybrid.server.http.status import Operation
+from whisperlive_hybrid.server.http.web_page import PageOptions
 from whisperlive_hybrid.server.live.admission import Admission, StreamLimits
 from whisperlive_hybrid.server.live.server import WhisperLiveServer
 from whisperlive_hybrid.server.live.stream import LiveStreams
@@ -84,12 +86,12 @@ def create_authenticator(settings: Settings, keys: KeySource) -> Authenticator:
 
     Raises `BadRequest` for an `api_key` that is none, or a list of proxies that makes no sense.
     """
-    proxies = TrustedProxies.parse(settings.trusted_proxies)
-    if not settings.auth:
+    proxies = TrustedProxies.parse(settings.server.trusted_proxies)
+    if not settings.auth.auth:
         return Authenticator(proxies=proxies)
-    given = settings.api_key
+    given = settings.auth.api_key
     ring = KeyStore(keys, given.get_secret_value() if given else None)
-    at_once = settings.wrong_keys_per_minute
+    at_once = settings.auth.wrong_keys_per_minute
     return Authenticator(
         ring, proxies, WrongKeyLimiter(at_once, time.monotonic) if at_once else None
     )
@@ -98,11 +100,11 @@ def create_authenticator(settings: Settings, keys: KeySource) -> Authenticator:
 def warn_about_exposure(settings: Settings, authenticator: Authenticator) -> None:
     """Warn if every client can use the server, or none."""
     if authenticator.keys is None:
-        if not is_loopback(settings.host):
+        if not is_loopback(settings.server.host):
             log.warning(
                 "every client that can reach this address may use the server; "
                 "WHISPERLIVE_AUTH=true requires keys",
-                host=settings.host,
+                host=settings.server.host,
             )
     elif authenticator.keys.is_empty:
         log.warning(
@@ -138,32 +140,42 @@ async def serve(
     raise_descriptor_limit()
     check_tmpdir()
     detector = SileroVad()
-    room = MemoryBudget(settings.models_bytes, settings.model_idle_s)
-    limits = MediaLimits(max_duration_s=settings.max_audio_hours * 3600)
+    room = MemoryBudget(settings.model.models_bytes, settings.model.model_idle_s)
+    limits = MediaLimits(max_duration_s=settings.files.max_audio_hours * 3600)
     metrics = Metrics()
     media = MediaFiles(
         partial(open_audio, limits=limits), partial(metrics.server.count_audio, Endpoint.HTTP)
     )
     async with AsyncExitStack() as stack:
-        tracing = await stack.enter_async_context(open_tracing(enabled=settings.otel))
+        tracing = await stack.enter_async_context(open_tracing(enabled=settings.telemetry.otel))
         observer = _observers(metrics, tracing, settings)
         # First, since it may refuse, and last to go, when nothing writes to it any more.
-        store = stack.enter_context(open_store(settings.data_dir))
-        access = stack.enter_context(open_key_database(settings.data_dir))
+        store = stack.enter_context(open_store(settings.jobs.data_dir))
+        access = stack.enter_context(open_key_database(settings.jobs.data_dir))
         authenticator = create_authenticator(settings, access.keys)
         warn_about_exposure(settings, authenticator)
-        accounts = await stack.enter_async_context(open_accounts(settings, access.names))
+        origins = origin_policy(settings)
+        accounts = await stack.enter_async_context(
+            open_accounts(
+                settings.jobs.data_dir,
+                default_limits(settings),
+                settings.quotas.usage_days,
+                access.names,
+            )
+        )
         engine = await stack.enter_async_context(
             Engine(
                 backend,
-                queue_limit=settings.queue_limit,
-                live_load=settings.live_load,
+                queue_limit=settings.files.queue_limit,
+                live_load=settings.live.live_load,
                 observer=observer,
             )
         )
         names = model_names(engine.capabilities.model, others, settings)
         pool = await stack.enter_async_context(ModelPool(engine, detector, others, room, names))
-        fetcher = await stack.enter_async_context(open_fetcher(settings))
+        fetcher = await stack.enter_async_context(
+            open_fetcher(settings.fetch, settings.files.max_upload_bytes)
+        )
         context = WorkerContext(
             store,
             pool,
@@ -175,7 +187,7 @@ async def serve(
             observer=JobFileMetrics(metrics.server, tracing.tracer),
         )
         operation = Operation(metrics, tracing.tracer, store.count_by_status)
-        check = UpgradeCheck(authenticator, OriginPolicy.for_live(settings), metrics.server)
+        check = UpgradeCheck(authenticator, origins.for_live(settings.server.host), metrics.server)
         probe = LiveProbe(engine, await anyio.to_thread.run_sync(_sample_speech))
         admission = Admission(
             engine,
@@ -189,7 +201,7 @@ async def serve(
             admission,
             detector,
             accounts.quotas,
-            live_endings(settings.live_patience_s),
+            live_endings(settings.live.live_patience_s),
             metrics.server,
             tracing.tracer,
             update_interval=lambda: engine.update_interval_s,
@@ -198,15 +210,15 @@ async def serve(
             streams,
             check,
             whisperlive_codec(settings),
-            TransportLimits(ping_s=settings.ping_s),
-            build_tls_context(settings),
+            TransportLimits(ping_s=settings.live.ping_s),
+            build_tls_context(settings.live),
         )
-        jobs = await open_jobs(context, settings)
+        jobs = await open_jobs(context, settings.jobs)
         app = build_http_app(
             HttpMeans(
                 engine,
                 pool,
-                settings,
+                http_options(settings, origins),
                 live,
                 media,
                 fetcher,
@@ -216,10 +228,10 @@ async def serve(
                 operation,
             )
         )
-        http = HttpDoor(app, settings, drain_s=settings.drain_s)
+        http = HttpDoor(app, settings, drain_s=settings.server.drain_s)
         limiter = ConnectionLimiter(
-            settings.connections_per_address,
-            max_connections(settings),
+            settings.server.connections_per_address,
+            max_connections(settings.live.max_clients, settings.files.max_uploads),
             authenticator.proxies.trusts,
             on_refusal=metrics.server.count_refused_connection,
         )
@@ -239,27 +251,66 @@ async def serve(
             on_open(OpenDoors(live_port, http_port, engine.capabilities))
             await stop.wait()
             jobs.close()
-            await _drain(engine, admission, operation.work, http, settings.drain_s)
+            await _drain(engine, admission, operation.work, http, settings.server.drain_s)
             tasks.cancel_scope.cancel()
+
+
+def default_limits(settings: Settings) -> Limits:
+    """Return the limits of callers that have none of their own."""
+    quotas = settings.quotas
+    return Limits(quotas.requests_per_minute, quotas.audio_s_per_day, quotas.streams_per_caller)
+
+
+def origin_policy(settings: Settings) -> OriginPolicy:
+    """Return the policy of the HTTP server; raise `BadRequest` for an invalid list."""
+    server = settings.server
+    ports = frozenset({server.http_port, server.live_port})
+    return OriginPolicy.for_http(server.host, server.allowed_origins, server.allowed_hosts, ports)
+
+
+def http_options(settings: Settings, origins: OriginPolicy) -> HttpOptions:
+    """Return the limits and options of the HTTP server."""
+    page = PageOptions(
+        live_url=settings.server.live_url,
+        has_live_tls=settings.live.ssl,
+        max_upload_bytes=settings.files.max_upload_bytes,
+        max_files=settings.jobs.job_files,
+        max_connection_s=settings.live.max_connection_s,
+        fetches_urls=settings.fetch.fetch,
+    )
+    return HttpOptions(
+        origins=origins,
+        page=page,
+        data_dir=settings.jobs.data_dir,
+        min_free_bytes=settings.telemetry.min_free_bytes,
+        min_bytes_per_s=settings.server.min_bytes_per_s,
+        upload_s=settings.server.upload_s,
+        max_uploads=settings.files.max_uploads,
+        max_clients=settings.live.max_clients,
+        has_metrics=settings.telemetry.metrics,
+    )
 
 
 def stream_limits(settings: Settings) -> StreamLimits:
     """Return the bounds of live streams."""
     return StreamLimits(
-        settings.max_clients, settings.max_connection_s, settings.idle_s, settings.ping_s
+        settings.live.max_clients,
+        settings.live.max_connection_s,
+        settings.live.idle_s,
+        settings.live.ping_s,
     )
 
 
 def whisperlive_codec(settings: Settings) -> Callable[[], LiveCodec]:
     """Return what makes the codec of each WhisperLive connection."""
-    audio_format = PcmFormat.INT16 if settings.raw_pcm_input else None
-    return partial(WhisperLiveCodec, live_vad(settings.live_endpoint_s), audio_format)
+    audio_format = PcmFormat.INT16 if settings.live.raw_pcm_input else None
+    return partial(WhisperLiveCodec, live_vad(settings.live.live_endpoint_s), audio_format)
 
 
 def model_names(first: str, others: Sequence[ModelSpec], settings: Settings) -> ModelNames:
     """Return which names requests may use, and what they mean."""
     offered = tuple(model.name for model in others)
-    return ModelNames(first, offered, SPELLINGS, settings.strict_models)
+    return ModelNames(first, offered, SPELLINGS, settings.model.strict_models)
 
 
 def models_on_demand(
@@ -271,16 +322,20 @@ def models_on_demand(
     machine that fit into the budget. Raises `ModelUnavailable` for one of the list that cannot be
     had.
     """
-    form = get_format(settings.backend)
-    store = ModelStore(settings.models_dir)
-    if settings.models:
-        names = settings.models_on_demand
+    form = get_format(settings.model.backend)
+    store = ModelStore(settings.model.models_dir)
+    if settings.model.models:
+        names = settings.model.models_on_demand
         found = [store.get(name, form, on_progress=on_progress) for name in names]
-    elif settings.backend == "fake":
+    elif settings.model.backend == "fake":
         return []
     else:
         # A model named by its path is called as its directory, like one of the same name here.
-        own = Path(settings.model).name if Path(settings.model).is_absolute() else settings.model
+        own = (
+            Path(settings.model.model).name
+            if Path(settings.model.model).is_absolute()
+            else settings.model.model
+        )
         first = SPELLINGS.get(own.lower(), own)
         names = tuple(
             model.name
@@ -288,9 +343,10 @@ def models_on_demand(
             if model.form is form and model.name in SPELLINGS and model.name != first
         )
         local = [store.find(name, form) for name in names]
-        found = [files for files in local if files and files.size <= settings.models_bytes]
+        found = [files for files in local if files and files.size <= settings.model.models_bytes]
     return [
-        ModelSpec(files.name, files.size, partial(load_backend, settings, files)) for files in found
+        ModelSpec(files.name, files.size, partial(load_backend, settings.model, files))
+        for files in found
     ]
 
 
@@ -304,7 +360,7 @@ def _sample_speech() -> Samples:
 
 def _observers(metrics: Metrics, tracing: Tracing, settings: Settings) -> Observer:
     """Return the receivers of the engine's events."""
-    texts = [TextLog()] if settings.log_text else []
+    texts = [TextLog()] if settings.telemetry.log_text else []
     return Observers([metrics.engine, *tracing.observers, *texts])
 
 
@@ -332,15 +388,15 @@ class HttpDoor:
     """uvicorn on a socket of ours, without signal handlers of its own."""
 
     def __init__(self, app: ASGIApp, settings: Settings, *, drain_s: float) -> None:
-        timeouts = ConnectionTimeouts(settings.head_s, settings.min_bytes_per_s)
+        timeouts = ConnectionTimeouts(settings.server.head_s, settings.server.min_bytes_per_s)
         self._server = _SignalFreeServer(HttpConfig(app, timeouts, drain_s=drain_s))
         self._socket: LimitedListener | None = None
         self.has_stopped = anyio.Event()
 
     def bind(self, settings: Settings, limiter: ConnectionLimiter) -> int:
         """Begin to listen; return the port. Raises `BadRequest` if it cannot be had."""
-        with _translate_port_errors("HTTP_PORT", settings.http_port, settings.host):
-            self._socket = listen(settings.host, settings.http_port, limiter)
+        with _translate_port_errors("HTTP_PORT", settings.server.http_port, settings.server.host):
+            self._socket = listen(settings.server.host, settings.server.http_port, limiter)
         port: int = self._socket.getsockname()[1]
         return port
 
@@ -368,8 +424,12 @@ async def _live_port(
     live: WhisperLiveServer, settings: Settings, limiter: ConnectionLimiter
 ) -> AsyncIterator[int]:
     """Listen on the live door's port while inside."""
-    with _translate_port_errors("PORT_WHISPERLIVE", settings.live_port, settings.host):
-        listener = listen(settings.host, settings.live_port, limiter, speaks_tls=settings.ssl)
+    with _translate_port_errors(
+        "PORT_WHISPERLIVE", settings.server.live_port, settings.server.host
+    ):
+        listener = listen(
+            settings.server.host, settings.server.live_port, limiter, speaks_tls=settings.live.ssl
+        )
     port: int = listener.getsockname()[1]
     with listener:
         async with live.listening(listener):

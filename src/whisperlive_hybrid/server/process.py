@@ -9,7 +9,6 @@ import anyio
 import anyio.to_thread
 import structlog
 
-from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import BadRequest
 from whisperlive_hybrid.system import malloc_trim
 
@@ -32,7 +31,7 @@ of one core in 60 s."""
 log = structlog.get_logger(__name__)
 
 
-def max_connections(settings: Settings, limit: int | None = None) -> int:
+def max_connections(max_clients: int, max_uploads: int, limit: int | None = None) -> int:
     """Return the connections of all servers that the file descriptors allow.
 
     Without descriptors the next request fails, whatever it is, so connections are limited earlier.
@@ -42,8 +41,8 @@ def max_connections(settings: Settings, limit: int | None = None) -> int:
     if limit is None:
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         limit = 2**31 - 1 if soft == resource.RLIM_INFINITY else soft
-    kept_free = _OWN_DESCRIPTORS + _DESCRIPTORS_PER_UPLOAD * settings.max_uploads
-    promised = settings.max_clients + settings.max_uploads
+    kept_free = _OWN_DESCRIPTORS + _DESCRIPTORS_PER_UPLOAD * max_uploads
+    promised = max_clients + max_uploads
     # A small limit is halved between connections and files, whatever the uploads need.
     connections = min(max(_MAX_CONNECTIONS, promised), max(limit - kept_free, limit // 2))
     if connections < promised or limit < kept_free:

@@ -44,7 +44,7 @@ async def start_and_serve(
     Raises `BadRequest` if the HTTP port is taken, before anything is downloaded, and what `load`
     and `serve` raise.
     """
-    app = StartingApp(settings.model)
+    app = StartingApp(settings.model.model)
 
     def show(progress: PullProgress) -> None:
         app.show(progress)
@@ -62,7 +62,7 @@ async def start_and_serve(
 @asynccontextmanager
 async def _answering(app: StartingApp, settings: Settings) -> AsyncIterator[None]:
     """Answer on the HTTP port with `app` while inside; not on a port that is yet to be chosen."""
-    if settings.http_port == 0:
+    if settings.server.http_port == 0:
         yield
         return
     door = HttpDoor(app, settings, drain_s=0)

@@ -5,14 +5,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Final
 
 import anyio
 import structlog
 
-from whisperlive_hybrid.auth.quotas import Quotas, default_limits
+from whisperlive_hybrid.auth.caller import Limits
+from whisperlive_hybrid.auth.quotas import Quotas
 from whisperlive_hybrid.auth.usage import DailyUsage, DayUsage, first_day, utc_day
-from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.storage.usage import UsageStore, open_usage_store
 
 SAVE_INTERVAL_S: Final = 2.0
@@ -104,14 +105,18 @@ class Accounts:
 
 @asynccontextmanager
 async def open_accounts(
-    settings: Settings, names: KeyNames = no_names, clock: Callable[[], float] = time.time
+    data_dir: Path,
+    limits: Limits,
+    kept_days: int,
+    names: KeyNames = no_names,
+    clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[Accounts]:
     """Open the usage store in the data directory and restore today's usage.
 
     Raises `BadRequest` if it cannot be opened.
     """
-    with open_usage_store(settings.data_dir) as store:
-        quotas = Quotas(default_limits(settings), clock)
-        recorder = UsageRecorder(quotas.usage, store, clock, settings.usage_days)
+    with open_usage_store(data_dir) as store:
+        quotas = Quotas(limits, clock)
+        recorder = UsageRecorder(quotas.usage, store, clock, kept_days)
         await recorder.restore()
         yield Accounts(quotas, recorder, names)

@@ -16,7 +16,7 @@ from whisperlive_hybrid.cli.batch.formats import BatchRequest, OutputFormat, Tex
 from whisperlive_hybrid.cli.batch.inputs import plan_items
 from whisperlive_hybrid.cli.batch.local import transcribe_locally
 from whisperlive_hybrid.cli.batch.report import Outcome, Progress
-from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.config import FileSettings
 from whisperlive_hybrid.errors import Unsupported, WhisperLiveError
 from whisperlive_hybrid.models.files import demo_model
 from whisperlive_hybrid.types import DecodeOptions
@@ -36,7 +36,7 @@ def read(directory: Path, options: DecodeOptions, backend: Backend | None = None
     backend = backend or Ct2Backend(demo_model(), device="cpu")
     items = plan_items([str(directory)], takes_urls=False)
     request = BatchRequest(options, (OutputFormat.TXT,))
-    anyio.run(transcribe_locally, backend, Settings(), items, request, progress.append, take)
+    anyio.run(transcribe_locally, backend, FileSettings(), items, request, progress.append, take)
     return progress, outcomes
 
 

@@ -19,7 +19,7 @@ from whisperlive_hybrid.cli.batch.formats import BatchRequest, OutputFormat, Tex
 from whisperlive_hybrid.cli.batch.inputs import plan_items
 from whisperlive_hybrid.cli.batch.local import transcribe_locally
 from whisperlive_hybrid.cli.batch.report import Outcome
-from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.config import FileSettings
 from whisperlive_hybrid.models.files import demo_model
 from whisperlive_hybrid.types import DecodeOptions, Task
 
@@ -45,7 +45,7 @@ def local(options: DecodeOptions) -> dict[str, Texts]:
     items = plan_items([str(CLIPS / name) for name in NAMES], takes_urls=False)
     request = BatchRequest(options, tuple(OutputFormat))
     backend = Ct2Backend(demo_model(), device="cpu")
-    anyio.run(transcribe_locally, backend, Settings(), items, request, lambda _: None, take)
+    anyio.run(transcribe_locally, backend, FileSettings(), items, request, lambda _: None, take)
     return {name: made[Path(name).stem] for name in NAMES}
 
 

@@ -5,13 +5,13 @@ import pytest
 
 from whisperlive_hybrid.backends.fake import FakeBackend
 from whisperlive_hybrid.engine.engine import Engine
-from whisperlive_hybrid.server.http.status import Readiness, written_directories
+from whisperlive_hybrid.server.http.status import Readiness, data_directories
 
 pytestmark = pytest.mark.anyio
 
 
 async def checked(*directories: Path, floor: int = 1, is_draining: bool = False) -> set[str]:
-    """The checks that say no."""
+    """Return the names of the checks that fail."""
     async with Engine(FakeBackend()) as engine:
         readiness = Readiness(
             engine,
@@ -37,5 +37,5 @@ async def test_a_server_that_drains_is_not_ready(tmp_path: Path) -> None:
 
 def test_both_disks_that_are_written_are_watched(tmp_path: Path) -> None:
     """Jobs and uploads may lie on different ones; what does not exist yet lies in its parent."""
-    assert written_directories(tmp_path) == (tmp_path, Path(tempfile.gettempdir()))
-    assert written_directories(tmp_path / "new" / "deep")[0] == tmp_path
+    assert data_directories(tmp_path) == (tmp_path, Path(tempfile.gettempdir()))
+    assert data_directories(tmp_path / "new" / "deep")[0] == tmp_path

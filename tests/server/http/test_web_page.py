@@ -3,7 +3,9 @@
 import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -11,10 +13,15 @@ from asgi_client import client
 from fastapi import FastAPI
 
 import whisperlive_hybrid
-from whisperlive_hybrid.config import Settings, load_settings
+from whisperlive_hybrid.config import load_settings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadRequest
-from whisperlive_hybrid.server.http.web_page import PageFiles, build_live_url, build_page_headers
+from whisperlive_hybrid.server.http.web_page import (
+    PageFiles,
+    PageOptions,
+    build_live_url,
+    build_page_headers,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -145,15 +152,18 @@ async def test_a_page_without_fetching_does_not_offer_it(open_app: OpenApp) -> N
         assert (await http.get("/web/config.json")).json()["fetches_urls"] is False
 
 
+OPTIONS = PageOptions("", False, 2**20, 100, 3600.0, True)
+
+
 @pytest.mark.parametrize(
-    ("host", "is_secure", "settings", "expected"),
+    ("host", "is_secure", "options", "expected"),
     [
         ("localhost:8080", False, {}, "ws://localhost:5050"),
         ("localhost", False, {}, "ws://localhost:5050"),
         ("127.0.0.1:8080", False, {}, "ws://127.0.0.1:5050"),
         ("[::1]:8080", False, {}, "ws://[::1]:5050"),
         ("desk.example", True, {}, "wss://desk.example:5050"),
-        ("desk.example", False, {"ssl": True}, "wss://desk.example:5050"),
+        ("desk.example", False, {"has_live_tls": True}, "wss://desk.example:5050"),
         ("desk.example", True, {"live_url": "wss://x.example/live"}, "wss://x.example/live"),
         ("", False, {}, None),
         ("desk.example; script-src *", False, {}, None),
@@ -163,10 +173,10 @@ async def test_a_page_without_fetching_does_not_offer_it(open_app: OpenApp) -> N
     ],
 )
 def test_where_the_live_door_is(
-    host: str, is_secure: bool, settings: dict[str, object], expected: str | None
+    host: str, is_secure: bool, options: dict[str, Any], expected: str | None
 ) -> None:
     """On the host that the page was asked for at; a name that is none writes into no header."""
-    known = Settings.model_validate(settings)
+    known = replace(OPTIONS, **options)
     assert build_live_url(known, 5050, host, is_secure=is_secure) == expected
 
 

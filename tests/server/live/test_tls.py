@@ -64,7 +64,7 @@ def server_of(
     anyone = OriginPolicy(frozenset({ANY}), frozenset({ANY}))
     check = UpgradeCheck(Authenticator(), anyone, Metrics().server)
     codec = whisperlive_codec(settings)
-    return WhisperLiveServer(streams, check, codec, limits, build_tls_context(settings))
+    return WhisperLiveServer(streams, check, codec, limits, build_tls_context(settings.live))
 
 
 async def test_a_client_with_the_right_authority_is_served(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from whisperlive_hybrid.backends.silero import SileroVad
 from whisperlive_hybrid.cli.batch.formats import BatchRequest, Texts, render_all
 from whisperlive_hybrid.cli.batch.inputs import BatchItem, FileSource, UrlSource
 from whisperlive_hybrid.cli.batch.report import OnOutcome, OnProgress, Outcome, Progress
-from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.config import FileSettings
 from whisperlive_hybrid.engine.engine import Engine
 from whisperlive_hybrid.errors import BadAudio, BadRequest, WhisperLiveError
 from whisperlive_hybrid.media.limits import MediaLimits
@@ -24,7 +24,7 @@ from whisperlive_hybrid.types import Samples, Urgency
 
 async def transcribe_locally(
     backend: Backend,
-    settings: Settings,
+    settings: FileSettings,
     items: Sequence[BatchItem],
     request: BatchRequest,
     on_progress: OnProgress,
@@ -32,9 +32,10 @@ async def transcribe_locally(
 ) -> None:
     """Read `items` one after another; one that fails does not stop the others.
 
-    Raises `Unsupported` if the model cannot do what is wished.
+    Raise `Unsupported` if the model cannot do what is requested.
     """
-    media = MediaFiles(partial(open_audio, limits=_limits(settings)))
+    limits = MediaLimits(settings.max_audio_hours * 3600)
+    media = MediaFiles(partial(open_audio, limits=limits))
     async with Engine(backend, queue_limit=settings.queue_limit) as engine:
         reader = _Reader(media, Transcriber(engine, SileroVad()), request, on_progress)
         for item in items:
@@ -97,7 +98,3 @@ class _Reader:
                     async for update in transcription:
                         self._on_progress(Progress(item, update.done, recording.claimed_s))
         return render_all(transcription.transcript, self._request)
-
-
-def _limits(settings: Settings) -> MediaLimits:
-    return MediaLimits(max_duration_s=settings.max_audio_hours * 3600)

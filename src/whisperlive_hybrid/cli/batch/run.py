@@ -90,11 +90,11 @@ class LocalRunner:
         """Return the model and how it is run."""
         settings = self.settings
         return {
-            "model": settings.model,
-            "model_card": str(settings.model_card) if settings.model_card else None,
-            "backend": settings.backend,
-            "device": settings.device,
-            "compute_type": settings.compute_type,
+            "model": settings.model.model,
+            "model_card": str(settings.model.model_card) if settings.model.model_card else None,
+            "backend": settings.model.backend,
+            "device": settings.model.device,
+            "compute_type": settings.model.compute_type,
         }
 
     def prepare(self, request: BatchRequest) -> PreparedRun:
@@ -103,7 +103,7 @@ class LocalRunner:
         Raises `ModelUnavailable`; the run raises `Unsupported` for a request beyond the model.
         """
         with show_downloads() as on_progress:
-            backend = load_backend(self.settings, on_progress=on_progress)
+            backend = load_backend(self.settings.model, on_progress=on_progress)
 
         def run(
             items: Sequence[BatchItem],
@@ -113,7 +113,7 @@ class LocalRunner:
         ) -> None:
             del registry  # an interrupted recording is transcribed again from its beginning
             run_terminable(
-                transcribe_locally, backend, self.settings, items, request, progress, outcome
+                transcribe_locally, backend, self.settings.files, items, request, progress, outcome
             )
 
         return run

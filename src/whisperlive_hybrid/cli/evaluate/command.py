@@ -76,7 +76,7 @@ def evaluate(
     if not plan.ways or set(plan.ways) - set(WAYS):
         raise BadRequest(f"--ways={ways!r}: name file, live, or both with a comma.")
     settings = load_settings(model=model, backend=backend, threads=threads)
-    configure_logging(form=settings.log_format, level="error")
+    configure_logging(form=settings.telemetry.log_format, level="error")
     given = recordings.read_labelled_recordings(directory, parse_language(language))
     selected = recordings.select_recordings(
         given, split_names(kinds), split_names(languages), limit

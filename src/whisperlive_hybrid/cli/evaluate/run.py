@@ -44,26 +44,29 @@ async def evaluate_all(
     The readers take turns, so that a machine that becomes busy is busy for all of them.
     `on_progress` is called while the model is downloaded, `note` with a line for each recording.
     """
-    check_peers(plan.peers, settings.backend)
-    backend = load_backend(settings, on_progress=on_progress)
+    check_peers(plan.peers, settings.model.backend)
+    backend = load_backend(settings.model, on_progress=on_progress)
     able = backend.capabilities
-    limits, detector = MediaLimits(settings.max_audio_hours * 3600), SileroVad()
+    limits, detector = MediaLimits(settings.files.max_audio_hours * 3600), SileroVad()
     done: list[EvaluatedRecording] = []
-    async with Engine(backend, queue_limit=settings.queue_limit) as engine:
+    async with Engine(backend, queue_limit=settings.files.queue_limit) as engine:
         with ExitStack() as processes:
             readers: list[Reader] = []
             if "file" in plan.ways:
                 readers.append(FileReader(engine, detector, limits))
             if "live" in plan.ways:
                 live = LiveOptions(
-                    vad=live_vad(settings.live_endpoint_s),
-                    endings=live_endings(settings.live_patience_s),
+                    vad=live_vad(settings.live.live_endpoint_s),
+                    endings=live_endings(settings.live.live_patience_s),
                 )
                 is_real_time = plan.is_real_time
                 reader = LiveReader(engine, detector, limits, live, is_real_time=is_real_time)
                 readers.append(reader)
             if plan.peers:
-                weights, threads = get_first_model(settings).directory, settings.worker_threads
+                weights, threads = (
+                    get_first_model(settings.model).directory,
+                    settings.model.worker_threads,
+                )
                 started = peer_readers(plan.peers, weights, able.device, able.compute_type, threads)
                 readers += processes.enter_context(started)
             for number, recording in enumerate(recordings, 1):
@@ -79,6 +82,6 @@ async def evaluate_all(
         "backend": able.backend,
         "device": able.device,
         "compute_type": able.compute_type,
-        "threads": settings.worker_threads,
+        "threads": settings.model.worker_threads,
     }
     return done, about

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 import anyio
@@ -16,7 +17,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from whisperlive_hybrid import __version__
 from whisperlive_hybrid.auth.authenticator import Authenticator
 from whisperlive_hybrid.auth.origins import OriginPolicy
-from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.client import EngineClient
 from whisperlive_hybrid.errors import WhisperLiveError
 from whisperlive_hybrid.fetch.fetcher import UrlFetcher
@@ -52,7 +52,7 @@ from whisperlive_hybrid.server.http.status import Operation, Sight, StatusRoutes
 from whisperlive_hybrid.server.http.transcriptions import AudioRoutes, UploadTranscriber
 from whisperlive_hybrid.server.http.upload_progress import UploadBoard
 from whisperlive_hybrid.server.http.usage import UsageRoutes
-from whisperlive_hybrid.server.http.web_page import WebPage
+from whisperlive_hybrid.server.http.web_page import PageOptions, WebPage
 from whisperlive_hybrid.storage.usage_recorder import Accounts
 from whisperlive_hybrid.transcribe import MediaFiles
 
@@ -104,12 +104,29 @@ class LiveView(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class HttpOptions:
+    """Limits and options of the HTTP server."""
+
+    origins: OriginPolicy
+    page: PageOptions
+    data_dir: Path
+    min_free_bytes: int
+    """On its disk, for `/ready`."""
+    min_bytes_per_s: float
+    upload_s: float
+    max_uploads: int
+    max_clients: int
+    """Live streams, for `/v1/server`."""
+    has_metrics: bool
+
+
+@dataclass(frozen=True, slots=True)
 class HttpMeans:
     """What the HTTP server works with."""
 
     engine: EngineClient
     pool: ModelPool
-    settings: Settings
+    options: HttpOptions
     live: LiveView
     media: MediaFiles
     fetcher: UrlFetcher
@@ -120,14 +137,10 @@ class HttpMeans:
 
 
 def build_http_app(means: HttpMeans) -> FastAPI:
-    """Return the ASGI application.
-
-    Raise `BadRequest` for invalid lists of origins or hosts.
-    """
-    settings, operation = means.settings, means.operation
+    """Return the ASGI application."""
+    options, operation = means.options, means.operation
     engine, pool, accounts = means.engine, means.pool, means.accounts
-    pages = OriginPolicy.for_http(settings)
-    timeout = partial(BodyTimeout, settings.min_bytes_per_s, settings.upload_s)
+    timeout = partial(BodyTimeout, options.min_bytes_per_s, options.upload_s)
     app = FastAPI(
         title=SERVICE,
         version=__version__,
@@ -149,14 +162,16 @@ def build_http_app(means: HttpMeans) -> FastAPI:
                 authenticator=means.authenticator,
             ),
             Middleware(HeadAsGet),
-            *cors_middleware(pages),  # around all that refuses, so that pages can read why
+            *cors_middleware(
+                options.origins
+            ),  # around all that refuses, so that pages can read why
             Middleware(ServerErrorMiddleware, handler=handle_error),
-            Middleware(OriginMiddleware, pages=pages),
+            Middleware(OriginMiddleware, pages=options.origins),
             Middleware(AuthMiddleware, authenticator=means.authenticator),
             Middleware(RateLimitMiddleware, quotas=accounts.quotas),
             Middleware(InFlightMiddleware, work=operation.work),
-            Middleware(UploadSlotsMiddleware, limit=settings.max_uploads, timeout=timeout),
-            Middleware(BodySizeMiddleware, limit=settings.max_upload_bytes),
+            Middleware(UploadSlotsMiddleware, limit=options.max_uploads, timeout=timeout),
+            Middleware(BodySizeMiddleware, limit=options.page.max_upload_bytes),
         ],
         exception_handlers={
             WhisperLiveError: handle_error,
@@ -167,13 +182,13 @@ def build_http_app(means: HttpMeans) -> FastAPI:
     )
     uploads = UploadBoard()
     transcriber = UploadTranscriber(means.media, uploads, accounts.quotas)
-    page = WebPage(settings, engine.capabilities, pool.names, lambda: means.live.port)
+    page = WebPage(options.page, engine.capabilities, pool.names, lambda: means.live.port)
     page.mount(app)
     InfoRoutes(engine, pool, lambda: means.live.n_clients, page).mount(app)
-    sight = Sight(engine, pool, operation, lambda: means.live.n_clients, settings.max_clients)
-    StatusRoutes(sight, readiness_of(engine, operation.work, settings)).mount(
-        app, has_metrics=settings.metrics
-    )
+    sight = Sight(engine, pool, operation, lambda: means.live.n_clients, options.max_clients)
+    StatusRoutes(
+        sight, readiness_of(engine, operation.work, options.data_dir, options.min_free_bytes)
+    ).mount(app, has_metrics=options.has_metrics)
     UsageRoutes(accounts).mount(app)
     AudioRoutes(pool, transcriber).mount(app)
     LegacyRoutes(pool, transcriber, means.fetcher).mount(app)
@@ -181,7 +196,9 @@ def build_http_app(means: HttpMeans) -> FastAPI:
         means.service_for,
         EventSources(means.service_for, uploads),
         pool.names,
-        max_files=settings.job_files,
+        max_files=options.page.max_files,
     ).mount(app)
-    app.router.default = NotFoundApp(app.router.default, settings.live_url, lambda: means.live.port)
+    app.router.default = NotFoundApp(
+        app.router.default, options.page.live_url, lambda: means.live.port
+    )
     return app

@@ -14,7 +14,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from whisperlive_hybrid import __version__
-from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.engine.client import EngineClient
 from whisperlive_hybrid.jobs.model import Status
 from whisperlive_hybrid.model_pool import ModelPool
@@ -65,7 +64,7 @@ def _free_bytes(directory: Path) -> int:
         return 0
 
 
-def written_directories(data_dir: Path) -> tuple[Path, ...]:
+def data_directories(data_dir: Path) -> tuple[Path, ...]:
     """Where the server writes: jobs, and uploads while they are read."""
     jobs = data_dir.expanduser().absolute()
     # It may not exist yet where no server has opened it; then its disk is that of its parent.
@@ -238,11 +237,13 @@ class StatusRoutes:
         return JSONResponse(body.model_dump(), headers={"cache-control": "no-store"})
 
 
-def readiness_of(engine: EngineClient, work: InFlightRequests, settings: Settings) -> Readiness:
-    """The checks of this server."""
+def readiness_of(
+    engine: EngineClient, work: InFlightRequests, data_dir: Path, floor_bytes: int
+) -> Readiness:
+    """Return the checks of a server with this data directory."""
     return Readiness(
         engine,
         is_draining=lambda: work.is_draining,
-        directories=written_directories(settings.data_dir),
-        floor_bytes=settings.min_free_bytes,
+        directories=data_directories(data_dir),
+        floor_bytes=floor_bytes,
     )

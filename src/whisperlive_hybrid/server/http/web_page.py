@@ -16,7 +16,6 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from whisperlive_hybrid import __version__
 from whisperlive_hybrid.backends.base import Capabilities
-from whisperlive_hybrid.config import Settings
 from whisperlive_hybrid.errors import NotFound
 from whisperlive_hybrid.languages import LANGUAGES
 from whisperlive_hybrid.protocol.model_names import ModelNames
@@ -94,18 +93,32 @@ _HOST: Final = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])", re.IGNORECASE)
 """A name or an address as browsers send it; anything else could inject headers."""
 
 
-def build_live_url(settings: Settings, port: int, host: str, *, is_secure: bool) -> str | None:
+@dataclass(frozen=True, slots=True)
+class PageOptions:
+    """What the page must know of the server."""
+
+    live_url: str
+    """Where the live server is; empty for its own port on the host of the page."""
+    has_live_tls: bool
+    max_upload_bytes: int
+    max_files: int
+    """Files of one job."""
+    max_connection_s: float
+    fetches_urls: bool
+
+
+def build_live_url(options: PageOptions, port: int, host: str, *, is_secure: bool) -> str | None:
     """Return the URL of the live server for a page requested at `host`; None for an invalid host.
 
     `port` is the port of the live server. `is_secure` says that the page was sent over HTTPS, from
     which browsers open no plain WebSocket.
     """
-    if settings.live_url:
-        return settings.live_url
+    if options.live_url:
+        return options.live_url
     name = _HOST.match(host)
     if name is None or host[name.end() :].lstrip(":0123456789"):
         return None
-    scheme = "wss" if settings.ssl or is_secure else "ws"
+    scheme = "wss" if options.has_live_tls or is_secure else "ws"
     return f"{scheme}://{name[0]}:{port}"
 
 
@@ -162,13 +175,13 @@ class WebPage:
 
     def __init__(
         self,
-        settings: Settings,
+        options: PageOptions,
         capabilities: Capabilities,
         models: ModelNames,
         live_port: Callable[[], int],
     ) -> None:
         """`live_port` returns the port of the live server, once it listens."""
-        self._settings = settings
+        self._options = options
         self._capabilities = capabilities
         self._models = models
         self._live_port = live_port
@@ -197,7 +210,7 @@ class WebPage:
 
     async def config(self, request: Request) -> Response:
         """Return the configuration of the page, which is public."""
-        settings = self._settings
+        options = self._options
         # Other models have languages of their own, so all of Whisper's are listed beside them.
         known = set(LANGUAGES) if self._models.others else self._capabilities.languages
         codes = sorted(known & set(LANGUAGES), key=LANGUAGES.__getitem__)
@@ -209,14 +222,14 @@ class WebPage:
             "languages": {code: LANGUAGES[code] for code in codes},
             "tasks": sorted(task.value for task in self._capabilities.tasks),
             "word_times": self._capabilities.word_times,
-            "max_upload_bytes": settings.max_upload_bytes,
-            "max_files": settings.job_files,
-            "max_connection_s": settings.max_connection_s,
-            "fetches_urls": settings.fetch,
+            "max_upload_bytes": options.max_upload_bytes,
+            "max_files": options.max_files,
+            "max_connection_s": options.max_connection_s,
+            "fetches_urls": options.fetches_urls,
         }
         return JSONResponse(body, headers={"cache-control": "no-store"})
 
     def _live(self, request: Request) -> str | None:
         host = request.headers.get("host", "")
         is_secure = request.url.scheme == "https"
-        return build_live_url(self._settings, self._live_port(), host, is_secure=is_secure)
+        return build_live_url(self._options, self._live_port(), host, is_secure=is_secure)

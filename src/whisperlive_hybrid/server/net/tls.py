@@ -3,11 +3,11 @@
 import ssl
 from pathlib import Path
 
-from whisperlive_hybrid.config import Settings
+from whisperlive_hybrid.config import LiveSettings
 from whisperlive_hybrid.errors import BadRequest
 
 
-def build_tls_context(settings: Settings) -> ssl.SSLContext | None:
+def build_tls_context(settings: LiveSettings) -> ssl.SSLContext | None:
     """Return the TLS context, None without TLS; raise `BadRequest` for a bad certificate."""
     if not settings.ssl:
         return None
