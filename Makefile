@@ -3,22 +3,23 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
-# The real client of the WhisperLive protocol; its server dependencies (torch, …) stay out.
+# The real client of the WhisperLive protocol, without its server's dependencies (torch, …).
 WHISPER_LIVE_CLIENT := whisper-live==0.10.0
 
-# OpenAI's own Node client and the Vercel AI SDK, where there is a Node.
+# OpenAI's own Node client and the Vercel AI SDK, if Node is installed.
 NODE_CLIENTS := npm ci --prefix tests/node --ignore-scripts --no-audit --no-fund --loglevel=error
 
-# axe and what checks the page's modules, where there is a Node; the page itself needs none.
+# axe and the checks of the page's modules, if Node is installed; the page itself needs no tools.
 PAGE_TOOLS := npm ci --prefix tests/web --ignore-scripts --no-audit --no-fund --loglevel=error
 
-# A file of tests stays in one process, with the servers that it starts; tests/conftest.py orders files.
+# The tests of a file share a process, since they share servers; tests/conftest.py orders the files.
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-# What builds the image: podman works as well.
+# The program that builds the image; podman works as well.
 ENGINE := docker
 
-.PHONY: real-models help install install-test install-browser format-page serve test test-crash test-wheel test-parity soak image image-test check docs lint types clean
+.PHONY: help install install-test install-browser real-models serve test test-crash test-wheel test-parity \
+	format-page image image-test docs lint types soak check clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -41,7 +42,7 @@ $(VENV)/.test: $(VENV)/.runtime tests/node/package-lock.json tests/web/package-l
 	$(PAGE_TOOLS) || echo "No tools for the page: some of its tests will be skipped."
 	touch $@
 
-serve: install ## download the model base once (148 MB) and start the server; FASTERWHISPER_MODEL=small for another
+serve: install ## download the model base once (148 MB) and start the server; FASTERWHISPER_MODEL names another
 	$(BIN)/whisperlive serve
 
 real-models: install ## download the real models that tests/real uses (226 MB)
@@ -56,26 +57,26 @@ test-crash: install-test ## kill a server twenty times in the middle of a job
 test-wheel: install-test ## build the package, install it in an empty environment and serve
 	$(BIN)/pytest -m wheel
 
-test-parity: install-test ## read real speech beside faster-whisper and compare (4 minutes)
+test-parity: install-test ## compare real speech with faster-whisper (4 minutes)
 	$(BIN)/pytest -m parity -s
 
-install-browser: ## install Debian's Chromium, in which the web page is tested (wants root)
+install-browser: ## install Debian's Chromium, in which the web page is tested (requires root)
 	@test "$$(id -u)" = 0 || { echo "Run as root: apt-get install --yes chromium"; exit 1; }
 	apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends chromium
 
-format-page: install-test ## lay the page's modules out as the tests want them
+format-page: install-test ## format the page's modules as the tests require
 	cd tests/web && node_modules/.bin/prettier --log-level=warn --config .prettierrc.json --write \
 		'../../src/whisperlive_hybrid/server/web/**/*.{js,css,html}' \
 		'!../../src/whisperlive_hybrid/server/web/vendor/**' 'logic/*.mjs'
 
-image-test: install-test ## build the container image and run it (wants root, buildah, podman)
+image-test: install-test ## build the container image and run it (requires root, buildah, podman)
 	$(BIN)/pytest -m image -s tests/image
 
 image: ## build the container image with docker, or with another ENGINE; MODEL=base builds a model in
 	$(ENGINE) build --tag whisperlive --build-arg MODEL="$(MODEL)" --build-arg REVISION=$$(git rev-parse HEAD) \
 		--build-arg VERSION=$$(sed -n 's/__version__ = "\(.*\)"/\1/p' src/whisperlive_hybrid/__init__.py) .
 
-docs: install ## write docs/settings.md anew from config.py
+docs: install ## write docs/settings.md from config.py
 	$(BIN)/whisperlive settings --markdown > docs/settings.md
 
 lint: install-test ## format and lint
@@ -87,7 +88,7 @@ lint: install-test ## format and lint
 types: install-test ## mypy --strict
 	$(BIN)/mypy
 
-soak: install-test ## visit a server for SOAK_S seconds, an hour by default; SOAK_SEED repeats one
+soak: install-test ## use a server in random ways for SOAK_S seconds (3600); SOAK_SEED repeats a run
 	SOAK_S=$(or $(SOAK_S),3600) $(BIN)/pytest -m soak -s
 
 check: lint types test test-crash test-wheel test-parity ## everything that CI runs

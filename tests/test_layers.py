@@ -127,6 +127,17 @@ def test_the_core_is_pure() -> None:
     assert impure == []
 
 
+def test_the_core_knows_no_settings() -> None:
+    """The core gets its parameters as arguments."""
+    knowing = [
+        name
+        for name, tree in MODULES
+        if package(name) in PURE
+        if any(imported.startswith("config.") for imported in ours(tree))
+    ]
+    assert knowing == []
+
+
 def test_servers_of_different_protocols_do_not_know_each_other() -> None:
     """The HTTP and live servers share use cases, and never import each other."""
     crossing = [

@@ -1,3 +1,3 @@
 """WhisperLive Hybrid Server: live and file transcription on one shared Whisper engine."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
